@@ -1,0 +1,119 @@
+/*
+ * model/model.h: the interface that every method implements.
+ *
+ * A method fits a model through a curator, which is all it ever sees of the table; a model writes itself into bytes, reads
+ * itself back, describes itself, and compiles into a sampler of coarse codes. Columns (table/domain.h) belong to the model.
+ */
+#ifndef MIRAGE_MODEL_MODEL_H
+#define MIRAGE_MODEL_MODEL_H
+
+#include "curator/curator.h"
+#include "num/rng.h"
+
+typedef struct mg_model mg_model;
+typedef struct mg_sampler mg_sampler;
+
+/* How a training's rho is split; what dp_plan shows. Fractions sum to 1. Each is an option of the method. */
+typedef struct mg_split
+{
+	double learn;   /* learning open domains: labels, bounds, spikes */
+	double oneway;  /* fine histograms */
+	double select;  /* private selection */
+	double measure; /* marginals */
+} mg_split;
+
+/* Options come as name/value pairs of text; a method refuses a name it does not know (MG_UNKNOWN, hint lists the names). */
+typedef struct mg_option
+{
+	const char *name, *value;
+} mg_option;
+
+typedef struct mg_fit_request
+{
+	const mg_domain *domains;
+	uint32_t ncolumns;
+	mg_allowance allowance;
+	const mg_option *options;
+	uint32_t noptions;
+	size_t memory; /* bytes the fit may use beside the curator */
+} mg_fit_request;
+
+/* One line of a plan: what will be measured, with what noise. Known before any private read. */
+typedef struct mg_plan_item
+{
+	char what[96];   /* "labels", "bounds", "fine histogram", "selection", "pair marginals" */
+	char column[64]; /* "" for all */
+	double rho, delta, share; /* share of the training's rho */
+	double sigma;    /* noise of one count; 0 where it does not apply */
+	uint64_t count;
+} mg_plan_item;
+
+typedef struct mg_plan
+{
+	mg_plan_item *item;
+	uint32_t count;
+	mg_split split;
+} mg_plan;
+
+typedef struct mg_method
+{
+	const char *name;
+	const char *summary;
+	/* Checks the options; plans without data. */
+	mg_code (*plan)(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, mg_plan *out);
+	mg_code (*fit)(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, mg_model **out);
+	/* The body only; header and columns are written by mg_model_write. */
+	mg_code (*write_body)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
+	mg_code (*read_body)(mg_ctx *ctx, mg_model *m, mg_reader *r);
+	mg_code (*compile)(mg_ctx *ctx, const mg_model *m, mg_sampler **out);
+	/* Appends name/value facts (public: structure, noise) as JSON members to `w`, e.g. "cliques": [["age","sex"], ...] */
+	mg_code (*describe)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
+} mg_method;
+
+struct mg_model
+{
+	const mg_method *method;
+	mg_arena *arena; /* everything of the model */
+	uint32_t ncolumns;
+	mg_column *columns;
+	double total; /* noisy number of rows, >= 1 */
+	void *body;   /* the method's own */
+};
+
+void mg_model_destroy(mg_model *m);
+
+/* Versioned, length-checked, with a SHA-free checksum (CRC-32C): magic "MGMODEL", format version, method, columns, body. */
+mg_code mg_model_write(mg_ctx *ctx, const mg_model *m, mg_writer *w);
+/* MG_CORRUPT on anything that is not a well-formed model; methods are looked up in `methods`, NULL-terminated. */
+mg_code mg_model_read(mg_ctx *ctx, const mg_method *const *methods, const void *data, size_t len, mg_model **out);
+
+/*
+ * A sampler draws batches of coarse codes. codes[col][0..n-1]; the batch is a function of (model, rng state, n) alone. Systematic
+ * sampling: each conditional's counts within a group differ from expectation by less than one.
+ */
+#define MG_BATCH_ROWS 16384
+struct mg_sampler
+{
+	mg_code (*batch)(mg_ctx *ctx, mg_sampler *s, mg_rng *rng, uint32_t n, uint16_t *const *codes); /* n <= MG_BATCH_ROWS */
+	void (*destroy)(mg_sampler *s);
+};
+
+/*
+ * Discretisation (DESIGN section 7): learns open domains, measures fine histograms as hierarchies, makes them consistent,
+ * merges fine cells into coarse codes, and recodes the curator's table. Uses rho * (split.learn + split.oneway) and the atoms.
+ * Returns columns in arena a. Where no column is open the learn share goes to `measure`, by plan.
+ */
+typedef struct mg_discretize_options
+{
+	double rho_learn, rho_oneway, delta_atoms;
+	double rho_measure;   /* what the method will spend on marginals later: bins are made heavy against that noise */
+	uint32_t most_bins;   /* of a number, where the column declares none */
+} mg_discretize_options;
+
+mg_code mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t ncolumns,
+					  const mg_discretize_options *opt, mg_arena *a, mg_column *out);
+/* The plan items of the same, without data. */
+mg_code mg_discretize_plan(mg_ctx *ctx, mg_arena *a, const mg_domain *domains, uint32_t ncolumns,
+						   const mg_discretize_options *opt, mg_plan *plan);
+
+#endif

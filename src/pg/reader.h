@@ -1,0 +1,27 @@
+/*
+ * pg/reader.h: one pass over a relation into a curator, and the check of what a source may be (DESIGN section 4).
+ */
+#ifndef MIRAGE_PG_READER_H
+#define MIRAGE_PG_READER_H
+
+#include "pg/columns.h"
+
+/*
+ * The base relation whose protection and budget stand for `relid`: itself for a table, partitioned table, inheritance parent or foreign
+ * table; for a view the one base relation that its rewritten query reads, provided that each source row yields at most one row by leakproof,
+ * immutable expressions with no sub-select, join, aggregate, window, DISTINCT, LIMIT or set-returning function. The same check covers row
+ * security that applies to the current user. With assert_stable, only the search for the single base relation is made.
+ * Otherwise: error, feature_not_supported, saying which construct it was.
+ */
+extern Oid mg_source_base(Oid relid, List *column_names, bool assert_stable);
+
+/*
+ * Reads the columns of `relid` once, as the current user with the current settings, in the current snapshot, through the executor (parallel
+ * plans allowed), into the curator. Polls interrupts. progress(arg, rows) is called every 65,536 rows or so.
+ */
+extern void mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, mg_curator *curator);
+
+/* An mg_store over the server's temporary files, kept across transactions, gone with the process or a crash. */
+extern mg_store *mg_server_store(MemoryContext context);
+
+#endif

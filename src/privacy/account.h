@@ -1,0 +1,92 @@
+/*
+ * privacy/account.h: events, their composition, and the privacy filter.
+ *
+ * Neighbours differ by one privacy unit, added or removed. An event says what a mechanism of sensitivity 1 was called
+ * with; `delta` is the additive atom of mechanisms that have one (partition selection).
+ */
+#ifndef MIRAGE_PRIVACY_ACCOUNT_H
+#define MIRAGE_PRIVACY_ACCOUNT_H
+
+#include "base/mirage.h"
+
+typedef enum mg_event_kind
+{
+	MG_EVENT_ZCDP,              /* param = rho */
+	MG_EVENT_GAUSSIAN,          /* param = sigma (continuous); rho = 1 / (2 sigma^2) */
+	MG_EVENT_DISCRETE_GAUSSIAN, /* param = sigma; the same rho (Canonne, Kamath, Steinke 2020, Theorem 4) */
+	MG_EVENT_LAPLACE,           /* param = scale */
+	MG_EVENT_DISCRETE_LAPLACE,  /* param = scale */
+	MG_EVENT_EXPONENTIAL        /* param = epsilon; bounded range, rho = epsilon^2 / 8 (Cesar, Rogers 2021) */
+} mg_event_kind;
+
+typedef struct mg_event
+{
+	mg_event_kind kind;
+	double param;
+	uint64_t count;
+	double delta; /* per call; 0 where the mechanism has no atom */
+} mg_event;
+
+const char *mg_event_name(mg_event_kind kind); /* "zcdp", "gaussian", ... as in dp_compose */
+
+/* RDP of the event, all its calls, at order alpha > 1. +inf for bad parameters, never NaN. */
+double mg_event_rdp(const mg_event *e, double alpha);
+/* A rho for which the event, all calls, is rho-zCDP; +inf for bad parameters. */
+double mg_event_rho(const mg_event *e);
+
+/* epsilon for which (alpha, rdp)-RDP implies (epsilon, delta)-DP: Canonne et al. 2020, Proposition 12. >= 0. */
+double mg_rdp_to_epsilon(double alpha, double rdp, double delta);
+/* The least of it over orders for rho-zCDP; optimised over alpha > 1, rounded up. */
+double mg_zcdp_epsilon(double rho, double delta);
+double mg_zcdp_delta(double rho, double epsilon);
+/* The largest rho with mg_zcdp_epsilon(rho, delta) <= epsilon, rounded down. */
+double mg_zcdp_rho(double epsilon, double delta);
+
+/*
+ * Privacy filter (Feldman, Zrnic 2021): RDP at one order fixed with the budget, beside the sum of delta atoms. Half of the
+ * budget's delta serves the conversion, half the atoms.
+ */
+typedef struct mg_filter
+{
+	double epsilon, delta; /* the cap */
+	double alpha;          /* the order that is best at the cap for zCDP blocks */
+	double rdp_cap;        /* what the RDP at alpha may sum to */
+	double delta_cap;      /* delta / 2 */
+} mg_filter;
+
+mg_code mg_filter_init(mg_ctx *ctx, mg_filter *f, double epsilon, double delta); /* MG_INVALID: not finite, <= 0, delta >= 1 */
+/* The fraction of the capacity that (rdp, delta) used is; max of the two. */
+double mg_filter_used(const mg_filter *f, double rdp, double delta_atoms);
+/* Would one more charge of (rdp, delta) fit above what is used? Exact comparison with outward rounding; never a hair over:
+ * a charge of exactly the cap on an untouched filter fits. */
+bool mg_filter_fits(const mg_filter *f, double used_rdp, double used_delta, double rdp, double delta_atoms);
+/* The largest epsilon of one more training at the budget's delta that fits; 0 when none does. */
+double mg_filter_remaining(const mg_filter *f, double used_rdp, double used_delta);
+
+/*
+ * What a training of (epsilon, delta) under this filter may use: rho for all its mechanisms (one zCDP block) and a sum of
+ * atoms, delta / 200 (a hundredth of the half that atoms may use). Both guarantees hold: rho with delta / 2 converts to at
+ * most epsilon at delta, and alpha * rho is at most rdp_cap when epsilon equals the cap. delta <= the budget's.
+ */
+typedef struct mg_allowance
+{
+	double rho;
+	double delta_atoms;
+} mg_allowance;
+
+mg_code mg_training_allowance(mg_ctx *ctx, const mg_filter *f, double epsilon, double delta, mg_allowance *out);
+
+/* Odometer: what a job has reserved and used. Every curator query debits before it draws noise. */
+typedef struct mg_odometer
+{
+	double rho_reserved, delta_reserved;
+	double rho_used, delta_used;
+	uint64_t calls;
+} mg_odometer;
+
+void mg_odometer_init(mg_odometer *o, double rho, double delta_atoms);
+/* MG_BUDGET, nothing debited, when it would go beyond the reservation (relative slack 1e-9 for the sum's rounding, which
+ * mg_training_allowance keeps free). */
+mg_code mg_odometer_debit(mg_ctx *ctx, mg_odometer *o, const mg_event *e);
+
+#endif

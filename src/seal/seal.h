@@ -1,0 +1,43 @@
+/*
+ * seal/seal.h: OpenSSL 3 behind the few shapes this product needs. Keys are wiped after use by whoever owns them
+ * (mg_wipe). Every failure of OpenSSL is MG_CRYPTO; a tag that does not match is MG_CORRUPT.
+ */
+#ifndef MIRAGE_SEAL_SEAL_H
+#define MIRAGE_SEAL_SEAL_H
+
+#include "base/bytes.h"
+
+#define MG_KEY_BYTES 32
+#define MG_HASH_BYTES 32
+#define MG_SIGNATURE_BYTES 64
+#define MG_NONCE_BYTES 12
+#define MG_TAG_BYTES 16
+#define MG_SEAL_OVERHEAD (4 + MG_NONCE_BYTES + MG_TAG_BYTES) /* version, nonce, tag */
+
+void mg_wipe(void *p, size_t n); /* OPENSSL_cleanse */
+mg_code mg_random_key(mg_ctx *ctx, uint8_t key[MG_KEY_BYTES]); /* RAND_priv_bytes */
+
+/* AES-256-GCM, random nonce. out: malloc'ed, len + MG_SEAL_OVERHEAD bytes. aad may be empty. One key seals few messages. */
+mg_code mg_seal(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *aad, size_t aad_len, const void *plain,
+				size_t len, uint8_t **out, size_t *out_len);
+/* MG_CORRUPT when key, aad or bytes are not the ones sealed. out: malloc'ed; wipe before free. */
+mg_code mg_unseal(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *aad, size_t aad_len, const void *sealed,
+				  size_t len, uint8_t **out, size_t *out_len);
+
+mg_code mg_hkdf(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *info, size_t info_len, uint8_t *out, size_t len);
+mg_code mg_sha256(mg_ctx *ctx, const void *p, size_t n, uint8_t out[MG_HASH_BYTES]);
+mg_code mg_hmac_sha256(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *p, size_t n, uint8_t out[MG_HASH_BYTES]);
+/* What the catalog records of a master key: SHA-256 of a fixed label and the key, 16 bytes in hex. */
+mg_code mg_key_fingerprint(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[33]);
+
+/* Ed25519; the private key is a 32-byte seed. */
+mg_code mg_sign_public(mg_ctx *ctx, const uint8_t seed[32], uint8_t pub[32]);
+mg_code mg_sign(mg_ctx *ctx, const uint8_t seed[32], const void *p, size_t n, uint8_t sig[MG_SIGNATURE_BYTES]);
+mg_code mg_verify(mg_ctx *ctx, const uint8_t pub[32], const void *p, size_t n, const uint8_t sig[MG_SIGNATURE_BYTES],
+				  bool *ok);
+
+/* Hash chain of blocks: hash = SHA-256("pg_mirage block" | number | prev | count | entry hashes in order). */
+mg_code mg_chain_block(mg_ctx *ctx, uint64_t number, const uint8_t prev[MG_HASH_BYTES],
+					   const uint8_t (*entries)[MG_HASH_BYTES], uint32_t count, uint8_t out[MG_HASH_BYTES]);
+
+#endif
