@@ -34,6 +34,7 @@ typedef struct mg_ctx
 	mg_code code; /* the first failure; MG_OK until then */
 	char message[256]; /* lower case, no full stop, never a data value or an exact count */
 	char hint[256];    /* what to do; may be empty */
+	uint32_t failures; /* calls of mg_fail: a hint is kept for the first failure only */
 
 	bool (*cancel)(void *arg); /* true: stop. NULL: never. Called by mg_poll, at least every 100 ms of work */
 	void *cancel_arg;

@@ -80,12 +80,16 @@ struct mg_model
 	void *body;   /* the method's own */
 };
 
+/* An empty model that lives in an arena of its own, columns zeroed; memory: the arena's limit, 0 for none. */
+mg_code mg_model_create(mg_ctx *ctx, const mg_method *method, uint32_t ncolumns, size_t memory, mg_model **out);
+/* Destroys m->arena, in which m itself and its body live. NULL allowed. */
 void mg_model_destroy(mg_model *m);
 
 /* Versioned, length-checked, with a SHA-free checksum (CRC-32C): magic "MGMODEL", format version, method, columns, body. */
 mg_code mg_model_write(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 /* MG_CORRUPT on anything that is not a well-formed model; methods are looked up in `methods`, NULL-terminated. */
 mg_code mg_model_read(mg_ctx *ctx, const mg_method *const *methods, const void *data, size_t len, mg_model **out);
+uint32_t mg_crc32c(const void *data, size_t len);
 
 /*
  * A sampler draws batches of coarse codes. codes[col][0..n-1]; the batch is a function of (model, rng state, n) alone. Systematic

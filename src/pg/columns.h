@@ -41,8 +41,9 @@ typedef struct MgColumn
 	int32 base_typmod;
 	bool notnull;    /* attnotnull, or a NOT NULL domain */
 	MgColumnKind kind;
-	char *pattern;   /* identifier: declared, or NULL */
-	char *source;    /* where the domain comes from: "declared", "enum", "boolean", "check", "type", "learnt", "identifier" */
+	char *pattern;   /* identifier: declared, or NULL; excluded and NOT NULL: the constant default it is filled with, or NULL */
+	char *source;    /* where the domain comes from: "declared", "enum", "boolean", "check", "type", "learnt", "identifier";
+					  * "model" for a stored model's */
 	int core;        /* index among the core's columns; -1: identifier, excluded */
 	mg_domain domain; /* core >= 0; memory of the caller's context */
 	List *unused_checks; /* of char *: constraints on this column that the domain does not use (shown, not enforced) */
@@ -61,8 +62,21 @@ typedef struct MgColumns
  */
 typedef MgDeclaration *(*MgDeclarationLookup)(void *arg, const char *column);
 extern MgColumns *mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, void *arg);
-/* Checks one declaration against the column, by name: what dp_set_column calls. */
+/*
+ * Checks one declaration against the column, by name: what dp_set_column calls. Rewrites the literals (lower, upper, other, categories) in a
+ * canonical form that means the same under every DateStyle, IntervalStyle and TimeZone: store them after the call.
+ */
 extern void mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl);
+/* What a training asks beyond a description: something to learn, and something to emit for excluded columns that are NOT NULL. */
+extern void mg_require_trainable(const MgColumns *columns);
+/* The column's type with typmod, qualified with its schema: what a stored model keeps. */
+extern char *mg_column_type_text(const MgColumn *col);
+/*
+ * The inverse, for a stored model: resolves the type now; an error where it is gone. learnt: the model's own column, NULL where core is -1; its labels
+ * are referred to, not copied.
+ */
+extern MgColumn *mg_column_from_catalog(const char *name, const char *type, MgColumnKind kind, bool notnull, const char *pattern,
+										int core, const mg_column *learnt);
 extern const char *mg_column_kind_name(MgColumnKind kind);
 extern bool mg_column_kind_parse(const char *name, MgColumnKind *kind);
 /* Human-readable domain for dp_describe: "0 .. 120", "Female, Male", "learnt from the data, within budget". palloc'ed. */
@@ -72,7 +86,7 @@ extern int64 mg_domain_codes(const MgColumn *col);
 
 /*
  * Encoding: tuples straight into a curator. The slot's attribute i is columns->col[i] (only those with core >= 0 are read).
- * No value raises an error.
+ * No value raises an error. mg_encoder_row makes the calls of one row's values; mg_load_row, which ends the row, is the caller's.
  */
 typedef struct MgEncoder MgEncoder;
 extern MgEncoder *mg_encoder_create(const MgColumns *columns, mg_curator *curator);
@@ -81,7 +95,10 @@ extern void mg_encoder_row(MgEncoder *enc, TupleTableSlot *slot);
 /*
  * Decoding: a batch of a model into Datums of the columns' own types. Values are made in `row_context` where they need memory; labels are
  * made once. identifier columns get fresh values (sequence numbers from first_identifier, random UUIDs from the stream's
- * key, or the pattern), excluded ones NULL.
+ * key, or the pattern), excluded ones NULL (or the default). row_context is the context that is current at the call of mg_decoder_row.
+ * row_number counts from 0: integer identifiers come as row_number + 1, and start anew when the type is full; texts likewise.
+ * No value of a valid model raises an error; labels that the type no longer takes raise one in mg_decoder_create. A NOT NULL column for which the
+ * model has nothing to emit gets its declared other, else the type's zero or empty text.
  */
 typedef struct MgDecoder MgDecoder;
 extern MgDecoder *mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 key[32]);

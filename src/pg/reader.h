@@ -17,9 +17,16 @@ extern Oid mg_source_base(Oid relid, List *column_names, bool assert_stable);
 
 /*
  * Reads the columns of `relid` once, as the current user with the current settings, in the current snapshot, through the executor (parallel
- * plans allowed), into the curator. Polls interrupts. progress(arg, rows) is called every 65,536 rows or so.
+ * plans allowed), into the curator. Polls interrupts. ctx->progress hears "reading" now and then, always with fraction 0: how far a pass is
+ * depends on the rows. mg_load_finish is left to the caller. Errors of the core are thrown.
  */
 extern void mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, mg_curator *curator);
+
+/*
+ * All relations that hold rows of `relid` or whose rows `relid` holds: itself, its partitions and children, its ancestors in any line.
+ * A budget for one of them is a budget for all.
+ */
+extern List *mg_source_relatives(Oid relid);
 
 /* An mg_store over the server's temporary files, kept across transactions, gone with the process or a crash. */
 extern mg_store *mg_server_store(MemoryContext context);

@@ -41,6 +41,12 @@ double mg_zcdp_epsilon(double rho, double delta);
 double mg_zcdp_delta(double rho, double epsilon);
 /* The largest rho with mg_zcdp_epsilon(rho, delta) <= epsilon, rounded down. */
 double mg_zcdp_rho(double epsilon, double delta);
+/* The order alpha > 1 at which mg_zcdp_epsilon finds its least. */
+double mg_zcdp_order(double rho, double delta);
+
+/* epsilon at delta of all events together: the RDP curve optimised over orders, their pure epsilons where all have one,
+ * atoms taken from delta. +inf for bad parameters or when the atoms leave nothing. */
+double mg_compose_epsilon(const mg_event *events, size_t count, double delta);
 
 /*
  * Privacy filter (Feldman, Zrnic 2021): RDP at one order fixed with the budget, beside the sum of delta atoms. Half of the
@@ -50,23 +56,24 @@ typedef struct mg_filter
 {
 	double epsilon, delta; /* the cap */
 	double alpha;          /* the order that is best at the cap for zCDP blocks */
-	double rdp_cap;        /* what the RDP at alpha may sum to */
+	double rdp_cap;        /* what the RDP at alpha may sum to; leaves free what odometers and sums of charges round */
 	double delta_cap;      /* delta / 2 */
 } mg_filter;
 
 mg_code mg_filter_init(mg_ctx *ctx, mg_filter *f, double epsilon, double delta); /* MG_INVALID: not finite, <= 0, delta >= 1 */
 /* The fraction of the capacity that (rdp, delta) used is; max of the two. */
 double mg_filter_used(const mg_filter *f, double rdp, double delta_atoms);
-/* Would one more charge of (rdp, delta) fit above what is used? Exact comparison with outward rounding; never a hair over:
- * a charge of exactly the cap on an untouched filter fits. */
+/* Would one more charge of (rdp, delta) fit above what is used? The sum is compared exactly, never a hair over: a charge
+ * of exactly the cap on an untouched filter fits. The rdp of a training is mg_event_rdp of its zCDP block at f->alpha. */
 bool mg_filter_fits(const mg_filter *f, double used_rdp, double used_delta, double rdp, double delta_atoms);
 /* The largest epsilon of one more training at the budget's delta that fits; 0 when none does. */
 double mg_filter_remaining(const mg_filter *f, double used_rdp, double used_delta);
 
 /*
  * What a training of (epsilon, delta) under this filter may use: rho for all its mechanisms (one zCDP block) and a sum of
- * atoms, delta / 200 (a hundredth of the half that atoms may use). Both guarantees hold: rho with delta / 2 converts to at
- * most epsilon at delta, and alpha * rho is at most rdp_cap when epsilon equals the cap. delta <= the budget's.
+ * atoms, delta / 200 (a hundredth of the half that atoms may use). Both guarantees hold: rho converts to at most epsilon at
+ * delta less the atoms, and the charge fits an untouched filter when epsilon is at most the cap (beyond the cap it does
+ * not: mg_filter_fits says so). delta <= the budget's, else MG_INVALID.
  */
 typedef struct mg_allowance
 {

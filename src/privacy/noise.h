@@ -7,7 +7,8 @@
  *
  * The samplers are exact: integers and rationals only, no floating point between random bits and result (Canonne,
  * Kamath, Steinke 2020, "The Discrete Gaussian for Differential Privacy", Algorithms 1-3).
- * Their running time depends on what they draw; timing is outside the threat model.
+ * Their running time depends on what they draw; timing is outside the threat model. A ratio outside its range is
+ * MG_INVALID; a source that does not look random (odds below 2^-256) is MG_INTERNAL, as is one used after a fork.
  */
 #ifndef MIRAGE_PRIVACY_NOISE_H
 #define MIRAGE_PRIVACY_NOISE_H
@@ -34,6 +35,9 @@ double mg_ratio_value(mg_ratio r);
 mg_code mg_noise_u64(mg_ctx *ctx, mg_noise *n, uint64_t *out);
 mg_code mg_noise_below(mg_ctx *ctx, mg_noise *n, uint64_t bound, uint64_t *out); /* uniform in 0..bound-1, exact */
 mg_code mg_noise_bytes(mg_ctx *ctx, mg_noise *n, void *out, size_t len);
+
+/* true with probability exp(-gamma); gamma.num may be 0 here. */
+mg_code mg_bernoulli_exp(mg_ctx *ctx, mg_noise *n, mg_ratio gamma, bool *out);
 
 /* Pr[X = x] proportional to exp(-x^2 / (2 sigma2)), x integer. */
 mg_code mg_discrete_gaussian(mg_ctx *ctx, mg_noise *n, mg_ratio sigma2, int64_t *out);

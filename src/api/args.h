@@ -1,0 +1,48 @@
+/*
+ * api/args.h: reading the arguments of V1 functions: NULL where a value is needed, parameters whose machinery is not served, and the checks
+ * that several functions share.
+ */
+#ifndef MIRAGE_API_ARGS_H
+#define MIRAGE_API_ARGS_H
+
+#include "postgres.h"
+
+#include "catalog/catalog.h"
+#include "fmgr.h"
+#include "pg/export.h"
+
+/* The argument as a C string; error when NULL. `name` is the parameter's. */
+extern char *mg_arg_text(FunctionCallInfo fcinfo, int i, const char *name);
+extern char *mg_arg_text_or_null(FunctionCallInfo fcinfo, int i);
+extern char *mg_arg_name_or_null(FunctionCallInfo fcinfo, int i);
+extern Oid mg_arg_oid(FunctionCallInfo fcinfo, int i, const char *name);
+extern double mg_arg_float8(FunctionCallInfo fcinfo, int i, const char *name);
+/* name[] or text[] as a List of char *, without duplicates for name[]; NIL for NULL; error for a NULL element or no element. */
+extern List *mg_arg_names(FunctionCallInfo fcinfo, int i, const char *name);
+extern List *mg_arg_texts(FunctionCallInfo fcinfo, int i, const char *name);
+
+/* Prepares fcinfo->resultinfo for rows by tuplestore_putvalues; error where a set is not accepted. */
+extern void mg_arg_materialize(FunctionCallInfo fcinfo);
+
+extern void mg_refuse_parameter(const char *name) pg_attribute_noreturn();
+/* Error unless finite and > 0; error unless in (0, 1). */
+extern void mg_check_epsilon(double epsilon);
+extern void mg_check_delta(double delta);
+/* Names of budgets and models: 1 to 200 bytes, no control characters, no blank at either end. */
+extern void mg_check_name(const char *what, const char *name);
+/* Writes to our tables: not on a standby, not in a read-only transaction. */
+extern void mg_require_writable(const char *function);
+/* Error unless the relation exists and the current role owns it or is an admin. */
+extern void mg_require_owner(Oid relid);
+extern bool mg_owns(Oid relid, Oid role);
+/* How the current role may train on a relation whose base is `base`, protected as given; error when it may not. */
+typedef struct MgTrainRight
+{
+	Oid reader;        /* the role that the table is read as */
+	char *share;       /* the grantee whose share pays; NULL: none */
+} MgTrainRight;
+extern MgTrainRight mg_train_right(Oid relid, Oid base, const MgRelation *protection);
+/* May the current role see what the budget's figures are? */
+extern bool mg_budget_visible(const MgBudget *budget);
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * api/budget.c: dp_create_budget, dp_grant_budget, dp_protect, dp_set_column. Ordinary transactional acts, like GRANT: a ROLLBACK undoes
+ * them, their log entry included. Nothing here reads a row of the relation.
+ */
+#include "api/args.h"
+
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "pg/compat.h"
+#include "pg/server.h"
+#include "utils/acl.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+
+PG_FUNCTION_INFO_V1(dp_create_budget);
+PG_FUNCTION_INFO_V1(dp_grant_budget);
+PG_FUNCTION_INFO_V1(dp_protect);
+PG_FUNCTION_INFO_V1(dp_set_column);
+
+#define DEFAULT_DELTA 1e-9
+
+static int64
+create_budget(const char *name, double epsilon, double delta)
+{
+	mg_filter filter;
+	mg_ctx ctx;
+	int64 id;
+
+	mg_check_name("budget", name);
+	mg_check_epsilon(epsilon);
+	mg_check_delta(delta);
+	mg_server_ctx(&ctx);
+	MG_CHECK(&ctx, mg_filter_init(&ctx, &filter, epsilon, delta));
+	id = mg_budget_create(name, epsilon, delta, NULL);
+	mg_log("create budget", name, psprintf("{\"epsilon\": %.17g, \"delta\": %.17g}", epsilon, delta));
+	return id;
+}
+
+Datum
+dp_create_budget(PG_FUNCTION_ARGS)
+{
+	char *name = mg_arg_text(fcinfo, 0, "name");
+	double epsilon = mg_arg_float8(fcinfo, 1, "epsilon");
+	double delta = PG_ARGISNULL(2) ? DEFAULT_DELTA : PG_GETARG_FLOAT8(2);
+
+	if (!PG_ARGISNULL(3))
+		mg_refuse_parameter("period");
+	mg_require_writable("dp_create_budget");
+	create_budget(name, epsilon, delta);
+	PG_RETURN_VOID();
+}
+
+static MgBudget *
+require_budget(const char *name)
+{
+	MgBudget *budget = mg_budget_by_name(name);
+
+	if (budget == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("budget \"%s\" does not exist", name),
+						errhint("SELECT name FROM dp_budgets shows those that concern you; dp_create_budget makes one.")));
+	return budget;
+}
+
+static void
+require_budget_owner(const MgBudget *budget, const char *act)
+{
+	Oid me = GetUserId();
+
+	if (!mg_is_admin(me) && !(budget->owner.live && has_privs_of_role(me, budget->owner.oid)))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to %s budget \"%s\"", act, budget->name),
+						errhint("Its owner or a member of mirage_admin may.")));
+}
+
+Datum
+dp_grant_budget(PG_FUNCTION_ARGS)
+{
+	char *name = mg_arg_text(fcinfo, 0, "name");
+	Oid grantee = mg_arg_oid(fcinfo, 1, "grantee");
+	double epsilon = mg_arg_float8(fcinfo, 2, "epsilon");
+	StringInfoData detail;
+	MgBudget *budget;
+
+	mg_require_writable("dp_grant_budget");
+	mg_check_epsilon(epsilon);
+	budget = require_budget(name);
+	require_budget_owner(budget, "grant a share of");
+	mg_share_grant(budget->id, grantee, epsilon);
+	initStringInfo(&detail);
+	appendStringInfo(&detail, "{\"epsilon\": %.17g, \"grantee\": ", epsilon);
+	escape_json(&detail, GetUserNameFromId(grantee, false));
+	appendStringInfoChar(&detail, '}');
+	mg_log("grant budget", budget->name, detail.data);
+	PG_RETURN_VOID();
+}
+
+/* Only what holds rows of people is protected; a view's budget is its base table's. */
+static void
+require_protectable(Oid relid)
+{
+	char kind = get_rel_relkind(relid);
+
+	if (kind == RELKIND_VIEW || kind == RELKIND_MATVIEW)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a view", mg_relation_name(relid)),
+						errhint("Protect the table under it; trainings on the view are charged to that.")));
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_FOREIGN_TABLE)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table", mg_relation_name(relid)),
+						errhint("Tables, partitioned tables and foreign tables can be protected.")));
+	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a temporary table", mg_relation_name(relid)),
+						errhint("A background worker cannot see it; use a permanent table.")));
+}
+
+/*
+ * The budget for the relation: one that exists, or a new one. What stands already decides: people who are counted under one
+ * budget are never counted afresh under another, be it through a partition, a parent, or a restore under the same name.
+ */
+static int64
+choose_budget(Oid relid, const char *name, bool make, double epsilon)
+{
+	MgRelation *standing = mg_relation_protection(relid, true);
+	MgBudget *recorded = mg_relation_recorded_budget(relid);
+	MgBudget *budget;
+
+	if (standing != NULL)
+		recorded = mg_budget_by_id(standing->budget);
+	if (recorded != NULL && (make || strcmp(recorded->name, name) != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("relation \"%s\" is protected by budget \"%s\" already", mg_relation_name(relid), recorded->name),
+				 errdetail("A relation, its partitions and parents, and what was recorded under its name count as the same people."),
+				 errhint("dp_protect(..., budget => '%s') renews the protection.", recorded->name)));
+	if (make)
+	{
+		name = DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)));
+		return create_budget(name, epsilon, DEFAULT_DELTA);
+	}
+	budget = require_budget(name);
+	require_budget_owner(budget, "join");
+	return budget->id;
+}
+
+Datum
+dp_protect(PG_FUNCTION_ARGS)
+{
+	Oid relid = mg_arg_oid(fcinfo, 0, "relation");
+	char *name = mg_arg_text_or_null(fcinfo, 1);
+	bool make = !PG_ARGISNULL(4), assert_stable = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
+	int64 budget;
+
+	if (!PG_ARGISNULL(2))
+		mg_refuse_parameter("unit");
+	if (PG_ARGISNULL(3) || PG_GETARG_INT32(3) != 1)
+		mg_refuse_parameter("max_rows_per_unit");
+	if ((name != NULL) == make)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg(make ? "budget and epsilon cannot both be given" : "either budget or epsilon must be given"),
+						errhint("epsilon => 10 makes a budget for this table; budget => 'name' joins one that exists.")));
+	mg_require_writable("dp_protect");
+	mg_require_owner(relid);
+	require_protectable(relid);
+	if (assert_stable && !mg_is_admin(GetUserId()))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only a member of mirage_admin may assert stability"),
+						errhint("Without it, views and row security over the table must be checkable.")));
+	budget = choose_budget(relid, name, make, make ? PG_GETARG_FLOAT8(4) : 0);
+	mg_relation_protect(relid, budget, assert_stable);
+	mg_log("protect", mg_relation_name(relid),
+		   psprintf("{\"budget\": " INT64_FORMAT ", \"assert_stable\": %s}", budget, assert_stable ? "true" : "false"));
+	PG_RETURN_TEXT_P(cstring_to_text(mg_budget_by_id(budget)->name));
+}
+
+Datum
+dp_set_column(PG_FUNCTION_ARGS)
+{
+	Oid relid = mg_arg_oid(fcinfo, 0, "relation");
+	MgDeclaration decl = {0};
+	char *column = mg_arg_name_or_null(fcinfo, 1);
+
+	if (column == NULL)
+		(void) mg_arg_oid(fcinfo, 1, "column_name");
+	if (!PG_ARGISNULL(9))
+		mg_refuse_parameter("depends_on");
+	decl.kind = mg_arg_text_or_null(fcinfo, 2);
+	decl.lower = mg_arg_text_or_null(fcinfo, 3);
+	decl.upper = mg_arg_text_or_null(fcinfo, 4);
+	decl.categories = mg_arg_texts(fcinfo, 5, "categories");
+	if (!PG_ARGISNULL(6))
+	{
+		decl.bins = PG_GETARG_INT32(6);
+		if (decl.bins < 1 || decl.bins > MG_MAX_CELLS)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("bins must lie between 1 and %d", MG_MAX_CELLS)));
+	}
+	decl.pattern = mg_arg_text_or_null(fcinfo, 7);
+	decl.other = mg_arg_text_or_null(fcinfo, 8);
+	mg_require_writable("dp_set_column");
+	mg_require_owner(relid);
+	require_protectable(relid);
+	mg_check_declaration(relid, column, &decl);
+	mg_declaration_store(relid, column, &decl);
+	mg_log("set column", psprintf("%s.%s", mg_relation_name(relid), quote_identifier(column)), NULL);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,258 @@
+/*
+ * api/train.c: dp_plan, dp_train, dp_wait, dp_cancel. dp_train checks all that can be checked without looking at a row, and hands over to a
+ * worker, which checks it again under locks.
+ */
+#include "api/args.h"
+
+#include "access/relation.h"
+#include "catalog/pg_class.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "pg/compat.h"
+#include "pg/guc.h"
+#include "pg/options.h"
+#include "pg/reader.h"
+#include "pg/server.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+#include "worker/worker.h"
+
+PG_FUNCTION_INFO_V1(dp_plan);
+PG_FUNCTION_INFO_V1(dp_train);
+PG_FUNCTION_INFO_V1(dp_wait);
+PG_FUNCTION_INFO_V1(dp_cancel);
+
+static const mg_method *
+require_method(const char *name)
+{
+	const mg_method *method = mg_method_find(name);
+
+	if (method == NULL)
+	{
+		StringInfoData names;
+
+		initStringInfo(&names);
+		for (int i = 0; mg_methods[i] != NULL; i++)
+			appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", mg_methods[i]->name);
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("unknown method \"%s\"", name),
+						errhint("This version has: %s.", names.data)));
+	}
+	return method;
+}
+
+/* What a call of dp_plan or dp_train comes to once its arguments are understood. */
+typedef struct Request
+{
+	Oid relid, base;
+	MgRelation *protection;
+	MgBudget *budget;
+	MgTrainRight right;
+	MgColumns *columns;
+	List *names;
+	const mg_method *method;
+	char *options;
+	double epsilon, delta;
+	mg_fit_request fit;
+	mg_plan plan;
+} Request;
+
+static List *
+column_names(const MgColumns *columns)
+{
+	List *names = NIL;
+
+	for (int i = 0; i < columns->n; i++)
+		names = lappend(names, columns->col[i].name);
+	return names;
+}
+
+/* The method's own view of it: options are checked, rho is split; no row is read. */
+static void
+plan_request(Request *r)
+{
+	mg_domain *domains = palloc0(sizeof(mg_domain) * Max(r->columns->ncore, 1));
+	mg_arena *arena = mg_arena_create(0);
+	mg_ctx ctx;
+
+	if (arena == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	mg_release_with(CurrentMemoryContext, (void (*)(void *)) mg_arena_destroy, arena);
+	for (int i = 0; i < r->columns->n; i++)
+		if (r->columns->col[i].core >= 0)
+			domains[r->columns->col[i].core] = r->columns->col[i].domain;
+	mg_server_ctx(&ctx);
+	MG_CHECK(&ctx, mg_training_allowance(&ctx, &r->budget->filter, r->epsilon, r->delta, &r->fit.allowance));
+	r->fit.domains = domains;
+	r->fit.ncolumns = (uint32_t) r->columns->ncore;
+	mg_options_parse(r->options, &r->fit);
+	r->fit.memory = (size_t) mg_guc_work_mem * 1024 / 4;
+	MG_CHECK(&ctx, r->method->plan(&ctx, arena, &r->fit, &r->plan));
+}
+
+/* Arguments relation, method, epsilon, delta, columns, options, from `first` on. */
+static void
+understand(FunctionCallInfo fcinfo, int first, Request *r)
+{
+	memset(r, 0, sizeof(*r));
+	r->relid = mg_arg_oid(fcinfo, first, "relation");
+	r->method = require_method(mg_arg_text(fcinfo, first + 1, "method"));
+	r->epsilon = mg_arg_float8(fcinfo, first + 2, "epsilon");
+	mg_check_epsilon(r->epsilon);
+	if (!PG_ARGISNULL(first + 3))
+		mg_check_delta(PG_GETARG_FLOAT8(first + 3));
+	r->names = mg_arg_names(fcinfo, first + 4, "columns");
+	r->options = PG_ARGISNULL(first + 5) ? NULL : DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(first + 5)));
+
+	if (mg_relation_name(r->relid) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", r->relid)));
+	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, &r->relid);
+	r->base = mg_source_base(r->relid, column_names(r->columns), true);
+	r->protection = mg_relation_protection(r->base, false);
+	r->right = mg_train_right(r->relid, r->base, r->protection);
+	r->budget = mg_budget_by_id(r->protection->budget);
+	if (r->budget == NULL)
+		elog(ERROR, "budget " INT64_FORMAT " is gone", r->protection->budget);
+	r->delta = PG_ARGISNULL(first + 3) ? r->budget->filter.delta : PG_GETARG_FLOAT8(first + 3);
+	if (r->delta > r->budget->filter.delta)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("delta is above that of the budget, %g", r->budget->filter.delta),
+						errhint("Leave delta out to take the budget's.")));
+	if (r->base != r->relid)
+		r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, &r->base);
+	plan_request(r);
+}
+
+static void
+put_plan_row(ReturnSetInfo *rsi, const char *step, const char *column, double share, double rho, double delta, double sigma,
+			 int64 count)
+{
+	Datum values[7];
+	bool nulls[7] = {false};
+
+	values[0] = CStringGetTextDatum(step);
+	values[1] = CStringGetTextDatum(column);
+	nulls[1] = column[0] == '\0';
+	values[2] = Float8GetDatum(share);
+	values[3] = Float8GetDatum(rho);
+	nulls[3] = rho == 0;
+	values[4] = Float8GetDatum(delta);
+	nulls[4] = delta == 0;
+	values[5] = Float8GetDatum(sigma);
+	nulls[5] = sigma == 0;
+	values[6] = Int64GetDatum(count);
+	tuplestore_putvalues(rsi->setResult, rsi->setDesc, values, nulls);
+}
+
+/* One row a measurement; the last two say what all of it costs of the budget, and what would be left. */
+Datum
+dp_plan(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsi = (ReturnSetInfo *) fcinfo->resultinfo;
+	const mg_filter *f;
+	Request r;
+	MgUse use;
+	double before, after;
+	bool fits;
+
+	understand(fcinfo, 0, &r);
+	f = &r.budget->filter;
+	use = mg_ledger_use(r.budget, NULL);
+	mg_arg_materialize(fcinfo);
+	for (uint32 i = 0; i < r.plan.count; i++)
+	{
+		const mg_plan_item *item = &r.plan.item[i];
+
+		put_plan_row(rsi, item->what, item->column, item->share, item->rho, item->delta, item->sigma, (int64) item->count);
+	}
+	before = mg_filter_used(f, use.rdp, use.delta_atoms);
+	after = mg_filter_used(f, use.rdp + f->alpha * r.fit.allowance.rho, use.delta_atoms + r.fit.allowance.delta_atoms);
+	fits = mg_filter_fits(f, use.rdp, use.delta_atoms, f->alpha * r.fit.allowance.rho, r.fit.allowance.delta_atoms);
+	put_plan_row(rsi, psprintf("price: of budget \"%s\"", r.budget->name), "", after - before, r.fit.allowance.rho,
+				 r.fit.allowance.delta_atoms, 0, 1);
+	put_plan_row(rsi, fits ? "left of the budget afterwards" : "does not fit: the budget would be exceeded", "", 1 - after, 0, 0,
+				 0, 1);
+	return (Datum) 0;
+}
+
+Datum
+dp_train(PG_FUNCTION_ARGS)
+{
+	char *model = mg_arg_text(fcinfo, 0, "model");
+	bool wait = PG_ARGISNULL(7) || PG_GETARG_BOOL(7);
+	MgTrainCall call = {0};
+	Request r;
+
+	mg_check_name("model", model);
+	mg_require_writable("dp_train");
+	if (mg_model_find(model) != NULL)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" exists", model),
+						errhint("Choose another name, or drop it with dp_drop_model('%s').", model)));
+	understand(fcinfo, 1, &r);
+	mg_require_visible_to_workers(r.relid);
+	if (r.base != r.relid)
+		mg_require_visible_to_workers(r.base);
+	if (r.protection->mine_uncommitted || r.budget->mine_uncommitted)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the protection of \"%s\" was made by this transaction, which has not committed", r.protection->name),
+						errhint("Commit first: the background worker that trains cannot see it yet.")));
+	call.job = mg_job_next_id();
+	call.model = model;
+	call.method = r.method->name;
+	call.options = r.options;
+	call.relid = r.relid;
+	call.base = r.base;
+	call.budget = r.budget->id;
+	call.reader = r.right.reader;
+	call.share = r.right.share;
+	call.columns = column_names(r.columns);
+	call.epsilon = r.epsilon;
+	call.delta = r.delta;
+	mg_train_start(&call, wait);
+	PG_RETURN_INT64(call.job);
+}
+
+/* The job, when the current role may deal with it: its own, or an admin's business. */
+static MgJob *
+require_job(FunctionCallInfo fcinfo)
+{
+	MgJob *job;
+	Oid me = GetUserId();
+
+	if (PG_ARGISNULL(0))
+		(void) mg_arg_oid(fcinfo, 0, "job");
+	job = mg_job_find(PG_GETARG_INT64(0));
+	if (job == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("job " INT64_FORMAT " does not exist", PG_GETARG_INT64(0)),
+						errhint("SELECT id FROM dp_jobs shows yours.")));
+	if (!mg_is_admin(me) && !(job->role.live && has_privs_of_role(me, job->role.oid)) && !mg_owns(job->relid, me))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for job " INT64_FORMAT, job->id),
+						errhint("Jobs answer to the role that started them, the table's owner and mirage_admin.")));
+	return job;
+}
+
+Datum
+dp_wait(PG_FUNCTION_ARGS)
+{
+	MgJob *job = require_job(fcinfo);
+	int64 timeout = -1;
+
+	if (!PG_ARGISNULL(1))
+	{
+		const Interval *i = PG_GETARG_INTERVAL_P(1);
+		double ms = (double) i->time / 1000 + ((double) i->day + 30.0 * i->month) * 86400000.0;
+
+		if (ms < 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("timeout must not be negative")));
+		timeout = (int64) Min(ms, 1e15);
+	}
+	PG_RETURN_TEXT_P(cstring_to_text(mg_job_wait(job->id, timeout)));
+}
+
+Datum
+dp_cancel(PG_FUNCTION_ARGS)
+{
+	MgJob *job = require_job(fcinfo);
+
+	PG_RETURN_BOOL(mg_job_cancel(job->id));
+}

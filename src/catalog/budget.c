@@ -1,0 +1,436 @@
+/*
+ * catalog/budget.c: budgets, the relations they protect, declared columns, shares. Ordinary transactional rows, as DBAs expect of
+ * GRANT; what is charged against them is in catalog/ledger.c.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/pg_inherits.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lockdefs.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#define BUDGET_COLUMNS "SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin FROM mirage.budget "
+
+static bool
+is_mine(uint64 row, int col)
+{
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(mg_get_datum(row, col)));
+}
+
+static MgBudget *
+budget_fetch(const char *sql, const MgArg *arg)
+{
+	MgQuery q;
+	MgBudget *b = NULL;
+
+	mg_query_begin(&q);
+	if (mg_query_run(&q, true, sql, 1, arg) > 0)
+	{
+		mg_ctx ctx;
+		MemoryContext old = MemoryContextSwitchTo(q.caller);
+
+		b = palloc0(sizeof(MgBudget));
+		b->id = mg_get_int8(0, 1);
+		b->name = mg_get_text(&q, 0, 2);
+		mg_server_ctx(&ctx);
+		MG_CHECK(&ctx, mg_filter_init(&ctx, &b->filter, mg_get_float8(0, 3), mg_get_float8(0, 4)));
+		if (!mg_get_null(0, 5))
+		{
+			b->period = palloc(sizeof(Interval));
+			memcpy(b->period, DatumGetPointer(mg_get_datum(0, 5)), sizeof(Interval));
+		}
+		b->owner = mg_role_binding(mg_get_oid(0, 6), mg_get_text(&q, 0, 7), mg_get_text(&q, 0, 8));
+		b->mine_uncommitted = is_mine(0, 9);
+		MemoryContextSwitchTo(old);
+	}
+	mg_query_end(&q);
+	return b;
+}
+
+MgBudget *
+mg_budget_by_name(const char *name)
+{
+	MgArg arg = MG_TEXT(name);
+
+	return budget_fetch(BUDGET_COLUMNS "WHERE name = $1", &arg);
+}
+
+MgBudget *
+mg_budget_by_id(int64 id)
+{
+	MgArg arg = MG_INT8(id);
+
+	return budget_fetch(BUDGET_COLUMNS "WHERE id = $1", &arg);
+}
+
+int64
+mg_budget_create(const char *name, double epsilon, double delta, Interval *period)
+{
+	Oid owner = GetUserId();
+	char *owner_name = GetUserNameFromId(owner, false);
+	MgArg args[] = {MG_TEXT(name), MG_FLOAT8(epsilon), MG_FLOAT8(delta),
+					{INTERVALOID, IntervalPGetDatum(period), period == NULL},
+					MG_OID(owner), MG_TEXT(owner_name), MG_TEXT(mg_database_identity())};
+	MgQuery q;
+	int64 id = 0;
+
+	mg_query_begin(&q);
+	if (mg_query_run(&q, false,
+					 "INSERT INTO mirage.budget (name, epsilon, delta, period, owner_oid, owner_name, identity) "
+					 "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING RETURNING id",
+					 lengthof(args), args) > 0)
+		id = mg_get_int8(0, 1);
+	mg_query_end(&q);
+	if (id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("a budget called \"%s\" exists", name),
+				 errhint("Join it with dp_protect(..., budget => '%s'), or give the new one another name with dp_create_budget.",
+						 name)));
+	return id;
+}
+
+#define RELATION_COLUMNS                                                                                      \
+	"SELECT id, relid, name, identity, budget, protected_by_oid, protected_by_name, assert_stable, is_public, xmin " \
+	"FROM mirage.relation "
+
+/* A recorded relation is live when its OID still names a relation, and either it was recorded here or its name agrees. */
+static bool
+relation_live(Oid relid, const char *name, const char *identity)
+{
+	char *now = mg_relation_name(relid);
+
+	return now != NULL && (strcmp(identity, mg_database_identity()) == 0 || strcmp(now, name) == 0);
+}
+
+static MgRelation *
+relation_row(MgQuery *q, uint64 row)
+{
+	MemoryContext old = MemoryContextSwitchTo(q->caller);
+	MgRelation *r = palloc0(sizeof(MgRelation));
+	char *identity = mg_get_text(q, row, 4);
+
+	r->id = mg_get_int8(row, 1);
+	r->relid = mg_get_oid(row, 2);
+	r->name = mg_get_text(q, row, 3);
+	r->live = relation_live(r->relid, r->name, identity);
+	r->budget = mg_get_null(row, 5) ? 0 : mg_get_int8(row, 5);
+	if (!mg_get_null(row, 6))
+		r->protected_by = mg_role_binding(mg_get_oid(row, 6), mg_get_text(q, row, 7), identity);
+	r->assert_stable = mg_get_bool(row, 8);
+	r->is_public = mg_get_bool(row, 9);
+	r->mine_uncommitted = is_mine(row, 10);
+	MemoryContextSwitchTo(old);
+	return r;
+}
+
+MgRelation *
+mg_relation_find(Oid relid)
+{
+	MgArg arg = MG_OID(relid);
+	MgQuery q;
+	MgRelation *found = NULL;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true, RELATION_COLUMNS "WHERE relid = $1 AND NOT dropped ORDER BY id DESC", 1, &arg);
+	for (uint64 i = 0; i < n && found == NULL; i++)
+	{
+		MgRelation *r = relation_row(&q, i);
+
+		if (r->live)
+			found = r;
+	}
+	mg_query_end(&q);
+	return found;
+}
+
+/* A protection recorded under this name whose OID is not this relation's (a restore): to be renewed before anything is spent. */
+static MgRelation *
+relation_stale(const char *name)
+{
+	MgArg arg = MG_TEXT(name);
+	MgQuery q;
+	MgRelation *found = NULL;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true,
+					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL AND NOT dropped ORDER BY id DESC", 1, &arg);
+	for (uint64 i = 0; i < n && found == NULL; i++)
+	{
+		MgRelation *r = relation_row(&q, i);
+
+		if (!r->live)
+			found = r;
+	}
+	mg_query_end(&q);
+	return found;
+}
+
+/* The relation, its ancestors and its descendants, through inheritance and partitioning: one set of people. */
+static List *
+relation_family(Oid relid)
+{
+	MgArg arg = MG_OID(relid);
+	MgQuery q;
+	List *family = NIL;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true,
+					 "WITH RECURSIVE up AS (SELECT $1 AS r UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, up "
+					 "WHERE i.inhrelid = up.r), down AS (SELECT $1 AS r UNION SELECT i.inhrelid "
+					 "FROM pg_catalog.pg_inherits i, down WHERE i.inhparent = down.r) "
+					 "SELECT r FROM up UNION SELECT r FROM down",
+					 1, &arg);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(q.caller);
+
+		family = lappend_oid(family, mg_get_oid(i, 1));
+		MemoryContextSwitchTo(old);
+	}
+	mg_query_end(&q);
+	return family;
+}
+
+MgRelation *
+mg_relation_protection(Oid relid, bool missing_ok)
+{
+	MgRelation *found = NULL;
+	ListCell *lc;
+
+	foreach (lc, relation_family(relid))
+	{
+		MgRelation *r = mg_relation_find(lfirst_oid(lc));
+
+		if (r == NULL || r->budget == 0)
+			continue;
+		if (found != NULL && found->budget != r->budget)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("relation \"%s\" and its partitions or parents are protected by different budgets",
+							mg_relation_name(relid)),
+					 errhint("Put them under one budget with dp_protect(..., budget => ...).")));
+		/* the record of the relation itself counts before a relative's */
+		if (found == NULL || r->relid == relid)
+			found = r;
+	}
+	if (found == NULL && !missing_ok)
+	{
+		char *name = mg_relation_name(relid);
+		MgRelation *stale = relation_stale(name);
+
+		if (stale != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the protection of \"%s\" was recorded for another relation of that name", name),
+					 errdetail("It was restored from another database, or the table was made again."),
+					 errhint("SELECT dp_protect('%s', budget => '%s') renews it; what was charged stays charged.", name,
+							 mg_budget_by_id(stale->budget)->name)));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("relation \"%s\" is not protected", name),
+				 errhint("Its owner calls dp_protect('%s', epsilon => ...) first, which sets what may ever be learnt from it.",
+						 name)));
+	}
+	return found;
+}
+
+int64
+mg_relation_record(Oid relid)
+{
+	MgRelation *r = mg_relation_find(relid);
+	char *name = mg_relation_name(relid);
+	MgArg args[] = {MG_OID(relid), MG_TEXT(name), MG_TEXT(mg_database_identity())};
+	MgQuery q;
+	int64 id;
+
+	if (r != NULL)
+		return r->id;
+	mg_query_begin(&q);
+	mg_query_run(&q, false, "INSERT INTO mirage.relation (relid, name, identity) VALUES ($1, $2, $3) RETURNING id",
+				 lengthof(args), args);
+	id = mg_get_int8(0, 1);
+	/* what was declared for a relation of this name in a database that was restored here goes on */
+	{
+		MgArg adopt[] = {MG_INT8(id), MG_TEXT(name), MG_TEXT(mg_database_identity())};
+
+		mg_query_run(&q, false,
+					 "INSERT INTO mirage.column_decl SELECT $1, d.attname, d.kind, d.lower, d.upper, d.categories, d.bins, "
+					 "d.pattern, d.other FROM mirage.column_decl d WHERE d.relation = (SELECT max(r.id) FROM "
+					 "mirage.relation r WHERE r.name = $2 AND r.identity <> $3 AND NOT r.dropped) ON CONFLICT DO NOTHING",
+					 lengthof(adopt), adopt);
+	}
+	mg_query_end(&q);
+	return id;
+}
+
+void
+mg_relation_protect(Oid relid, int64 budget, bool assert_stable)
+{
+	int64 id = mg_relation_record(relid);
+	Oid by = GetUserId();
+	MgArg args[] = {MG_INT8(id), MG_INT8(budget), MG_BOOL(assert_stable), MG_OID(by),
+					MG_TEXT(GetUserNameFromId(by, false)), MG_TEXT(mg_relation_name(relid)),
+					MG_TEXT(mg_database_identity())};
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "UPDATE mirage.relation SET budget = $2, assert_stable = $3, protected_by_oid = $4, "
+				 "protected_by_name = $5, name = $6, identity = $7, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
+				 lengthof(args), args);
+	mg_query_end(&q);
+}
+
+void
+mg_relation_declare_public(Oid relid)
+{
+	MgArg arg = MG_INT8(mg_relation_record(relid));
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false, "UPDATE mirage.relation SET is_public = true WHERE id = $1", 1, &arg);
+	mg_query_end(&q);
+}
+
+MgDeclaration *
+mg_declaration(void *relid_p, const char *column)
+{
+	MgRelation *r = mg_relation_find(*(Oid *) relid_p);
+	MgDeclaration *d = NULL;
+	MgQuery q;
+
+	if (r == NULL)
+		return NULL;
+	mg_query_begin(&q);
+	{
+		MgArg args[] = {MG_INT8(r->id), MG_TEXT(column)};
+
+		if (mg_query_run(&q, true,
+						 "SELECT kind, lower, upper, categories, bins, pattern, other FROM mirage.column_decl "
+						 "WHERE relation = $1 AND attname = $2",
+						 lengthof(args), args) > 0)
+		{
+			MemoryContext old = MemoryContextSwitchTo(q.caller);
+
+			d = palloc0(sizeof(MgDeclaration));
+			d->kind = mg_get_text(&q, 0, 1);
+			d->lower = mg_get_text(&q, 0, 2);
+			d->upper = mg_get_text(&q, 0, 3);
+			if (!mg_get_null(0, 4))
+			{
+				Datum *items;
+				int n;
+
+				deconstruct_array(DatumGetArrayTypePCopy(mg_get_datum(0, 4)), TEXTOID, -1, false, TYPALIGN_INT, &items, NULL,
+								  &n);
+				for (int i = 0; i < n; i++)
+					d->categories = lappend(d->categories, TextDatumGetCString(items[i]));
+			}
+			d->bins = mg_get_null(0, 5) ? 0 : DatumGetInt32(mg_get_datum(0, 5));
+			d->pattern = mg_get_text(&q, 0, 6);
+			d->other = mg_get_text(&q, 0, 7);
+			MemoryContextSwitchTo(old);
+		}
+	}
+	mg_query_end(&q);
+	return d;
+}
+
+void
+mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl)
+{
+	int64 id = mg_relation_record(relid);
+	ArrayType *categories = NULL;
+	MgQuery q;
+
+	if (decl->categories != NIL)
+	{
+		Datum *items = palloc(sizeof(Datum) * list_length(decl->categories));
+		int n = 0;
+		ListCell *lc;
+
+		foreach (lc, decl->categories)
+			items[n++] = CStringGetTextDatum((char *) lfirst(lc));
+		categories = construct_array(items, n, TEXTOID, -1, false, TYPALIGN_INT);
+	}
+	mg_query_begin(&q);
+	{
+		MgArg args[] = {MG_INT8(id), MG_TEXT(column), MG_TEXT(decl->kind), MG_TEXT(decl->lower), MG_TEXT(decl->upper),
+						{TEXTARRAYOID, PointerGetDatum(categories), categories == NULL},
+						{INT4OID, Int32GetDatum(decl->bins), decl->bins == 0},
+						MG_TEXT(decl->pattern), MG_TEXT(decl->other)};
+
+		mg_query_run(&q, false,
+					 "INSERT INTO mirage.column_decl AS d (relation, attname, kind, lower, upper, categories, bins, pattern, "
+					 "other) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (relation, attname) DO UPDATE SET "
+					 "kind = excluded.kind, lower = excluded.lower, upper = excluded.upper, categories = excluded.categories, "
+					 "bins = excluded.bins, pattern = excluded.pattern, other = excluded.other",
+					 lengthof(args), args);
+	}
+	mg_query_end(&q);
+}
+
+void
+mg_share_grant(int64 budget, Oid grantee, double epsilon)
+{
+	MgArg args[] = {MG_INT8(budget), MG_OID(grantee), MG_TEXT(GetUserNameFromId(grantee, false)),
+					MG_TEXT(mg_database_identity()), MG_FLOAT8(epsilon), MG_TEXT(GetUserNameFromId(GetUserId(), false))};
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "INSERT INTO mirage.share AS s (budget, grantee_oid, grantee_name, identity, epsilon, granted_by) "
+				 "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (budget, grantee_name) DO UPDATE SET "
+				 "grantee_oid = excluded.grantee_oid, identity = excluded.identity, epsilon = excluded.epsilon, "
+				 "granted_by = excluded.granted_by, granted_at = pg_catalog.clock_timestamp()",
+				 lengthof(args), args);
+	mg_query_end(&q);
+}
+
+double
+mg_share_find(int64 budget, Oid role, char **grantee)
+{
+	MgArg arg = MG_INT8(budget);
+	MgQuery q;
+	double best = 0;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true,
+					 "SELECT grantee_oid, grantee_name, identity, epsilon FROM mirage.share WHERE budget = $1 "
+					 "ORDER BY epsilon DESC, grantee_name",
+					 1, &arg);
+	for (uint64 i = 0; i < n && best == 0; i++)
+	{
+		char *name = mg_get_text(&q, i, 2);
+		MgRole r = mg_role_binding(mg_get_oid(i, 1), name, mg_get_text(&q, i, 3));
+
+		if (r.live && has_privs_of_role(role, r.oid))
+		{
+			best = mg_get_float8(i, 4);
+			*grantee = name;
+		}
+	}
+	mg_query_end(&q);
+	return best;
+}
+
+MgBudget *
+mg_relation_recorded_budget(Oid relid)
+{
+	MgRelation *r = mg_relation_find(relid);
+
+	if (r == NULL || r->budget == 0)
+		r = relation_stale(mg_relation_name(relid));
+	return r == NULL || r->budget == 0 ? NULL : mg_budget_by_id(r->budget);
+}

@@ -1,0 +1,236 @@
+/*
+ * catalog/catalog.h: access to the tables of the schema `mirage`; the only folder with SQL on them.
+ *
+ * Every function here runs its SQL as the extension's owner with search_path = pg_catalog, pg_temp and restores the caller's
+ * identity. Reads of models, grants, jobs and budgets take the latest snapshot, whatever the caller's isolation level, so that a
+ * revoked grant is gone and a worker's commit is there. Results are palloc'ed in the caller's context.
+ *
+ * Bindings. Roles and relations are stored as an OID beside a name, with the system identifier and database they were
+ * written in. A binding is live when the OID still exists and either it was written in this very database (a rename is followed) or
+ * the name agrees as well. After a restore elsewhere bindings are dead until somebody with the right renews them; charges
+ * count all the same.
+ */
+#ifndef MIRAGE_CATALOG_CATALOG_H
+#define MIRAGE_CATALOG_CATALOG_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "catalog/pg_type.h"
+#include "pg/columns.h"
+#include "pg/server.h"
+#include "privacy/account.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+typedef struct MgRole
+{
+	Oid oid;
+	char *name;
+	bool live;
+} MgRole;
+
+/* -- relations, budgets, shares (catalog/budget.c) -- */
+
+typedef struct MgBudget
+{
+	int64 id;
+	char *name;
+	mg_filter filter;
+	Interval *period;
+	MgRole owner;
+	bool mine_uncommitted; /* written by the caller's own open transaction: a worker cannot see it */
+} MgBudget;
+
+/* What is known of a relation: protected, declared public, or only with declared columns. */
+typedef struct MgRelation
+{
+	int64 id;
+	Oid relid;
+	char *name;    /* as recorded */
+	bool live;
+	int64 budget;  /* 0: not protected */
+	MgRole protected_by;
+	bool assert_stable;
+	bool is_public;
+	bool mine_uncommitted;
+} MgRelation;
+
+extern MgBudget *mg_budget_by_name(const char *name); /* NULL: none */
+extern MgBudget *mg_budget_by_id(int64 id);
+extern int64 mg_budget_create(const char *name, double epsilon, double delta, Interval *period);
+
+/* The live record of `relid` itself, or NULL. */
+extern MgRelation *mg_relation_find(Oid relid);
+/*
+ * The protection that stands for a base relation: its own, an ancestor's (partition, inheritance) or a descendant's. Error when
+ * there is none (hint: dp_protect), or when several budgets are concerned.
+ */
+extern MgRelation *mg_relation_protection(Oid relid, bool missing_ok);
+/* The budget that this relation is or, by its name, was protected by (a restore, a table made again); NULL: none. */
+extern MgBudget *mg_relation_recorded_budget(Oid relid);
+extern int64 mg_relation_record(Oid relid); /* finds or makes the record */
+extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable);
+extern void mg_relation_declare_public(Oid relid);
+extern MgDeclaration *mg_declaration(void *relid_p, const char *column); /* an MgDeclarationLookup; arg: Oid * */
+extern void mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl);
+
+extern void mg_share_grant(int64 budget, Oid grantee, double epsilon);
+/* The largest live share whose grantee `role` is or is a member of: its epsilon and the grantee's name; 0: none. */
+extern double mg_share_find(int64 budget, Oid role, char **grantee);
+
+/* -- ledger (catalog/ledger.c) -- */
+
+typedef struct MgUse
+{
+	double rho, rdp, delta_atoms; /* sums over charges that were not released */
+} MgUse;
+
+typedef struct MgCharge
+{
+	int64 charge;
+	int64 budget;
+	const char *budget_name, *relation, *model;
+	Oid relid, role;
+	int64 job;
+	double epsilon, delta, rho, delta_atoms;
+	const char *share;  /* the grantee whose share pays too; NULL: none */
+	const char *events; /* json text */
+} MgCharge;
+
+extern MgUse mg_ledger_use(const MgBudget *budget, const char *share); /* NULL: all charges; else those of that share */
+extern void mg_ledger_lock(int64 budget);   /* row lock, held to the end of the transaction */
+extern int64 mg_ledger_reserve(const MgCharge *charge); /* returns the charge's number */
+extern void mg_ledger_settle(int64 charge, const char *state); /* 'spent' or 'released': a new row */
+/* Error unless the ledger is as whole as the log says it must be: a charge that is in the log is in the ledger. */
+extern void mg_ledger_require_whole(void);
+
+/* -- jobs (catalog/job.c) -- */
+
+typedef struct MgJob
+{
+	int64 id;
+	char *model, *relation, *method, *state, *errcode, *error;
+	Oid relid;
+	MgRole role;
+	uint32 dsm_handle;
+	int pid;
+	int64 charge;
+} MgJob;
+
+extern int64 mg_job_next_id(void);
+extern void mg_job_insert(const MgJob *job, Oid relid, double epsilon);
+extern void mg_job_finish(int64 id, const char *state, const char *errcode, const char *error);
+extern MgJob *mg_job_find(int64 id);
+
+/* -- models and grants (catalog/model.c) -- */
+
+typedef struct MgModel
+{
+	int64 id;
+	char *name, *relation, *method, *state;
+	Oid relid;
+	MgRole owner;
+	double epsilon, delta, total;
+	int64 charge, job;
+	char *card; /* json text */
+} MgModel;
+
+extern MgModel *mg_model_find(const char *name); /* NULL: none */
+extern void mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sealed);
+extern int64 mg_model_next_id(void);
+extern bytea *mg_model_blob(int64 model); /* sealed; error when missing */
+/* The columns as stored; `learnt`: the parsed model's columns. */
+extern MgColumns *mg_model_columns(int64 model, const mg_model *parsed);
+extern void mg_model_delete(int64 model); /* row, columns, blob, key, grants */
+extern void mg_grant_set(int64 model, Oid grantee, TimestampTz valid_until, bool has_limit);
+extern bool mg_grant_remove(int64 model, Oid grantee);
+/* May `role` read rows of the model: its owner, a live unexpired grant to a role it is a member of, or a superuser. */
+extern bool mg_may_release(const MgModel *model, Oid role);
+
+/* -- keys (catalog/keys.c) -- */
+
+#define MG_MODEL_KEY_VERSION 1
+
+/*
+ * The master key from pg_mirage.master_key_command or master_key_file (default: a file of mode 0600 in the data directory, made
+ * where no fingerprint is recorded yet). Errors fail closed: missing, unreadable, malformed, or not the key whose fingerprint is recorded.
+ * create: may make the file and record the fingerprint (workers, before a reservation).
+ */
+extern void mg_master_key(uint8 key[32], bool create);
+/* A new random key for a model, wrapped under the master key and stored; and back. Wipe after use. */
+extern void mg_model_key_create(int64 model, uint8 key[32]);
+extern void mg_model_key(int64 model, uint8 key[32]);
+/* Random roots of purpose "log", "watermark", "unit": made on first use when create, wrapped. */
+extern void mg_root_key(const char *purpose, uint8 key[32], bool create);
+/* Seal and unseal a model's blob: AAD binds model id and format version. */
+extern bytea *mg_model_seal(int64 model, const void *plain, size_t len);
+extern void *mg_model_unseal(int64 model, const bytea *sealed, size_t *len); /* palloc'ed huge; wipe after use */
+
+/* -- the log (catalog/log.c) -- */
+
+/* Appends an entry in the current transaction; object: what it is about; detail: json text or NULL, no data values. */
+extern void mg_log(const char *action, const char *object, const char *detail);
+/* Chains all committed entries that are in no block yet into one signed block. In a worker's transaction only. */
+extern void mg_log_chain(void);
+
+typedef struct MgLogCheck
+{
+	int64 entries;   /* seen, chained or not */
+	bool ok;
+	int64 first_bad; /* entry id; 0: none */
+	char *head;      /* hex of the last block's number and hash */
+} MgLogCheck;
+extern MgLogCheck mg_log_verify(const char *expected_head);
+
+/* -- issuances (catalog/model.c) -- */
+extern int64 mg_issuance_insert(int64 model, const char *model_name, const char *role, const char *recipient, int64 rows,
+								bool seeded);
+
+/* -- the SQL helper that every function above uses (catalog/query.c) -- */
+
+typedef struct MgArg
+{
+	Oid type;
+	Datum value;
+	bool null;
+} MgArg;
+#define MG_TEXT(s) {TEXTOID, (s) ? CStringGetTextDatum(s) : (Datum) 0, (s) == NULL}
+#define MG_INT4(v) {INT4OID, Int32GetDatum(v), false}
+#define MG_INT8(v) {INT8OID, Int64GetDatum(v), false}
+#define MG_FLOAT8(v) {FLOAT8OID, Float8GetDatum(v), false}
+#define MG_OID(v) {OIDOID, ObjectIdGetDatum(v), false}
+#define MG_BOOL(v) {BOOLOID, BoolGetDatum(v), false}
+#define MG_STAMP(v) {TIMESTAMPTZOID, TimestampTzGetDatum(v), false}
+#define MG_BYTEA(p) {BYTEAOID, PointerGetDatum(p), false}
+#define MG_NULL(t) {(t), (Datum) 0, true}
+
+/*
+ * Between begin and end: SPI is connected, the identity is the extension's owner. The values of a result are read by the mg_get_*
+ * functions (row from 0, column from 1) until the next run; those that return memory allocate it in `caller`.
+ */
+typedef struct MgQuery
+{
+	MgIdentity identity;
+	MemoryContext caller;
+} MgQuery;
+
+extern void mg_query_begin(MgQuery *q);
+/* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command. */
+extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);
+extern void mg_query_end(MgQuery *q);
+extern bool mg_get_null(uint64 row, int col);
+extern Datum mg_get_datum(uint64 row, int col); /* by value types only */
+extern int64 mg_get_int8(uint64 row, int col);
+extern double mg_get_float8(uint64 row, int col);
+extern Oid mg_get_oid(uint64 row, int col);
+extern bool mg_get_bool(uint64 row, int col);
+extern char *mg_get_text(MgQuery *q, uint64 row, int col); /* NULL for NULL */
+extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoasted copy; NULL for NULL */
+
+/* This database, as bindings record it: system identifier and database OID as text, "6912...:16384". */
+extern const char *mg_database_identity(void);
+/* A role as recorded: live or not (see above). */
+extern MgRole mg_role_binding(Oid oid, const char *name, const char *identity);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * catalog/keys.h: what the log needs of the keys beside catalog.h: public halves, and whether they are ours.
+ */
+#ifndef MIRAGE_CATALOG_KEYS_H
+#define MIRAGE_CATALOG_KEYS_H
+
+#include "catalog/catalog.h"
+
+/* The recorded Ed25519 public key of the root `purpose`; false: there is none. Needs no master key. */
+extern bool mg_root_public(const char *purpose, uint8 pub[32]);
+
+/* Is that public key the one of the wrapped seed? */
+typedef enum MgGenuine
+{
+	MG_GENUINE_UNKNOWN, /* the master key is not to be had: nothing can be said */
+	MG_GENUINE_YES,
+	MG_GENUINE_NO
+} MgGenuine;
+extern MgGenuine mg_root_public_genuine(const char *purpose, const uint8 pub[32]);
+
+#endif

@@ -1,0 +1,109 @@
+/*
+ * catalog/ledger.c: charges. Only a worker's own transactions write here; nothing updates or deletes.
+ *
+ * The RDP of a charge is stored at its budget's order, as the filter needs it; rho beside it, for reports.
+ */
+#include "postgres.h"
+
+#include "catalog/catalog.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+
+MgUse
+mg_ledger_use(const MgBudget *budget, const char *share)
+{
+	MgArg args[] = {MG_INT8(budget->id), MG_TEXT(share)};
+	MgQuery q;
+	MgUse use;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, true,
+				 "SELECT coalesce(sum(l.rho), 0), coalesce(sum(l.rdp), 0), coalesce(sum(l.delta_atoms), 0) "
+				 "FROM mirage.ledger l WHERE l.budget = $1 AND l.state = 'reserved' AND ($2 IS NULL OR l.share = $2) "
+				 "AND NOT EXISTS (SELECT FROM mirage.ledger r WHERE r.charge = l.charge AND r.state = 'released')",
+				 lengthof(args), args);
+	use.rho = mg_get_float8(0, 1);
+	use.rdp = mg_get_float8(0, 2);
+	use.delta_atoms = mg_get_float8(0, 3);
+	mg_query_end(&q);
+	return use;
+}
+
+void
+mg_ledger_lock(int64 budget)
+{
+	MgArg arg = MG_INT8(budget);
+	MgQuery q;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, false, "SELECT 1 FROM mirage.budget WHERE id = $1 FOR UPDATE", 1, &arg);
+	mg_query_end(&q);
+	if (n == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the budget is gone"),
+						errhint("It was made by a transaction that has not committed, or was rolled back.")));
+}
+
+int64
+mg_ledger_reserve(const MgCharge *charge)
+{
+	char *role_name = GetUserNameFromId(charge->role, false);
+	MgBudget *budget = mg_budget_by_id(charge->budget);
+	double rdp = budget->filter.alpha * charge->rho;
+	MgArg args[] = {MG_INT8(charge->budget), MG_TEXT(charge->budget_name), MG_TEXT(charge->relation),
+					MG_OID(charge->relid), MG_TEXT(charge->model), MG_INT8(charge->job), MG_OID(charge->role),
+					MG_TEXT(role_name), MG_TEXT(charge->share), MG_FLOAT8(charge->epsilon), MG_FLOAT8(charge->delta),
+					MG_FLOAT8(charge->rho), MG_FLOAT8(rdp), MG_FLOAT8(charge->delta_atoms), MG_TEXT(charge->events)};
+	MgQuery q;
+	int64 number;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "INSERT INTO mirage.ledger (charge, state, budget, budget_name, relation, relid, model, job, role_oid, "
+				 "role_name, share, epsilon, delta, rho, rdp, delta_atoms, events) VALUES (nextval('mirage.charge_id'), "
+				 "'reserved', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb) RETURNING charge",
+				 lengthof(args), args);
+	number = mg_get_int8(0, 1);
+	mg_query_end(&q);
+	return number;
+}
+
+void
+mg_ledger_settle(int64 charge, const char *state)
+{
+	MgArg args[] = {MG_INT8(charge), MG_TEXT(state)};
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "INSERT INTO mirage.ledger (charge, state, budget, budget_name, relation, relid, model, job, role_oid, "
+				 "role_name, share, epsilon, delta, rho, rdp, delta_atoms, events) SELECT charge, $2, budget, budget_name, "
+				 "relation, relid, model, job, role_oid, role_name, share, epsilon, delta, rho, rdp, delta_atoms, events "
+				 "FROM mirage.ledger WHERE charge = $1 AND state = 'reserved'",
+				 lengthof(args), args);
+	mg_query_end(&q);
+}
+
+void
+mg_ledger_require_whole(void)
+{
+	MgQuery q;
+	bool whole;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, true,
+				 "SELECT NOT EXISTS (SELECT FROM mirage.log g WHERE g.action = 'charge' AND NOT EXISTS "
+				 "(SELECT FROM mirage.ledger l WHERE l.charge = (g.detail->>'charge')::bigint AND l.state = 'reserved')) "
+				 "AND (SELECT count(*) FROM mirage.ledger WHERE state = 'reserved') >= "
+				 "(SELECT count(*) FROM mirage.log WHERE action = 'charge') "
+				 "AND NOT EXISTS (SELECT FROM mirage.log_block b, unnest(b.entries) e WHERE NOT EXISTS "
+				 "(SELECT FROM mirage.log g WHERE g.id = e))",
+				 0, NULL);
+	whole = mg_get_bool(0, 1);
+	mg_query_end(&q);
+	if (!whole)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("the ledger holds fewer charges than the log"),
+				 errdetail("Rows of the ledger or of the log were lost, by a partial restore or by force."),
+				 errhint("Restore both tables whole; dp_verify_audit() shows where the log breaks. No budget can be spent before.")));
+}

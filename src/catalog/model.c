@@ -1,0 +1,229 @@
+/*
+ * catalog/model.c: models, their columns and sealed blobs, grants, issuances. A model row, its columns and its blob are written in the
+ * worker's last transaction, all or nothing; dropping a model deletes its key with it.
+ */
+#include "postgres.h"
+
+#include "catalog/catalog.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+
+MgModel *
+mg_model_find(const char *name)
+{
+	MgArg arg = MG_TEXT(name);
+	MgQuery q;
+	MgModel *m = NULL;
+
+	mg_query_begin(&q);
+	if (mg_query_run(&q, true,
+					 "SELECT id, name, relation, method, state, relid, owner_oid, owner_name, identity, epsilon, delta, total, "
+					 "charge, job, card::text FROM mirage.model WHERE name = $1",
+					 1, &arg) > 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(q.caller);
+
+		m = palloc0(sizeof(MgModel));
+		m->id = mg_get_int8(0, 1);
+		m->name = mg_get_text(&q, 0, 2);
+		m->relation = mg_get_text(&q, 0, 3);
+		m->method = mg_get_text(&q, 0, 4);
+		m->state = mg_get_text(&q, 0, 5);
+		m->relid = mg_get_oid(0, 6);
+		m->owner = mg_role_binding(mg_get_oid(0, 7), mg_get_text(&q, 0, 8), mg_get_text(&q, 0, 9));
+		m->epsilon = mg_get_float8(0, 10);
+		m->delta = mg_get_float8(0, 11);
+		m->total = mg_get_float8(0, 12);
+		m->charge = mg_get_int8(0, 13);
+		m->job = mg_get_int8(0, 14);
+		m->card = mg_get_text(&q, 0, 15);
+		MemoryContextSwitchTo(old);
+	}
+	mg_query_end(&q);
+	return m;
+}
+
+static void
+model_columns_insert(MgQuery *q, int64 model, const MgColumns *columns)
+{
+	for (int i = 0; i < columns->n; i++)
+	{
+		const MgColumn *c = &columns->col[i];
+		MgArg args[] = {MG_INT8(model), MG_INT4(i), MG_TEXT(c->name), MG_TEXT(mg_column_type_text(c)),
+						MG_TEXT(mg_column_kind_name(c->kind)), MG_BOOL(c->notnull), MG_TEXT(c->pattern), MG_INT4(c->core)};
+
+		mg_query_run(q, false,
+					 "INSERT INTO mirage.model_column (model, pos, name, type, kind, not_null, pattern, core) "
+					 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+					 lengthof(args), args);
+	}
+}
+
+void
+mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sealed)
+{
+	MgArg args[] = {MG_INT8(model->id), MG_TEXT(model->name), MG_TEXT(model->relation), MG_OID(model->relid),
+					MG_TEXT(mg_database_identity()), MG_TEXT(model->method), MG_OID(model->owner.oid),
+					MG_TEXT(model->owner.name), MG_FLOAT8(model->epsilon), MG_FLOAT8(model->delta), MG_INT8(model->charge),
+					MG_INT8(model->job), MG_TEXT(model->state), MG_FLOAT8(model->total), MG_TEXT(model->card)};
+	MgArg blob[] = {MG_INT8(model->id), MG_BYTEA(sealed)};
+	MgQuery q;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, false,
+					 "INSERT INTO mirage.model (id, name, relation, relid, identity, method, owner_oid, owner_name, epsilon, "
+					 "delta, charge, job, state, total, card) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+					 "$14, $15::jsonb) ON CONFLICT (name) DO NOTHING",
+					 lengthof(args), args);
+	if (n > 0)
+	{
+		model_columns_insert(&q, model->id, columns);
+		mg_query_run(&q, false, "INSERT INTO mirage.model_blob (model, sealed) VALUES ($1, $2)", lengthof(blob), blob);
+	}
+	mg_query_end(&q);
+	if (n == 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" was made by another job meanwhile", model->name),
+						errhint("Choose another name; what this training spent stays charged.")));
+}
+
+bytea *
+mg_model_blob(int64 model)
+{
+	MgArg arg = MG_INT8(model);
+	MgQuery q;
+	bytea *sealed = NULL;
+
+	mg_query_begin(&q);
+	if (mg_query_run(&q, true, "SELECT sealed FROM mirage.model_blob WHERE model = $1", 1, &arg) > 0)
+		sealed = (bytea *) mg_get_varlena(&q, 0, 1);
+	mg_query_end(&q);
+	if (sealed == NULL)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the model's parameters are missing"),
+						errhint("Restore the table mirage.model_blob, or drop the model and train again.")));
+	return sealed;
+}
+
+MgColumns *
+mg_model_columns(int64 model, const mg_model *parsed)
+{
+	MgArg arg = MG_INT8(model);
+	MgColumns *columns = palloc0(sizeof(MgColumns));
+	MgQuery q;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true,
+					 "SELECT name, type, kind, not_null, pattern, core FROM mirage.model_column WHERE model = $1 ORDER BY pos", 1,
+					 &arg);
+	columns->n = (int) n;
+	columns->ncore = (int) parsed->ncolumns;
+	columns->col = MemoryContextAllocZero(q.caller, sizeof(MgColumn) * Max(n, 1));
+	for (uint64 i = 0; i < n; i++)
+	{
+		int core = DatumGetInt32(mg_get_datum(i, 6));
+		MgColumnKind kind;
+		char *kind_name = mg_get_text(&q, i, 3);
+		MemoryContext old;
+
+		if (core >= (int) parsed->ncolumns || !mg_column_kind_parse(kind_name, &kind))
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the model's columns do not fit its parameters")));
+		old = MemoryContextSwitchTo(q.caller);
+		columns->col[i] =
+			*mg_column_from_catalog(mg_get_text(&q, i, 1), mg_get_text(&q, i, 2), kind, mg_get_bool(i, 4),
+									mg_get_text(&q, i, 5), core, core < 0 ? NULL : &parsed->columns[core]);
+		MemoryContextSwitchTo(old);
+	}
+	mg_query_end(&q);
+	return columns;
+}
+
+void
+mg_model_delete(int64 model)
+{
+	MgArg arg = MG_INT8(model);
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false, "DELETE FROM mirage.model WHERE id = $1", 1, &arg);
+	mg_query_run(&q, false, "DELETE FROM mirage.model_column WHERE model = $1", 1, &arg);
+	mg_query_run(&q, false, "DELETE FROM mirage.model_blob WHERE model = $1", 1, &arg);
+	mg_query_run(&q, false, "DELETE FROM mirage.model_grant WHERE model = $1", 1, &arg);
+	mg_query_run(&q, false, "DELETE FROM mirage.wrapped_key WHERE purpose = 'model' AND model = $1", 1, &arg);
+	mg_query_end(&q);
+}
+
+void
+mg_grant_set(int64 model, Oid grantee, TimestampTz valid_until, bool has_limit)
+{
+	MgArg args[] = {MG_INT8(model), MG_OID(grantee), MG_TEXT(GetUserNameFromId(grantee, false)),
+					MG_TEXT(mg_database_identity()), MG_TEXT(GetUserNameFromId(GetUserId(), false)),
+					{TIMESTAMPTZOID, TimestampTzGetDatum(valid_until), !has_limit}};
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "INSERT INTO mirage.model_grant (model, grantee_oid, grantee_name, identity, granted_by, valid_until) "
+				 "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (model, grantee_name) DO UPDATE SET "
+				 "grantee_oid = excluded.grantee_oid, identity = excluded.identity, granted_by = excluded.granted_by, "
+				 "valid_until = excluded.valid_until, granted_at = clock_timestamp()",
+				 lengthof(args), args);
+	mg_query_end(&q);
+}
+
+bool
+mg_grant_remove(int64 model, Oid grantee)
+{
+	MgArg args[] = {MG_INT8(model), MG_OID(grantee), MG_TEXT(GetUserNameFromId(grantee, false))};
+	MgQuery q;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, false, "DELETE FROM mirage.model_grant WHERE model = $1 AND (grantee_oid = $2 OR grantee_name = $3)",
+					 lengthof(args), args);
+	mg_query_end(&q);
+	return n > 0;
+}
+
+bool
+mg_may_release(const MgModel *model, Oid role)
+{
+	MgArg arg = MG_INT8(model->id);
+	MgQuery q;
+	bool may = false;
+	uint64 n;
+
+	if (superuser_arg(role) || (model->owner.live && has_privs_of_role(role, model->owner.oid)))
+		return true;
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true,
+					 "SELECT grantee_oid, grantee_name, identity FROM mirage.model_grant WHERE model = $1 "
+					 "AND (valid_until IS NULL OR valid_until > clock_timestamp())",
+					 1, &arg);
+	for (uint64 i = 0; i < n && !may; i++)
+	{
+		MgRole r = mg_role_binding(mg_get_oid(i, 1), mg_get_text(&q, i, 2), mg_get_text(&q, i, 3));
+
+		may = r.live && has_privs_of_role(role, r.oid);
+	}
+	mg_query_end(&q);
+	return may;
+}
+
+int64
+mg_issuance_insert(int64 model, const char *model_name, const char *role, const char *recipient, int64 rows, bool seeded)
+{
+	MgArg args[] = {MG_INT8(model), MG_TEXT(model_name), MG_TEXT(role), MG_TEXT(recipient), MG_INT8(rows), MG_BOOL(seeded)};
+	MgQuery q;
+	int64 id;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "INSERT INTO mirage.issuance (model, model_name, role_name, recipient, requested_rows, seeded) "
+				 "VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+				 lengthof(args), args);
+	id = mg_get_int8(0, 1);
+	mg_query_end(&q);
+	return id;
+}

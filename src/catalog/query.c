@@ -1,0 +1,152 @@
+/*
+ * catalog/query.c: one way to run SQL on our own tables: as the extension's owner, search_path pinned, SPI connected. Plans are not
+ * kept: these statements run a few times per call, not per row.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/xlog.h"
+#include "catalog/catalog.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+void
+mg_query_begin(MgQuery *q)
+{
+	q->caller = CurrentMemoryContext;
+	mg_identity_enter_owner(&q->identity);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+}
+
+void
+mg_query_end(MgQuery *q)
+{
+	SPI_finish();
+	mg_identity_leave(&q->identity);
+}
+
+uint64
+mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args)
+{
+	Oid types[32];
+	Datum values[32];
+	char nulls[32];
+	SPIPlanPtr plan;
+	int rc;
+
+	Assert(nargs <= (int) lengthof(types));
+	for (int i = 0; i < nargs; i++)
+	{
+		types[i] = args[i].type;
+		values[i] = args[i].value;
+		nulls[i] = args[i].null ? 'n' : ' ';
+	}
+	plan = SPI_prepare(sql, nargs, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a statement on the schema mirage: %s", SPI_result_code_string(SPI_result));
+	if (latest)
+	{
+		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+		rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot, true, false, 0);
+		UnregisterSnapshot(snapshot);
+	}
+	else
+		rc = SPI_execute_snapshot(plan, values, nulls, InvalidSnapshot, InvalidSnapshot, false, true, 0);
+	SPI_freeplan(plan);
+	if (rc < 0)
+		elog(ERROR, "a statement on the schema mirage failed: %s", SPI_result_code_string(rc));
+	return SPI_processed;
+}
+
+Datum
+mg_get_datum(uint64 row, int col)
+{
+	bool isnull;
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col, &isnull);
+}
+
+bool
+mg_get_null(uint64 row, int col)
+{
+	bool isnull;
+
+	(void) SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col, &isnull);
+	return isnull;
+}
+
+int64
+mg_get_int8(uint64 row, int col)
+{
+	return DatumGetInt64(mg_get_datum(row, col));
+}
+
+double
+mg_get_float8(uint64 row, int col)
+{
+	return DatumGetFloat8(mg_get_datum(row, col));
+}
+
+Oid
+mg_get_oid(uint64 row, int col)
+{
+	return DatumGetObjectId(mg_get_datum(row, col));
+}
+
+bool
+mg_get_bool(uint64 row, int col)
+{
+	return DatumGetBool(mg_get_datum(row, col));
+}
+
+char *
+mg_get_text(MgQuery *q, uint64 row, int col)
+{
+	char *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col);
+
+	return value == NULL ? NULL : MemoryContextStrdup(q->caller, value);
+}
+
+struct varlena *
+mg_get_varlena(MgQuery *q, uint64 row, int col)
+{
+	MemoryContext old;
+	struct varlena *copy;
+
+	if (mg_get_null(row, col))
+		return NULL;
+	old = MemoryContextSwitchTo(q->caller);
+	copy = pg_detoast_datum_copy((struct varlena *) DatumGetPointer(mg_get_datum(row, col)));
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+const char *
+mg_database_identity(void)
+{
+	static char identity[64];
+
+	if (identity[0] == '\0')
+		snprintf(identity, sizeof(identity), UINT64_FORMAT ":%u", GetSystemIdentifier(), MyDatabaseId);
+	return identity;
+}
+
+MgRole
+mg_role_binding(Oid oid, const char *name, const char *identity)
+{
+	MgRole role = {.oid = oid, .name = pstrdup(name), .live = false};
+	char *now = OidIsValid(oid) ? GetUserNameFromId(oid, true) : NULL;
+
+	if (now == NULL)
+		return role;
+	role.live = strcmp(identity, mg_database_identity()) == 0 || strcmp(now, name) == 0;
+	if (role.live)
+		role.name = now;
+	return role;
+}

@@ -1,0 +1,207 @@
+/*
+ * curator/curator.c: life of a curator, loading, domains. What is here releases nothing.
+ */
+#include "curator/curator_private.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+mg_code
+mg_curator_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, mg_noise *noise, mg_odometer *odometer,
+				  mg_store *store, size_t memory, mg_curator **out)
+{
+	uint8_t key[MG_HASH_KEY_BYTES + 8];
+	mg_curator *c = calloc(1, sizeof(*c));
+	mg_code code;
+
+	if (c == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	c->noise = noise;
+	c->odometer = odometer;
+	c->memory = memory;
+	c->ncolumns = ncolumns;
+	code = mg_noise_bytes(ctx, noise, key, sizeof(key));
+	if (code == MG_OK)
+		code = mg_codes_create(ctx, columns, ncolumns, key, store, memory, &c->codes);
+	mg_zeroize(key, sizeof(key));
+	if (code != MG_OK)
+	{
+		free(c);
+		return code;
+	}
+	*out = c;
+	return MG_OK;
+}
+
+void
+mg_curator_destroy(mg_curator *c)
+{
+	if (c == NULL)
+		return;
+	mg_codes_destroy(c->codes);
+	mg_zeroize_free(c, sizeof(*c));
+}
+
+void
+mg_load_null(mg_curator *c, uint32_t col)
+{
+	mg_codes_load_null(c->codes, col);
+}
+
+void
+mg_load_number(mg_curator *c, uint32_t col, double v)
+{
+	mg_codes_load_number(c->codes, col, v);
+}
+
+void
+mg_load_text(mg_curator *c, uint32_t col, const char *s, size_t len)
+{
+	mg_codes_load_text(c->codes, col, s, len);
+}
+
+void
+mg_load_code(mg_curator *c, uint32_t col, uint32_t code)
+{
+	mg_codes_load_code(c->codes, col, code);
+}
+
+mg_code
+mg_load_row(mg_ctx *ctx, mg_curator *c)
+{
+	if (c->loaded)
+		return mg_fail(ctx, MG_INVALID, "the table is loaded already");
+	return mg_codes_load_row(ctx, c->codes);
+}
+
+mg_code
+mg_load_finish(mg_ctx *ctx, mg_curator *c)
+{
+	if (c->loaded)
+		return mg_fail(ctx, MG_INVALID, "the table is loaded already");
+	c->loaded = true;
+	return mg_codes_load_finish(ctx, c->codes);
+}
+
+static mg_code
+check_stage(mg_ctx *ctx, const mg_curator *c, bool coarse)
+{
+	if (!c->loaded)
+		return mg_fail(ctx, MG_INVALID, "the table is not loaded yet");
+	if (c->codes->broken)
+		return mg_fail(ctx, MG_INVALID, "recoding the table failed");
+	if (c->codes->recoded != coarse)
+		return mg_fail(ctx, MG_INVALID, coarse ? "the table is not recoded yet" : "the table is recoded already");
+	return MG_OK;
+}
+
+mg_code
+mgc_check_fine(mg_ctx *ctx, const mg_curator *c, uint32_t col)
+{
+	MG_TRY(check_stage(ctx, c, false));
+	if (col >= c->ncolumns)
+		return mg_fail(ctx, MG_INVALID, "there is no column %u", col + 1);
+	return MG_OK;
+}
+
+mg_code
+mgc_check_coarse(mg_ctx *ctx, const mg_curator *c)
+{
+	return check_stage(ctx, c, true);
+}
+
+mg_code
+mgc_check_sigma2(mg_ctx *ctx, mg_ratio sigma2)
+{
+	if (sigma2.num == 0 || sigma2.den == 0 || sigma2.num > UINT64_C(1) << 53 || sigma2.den > UINT64_C(1) << 53)
+		return mg_fail(ctx, MG_INVALID, "a variance must be a positive ratio");
+	return MG_OK;
+}
+
+mg_event
+mgc_gaussian_event(mg_ratio sigma2, double delta)
+{
+	/* Down by an ulp or two: the charge is never under the truth. */
+	double sigma = sqrt((double) sigma2.num / (double) sigma2.den) * (1 - 0x1.0p-51);
+	mg_event e = {MG_EVENT_DISCRETE_GAUSSIAN, sigma, 1, delta};
+
+	return e;
+}
+
+mg_code
+mgc_debit(mg_ctx *ctx, mg_curator *c, const mg_event *e)
+{
+	return mg_odometer_debit(ctx, c->odometer, e);
+}
+
+mg_code
+mgc_debit_all(mg_ctx *ctx, mg_curator *c, size_t count, mg_event (*event)(const void *arg, size_t i), const void *arg)
+{
+	mg_odometer trial = *c->odometer;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		mg_event e = event(arg, i);
+
+		MG_TRY(mg_odometer_debit(ctx, &trial, &e));
+	}
+	*c->odometer = trial;
+	return MG_OK;
+}
+
+size_t
+mgc_counting_memory(const mg_curator *c)
+{
+	return c->memory / 4;
+}
+
+uint32_t
+mg_curator_nfine(const mg_curator *c, uint32_t col)
+{
+	return col < c->ncolumns ? c->codes->column[col].nfine : 0;
+}
+
+mg_code
+mg_curator_fix_number(mg_ctx *ctx, mg_curator *c, uint32_t col, const mg_cell *cells, uint32_t ncells)
+{
+	MG_TRY(mgc_check_fine(ctx, c, col));
+	if (c->codes->column[col].storage != MG_STORE_KEY)
+		return mg_fail(ctx, MG_INVALID, "the cells of column %u are not to be learnt", col + 1);
+	if (c->codes->column[col].fixed)
+		return mg_fail(ctx, MG_INVALID, "the cells of column %u are fixed already", col + 1);
+	if (ncells == 0 || ncells > MG_MAX_CELLS)
+		return mg_fail(ctx, MG_INVALID, "a number has 1 to %d cells", MG_MAX_CELLS);
+	return mg_codes_fix_number(ctx, c->codes, col, cells, ncells);
+}
+
+mg_code
+mg_curator_fix_labels(mg_ctx *ctx, mg_curator *c, uint32_t col, const mg_label *labels, uint32_t nlabels)
+{
+	MG_TRY(mgc_check_fine(ctx, c, col));
+	if (c->codes->column[col].storage != MG_STORE_TEXT)
+		return mg_fail(ctx, MG_INVALID, "the labels of column %u are not to be learnt", col + 1);
+	if (c->codes->column[col].fixed)
+		return mg_fail(ctx, MG_INVALID, "the labels of column %u are fixed already", col + 1);
+	if (nlabels > MG_MAX_LABELS)
+		return mg_fail(ctx, MG_INVALID, "a category has at most %d labels", MG_MAX_LABELS);
+	return mg_codes_fix_labels(ctx, c->codes, col, labels, nlabels);
+}
+
+mg_code
+mg_curator_recode(mg_ctx *ctx, mg_curator *c, const uint16_t *const *merge, const uint32_t *ncoarse)
+{
+	MG_TRY(check_stage(ctx, c, false));
+	for (uint32_t j = 0; j < c->ncolumns; j++)
+	{
+		const mg_code_column *col = &c->codes->column[j];
+
+		if (!col->fixed)
+			return mg_fail(ctx, MG_INVALID, "the domain of column %u is not fixed yet", j + 1);
+		if (ncoarse[j] < 1 || ncoarse[j] > 65535 || ncoarse[j] > col->nfine)
+			return mg_fail(ctx, MG_INVALID, "column %u must have 1 to %u codes", j + 1, col->nfine);
+		for (uint32_t i = 0; i < col->nfine; i++)
+			if (merge[j][i] >= ncoarse[j])
+				return mg_fail(ctx, MG_INVALID, "a cell of column %u is merged into a code that is not there", j + 1);
+	}
+	return mg_codes_recode(ctx, c->codes, merge, ncoarse);
+}

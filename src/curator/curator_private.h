@@ -1,0 +1,55 @@
+/*
+ * curator/curator_private.h: inside the curator, and the seam that its own tests look through. Nobody else includes it.
+ *
+ * Each query has the same four steps: check the call (public figures only), debit the odometer, count exactly into a
+ * private buffer (the mgc_exact_* functions), noise that buffer and copy it out. A failure at any step leaves the caller's buffer
+ * as it was; private buffers are wiped before they are freed. So an exact count exists outside table/ only between an mgc_exact_*
+ * call and the mg_noise call that follows it in the same function.
+ */
+#ifndef MIRAGE_CURATOR_PRIVATE_H
+#define MIRAGE_CURATOR_PRIVATE_H
+
+#include "curator/curator.h"
+#include "table/codes.h"
+#include "table/count.h"
+#include "table/groupby.h"
+
+struct mg_curator
+{
+	mg_codes *codes;
+	mg_noise *noise;
+	mg_odometer *odometer;
+	size_t memory;
+	uint32_t ncolumns;
+	bool loaded;
+};
+
+/* Refuses when a query of that stage cannot be asked now. */
+mg_code mgc_check_fine(mg_ctx *ctx, const mg_curator *c, uint32_t col);
+mg_code mgc_check_coarse(mg_ctx *ctx, const mg_curator *c);
+mg_code mgc_check_sigma2(mg_ctx *ctx, mg_ratio sigma2);
+
+/* One discrete Gaussian of sigma2 with an atom of delta; as an event, and debited. */
+mg_event mgc_gaussian_event(mg_ratio sigma2, double delta);
+mg_code mgc_debit(mg_ctx *ctx, mg_curator *c, const mg_event *e);
+/* All or none of them. */
+mg_code mgc_debit_all(mg_ctx *ctx, mg_curator *c, size_t count, mg_event (*event)(const void *arg, size_t i), const void *arg);
+
+/* Memory for counters: a quarter of the whole. */
+size_t mgc_counting_memory(const mg_curator *c);
+
+/* Exact vectors, before noise. */
+mg_code mgc_exact_cells(mg_ctx *ctx, mg_curator *c, uint32_t col, const double *cuts, uint32_t ncuts, int64_t *exact);
+mg_code mgc_exact_fine(mg_ctx *ctx, mg_curator *c, uint32_t col, int64_t *exact);
+mg_code mgc_exact_marginal(mg_ctx *ctx, mg_curator *c, const uint32_t *cols, uint32_t k, int64_t *exact);
+/* Scores inside a selection. */
+const int64_t *mgc_selection_scores(const mg_selection *s);
+/* |sum of |exact - answer|| - penalty, saturated at +-2^62 (clamping is 1-Lipschitz: sensitivity stays). */
+typedef struct mgc_score
+{
+	unsigned __int128 sum;
+} mgc_score;
+void mgc_score_add(mgc_score *s, const int64_t *exact, const int64_t *answer, size_t n);
+int64_t mgc_score_value(const mgc_score *s, int64_t penalty);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * graphical/body.h: what a graphical model holds; shared by the methods of this folder. Everything belongs to the model's arena.
+ */
+#ifndef MIRAGE_GRAPHICAL_BODY_H
+#define MIRAGE_GRAPHICAL_BODY_H
+
+#include "graphical/estimate.h"
+#include "model/model.h"
+
+typedef struct mg_graphical
+{
+	mg_junction tree;
+	mg_factor *marginal; /* [tree.count] calibrated, each summing to the model's total */
+	double *sigma;       /* [tree.count] noise of the clique's own measurement; 0: none, it is known from its columns only */
+	mg_split split;
+	uint32_t rounds; /* of private selection */
+	mg_estimate_report report;
+} mg_graphical;
+
+/* Columns' sizes as an array. */
+mg_code mg_column_sizes(mg_ctx *ctx, mg_arena *a, const mg_column *columns, uint32_t n, uint32_t **out);
+
+mg_code mg_graphical_write(mg_ctx *ctx, const mg_model *m, mg_writer *w);
+mg_code mg_graphical_read(mg_ctx *ctx, mg_model *m, mg_reader *r);
+mg_code mg_graphical_describe(mg_ctx *ctx, const mg_model *m, mg_writer *w);
+mg_code mg_graphical_compile(mg_ctx *ctx, const mg_model *m, mg_sampler **out);
+
+#endif

@@ -1,0 +1,78 @@
+/*
+ * graphical/junction.h: junction trees and exact inference on them.
+ *
+ * Cliques are column sets, in an order in which every clique but the first has its parent before it. The separator of a
+ * clique is its intersection with its parent; it may be empty, which is how the parts of a forest hang together (messages are
+ * scalars there). Running intersection: what a clique shares with all cliques before it lies within its parent. Every column is in a clique.
+ */
+#ifndef MIRAGE_GRAPHICAL_JUNCTION_H
+#define MIRAGE_GRAPHICAL_JUNCTION_H
+
+#include "graphical/factor.h"
+
+#define MG_NO_PARENT UINT32_MAX
+
+typedef struct mg_clique
+{
+	uint32_t k;
+	const uint32_t *cols; /* [k] ascending */
+	uint32_t parent;      /* MG_NO_PARENT for the first */
+	uint32_t nsep;
+	const uint32_t *sep;  /* [nsep] ascending; empty for the first */
+	size_t cells;
+} mg_clique;
+
+typedef struct mg_junction
+{
+	uint32_t ncolumns;
+	const uint32_t *size; /* [ncolumns] codes of each column */
+	uint32_t count;
+	mg_clique *clique; /* [count] */
+	size_t cells;      /* of all cliques */
+} mg_junction;
+
+/* A set of columns as a caller writes it. */
+typedef struct mg_column_set
+{
+	uint32_t k;
+	const uint32_t *cols; /* ascending */
+	uint32_t parent;      /* used by mg_junction_adopt only */
+} mg_column_set;
+
+/*
+ * Joins cliques into a junction tree: a maximum spanning tree by separator size (which is one whenever one exists: Jensen,
+ * Jensen 1994), first clique first. Everything is copied into the arena. MG_INVALID: the cliques have no junction tree, a column is in none, a
+ * column is out of range, columns do not ascend, too many cells.
+ */
+mg_code mg_junction_build(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *cliques,
+						  uint32_t count, mg_junction *out);
+/* The same with the order and the parents given, all checked: what reading a stored model does. */
+mg_code mg_junction_adopt(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *cliques,
+						  uint32_t count, mg_junction *out);
+
+/* The first clique that contains all of cols; count when none does. */
+uint32_t mg_junction_find(const mg_junction *j, const uint32_t *cols, uint32_t k);
+
+/* Working memory of the sum-product algorithm for one junction tree. */
+typedef struct mg_messages
+{
+	mg_factor *peak, *sum; /* [count] over the separators */
+} mg_messages;
+
+mg_code mg_messages_make(mg_ctx *ctx, mg_arena *a, const mg_junction *j, mg_messages *out);
+
+/* Factors over all cliques, zeroed. */
+mg_code mg_junction_factors(mg_ctx *ctx, mg_arena *a, const mg_junction *j, mg_factor **out);
+
+/*
+ * Sum-product, in place: f[c] holds the log-potential of clique c and becomes its marginal, scaled to `total` (every clique
+ * sums to it, cliques agree on their separators). Returns log Z, the logarithm of the sum over all cells of the joint of exp(sum of
+ * potentials); -inf, and all marginals zero, when every cell is impossible. One exp a cell; no under- or overflow
+ * whatever the potentials, as long as they are not +inf or NaN.
+ */
+double mg_junction_calibrate(const mg_junction *j, mg_messages *m, double total, mg_factor *f);
+
+/* Largest absolute difference between the two sides' marginals of any separator. */
+double mg_junction_inconsistency(const mg_junction *j, mg_messages *m, const mg_factor *f);
+
+#endif

@@ -1,0 +1,167 @@
+/*
+ * graphical/split.c: see split.h. The default shares were chosen by measuring, on census data at epsilon 1, the mean total
+ * variation distance of pairs and triples of columns (docs/ and test/bench/fit_csv.c).
+ */
+#include "graphical/split.h"
+
+#include "model/grid.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEARN_SHARE 0.10
+#define ONEWAY_SHARE 0.12
+#define SELECT_SHARE 0.08
+#define LEAST_SHARE 0.001
+#define MOST_SHARE 0.9
+#define LEAST_REST 0.05
+
+typedef struct share
+{
+	const char *name;
+	double value;
+	bool given;
+} share;
+
+static mg_code
+unknown_option(mg_ctx *ctx, const char *method, const char *name, const share *known, uint32_t n)
+{
+	char names[128] = "";
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		size_t used = strlen(names);
+
+		snprintf(names + used, sizeof(names) - used, "%s%s", i == 0 ? "" : ", ", known[i].name);
+	}
+	mg_fail(ctx, MG_UNKNOWN, "method \"%s\" has no option \"%.64s\"", method, name);
+	return mg_hint(ctx, "Its options are: %s.", names);
+}
+
+static mg_code
+parse_share(mg_ctx *ctx, const mg_option *option, double *out)
+{
+	char *end = NULL;
+	double x = option->value == NULL ? NAN : strtod(option->value, &end);
+
+	if (end == NULL || end == option->value || *end != '\0' || !(x >= LEAST_SHARE && x <= MOST_SHARE))
+	{
+		mg_fail(ctx, MG_INVALID, "option \"%s\" is not a number between %g and %g", option->name, LEAST_SHARE, MOST_SHARE);
+		return mg_hint(ctx, "It is the share of the training's privacy budget, such as 0.1.");
+	}
+	*out = x;
+	return MG_OK;
+}
+
+static mg_code
+parse_options(mg_ctx *ctx, const char *method, const mg_fit_request *req, share *known, uint32_t n)
+{
+	for (uint32_t o = 0; o < req->noptions; o++)
+	{
+		uint32_t i = 0;
+
+		while (i < n && strcmp(known[i].name, req->options[o].name) != 0)
+			i++;
+		if (i == n)
+			return unknown_option(ctx, method, req->options[o].name, known, n);
+		MG_TRY(parse_share(ctx, &req->options[o], &known[i].value));
+		known[i].given = true;
+	}
+	return MG_OK;
+}
+
+static bool
+any_learns(const mg_fit_request *req)
+{
+	for (uint32_t i = 0; i < req->ncolumns; i++)
+	{
+		if (req->domains[i].open || mg_domain_is_wide(&req->domains[i]))
+			return true;
+	}
+	return false;
+}
+
+static mg_code
+check_request(mg_ctx *ctx, const mg_fit_request *req)
+{
+	if (req->ncolumns == 0)
+		return mg_fail(ctx, MG_INVALID, "there is no column to learn");
+	if (!(req->allowance.rho > 0) || !isfinite(req->allowance.rho))
+		return mg_fail(ctx, MG_INVALID, "the privacy budget of the training is not positive");
+	return MG_OK;
+}
+
+mg_code
+mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
+{
+	share known[] = {{"learn_share", LEARN_SHARE, false}, {"oneway_share", ONEWAY_SHARE, false},
+					 {"select_share", SELECT_SHARE, false}};
+
+	MG_TRY(check_request(ctx, req));
+	MG_TRY(parse_options(ctx, "mst", req, known, 3));
+	out->learn = any_learns(req) ? known[0].value : 0;
+	out->oneway = known[1].value;
+	out->select = known[2].value;
+	/* with two columns there is one pair, with one column none */
+	if (req->ncolumns <= 2)
+		out->select = 0;
+	if (req->ncolumns == 1)
+		out->oneway = 1 - out->learn;
+	out->measure = 1 - out->learn - out->oneway - out->select;
+	if (req->ncolumns == 1)
+		out->measure = 0;
+	else if (out->measure < LEAST_REST)
+	{
+		mg_fail(ctx, MG_INVALID, "the shares leave nothing for the marginals");
+		return mg_hint(ctx, "learn_share, oneway_share and select_share may sum to at most %g.", 1 - LEAST_REST);
+	}
+	return MG_OK;
+}
+
+mg_code
+mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
+{
+	share known[] = {{"learn_share", LEARN_SHARE, false}};
+
+	MG_TRY(check_request(ctx, req));
+	MG_TRY(parse_options(ctx, "independent", req, known, 1));
+	memset(out, 0, sizeof(*out));
+	out->learn = any_learns(req) ? known[0].value : 0;
+	out->oneway = 1 - out->learn;
+	return MG_OK;
+}
+
+void
+mg_split_discretize(const mg_fit_request *req, const mg_split *split, mg_discretize_options *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->rho_learn = req->allowance.rho * split->learn;
+	out->rho_oneway = req->allowance.rho * split->oneway;
+	out->rho_measure = req->allowance.rho * split->measure;
+	out->delta_atoms = req->allowance.delta_atoms;
+}
+
+mg_code
+mg_split_plan(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_split *split, const mg_plan_item *extra,
+			  uint32_t nextra, mg_plan *out)
+{
+	mg_discretize_options opt;
+	mg_plan_item *items;
+
+	mg_split_discretize(req, split, &opt);
+	memset(out, 0, sizeof(*out));
+	MG_TRY(mg_discretize_plan(ctx, a, req->domains, req->ncolumns, &opt, out));
+	MG_NEW(ctx, a, items, (size_t) out->count + nextra + 1);
+	if (out->count > 0)
+		memcpy(items, out->item, out->count * sizeof(*items));
+	if (nextra > 0)
+		memcpy(items + out->count, extra, nextra * sizeof(*items));
+	out->item = items;
+	out->count += nextra;
+	out->split = *split;
+	for (uint32_t i = 0; i < out->count; i++)
+		items[i].share = items[i].rho / req->allowance.rho;
+	return MG_OK;
+}

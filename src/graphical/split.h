@@ -1,0 +1,20 @@
+/*
+ * graphical/split.h: options of this folder's methods, how they split rho, and the plan that follows; public figures only.
+ */
+#ifndef MIRAGE_GRAPHICAL_SPLIT_H
+#define MIRAGE_GRAPHICAL_SPLIT_H
+
+#include "model/model.h"
+
+/* MG_UNKNOWN: an option that the method does not have (hint: its names). MG_INVALID: a value that is no number, or out of range. */
+mg_code mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out);
+mg_code mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *out);
+
+/* What discretisation is asked for under this split. */
+void mg_split_discretize(const mg_fit_request *req, const mg_split *split, mg_discretize_options *out);
+
+/* The items of discretisation, then `extra` more. */
+mg_code mg_split_plan(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_split *split, const mg_plan_item *extra,
+					  uint32_t nextra, mg_plan *out);
+
+#endif

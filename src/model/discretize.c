@@ -1,0 +1,558 @@
+/*
+ * model/discretize.c: from columns as the schema knows them to coarse codes (DESIGN, section 7).
+ *
+ * Everything here is computed from public figures and from what the curator released; the file holds no exact count. What is spent is
+ * fixed before the first query by share_budget: rho_learn + rho_oneway in all, whichever way the data goes (what a step turns out
+ * not to need goes to the same column's histogram), and delta_atoms at most.
+ * Results live in the caller's arena, scratch in one that ends with the call.
+ */
+#include "model/model.h"
+
+#include "model/bins.h"
+#include "model/grid.h"
+#include "model/hierarchy.h"
+#include "model/ranges.h"
+#include "model/smooth.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Rounds of looking for a number's range, and what they take of the column's learning share; spikes take the rest. */
+#define RANGE_ROUNDS 3
+#define RANGE_SHARE 0.6
+#define RANGE_PARTS 64
+/* Cells of a wide number weigh about this many noise deviations each. */
+#define CELL_DEVIATIONS 4.0
+#define LEAST_CELLS 32
+#define MOST_SPIKES 64
+/* Of a wide column's histogram share, what learning takes when the request gave it nothing. */
+#define UNFUNDED_LEARNING 0.25
+/* Assumed before the data is seen: labels of an open text, cells of a wide number. */
+#define NOMINAL_LABELS 32
+#define NOMINAL_CELLS 128
+/* More cells than this are no harder to measure: their estimates are pooled. */
+#define HARD_CELLS 64
+/* From this many cells on, a level of groups is measured beside the cells. */
+#define TREE_FROM 160
+#define TREE_BRANCH 16
+/* A bin is worth having from this many deviations of a pair's noise on. */
+#define BIN_DEVIATIONS 6.0
+
+typedef struct share
+{
+	bool learns;  /* open, or a number with more values than cells */
+	double learn; /* rho */
+	double delta;
+	double oneway; /* rho */
+} share;
+
+/* One column on its way. */
+typedef struct work
+{
+	share sh;
+	uint32_t nfine;
+	mg_cell *cells;
+	double *leaf_y, *leaf_var; /* [nfine] what releases said of single cells; variance 0: nothing */
+	bool *empty;               /* [nfine] publicly empty */
+	mg_tree tree;
+	double *fine;
+} work;
+
+static uint32_t
+nominal_cells(const mg_domain *d)
+{
+	mg_grid g;
+
+	if (d->kind == MG_CATEGORY)
+		return d->open ? NOMINAL_LABELS : d->nlabels + (d->has_other ? 1 : 0);
+	if (d->open || mg_domain_is_wide(d))
+		return NOMINAL_CELLS;
+	mg_grid_init(&g, d);
+	return (uint32_t) mg_grid_count(&g, d->lower, d->upper);
+}
+
+static bool
+valid_share(double x)
+{
+	return isfinite(x) && x >= 0;
+}
+
+/*
+ * Learning is split evenly over the columns that learn. Histograms: a flat one of k cells has an L1 error of k sigma, and the
+ * least sum of k_c / sqrt(rho_c) under a given sum of rho_c has rho_c proportional to k_c^(2/3).
+ */
+static mg_code
+share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discretize_options *opt, share *out)
+{
+	double learn = opt->rho_learn, oneway = opt->rho_oneway, weight = 0;
+	uint32_t learners = 0;
+
+	if (n == 0 || n > MG_MAX_COLUMNS)
+		return mg_fail(ctx, MG_INVALID, "a model needs between 1 and %d columns", MG_MAX_COLUMNS);
+	if (!valid_share(learn) || !valid_share(oneway) || !(learn + oneway > 0) || !valid_share(opt->delta_atoms))
+		return mg_fail(ctx, MG_INVALID, "the privacy budget of discretisation must be positive");
+	for (uint32_t i = 0; i < n; i++)
+	{
+		out[i].learns = domains[i].open || mg_domain_is_wide(&domains[i]);
+		learners += out[i].learns;
+		weight += pow(fmin(fmax(nominal_cells(&domains[i]), 2), HARD_CELLS), 2.0 / 3);
+	}
+	if (learners == 0)
+	{
+		oneway += learn;
+		learn = 0;
+	}
+	for (uint32_t i = 0; i < n; i++)
+	{
+		double w = pow(fmin(fmax(nominal_cells(&domains[i]), 2), HARD_CELLS), 2.0 / 3);
+
+		out[i].learn = out[i].learns ? learn / learners : 0;
+		out[i].delta = out[i].learns ? opt->delta_atoms / learners : 0;
+		out[i].oneway = oneway * w / weight;
+		if (out[i].learns && learn <= 0)
+		{
+			out[i].learn = out[i].oneway * UNFUNDED_LEARNING;
+			out[i].oneway -= out[i].learn;
+		}
+	}
+	return MG_OK;
+}
+
+/* Variance of one count for rho (rounded up); false: so little that nothing is to be measured. */
+static bool
+noise_of(double rho, mg_ratio *sigma2)
+{
+	return rho > 0 && mg_ratio_above(1 / (2 * rho), sigma2);
+}
+
+/* ---- learning ---- */
+
+static mg_code
+copy_label(mg_ctx *ctx, mg_arena *a, const char *text, uint32_t len, const char **out)
+{
+	*out = mg_arena_strndup(a, text, len);
+	return *out != NULL ? MG_OK : mg_fail(ctx, MG_NOMEM, "out of memory");
+}
+
+/* The domain with all its strings in the model's own arena. */
+static mg_code
+copy_domain(mg_ctx *ctx, mg_arena *a, const mg_domain *d, mg_domain *out)
+{
+	mg_label *labels = NULL;
+
+	*out = *d;
+	MG_TRY(copy_label(ctx, a, d->name, (uint32_t) strlen(d->name), &out->name));
+	if (d->other != NULL)
+		MG_TRY(copy_label(ctx, a, d->other, (uint32_t) strlen(d->other), &out->other));
+	if (d->kind == MG_CATEGORY && d->nlabels > 0)
+	{
+		MG_NEW(ctx, a, labels, d->nlabels);
+		for (uint32_t i = 0; i < d->nlabels; i++)
+		{
+			MG_TRY(copy_label(ctx, a, d->labels[i].text, d->labels[i].len, &labels[i].text));
+			labels[i].len = d->labels[i].len;
+		}
+	}
+	out->labels = labels;
+	return MG_OK;
+}
+
+static mg_code
+alloc_leaves(mg_ctx *ctx, mg_arena *s, work *w)
+{
+	MG_NEW(ctx, s, w->leaf_y, w->nfine);
+	MG_NEW(ctx, s, w->leaf_var, w->nfine);
+	MG_NEW(ctx, s, w->empty, w->nfine);
+	return MG_OK;
+}
+
+/*
+ * A released count is one more measurement of its cell. Being released selects large noise near the threshold: counts within
+ * two deviations of it are left out, and the bias of the others is below a twentieth of a deviation.
+ */
+static void
+reuse_count(work *w, uint32_t cell, int64_t noisy, int64_t threshold, double variance)
+{
+	if ((double) noisy < (double) threshold + 2 * sqrt(variance))
+		return;
+	w->leaf_y[cell] = (double) noisy;
+	w->leaf_var[cell] = variance;
+}
+
+static mg_code
+learn_labels(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *a, mg_arena *s, work *w, mg_domain *d)
+{
+	mg_released found = {0};
+	mg_ratio sigma2;
+
+	if (w->sh.delta > 0 && noise_of(w->sh.learn, &sigma2))
+		MG_TRY(mg_curator_release(ctx, c, col, sigma2, w->sh.delta, MG_MAX_LABELS, a, &found));
+	else
+		w->sh.oneway += w->sh.learn;
+	d->nlabels = found.count;
+	d->labels = found.labels;
+	d->has_other = true;
+	if (d->nlabels == 0 && !d->nullable && d->other == NULL)
+		d->other = ""; /* something must stand in a NOT NULL column: the empty text is public */
+	MG_TRY(mg_curator_fix_labels(ctx, c, col, d->labels, d->nlabels));
+	w->nfine = d->nlabels + 2;
+	MG_TRY(alloc_leaves(ctx, s, w));
+	for (uint32_t i = 0; i < found.count; i++)
+		reuse_count(w, i, found.noisy[i], found.threshold, mg_ratio_value(sigma2));
+	return MG_OK;
+}
+
+/* Up to RANGE_ROUNDS histograms; *spent of the column's learning share. Stops when every value can have a cell. */
+static mg_code
+learn_range(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, const work *w, const mg_domain *d, mg_partition *p,
+			double *lower, double *upper, double *spent)
+{
+	double rho = w->sh.learn * RANGE_SHARE / RANGE_ROUNDS;
+	mg_partition next;
+	mg_ratio sigma2;
+	mg_grid g;
+
+	mg_grid_init(&g, d);
+	*spent = 0;
+	MG_TRY(mg_partition_start(ctx, s, d, p));
+	if (noise_of(rho, &sigma2))
+		for (int round = 0; round < RANGE_ROUNDS; round++)
+		{
+			MG_TRY(mg_partition_measure(ctx, c, col, sigma2, s, p));
+			*spent += rho;
+			mg_partition_bounds(d, p, lower, upper);
+			if (mg_grid_count(&g, *lower, *upper) <= MG_MAX_CELLS)
+				break;
+			if (round + 1 < RANGE_ROUNDS)
+			{
+				MG_TRY(mg_partition_refine(ctx, s, d, RANGE_PARTS, p, &next));
+				*p = next;
+			}
+		}
+	mg_partition_bounds(d, p, lower, upper);
+	return MG_OK;
+}
+
+static uint32_t
+wanted_cells(const mg_partition *p, const work *w)
+{
+	double sigma = w->sh.oneway > 0 ? sqrt(1 / (2 * w->sh.oneway)) : INFINITY;
+
+	return (uint32_t) fmin(fmax(p->total / (CELL_DEVIATIONS * sigma), LEAST_CELLS), MG_MAX_CELLS);
+}
+
+static mg_code
+learn_number(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *a, mg_arena *s, work *w, mg_domain *d)
+{
+	mg_released found = {0};
+	mg_partition p;
+	mg_ratio sigma2 = {1, 1};
+	double lower, upper, spent;
+	uint32_t ncells;
+	mg_grid g;
+
+	mg_grid_init(&g, d);
+	MG_TRY(learn_range(ctx, c, col, s, w, d, &p, &lower, &upper, &spent));
+	if (mg_grid_count(&g, lower, upper) > MG_MAX_CELLS && w->sh.delta > 0 && noise_of(w->sh.learn - spent, &sigma2))
+	{
+		MG_TRY(mg_curator_release(ctx, c, col, sigma2, w->sh.delta, MOST_SPIKES, s, &found));
+		spent = w->sh.learn;
+	}
+	w->sh.oneway += w->sh.learn - spent;
+	for (uint32_t i = 0; i < found.count; i++)
+	{
+		lower = fmin(lower, fmax(found.values[i], d->lower));
+		upper = fmax(upper, fmin(found.values[i], d->upper));
+	}
+	MG_TRY(mg_partition_cells(ctx, a, d, &p, lower, upper, wanted_cells(&p, w), found.values, found.count, &w->cells,
+							  &ncells));
+	MG_TRY(mg_curator_fix_number(ctx, c, col, w->cells, ncells));
+	d->lower = lower;
+	d->upper = upper;
+	w->nfine = ncells + 1;
+	MG_TRY(alloc_leaves(ctx, s, w));
+	for (uint32_t i = 0; i < found.count; i++)
+		for (uint32_t k = 0; k < ncells; k++)
+			if (w->cells[k].lower == found.values[i] && w->cells[k].upper == found.values[i])
+				reuse_count(w, k, found.noisy[i], found.threshold, mg_ratio_value(sigma2));
+	return MG_OK;
+}
+
+/* A closed column's cells, as the curator has them too: labels, or one cell a value. */
+static mg_code
+take_closed(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *a, mg_arena *s, work *w, const mg_domain *d)
+{
+	uint32_t ncells;
+	mg_partition none = {0};
+
+	w->nfine = mg_curator_nfine(c, col);
+	if (d->kind == MG_NUMBER)
+	{
+		MG_TRY(mg_partition_cells(ctx, a, d, &none, d->lower, d->upper, 0, NULL, 0, &w->cells, &ncells));
+		if (ncells + 1 != w->nfine)
+			return mg_fail(ctx, MG_INTERNAL, "cells of column \"%.60s\" do not match", d->name);
+	}
+	else if (w->nfine != d->nlabels + 2)
+		return mg_fail(ctx, MG_INTERNAL, "labels of column \"%.60s\" do not match", d->name);
+	return alloc_leaves(ctx, s, w);
+}
+
+static mg_code
+learn_column(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *a, mg_arena *s, work *w, mg_domain *d)
+{
+	if (!w->sh.learns)
+		MG_TRY(take_closed(ctx, c, col, a, s, w, d));
+	else if (d->kind == MG_CATEGORY)
+		MG_TRY(learn_labels(ctx, c, col, a, s, w, d));
+	else
+		MG_TRY(learn_number(ctx, c, col, a, s, w, d));
+	w->empty[w->nfine - 1] = !d->nullable;
+	if (d->kind == MG_CATEGORY)
+		w->empty[d->nlabels] = !d->has_other;
+	return MG_OK;
+}
+
+/* ---- histograms ---- */
+
+static uint32_t
+tree_levels(uint32_t ordered)
+{
+	return ordered < TREE_FROM ? 1 : 2;
+}
+
+static mg_code
+measure_column(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, work *w, const mg_domain *d)
+{
+	uint32_t ordered = d->kind == MG_NUMBER ? w->nfine - 1 : 0;
+	int64_t *noisy[MG_TREE_LEVELS];
+	mg_ratio sigma2[MG_TREE_LEVELS];
+	double var[MG_TREE_LEVELS];
+	bool measured;
+
+	MG_TRY(mg_tree_build(ctx, s, w->nfine, ordered, TREE_BRANCH, tree_levels(ordered), &w->tree));
+	measured = noise_of(w->sh.oneway / w->tree.levels, &sigma2[0]);
+	for (uint32_t k = 0; k < w->tree.levels; k++)
+	{
+		MG_NEW(ctx, s, noisy[k], w->tree.size[k]);
+		sigma2[k] = sigma2[0];
+		var[k] = measured ? mg_ratio_value(sigma2[k]) : 0x1p41;
+	}
+	if (measured)
+		MG_TRY(mg_curator_hierarchy(ctx, c, col, w->tree.levels, w->tree.size, (const uint32_t *const *) w->tree.group,
+									sigma2, noisy));
+	mg_tree_up(&w->tree, (const int64_t *const *) noisy, var, w->empty, w->leaf_y, w->leaf_var);
+	return MG_OK;
+}
+
+/*
+ * The number of rows is in every column's histogram: inverse variance over all. Each column then gets what the *others* know, so that its own noise is
+ * not counted twice.
+ */
+static double
+join_totals(work *w, uint32_t n)
+{
+	double sum = 0, weight = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (w[i].tree.root_var > 0)
+		{
+			sum += w[i].tree.root / w[i].tree.root_var;
+			weight += 1 / w[i].tree.root_var;
+		}
+	for (uint32_t i = 0; i < n; i++)
+	{
+		double own = w[i].tree.root_var > 0 ? 1 / w[i].tree.root_var : 0;
+		double others = weight - own;
+
+		if (others > weight * 1e-9)
+			mg_tree_down(&w[i].tree, (sum - own * w[i].tree.root) / others, 1 / others);
+		else
+			mg_tree_down(&w[i].tree, 0, INFINITY);
+	}
+	return weight > 0 ? fmax(sum / weight, 1) : 1;
+}
+
+/* ---- codes ---- */
+
+/* Takes noise out where it shows: neighbours that are alike, masses of zero. The cells of a number are about alike in kind. */
+static mg_code
+smooth_column(mg_ctx *ctx, mg_arena *s, work *w, const mg_domain *d, double total)
+{
+	const double *var = w->tree.v[0];
+
+	if (d->kind == MG_CATEGORY)
+		mg_smooth_labels(w->fine, var, w->nfine, total);
+	else
+	{
+		uint32_t ncells = w->nfine - 1;
+
+		MG_TRY(mg_smooth_ordered(ctx, s, w->fine, var, ncells, total));
+		mg_smooth_labels(w->fine + ncells, var + ncells, 1, total);
+	}
+	return MG_OK;
+}
+
+static mg_code
+finish_column(mg_ctx *ctx, mg_arena *a, mg_arena *s, work *w, double total, const mg_bin_rule *rule, mg_column *out)
+{
+	double *coarse, *coarse_var, *scratch;
+	uint16_t *merge;
+	bool *in;
+
+	MG_NEW(ctx, a, w->fine, w->nfine);
+	memcpy(w->fine, w->tree.z[0], w->nfine * sizeof(double));
+	MG_TRY(smooth_column(ctx, s, w, &out->domain, total));
+	mg_project_simplex(w->fine, w->tree.v[0], w->nfine, total);
+
+	MG_NEW(ctx, a, merge, w->nfine);
+	MG_TRY(mg_bins_merge(ctx, s, &out->domain, w->fine, w->nfine, rule, merge, &out->ncoarse));
+	MG_NEW(ctx, a, coarse, out->ncoarse);
+	MG_NEW(ctx, a, coarse_var, out->ncoarse);
+	MG_NEW(ctx, s, scratch, 2 * (size_t) w->nfine);
+	MG_NEW(ctx, s, in, w->nfine);
+	for (uint32_t i = 0; i < w->nfine; i++)
+		coarse[merge[i]] += w->fine[i];
+	for (uint32_t b = 0; b < out->ncoarse; b++)
+	{
+		for (uint32_t i = 0; i < w->nfine; i++)
+			in[i] = merge[i] == b;
+		coarse_var[b] = fmax(mg_tree_sum_var(&w->tree, in, scratch), 0x1p-20);
+	}
+	out->nfine = w->nfine;
+	out->cells = w->cells;
+	out->fine = w->fine;
+	out->merge = merge;
+	out->total = total;
+	out->coarse = coarse;
+	out->coarse_var = coarse_var;
+	return MG_OK;
+}
+
+static mg_bin_rule
+bin_rule(const mg_discretize_options *opt, const mg_domain *d, uint32_t ncolumns)
+{
+	double pairs = ncolumns > 1 ? ncolumns - 1 : 1;
+	mg_bin_rule rule;
+
+	rule.most = d->bins > 0 ? d->bins : opt->most_bins > 0 ? opt->most_bins : 32;
+	if (rule.most > MG_MAX_CELLS)
+		rule.most = MG_MAX_CELLS;
+	rule.least = opt->rho_measure > 0 ? BIN_DEVIATIONS * sqrt(pairs / (2 * opt->rho_measure)) : 1;
+	return rule;
+}
+
+static mg_code
+recode(mg_ctx *ctx, mg_curator *c, mg_arena *s, uint32_t n, const mg_column *out)
+{
+	const uint16_t **merge;
+	uint32_t *ncoarse;
+
+	MG_NEW(ctx, s, merge, n);
+	MG_NEW(ctx, s, ncoarse, n);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		merge[i] = out[i].merge;
+		ncoarse[i] = out[i].ncoarse;
+	}
+	return mg_curator_recode(ctx, c, merge, ncoarse);
+}
+
+static mg_code
+discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t n, const mg_discretize_options *opt,
+		   mg_arena *a, mg_arena *s, mg_column *out)
+{
+	share *shares;
+	double total;
+	work *w;
+
+	MG_NEW(ctx, s, shares, n > 0 ? n : 1);
+	MG_NEW(ctx, s, w, n > 0 ? n : 1);
+	MG_TRY(share_budget(ctx, domains, n, opt, shares));
+	for (uint32_t i = 0; i < n; i++)
+	{
+		mg_progress(ctx, "learning the domain", (double) i / n);
+		MG_TRY(mg_poll(ctx));
+		w[i].sh = shares[i];
+		memset(&out[i], 0, sizeof(out[i]));
+		MG_TRY(copy_domain(ctx, a, &domains[i], &out[i].domain));
+		MG_TRY(learn_column(ctx, c, i, a, s, &w[i], &out[i].domain));
+	}
+	for (uint32_t i = 0; i < n; i++)
+	{
+		mg_progress(ctx, "measuring columns", (double) i / n);
+		MG_TRY(mg_poll(ctx));
+		MG_TRY(measure_column(ctx, c, i, s, &w[i], &out[i].domain));
+	}
+	total = join_totals(w, n);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		mg_bin_rule rule = bin_rule(opt, &out[i].domain, n);
+
+		MG_TRY(mg_poll(ctx));
+		MG_TRY(finish_column(ctx, a, s, &w[i], total, &rule, &out[i]));
+	}
+	return recode(ctx, c, s, n, out);
+}
+
+mg_code
+mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t ncolumns,
+			  const mg_discretize_options *opt, mg_arena *a, mg_column *out)
+{
+	mg_arena *scratch = mg_arena_create(0);
+	mg_code code;
+
+	if (scratch == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	code = discretize(ctx, c, domains, ncolumns, opt, a, scratch, out);
+	mg_arena_destroy(scratch);
+	return code;
+}
+
+/* ---- plan ---- */
+
+static void
+plan_item(mg_plan *plan, const char *what, const char *column, double rho, double delta, uint64_t count)
+{
+	mg_plan_item *it = &plan->item[plan->count++];
+	mg_ratio sigma2;
+
+	memset(it, 0, sizeof(*it));
+	snprintf(it->what, sizeof(it->what), "%s", what);
+	snprintf(it->column, sizeof(it->column), "%.63s", column);
+	it->rho = rho;
+	it->delta = delta;
+	it->count = count;
+	it->sigma = noise_of(rho / (double) count, &sigma2) ? sqrt(mg_ratio_value(sigma2)) : 0;
+}
+
+/* Appends to plan->item, which is moved to a larger array of arena a; `share` is left to the caller, who knows the whole. */
+mg_code
+mg_discretize_plan(mg_ctx *ctx, mg_arena *a, const mg_domain *domains, uint32_t ncolumns,
+				   const mg_discretize_options *opt, mg_plan *plan)
+{
+	mg_plan_item *items;
+	share *shares;
+
+	MG_NEW(ctx, a, shares, ncolumns > 0 ? ncolumns : 1);
+	MG_TRY(share_budget(ctx, domains, ncolumns, opt, shares));
+	MG_NEW(ctx, a, items, (size_t) plan->count + 3 * (size_t) ncolumns);
+	if (plan->count > 0)
+		memcpy(items, plan->item, plan->count * sizeof(*items));
+	plan->item = items;
+	for (uint32_t i = 0; i < ncolumns; i++)
+	{
+		const mg_domain *d = &domains[i];
+		const share *sh = &shares[i];
+
+		if (sh->learns && d->kind == MG_CATEGORY)
+			plan_item(plan, "labels", d->name, sh->learn, sh->delta, 1);
+		else if (sh->learns)
+		{
+			plan_item(plan, d->open ? "bounds" : "spread", d->name, sh->learn * RANGE_SHARE, 0, RANGE_ROUNDS);
+			plan_item(plan, "frequent values", d->name, sh->learn * (1 - RANGE_SHARE), sh->delta, 1);
+		}
+		plan_item(plan, "fine histogram", d->name, sh->oneway, 0, tree_levels(nominal_cells(d)));
+	}
+	return MG_OK;
+}

@@ -1,0 +1,26 @@
+/*
+ * pg/checks.h: what validated CHECK constraints say about one column. Private to pg/.
+ */
+#ifndef MIRAGE_PG_CHECKS_H
+#define MIRAGE_PG_CHECKS_H
+
+#include "pg/types.h"
+#include "utils/rel.h"
+
+typedef struct MgChecks
+{
+	bool has_lower, has_upper; /* bounds on the type's axis, inclusive, on its fine lattice */
+	double lower, upper;
+	bool has_labels; /* the value is one of these, or NULL */
+	List *labels;    /* of char *: canonical texts, distinct, in the order of the constraint */
+	bool notnull;    /* CHECK (.. IS NOT NULL) */
+	List *unused;    /* of char *: names of constraints on this column that say more than is used here */
+} MgChecks;
+
+/*
+ * Of the relation's column and of its domain types. Constraints that are not validated, not enforced, not inherited, or on a foreign
+ * table guarantee nothing and are left out. typmod and cls are the base type's.
+ */
+extern void mg_read_checks(Relation rel, AttrNumber attnum, Oid type, MgTypeClass cls, int32 typmod, MgChecks *out);
+
+#endif

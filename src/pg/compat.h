@@ -1,0 +1,63 @@
+/*
+ * pg/compat.h: where PostgreSQL 14 to 18 differ in what this side uses. Every difference lives here, so that the other files
+ * read as if there were one server.
+ */
+#ifndef MIRAGE_PG_COMPAT_H
+#define MIRAGE_PG_COMPAT_H
+
+#include "postgres.h"
+
+#include "nodes/parsenodes.h"
+#include "parser/parse_type.h"
+#include "tcop/tcopprot.h"
+
+#if PG_VERSION_NUM < 140000
+#error "pg_mirage needs PostgreSQL 14 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#endif
+
+/* Analysis and rewriting of a parameterless statement got a name of its own in 15. */
+static inline List *
+mg_analyze_and_rewrite(RawStmt *raw, const char *source)
+{
+#if PG_VERSION_NUM >= 150000
+	return pg_analyze_and_rewrite_fixedparams(raw, source, NULL, 0, NULL);
+#else
+	return pg_analyze_and_rewrite(raw, source, NULL, 0, NULL);
+#endif
+}
+
+/* Parses a type name with typmod; false where the type does not exist. (A soft error context replaced missing_ok in 16.) */
+static inline bool
+mg_parse_type(const char *text, Oid *type, int32 *typmod)
+{
+#if PG_VERSION_NUM >= 160000
+	ErrorSaveContext soft = {T_ErrorSaveContext};
+
+	*type = InvalidOid;
+	if (!parseTypeString(text, type, typmod, (Node *) &soft) || soft.error_occurred)
+		return false;
+#else
+	*type = InvalidOid;
+	parseTypeString(text, type, typmod, true);
+#endif
+	return OidIsValid(*type);
+}
+
+/* NOT ENFORCED constraints came with 18; their rows may break them. */
+#if PG_VERSION_NUM >= 180000
+#define MG_CONSTRAINT_ENFORCED(form) ((form)->conenforced)
+#else
+#define MG_CONSTRAINT_ENFORCED(form) (true)
+#endif
+
+/* A NOT NULL constraint of a table is a pg_constraint row, which may be NOT VALID, since 18. */
+#define MG_NOT_NULL_MAY_BE_INVALID (PG_VERSION_NUM >= 180000)
+
+/* The header that holds the tree walkers lost a void pointer to a checked callback in 16; both take this. */
+typedef bool (*MgTreeWalker)();
+
+#endif

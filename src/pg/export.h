@@ -1,0 +1,19 @@
+/*
+ * pg/export.h: the symbols that the server looks up in the module. All others are hidden (-fvisibility=hidden).
+ */
+#ifndef MIRAGE_PG_EXPORT_H
+#define MIRAGE_PG_EXPORT_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+/* Before 16 PGDLLEXPORT says nothing where symbols are visible by default, as those of the server's own modules were. It is
+ * expanded where PG_MODULE_MAGIC and PG_FUNCTION_INFO_V1 are used, so it can still be told. */
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+extern PGDLLEXPORT void _PG_init(void);
+#endif
+
+#endif

@@ -1,0 +1,20 @@
+/*
+ * pg/guc.h: the settings of pg_mirage. None of them is a secret: before the library is loaded, anybody can SHOW what
+ * postgresql.conf says about a placeholder.
+ */
+#ifndef MIRAGE_PG_GUC_H
+#define MIRAGE_PG_GUC_H
+
+#include "postgres.h"
+
+extern char *mg_guc_master_key_file;    /* relative to the data directory where it is relative */
+extern char *mg_guc_master_key_command; /* prints the key; empty: the file is read */
+extern int mg_guc_work_mem;             /* kB: what one training may use */
+extern int mg_guc_worker_timeout;       /* ms: how long a call retries for a worker slot */
+extern int mg_guc_threads;                /* threads that one training may compute with, its own among them */
+extern bool mg_guc_allow_unsafe_fsync;  /* for tests: charges may be written to a server with fsync = off */
+
+/* Called once, from _PG_init. */
+extern void mg_define_gucs(void);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * pg_mirage.c: loading the module. Everything else is in the folders; see docs/architecture.md.
+ */
+#include "postgres.h"
+
+#include "pg/export.h"
+#include "pg/guc.h"
+
+PG_MODULE_MAGIC;
+
+void
+_PG_init(void)
+{
+	mg_define_gucs();
+}

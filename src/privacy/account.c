@@ -1,0 +1,428 @@
+/*
+ * privacy/account.c: what each event costs, and what a cost means as (epsilon, delta).
+ *
+ * Rule of this file: costs and epsilons are rounded up, capacities down, and nothing is NaN. A sum of terms is padded by
+ * PAD times the sum of their absolute values, far more than libm and the additions err. Bad parameters cost +inf.
+ *
+ * Sources. Gaussian: Mironov 2017; discrete Gaussian: Canonne, Kamath, Steinke 2020 ("CKS"), Theorem 4. Laplace: Mironov
+ * 2017, Proposition 6. Pure epsilon-DP, hence discrete Laplace: randomised response, see rdp_pure. Exponential
+ * mechanism: bounded range, Cesar, Rogers 2021. Conversion: CKS, Proposition 12. All pure functions, no state.
+ */
+#include "privacy/account.h"
+
+#include <float.h>
+#include <math.h>
+
+#define PAD (64 * DBL_EPSILON)
+
+const char *
+mg_event_name(mg_event_kind kind)
+{
+	switch (kind)
+	{
+		case MG_EVENT_ZCDP:
+			return "zcdp";
+		case MG_EVENT_GAUSSIAN:
+			return "gaussian";
+		case MG_EVENT_DISCRETE_GAUSSIAN:
+			return "discrete_gaussian";
+		case MG_EVENT_LAPLACE:
+			return "laplace";
+		case MG_EVENT_DISCRETE_LAPLACE:
+			return "discrete_laplace";
+		case MG_EVENT_EXPONENTIAL:
+			return "exponential";
+	}
+	return "unrecognized";
+}
+
+static double
+least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+/* A product of few exactly given factors, rounded up; 0 stays 0. */
+static double
+padded(double x)
+{
+	return x * (1 + PAD);
+}
+
+/* log cosh x, full relative accuracy. */
+static double
+log_cosh(double x)
+{
+	x = fabs(x);
+	if (x < 1)
+	{
+		double s = sinh(x / 2);
+
+		return log1p(2 * s * s);
+	}
+	return x - M_LN2 + log1p(exp(-2 * x));
+}
+
+/* zCDP of a pure epsilon-DP mechanism: epsilon tanh(epsilon / 2), see rdp_pure. */
+static double
+rho_pure(double epsilon)
+{
+	return padded(epsilon * tanh(epsilon / 2));
+}
+
+/*
+ * RDP of a pure epsilon-DP mechanism. The worst such pair is randomised response with odds e^epsilon (Kairouz, Oh,
+ * Viswanath 2015: all others are post-processing of it), whose divergence is
+ *
+ *	 D_a = log(cosh((a - 1/2) epsilon) / cosh(epsilon / 2)) / (a - 1).
+ *
+ * The discrete Laplace of scale 1/epsilon attains it: the likelihood ratio of neighbours takes no values but e^epsilon
+ * and e^-epsilon. As a function of u = (a - 1/2)^2, log cosh(sqrt(u) epsilon) is concave, so it lies below its tangent
+ * at u = 1/4; u - 1/4 = a (a - 1) then gives D_a <= a epsilon tanh(epsilon / 2).
+ */
+static double
+rdp_pure(double epsilon, double alpha)
+{
+	double above = log_cosh((alpha - 0.5) * epsilon), below = log_cosh(epsilon / 2);
+	double exact = (above - below + PAD * (above + below)) / (alpha - 1);
+	double bound = least(padded(alpha * rho_pure(epsilon)), epsilon);
+
+	return exact >= 0 ? least(padded(exact), bound) : bound; /* not NaN */
+}
+
+/*
+ * RDP of the continuous Laplace mechanism, Mironov 2017, Proposition 6, with e = 1 / scale:
+ *
+ *	 D_a = log(a / (2a - 1) exp((a - 1) e) + (a - 1) / (2a - 1) exp(-a e)) / (a - 1).
+ *
+ * The weights sum to one; where the exponents are small the terms nearly cancel and expm1 keeps what is left.
+ */
+static double
+rdp_laplace(double e, double alpha)
+{
+	double up = (alpha - 1) * e, down = alpha * e, wide = 2 * alpha - 1, exact;
+
+	if (down < 1)
+	{
+		double first = alpha / wide * expm1(up), second = (alpha - 1) / wide * expm1(-down);
+
+		exact = log1p(first + second + PAD * (first - second));
+	}
+	else
+	{
+		double weight = log(alpha / wide), other = log1p((alpha - 1) / alpha * exp(-wide * e));
+
+		exact = up + weight + other + PAD * (up - weight + other);
+	}
+	exact /= alpha - 1;
+	return exact >= 0 ? least(padded(exact), rdp_pure(e, alpha)) : rdp_pure(e, alpha);
+}
+
+static bool
+event_valid(const mg_event *e)
+{
+	if (!isfinite(e->param) || e->param < 0 || !(e->delta >= 0 && e->delta <= 1))
+		return false;
+	return e->param > 0 || e->kind == MG_EVENT_ZCDP || e->kind == MG_EVENT_EXPONENTIAL;
+}
+
+/* One over x, rounded up. */
+static double
+inverse(double x)
+{
+	return padded(1 / x);
+}
+
+double
+mg_event_rdp(const mg_event *e, double alpha)
+{
+	double once = INFINITY;
+
+	if (!event_valid(e) || !(alpha > 1) || !isfinite(alpha))
+		return INFINITY;
+	if (e->count == 0)
+		return 0;
+	switch (e->kind)
+	{
+		case MG_EVENT_ZCDP:
+			once = alpha * e->param;
+			break;
+		case MG_EVENT_GAUSSIAN:
+		case MG_EVENT_DISCRETE_GAUSSIAN:
+			once = alpha / 2 / e->param / e->param;
+			break;
+		case MG_EVENT_LAPLACE:
+			once = rdp_laplace(inverse(e->param), alpha);
+			break;
+		case MG_EVENT_DISCRETE_LAPLACE:
+			once = rdp_pure(inverse(e->param), alpha);
+			break;
+		case MG_EVENT_EXPONENTIAL:
+			once = least(alpha * e->param * e->param / 8, rdp_pure(e->param, alpha));
+			break;
+	}
+	return once >= 0 ? padded(once * (double) e->count) : INFINITY;
+}
+
+double
+mg_event_rho(const mg_event *e)
+{
+	double once = INFINITY;
+
+	if (!event_valid(e))
+		return INFINITY;
+	if (e->count == 0)
+		return 0;
+	switch (e->kind)
+	{
+		case MG_EVENT_ZCDP:
+			once = e->param;
+			break;
+		case MG_EVENT_GAUSSIAN:
+		case MG_EVENT_DISCRETE_GAUSSIAN:
+			once = 0.5 / e->param / e->param;
+			break;
+		case MG_EVENT_LAPLACE:
+		case MG_EVENT_DISCRETE_LAPLACE:
+			once = rho_pure(inverse(e->param));
+			break;
+		case MG_EVENT_EXPONENTIAL:
+			once = least(e->param * e->param / 8, rho_pure(e->param));
+			break;
+	}
+	return once >= 0 ? padded(once * (double) e->count) : INFINITY;
+}
+
+/* CKS, Proposition 12, with b = alpha - 1 given, since 1 + b may round b away. delta in (0, 1). */
+static double
+convert(double b, double rdp, double delta)
+{
+	double l = -log(delta), below = -log1p(1 / b), order = log1p(b);
+	double epsilon = rdp + below + (l - order) / b;
+	double size = rdp - below + (l + order) / b;
+
+	epsilon += PAD * size;
+	if (isnan(epsilon))
+		return INFINITY;
+	return epsilon > 0 ? epsilon : 0;
+}
+
+double
+mg_rdp_to_epsilon(double alpha, double rdp, double delta)
+{
+	if (!(alpha > 1) || !isfinite(alpha) || !(rdp >= 0))
+		return INFINITY;
+	if (rdp == 0)
+		return 0; /* the two distributions are the same */
+	if (!(delta > 0))
+		return INFINITY;
+	if (delta >= 1)
+		return 0;
+	return convert(alpha - 1, rdp, delta);
+}
+
+/*
+ * The best order for rho-zCDP. d/da of a rho + log(1 - 1/a) - log(delta a) / (a - 1) is rho + log(delta a) / (a - 1)^2:
+ * with b = a - 1 the root of rho b^2 = log(1/delta) - log(1 + b), whose left side grows and right side falls. Any order
+ * gives a valid bound, so the root need not be exact.
+ */
+static double
+best_order(double rho, double delta)
+{
+	double l = -log(delta), low, high = log(expm1(l)), from = log(l / rho) / 2 - 1;
+
+	if (!(high < 690))
+		high = 690;
+	/* b^2 <= l / rho, and log(1 + b) <= b shrinks it: search from well below. */
+	low = from - 60 < -690 ? -690 : from - 60;
+	if (low > high)
+		low = high - 1;
+	for (int i = 0; i < 80; i++)
+	{
+		double middle = (low + high) / 2, b = exp(middle);
+
+		if (rho * b * b + log1p(b) < l)
+			low = middle;
+		else
+			high = middle;
+	}
+	return exp(low);
+}
+
+double
+mg_zcdp_order(double rho, double delta)
+{
+	if (!(rho > 0) || !isfinite(rho) || !(delta > 0 && delta < 1))
+		return 2; /* any order is valid */
+	return nextafter(1 + best_order(rho, delta), INFINITY);
+}
+
+double
+mg_zcdp_epsilon(double rho, double delta)
+{
+	double b;
+
+	if (!(rho >= 0))
+		return INFINITY;
+	if (rho == 0)
+		return 0;
+	if (!(delta > 0) || !isfinite(rho))
+		return INFINITY;
+	if (delta >= 1)
+		return 0;
+	b = best_order(rho, delta);
+	return convert(b, padded(rho + rho * b), delta);
+}
+
+/*
+ * The same bound solved for delta: log delta = b ((1 + b) rho - epsilon - log(1 + 1/b)) - log(1 + b), stationary where
+ * (1 + 2b) rho = epsilon + log(1 + 1/b); the left side grows with b and the right side falls.
+ */
+double
+mg_zcdp_delta(double rho, double epsilon)
+{
+	double low = -690, high, b, log_delta, size, delta;
+
+	if (!(rho >= 0) || !(epsilon >= 0))
+		return 1;
+	if (rho == 0)
+		return 0;
+	if (!isfinite(rho))
+		return 1;
+	high = log((epsilon + 1) / rho + 2);
+	if (!(high < 690))
+		high = 690;
+	for (int i = 0; i < 80; i++)
+	{
+		double middle = (low + high) / 2;
+
+		b = exp(middle);
+		if ((1 + 2 * b) * rho < epsilon + log1p(1 / b))
+			low = middle;
+		else
+			high = middle;
+	}
+	b = exp(low);
+	log_delta = b * ((1 + b) * rho - epsilon - log1p(1 / b)) - log1p(b);
+	size = b * ((1 + b) * rho + epsilon + log1p(1 / b)) + log1p(b);
+	delta = exp(log_delta + PAD * size) * (1 + PAD);
+	if (!(delta < 1))
+		return 1;
+	return delta > 0 ? delta : DBL_TRUE_MIN;
+}
+
+double
+mg_zcdp_rho(double epsilon, double delta)
+{
+	double low, high;
+
+	if (!(epsilon > 0) || !(delta > 0))
+		return 0;
+	if (delta >= 1 || !isfinite(epsilon))
+		return epsilon; /* any rho would do; a finite answer where there is one */
+	low = high = epsilon;
+	while (mg_zcdp_epsilon(high, delta) <= epsilon && high < 1e300)
+	{
+		low = high;
+		high *= 2;
+	}
+	while (mg_zcdp_epsilon(low, delta) > epsilon)
+	{
+		high = low;
+		low /= 2;
+		if (low < 1e-300)
+			return 0;
+	}
+	for (int i = 0; i < 100; i++)
+	{
+		double middle = low + (high - low) / 2;
+
+		if (middle <= low || middle >= high)
+			break;
+		if (mg_zcdp_epsilon(middle, delta) <= epsilon)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* epsilon of all events at order 1 + b. */
+static double
+compose_at(const mg_event *events, size_t count, double b, double delta)
+{
+	double rdp = 0;
+
+	for (size_t i = 0; i < count; i++)
+		rdp += mg_event_rdp(&events[i], 1 + b);
+	return mg_rdp_to_epsilon(1 + b, padded(rdp), delta);
+}
+
+/* The sum of what pure mechanisms cost without any delta; +inf when one of the events is not pure. */
+static double
+compose_pure(const mg_event *events, size_t count)
+{
+	double epsilon = 0;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		const mg_event *e = &events[i];
+
+		if (!event_valid(e))
+			return INFINITY;
+		if (e->count == 0 || (e->kind == MG_EVENT_ZCDP && e->param == 0))
+			continue;
+		if (e->kind == MG_EVENT_LAPLACE || e->kind == MG_EVENT_DISCRETE_LAPLACE)
+			epsilon += padded(inverse(e->param) * (double) e->count);
+		else if (e->kind == MG_EVENT_EXPONENTIAL)
+			epsilon += padded(e->param * (double) e->count);
+		else
+			return INFINITY;
+	}
+	return padded(epsilon * (1 + (double) count * DBL_EPSILON));
+}
+
+double
+mg_compose_epsilon(const mg_event *events, size_t count, double delta)
+{
+	const double first = log(1e-4), last = log(1e8), step = (last - first) / 240;
+	double best, grid = INFINITY, at = first, atoms = 0;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		if (!event_valid(&events[i]))
+			return INFINITY;
+		atoms += padded(events[i].delta * (double) events[i].count);
+	}
+	atoms = padded(atoms);
+	if (!(delta >= 0) || (atoms > 0 && atoms >= delta))
+		return delta >= 1 ? 0 : INFINITY;
+	best = compose_pure(events, count); /* holds at any delta that the atoms leave */
+	delta = nextafter(delta - atoms, 0);
+
+	/* Any order is valid: a grid, then a golden section around its best point. */
+	for (int i = 0; i <= 240; i++)
+	{
+		double here = compose_at(events, count, exp(first + i * step), delta);
+
+		if (here < grid)
+		{
+			grid = here;
+			at = first + i * step;
+		}
+	}
+	best = least(best, grid);
+	for (double low = at - step, high = at + step; high - low > 1e-9;)
+	{
+		double third = (high - low) * 0.381966011250105, left = low + third, right = high - third;
+		double on_left = compose_at(events, count, exp(left), delta);
+		double on_right = compose_at(events, count, exp(right), delta);
+
+		best = least(best, least(on_left, on_right));
+		if (on_left <= on_right)
+			high = right;
+		else
+			low = left;
+	}
+	return best;
+}

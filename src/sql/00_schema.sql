@@ -1,0 +1,246 @@
+-- pg_mirage: the tables behind the functions. All of them belong to the extension's owner; nobody else reads or writes
+-- them directly. Those that are dumped are registered as configuration tables at the end of this file. The install script
+-- puts no row into any of them: a restore would collide with it.
+\echo Use "CREATE EXTENSION pg_mirage" to load this file. \quit
+
+DO $$
+DECLARE
+  r text;
+BEGIN
+  FOREACH r IN ARRAY ARRAY['mirage_admin', 'mirage_trainer', 'mirage_auditor'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) r::pg_catalog.name) THEN
+      BEGIN
+        EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', r);
+      EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        NULL;
+      END;
+    END IF;
+  END LOOP;
+END
+$$;
+
+CREATE SCHEMA mirage;
+COMMENT ON SCHEMA mirage IS 'tables of pg_mirage; read them through the views dp_*';
+GRANT USAGE ON SCHEMA mirage TO PUBLIC;
+
+-- Refuses every change of an append-only table, also in replica mode and for its owner.
+CREATE FUNCTION mirage.refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION 'table "%.%" is append-only', TG_TABLE_SCHEMA, TG_TABLE_NAME
+    USING ERRCODE = 'object_not_in_prerequisite_state',
+          HINT = 'A ledger that can be rewritten proves nothing; corrections are new rows.';
+END
+$$;
+
+-- Relations and roles are recorded as an OID, a name and the database they were written in (identity); see
+-- docs/architecture.md, "Bindings".
+CREATE SEQUENCE mirage.budget_id;
+CREATE TABLE mirage.budget (
+  id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.budget_id'),
+  name text NOT NULL UNIQUE,
+  epsilon float8 NOT NULL,
+  delta float8 NOT NULL,
+  period interval,
+  owner_oid oid NOT NULL,
+  owner_name text NOT NULL,
+  identity text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+
+CREATE SEQUENCE mirage.relation_id;
+CREATE TABLE mirage.relation (
+  id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.relation_id'),
+  relid oid NOT NULL,
+  name text NOT NULL,
+  identity text NOT NULL,
+  dropped boolean NOT NULL DEFAULT false,
+  budget bigint,
+  assert_stable boolean NOT NULL DEFAULT false,
+  is_public boolean NOT NULL DEFAULT false,
+  protected_by_oid oid,
+  protected_by_name text,
+  protected_at timestamptz
+);
+CREATE INDEX ON mirage.relation (relid);
+
+CREATE TABLE mirage.column_decl (
+  relation bigint NOT NULL,
+  attname text NOT NULL,
+  kind text, lower text, upper text, categories text[], bins int, pattern text, other text,
+  PRIMARY KEY (relation, attname)
+);
+
+CREATE TABLE mirage.share (
+  budget bigint NOT NULL,
+  grantee_oid oid NOT NULL,
+  grantee_name text NOT NULL,
+  identity text NOT NULL,
+  epsilon float8 NOT NULL,
+  granted_by text NOT NULL,
+  granted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  PRIMARY KEY (budget, grantee_name)
+);
+
+-- The ledger. A charge is one row of state 'reserved', committed before anything was read, and at most one more that
+-- settles it: 'spent' or 'released'. Only 'released' gives back.
+CREATE SEQUENCE mirage.ledger_id;
+CREATE SEQUENCE mirage.charge_id;
+CREATE TABLE mirage.ledger (
+  id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.ledger_id'),
+  charge bigint NOT NULL,
+  state text NOT NULL CHECK (state IN ('reserved', 'spent', 'released')),
+  budget bigint NOT NULL,
+  budget_name text NOT NULL,
+  relation text NOT NULL,
+  relid oid NOT NULL,
+  model text NOT NULL,
+  job bigint NOT NULL,
+  role_oid oid NOT NULL,
+  role_name text NOT NULL,
+  share text,
+  epsilon float8 NOT NULL,
+  delta float8 NOT NULL,
+  rho float8 NOT NULL,
+  rdp float8 NOT NULL,
+  delta_atoms float8 NOT NULL,
+  events jsonb NOT NULL,
+  charged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  UNIQUE (charge, state)
+);
+CREATE INDEX ON mirage.ledger (budget) WHERE state = 'reserved';
+
+CREATE SEQUENCE mirage.job_id;
+CREATE TABLE mirage.job (
+  id bigint PRIMARY KEY,
+  model text NOT NULL,
+  relation text NOT NULL,
+  relid oid NOT NULL,
+  method text NOT NULL,
+  epsilon float8 NOT NULL,
+  role_oid oid NOT NULL,
+  role_name text NOT NULL,
+  identity text NOT NULL,
+  charge bigint NOT NULL,
+  state text NOT NULL CHECK (state IN ('running', 'done', 'failed', 'cancelled')),
+  dsm_handle bigint NOT NULL,
+  pid int NOT NULL,
+  errcode text,
+  error text,
+  started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  ended_at timestamptz
+);
+
+CREATE SEQUENCE mirage.model_id;
+CREATE TABLE mirage.model (
+  id bigint PRIMARY KEY,
+  name text NOT NULL UNIQUE,
+  relation text NOT NULL,
+  relid oid NOT NULL,
+  identity text NOT NULL,
+  method text NOT NULL,
+  owner_oid oid NOT NULL,
+  owner_name text NOT NULL,
+  epsilon float8 NOT NULL,
+  delta float8 NOT NULL,
+  charge bigint NOT NULL,
+  job bigint NOT NULL,
+  state text NOT NULL,
+  total float8 NOT NULL,
+  card jsonb NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE TABLE mirage.model_column (
+  model bigint NOT NULL,
+  pos int NOT NULL,
+  name text NOT NULL,
+  type text NOT NULL,
+  kind text NOT NULL,
+  not_null boolean NOT NULL,
+  pattern text,
+  core int NOT NULL,
+  PRIMARY KEY (model, pos)
+);
+CREATE TABLE mirage.model_blob (
+  model bigint PRIMARY KEY,
+  sealed bytea NOT NULL
+);
+ALTER TABLE mirage.model_blob ALTER COLUMN sealed SET STORAGE EXTERNAL;
+
+-- Keys wrapped under the master key, which is in no table. purpose 'model': one per model; else one root per purpose.
+CREATE SEQUENCE mirage.wrapped_key_id;
+CREATE TABLE mirage.wrapped_key (
+  id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.wrapped_key_id'),
+  purpose text NOT NULL,
+  model bigint NOT NULL DEFAULT 0,
+  master text NOT NULL,
+  wrapped bytea NOT NULL,
+  public_key bytea,
+  UNIQUE (purpose, model)
+);
+CREATE TABLE mirage.master_key (
+  fingerprint text PRIMARY KEY,
+  recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+
+CREATE TABLE mirage.model_grant (
+  model bigint NOT NULL,
+  grantee_oid oid NOT NULL,
+  grantee_name text NOT NULL,
+  identity text NOT NULL,
+  granted_by text NOT NULL,
+  valid_until timestamptz,
+  granted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  PRIMARY KEY (model, grantee_name)
+);
+
+CREATE SEQUENCE mirage.issuance_id;
+CREATE TABLE mirage.issuance (
+  id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.issuance_id'),
+  model bigint NOT NULL,
+  model_name text NOT NULL,
+  role_name text NOT NULL,
+  recipient text NOT NULL,
+  requested_rows bigint NOT NULL,
+  seeded boolean NOT NULL,
+  issued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+
+CREATE SEQUENCE mirage.log_id;
+CREATE TABLE mirage.log (
+  id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.log_id'),
+  at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  role_name text NOT NULL,
+  session_role text NOT NULL,
+  action text NOT NULL,
+  object text NOT NULL,
+  detail jsonb
+);
+CREATE TABLE mirage.log_block (
+  number bigint PRIMARY KEY,
+  entries bigint[] NOT NULL,
+  previous bytea NOT NULL,
+  hash bytea NOT NULL,
+  signature bytea NOT NULL,
+  chained_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+
+DO $$
+DECLARE
+  t text;
+BEGIN
+  FOREACH t IN ARRAY ARRAY['ledger', 'issuance', 'log', 'log_block'] LOOP
+    EXECUTE pg_catalog.format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON mirage.%I FOR EACH ROW '
+                              'EXECUTE FUNCTION mirage.refuse_change()', t);
+    EXECUTE pg_catalog.format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON mirage.%I FOR EACH STATEMENT '
+                              'EXECUTE FUNCTION mirage.refuse_change()', t);
+    EXECUTE pg_catalog.format('ALTER TABLE mirage.%I ENABLE ALWAYS TRIGGER refuse_change', t);
+    EXECUTE pg_catalog.format('ALTER TABLE mirage.%I ENABLE ALWAYS TRIGGER refuse_truncate', t);
+  END LOOP;
+  FOREACH t IN ARRAY ARRAY['budget', 'relation', 'column_decl', 'share', 'ledger', 'job', 'model', 'model_column',
+                           'model_blob', 'wrapped_key', 'master_key', 'model_grant', 'issuance', 'log', 'log_block',
+                           'budget_id', 'relation_id', 'ledger_id', 'charge_id', 'job_id', 'model_id', 'wrapped_key_id',
+                           'issuance_id', 'log_id'] LOOP
+    PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('mirage.%I', t)::pg_catalog.regclass, '');
+  END LOOP;
+END
+$$;

@@ -1,0 +1,70 @@
+-- Views. Each shows a role the rows that concern it; members of mirage_auditor and mirage_admin see all. The functions decide
+-- as the caller, the tables are read as the extension's owner.
+
+CREATE FUNCTION mirage.is_me(role_oid oid, role_name text, identity text) RETURNS boolean
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_is_me';
+CREATE FUNCTION mirage.owns(relid oid, identity text) RETURNS boolean
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_owns';
+CREATE FUNCTION mirage.oversees() RETURNS boolean
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_oversees';
+CREATE FUNCTION mirage.may_release(model text) RETURNS boolean
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_may_release';
+CREATE FUNCTION mirage.budget_figures(budget bigint, OUT visible boolean, OUT used float8, OUT spent float8,
+                                      OUT remaining float8, OUT lifetime float8) RETURNS record
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_budget_figures';
+CREATE FUNCTION mirage.job_progress(job bigint, dsm_handle bigint, OUT alive boolean, OUT phase text, OUT fraction float8)
+RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_job_progress';
+
+CREATE VIEW dp_budgets WITH (security_barrier) AS
+SELECT b.name, b.epsilon, b.delta, f.used, f.spent, f.remaining, f.lifetime, b.period, b.owner_name AS owner,
+       ARRAY(SELECT r.name FROM mirage.relation r WHERE r.budget OPERATOR(pg_catalog.=) b.id AND NOT r.dropped
+             ORDER BY r.name) AS protected_tables
+FROM mirage.budget b, LATERAL mirage.budget_figures(b.id) f
+WHERE f.visible;
+COMMENT ON VIEW dp_budgets IS
+'used: fraction of the cap that is gone, which is enforced; spent: epsilon of all charges together; remaining: largest epsilon of one more training';
+
+CREATE VIEW dp_ledger WITH (security_barrier) AS
+SELECT l.charge AS id, l.budget_name AS budget, l.relation, l.model, l.role_name AS role, l.share,
+       coalesce((SELECT s.state FROM mirage.ledger s WHERE s.charge OPERATOR(pg_catalog.=) l.charge
+                 AND s.state OPERATOR(pg_catalog.<>) 'reserved' ORDER BY s.id DESC LIMIT 1), l.state) AS state,
+       l.epsilon, l.delta, l.events, l.charged_at, l.job
+FROM mirage.ledger l
+WHERE l.state OPERATOR(pg_catalog.=) 'reserved'
+  AND (mirage.oversees()
+       OR EXISTS (SELECT FROM mirage.job j WHERE j.id OPERATOR(pg_catalog.=) l.job
+                  AND (mirage.is_me(j.role_oid, j.role_name, j.identity) OR mirage.owns(j.relid, j.identity)))
+       OR EXISTS (SELECT FROM mirage.budget b WHERE b.id OPERATOR(pg_catalog.=) l.budget
+                  AND mirage.is_me(b.owner_oid, b.owner_name, b.identity)));
+COMMENT ON VIEW dp_ledger IS 'one row a charge; only a charge in state released has been given back';
+
+CREATE VIEW dp_models WITH (security_barrier) AS
+SELECT m.name, m.relation, m.method, m.owner_name AS owner, m.epsilon, m.delta, m.state, m.created_at, m.card
+FROM mirage.model m
+WHERE mirage.oversees() OR mirage.is_me(m.owner_oid, m.owner_name, m.identity) OR mirage.may_release(m.name)
+   OR mirage.owns(m.relid, m.identity);
+COMMENT ON VIEW dp_models IS 'models that the current role owns, may release from, or that were trained on its tables';
+
+CREATE VIEW dp_jobs WITH (security_barrier) AS
+SELECT j.id, j.model, j.relation, j.method, j.role_name AS role,
+       CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' AND NOT p.alive THEN 'orphaned' ELSE j.state END AS state,
+       CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN p.phase END AS phase,
+       CASE WHEN j.state OPERATOR(pg_catalog.=) 'done' THEN 1.0::float8 ELSE p.fraction END AS fraction,
+       coalesce(j.ended_at, pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.-) j.started_at AS elapsed,
+       CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' AND p.fraction OPERATOR(pg_catalog.>) 0.01::float8
+            THEN (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) j.started_at) OPERATOR(pg_catalog.*)
+                 ((1::float8 OPERATOR(pg_catalog.-) p.fraction) OPERATOR(pg_catalog./) p.fraction) END AS eta,
+       j.error, j.errcode, j.charge, j.started_at
+FROM mirage.job j LEFT JOIN LATERAL mirage.job_progress(j.id, j.dsm_handle) p
+     ON j.state OPERATOR(pg_catalog.=) 'running'
+WHERE mirage.oversees() OR mirage.is_me(j.role_oid, j.role_name, j.identity) OR mirage.owns(j.relid, j.identity);
+COMMENT ON VIEW dp_jobs IS 'trainings and how far they are; a job is orphaned when its worker is gone: its charge stands';
+
+CREATE VIEW dp_audit_log WITH (security_barrier) AS
+SELECT g.id, g.at, g.role_name AS role, g.session_role, g.action, g.object, g.detail,
+       (SELECT max(b.number) FROM mirage.log_block b WHERE g.id OPERATOR(pg_catalog.=) ANY (b.entries)) AS block
+FROM mirage.log g
+WHERE mirage.oversees() OR g.role_name OPERATOR(pg_catalog.=) CURRENT_USER::text;
+COMMENT ON VIEW dp_audit_log IS 'the tamper-evident log: everything for auditors, what it did itself for any other role';
+
+GRANT SELECT ON dp_budgets, dp_ledger, dp_models, dp_jobs, dp_audit_log TO PUBLIC;

@@ -1,0 +1,329 @@
+/*
+ * synthesis/values.c: fine cells within bins, values within cells. The hot path of emission: about 10 ns a value.
+ *
+ * Layout: the emittable fine cells, sorted by coarse code; each bin is a run of them with cumulative shares. What a cell
+ * becomes (label, NULL, single number, lattice points, an interval) is worked out once.
+ */
+#include "synthesis/values.h"
+
+#include "model/grid.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef enum cell_kind
+{
+	CELL_NULL,
+	CELL_LABEL,
+	CELL_SINGLE,
+	CELL_STEPS,  /* lattice points, uniform */
+	CELL_SPAN    /* uniform in [low, high], rounded to decimals */
+} cell_kind;
+
+typedef struct out_cell
+{
+	double base;      /* CELL_SINGLE: the value. CELL_STEPS: index of the first lattice point */
+	uint64_t count;   /* CELL_STEPS */
+	double low, high; /* CELL_SPAN */
+	double scale;     /* CELL_SPAN: rounded to multiples of 1 / scale, or of unit when scale is 0, unless both are */
+	double unit;
+	uint32_t label;
+	cell_kind kind;
+} out_cell;
+
+typedef struct bin
+{
+	uint32_t from, n; /* its cells in `cell`; n >= 1 */
+} bin;
+
+struct mg_decoder_column
+{
+	const mg_column *col;
+	mg_grid grid;
+	uint32_t ncells;
+	out_cell *cell; /* [ncells] */
+	double *upto;   /* [ncells] cumulative share within the bin; the last of a bin is 1 */
+	uint32_t nbins;
+	bin *bin;       /* [nbins] */
+	bool direct;    /* every bin is one cell, each NULL, a label or a single value: nothing is drawn */
+};
+
+/* ---- preparation ---- */
+
+/* A decimal grid fine enough to be invisible in a cell of this width: at least 16 points, a public rule. */
+static void
+decimal_unit(out_cell *c)
+{
+	double e = floor(log10((c->high - c->low) / 16));
+
+	c->scale = c->unit = 0;
+	if (!(fabs(e) <= 290))
+		return; /* zero, endless or beyond the decimals of a double: not rounded */
+	if (e < 0)
+		c->scale = pow(10, -e);
+	else
+		c->unit = pow(10, e);
+}
+
+static void
+prepare_number(const mg_column *col, const mg_grid *g, const mg_cell *cell, out_cell *out)
+{
+	const mg_domain *d = &col->domain;
+	double lower = fmin(fmax(cell->lower, d->lower), d->upper);
+	double upper = fmax(fmin(cell->upper, d->upper), d->lower);
+
+	/* what a cell beyond the range holds is at its nearest end */
+	out->kind = CELL_SINGLE;
+	out->base = lower;
+	if (cell->lower == cell->upper || !(upper > lower))
+		return;
+	if (g->step == 0)
+	{
+		out->kind = CELL_SPAN;
+		out->low = lower;
+		out->high = upper;
+		decimal_unit(out);
+	}
+	else
+	{
+		double first = mg_grid_ceil(g, lower), end = mg_grid_ceil(g, cell->upper);
+
+		if (mg_grid_value(g, end - 1) > d->upper)
+			end = mg_grid_nearest(g, d->upper) + 1;
+		if (end - first >= 2)
+		{
+			out->kind = CELL_STEPS;
+			out->base = first;
+			out->count = (uint64_t) fmin(end - first, 0x1p62);
+		}
+		else
+			out->base = fmin(fmax(mg_grid_value(g, first), d->lower), d->upper);
+	}
+}
+
+/* False: the cell is never emitted. */
+static bool
+prepare_cell(const mg_column *col, const mg_grid *g, uint32_t fine, out_cell *out)
+{
+	const mg_domain *d = &col->domain;
+
+	memset(out, 0, sizeof(*out));
+	if (fine == col->nfine - 1)
+	{
+		out->kind = CELL_NULL;
+		return d->nullable;
+	}
+	if (d->kind == MG_NUMBER)
+	{
+		prepare_number(col, g, &col->cells[fine], out);
+		return true;
+	}
+	out->kind = CELL_LABEL;
+	out->label = fine;
+	if (fine < d->nlabels)
+		return true;
+	if (!d->has_other)
+		return false;
+	if (d->other == NULL)
+		out->kind = CELL_NULL;
+	return d->other != NULL || d->nullable;
+}
+
+/* Shares within a run of cells: by mass; even where there is none. */
+static void
+cumulate(double *upto, const double *mass, uint32_t n)
+{
+	double sum = 0, run = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		sum += mass[i];
+	for (uint32_t i = 0; i < n; i++)
+	{
+		run += sum > 0 ? mass[i] / sum : 1.0 / n;
+		upto[i] = run;
+	}
+	upto[n - 1] = 1;
+}
+
+/* The cells of one bin, or of the whole column (code < 0), appended. */
+static uint32_t
+append_cells(mg_decoder_column *dc, double *mass, int32_t code)
+{
+	const mg_column *col = dc->col;
+	uint32_t from = dc->ncells;
+
+	for (uint32_t i = 0; i < col->nfine; i++)
+		if ((code < 0 || col->merge[i] == code) && prepare_cell(col, &dc->grid, i, &dc->cell[dc->ncells]))
+			mass[dc->ncells++] = col->fine[i];
+	return dc->ncells - from;
+}
+
+static void
+prepare_bins(mg_decoder_column *dc, double *mass)
+{
+	const mg_column *col = dc->col;
+	int64_t whole = -1;
+
+	dc->direct = true;
+	for (uint32_t b = 0; b < col->ncoarse; b++)
+	{
+		bin *bn = &dc->bin[b];
+
+		bn->from = dc->ncells;
+		bn->n = append_cells(dc, mass, (int32_t) b);
+		if (bn->n == 0)
+		{
+			if (whole < 0)
+			{
+				whole = b;
+				bn->n = append_cells(dc, mass, -1);
+			}
+			else
+				*bn = dc->bin[whole];
+		}
+		if (bn->n == 0)
+		{
+			/* nothing at all can be emitted: a label index beyond the last, the caller's empty value */
+			memset(&dc->cell[dc->ncells], 0, sizeof(out_cell));
+			dc->cell[dc->ncells].kind = CELL_LABEL;
+			dc->cell[dc->ncells].label = col->domain.nlabels;
+			mass[dc->ncells++] = 1;
+			bn->n = 1;
+		}
+		cumulate(dc->upto + bn->from, mass + bn->from, bn->n);
+		if (bn->n > 1 || dc->cell[bn->from].kind > CELL_SINGLE)
+			dc->direct = false;
+	}
+	dc->nbins = col->ncoarse;
+}
+
+mg_code
+mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_column **out)
+{
+	mg_decoder_column *dc;
+	double *mass;
+	size_t most = 2 * (size_t) col->nfine + 1;
+
+	MG_NEW(ctx, a, dc, 1);
+	MG_NEW(ctx, a, dc->cell, most);
+	MG_NEW(ctx, a, dc->upto, most);
+	MG_NEW(ctx, a, mass, most);
+	MG_NEW(ctx, a, dc->bin, col->ncoarse);
+	dc->col = col;
+	if (col->domain.kind == MG_NUMBER)
+		mg_grid_init(&dc->grid, &col->domain);
+	prepare_bins(dc, mass);
+	*out = dc;
+	return MG_OK;
+}
+
+/* ---- drawing ---- */
+
+/* The m cells of one bin's rows, in the order of the cells: cell k ends at the least j with (j + u) / m >= upto[k]. */
+static void
+lay_out(const mg_decoder_column *dc, const bin *b, uint32_t m, double u, uint16_t *pool)
+{
+	uint32_t j = 0;
+
+	for (uint32_t k = b->from; k < b->from + b->n; k++)
+	{
+		double end = k + 1 < b->from + b->n ? ceil(m * dc->upto[k] - u) : m;
+
+		while (j < m && j < end)
+			pool[j++] = (uint16_t) k;
+	}
+}
+
+/* cell[i]: the out_cell of row i. Scratch: pool, then left and end of each bin's rows in it. */
+static void
+deal(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values_scratch *s)
+{
+	uint32_t at = 0;
+
+	memset(s->left, 0, dc->nbins * sizeof(uint32_t));
+	for (uint32_t i = 0; i < n; i++)
+		s->left[codes[i]]++;
+	for (uint32_t b = 0; b < dc->nbins; b++)
+	{
+		s->start[b] = at;
+		if (s->left[b] > 0)
+			lay_out(dc, &dc->bin[b], s->left[b], mg_rng_unit(rng), s->pool + at);
+		at += s->left[b];
+	}
+	/* each row takes a random one of what is left for its bin (Fisher-Yates, in place) */
+	for (uint32_t i = 0; i < n; i++)
+	{
+		uint32_t b = codes[i], left = s->left[b]--;
+		uint16_t *pool = s->pool + s->start[b];
+		uint32_t r = mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), left);
+
+		s->cell[i] = pool[r];
+		pool[r] = pool[left - 1];
+	}
+}
+
+static void
+emit_categories(const mg_decoder_column *dc, uint32_t n, const uint16_t *cell, mg_values *out)
+{
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const out_cell *c = &dc->cell[cell[i]];
+
+		out->null[i] = c->kind == CELL_NULL;
+		out->label[i] = c->label;
+	}
+}
+
+static inline double
+draw_span(const out_cell *c, mg_rng *rng)
+{
+	double u = mg_rng_unit(rng);
+	double x = c->low * (1 - u) + c->high * u;
+
+	if (c->scale > 0)
+		x = rint(x * c->scale) / c->scale;
+	else if (c->unit > 0)
+		x = rint(x / c->unit) * c->unit;
+	x = x < c->low ? c->low : x;
+	return x > c->high ? c->high : x;
+}
+
+static inline double
+draw_steps(const mg_decoder_column *dc, const out_cell *c, mg_rng *rng)
+{
+	uint64_t k = (uint64_t) (((unsigned __int128) mg_rng_u64(rng) * c->count) >> 64);
+
+	return mg_grid_value(&dc->grid, c->base + (double) k);
+}
+
+static void
+emit_numbers(const mg_decoder_column *dc, mg_rng *rng, uint32_t n, const uint16_t *cell, mg_values *out)
+{
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const out_cell *c = &dc->cell[cell[i]];
+
+		out->null[i] = c->kind == CELL_NULL;
+		if (c->kind == CELL_STEPS)
+			out->number[i] = draw_steps(dc, c, rng);
+		else if (c->kind == CELL_SPAN)
+			out->number[i] = draw_span(c, rng);
+		else
+			out->number[i] = c->base;
+	}
+}
+
+void
+mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values_scratch *s,
+			   mg_values *out)
+{
+	if (dc->direct)
+		for (uint32_t i = 0; i < n; i++)
+			s->cell[i] = (uint16_t) dc->bin[codes[i]].from;
+	else
+		deal(dc, rng, codes, n, s);
+	if (dc->col->domain.kind == MG_CATEGORY)
+		emit_categories(dc, n, s->cell, out);
+	else
+		emit_numbers(dc, rng, n, s->cell, out);
+}

@@ -1,0 +1,28 @@
+/*
+ * synthesis/values.h: one column's coarse codes into values; what a stream is made of.
+ *
+ * Within a bin the fine cells are drawn systematically by their noisy masses, then dealt to the bin's rows in random order: of m
+ * rows in a bin, a cell of share p gets floor(m p) or ceil(m p), and columns stay independent given their codes.
+ * Codes that cannot be emitted (NULL in a NOT NULL column, `other` without a label there) are drawn from the whole column instead.
+ */
+#ifndef MIRAGE_SYNTHESIS_VALUES_H
+#define MIRAGE_SYNTHESIS_VALUES_H
+
+#include "synthesis/synthesis.h"
+
+typedef struct mg_decoder_column mg_decoder_column;
+
+/* All memory is the arena's. The decoder keeps a reference to the column. */
+mg_code mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_column **out);
+/* Working memory of mg_values_fill, to be shared by all columns of a stream. */
+typedef struct mg_values_scratch
+{
+	uint16_t *cell, *pool;   /* [MG_BATCH_ROWS] */
+	uint32_t *left, *start;  /* [the most coarse codes of any column] */
+} mg_values_scratch;
+
+/* codes[n], n <= MG_BATCH_ROWS, each below the column's ncoarse. Fills null, and label or number. */
+void mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values_scratch *s,
+					mg_values *out);
+
+#endif

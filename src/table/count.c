@@ -1,0 +1,222 @@
+/*
+ * table/count.c: the counting loops.
+ *
+ * Index of a row in a marginal over columns c1..ck with n1..nk codes: ((c1 * n2 + c2) * n3 + c3) .., mixed radix. One and two columns, the
+ * bulk of all work, have loops of their own; more go through an array of indices, built column by column.
+ */
+#include "table/count.h"
+
+#include <stdlib.h>
+
+/* Jobs that one call of the pool runs over a block: bounds the time between two looks at the cancel hook. */
+#define JOBS_AT_ONCE 512
+
+typedef struct counting
+{
+	mg_codes *t;
+	mg_count *count;
+	size_t n;              /* jobs */
+	size_t *start;         /* [n] place of each job's counters in a lane */
+	size_t cells;          /* of all jobs */
+	int lanes;
+	uint32_t *lane;        /* [lanes][cells] */
+	size_t job_first, job_end; /* what tasks run now */
+} counting;
+
+bool
+mg_count_cells(const mg_codes *t, const uint32_t *cols, uint32_t k, size_t *cells)
+{
+	size_t n = 1;
+
+	for (uint32_t i = 0; i < k; i++)
+	{
+		if (!mg_mul_size(n, t->column[cols[i]].ncodes, &n) || n > MG_MAX_MARGINAL_CELLS)
+			return false;
+	}
+	*cells = n;
+	return true;
+}
+
+size_t
+mg_count_bytes(size_t cells)
+{
+	return cells * (sizeof(int64_t) + sizeof(uint32_t));
+}
+
+#define ONE(name, ta)                                                \
+	static void name(const ta *a, uint32_t rows, uint32_t *n)        \
+	{                                                                \
+		for (uint32_t i = 0; i < rows; i++)                          \
+			n[a[i]]++;                                               \
+	}
+ONE(count_8, uint8_t)
+ONE(count_16, uint16_t)
+
+#define TWO(name, ta, tb)                                                              \
+	static void name(const ta *a, const tb *b, uint32_t nb, uint32_t rows, uint32_t *n) \
+	{                                                                                  \
+		for (uint32_t i = 0; i < rows; i++)                                            \
+			n[(size_t) a[i] * nb + b[i]]++;                                            \
+	}
+TWO(count_8_8, uint8_t, uint8_t)
+TWO(count_8_16, uint8_t, uint16_t)
+TWO(count_16_8, uint16_t, uint8_t)
+TWO(count_16_16, uint16_t, uint16_t)
+
+static void
+count_pair(const mg_codes *t, const uint32_t *cols, const mg_block *b, uint32_t *n)
+{
+	const mg_code_column *ca = &t->column[cols[0]], *cb = &t->column[cols[1]];
+	const void *pa = mg_block_column(ca, b), *pb = mg_block_column(cb, b);
+
+	if (ca->width == 1 && cb->width == 1)
+		count_8_8(pa, pb, cb->ncodes, b->rows, n);
+	else if (ca->width == 1)
+		count_8_16(pa, pb, cb->ncodes, b->rows, n);
+	else if (cb->width == 1)
+		count_16_8(pa, pb, cb->ncodes, b->rows, n);
+	else
+		count_16_16(pa, pb, cb->ncodes, b->rows, n);
+}
+
+/* index[i] = index[i] * codes + code of row i */
+static void
+extend_index(const mg_code_column *c, const mg_block *b, uint32_t *index)
+{
+	const void *p = mg_block_column(c, b);
+
+	if (c->width == 1)
+		for (uint32_t i = 0; i < b->rows; i++)
+			index[i] = index[i] * c->ncodes + ((const uint8_t *) p)[i];
+	else
+		for (uint32_t i = 0; i < b->rows; i++)
+			index[i] = index[i] * c->ncodes + ((const uint16_t *) p)[i];
+}
+
+static void
+count_any(const mg_codes *t, const mg_count *q, const mg_block *b, bool whole, uint32_t *n)
+{
+	uint32_t index[MG_BLOCK_ROWS]; /* fewer than 2^28 cells: 32 bits suffice */
+	uint32_t first = (uint32_t) q->first, cells = (uint32_t) q->cells;
+
+	memset(index, 0, b->rows * sizeof(index[0]));
+	for (uint32_t i = 0; i < q->k; i++)
+		extend_index(&t->column[q->cols[i]], b, index);
+	if (whole)
+		for (uint32_t i = 0; i < b->rows; i++)
+			n[index[i]]++;
+	else
+		for (uint32_t i = 0; i < b->rows; i++)
+			if (index[i] - first < cells) /* unsigned: also false under first */
+				n[index[i] - first]++;
+}
+
+static void
+count_block(void *arg, const mg_block *b, int lane)
+{
+	const counting *c = arg;
+
+	for (size_t j = c->job_first; j < c->job_end; j++)
+	{
+		const mg_count *q = &c->count[j];
+		uint32_t *n = c->lane + (size_t) lane * c->cells + c->start[j];
+		size_t all = 0;
+		bool whole = mg_count_cells(c->t, q->cols, q->k, &all) && q->cells == all;
+
+		if (whole && q->k == 2)
+			count_pair(c->t, q->cols, b, n);
+		else if (whole && q->k == 1)
+		{
+			const mg_code_column *col = &c->t->column[q->cols[0]];
+
+			if (col->width == 1)
+				count_8(mg_block_column(col, b), b->rows, n);
+			else
+				count_16(mg_block_column(col, b), b->rows, n);
+		}
+		else
+			count_any(c->t, q, b, whole, n);
+	}
+}
+
+static void
+count_fold(void *arg)
+{
+	counting *c = arg;
+
+	for (size_t j = c->job_first; j < c->job_end; j++)
+		for (int l = 0; l < c->lanes; l++)
+		{
+			uint32_t *n = c->lane + (size_t) l * c->cells + c->start[j];
+
+			for (size_t i = 0; i < c->count[j].cells; i++)
+				c->count[j].out[i] += n[i];
+			mg_zeroize(n, c->count[j].cells * sizeof(*n));
+		}
+}
+
+/* The columns that some job reads; cols has room for all. */
+static uint32_t
+columns_read(const counting *c, bool *seen, uint32_t *cols)
+{
+	uint32_t n = 0;
+
+	memset(seen, 0, c->t->ncolumns * sizeof(*seen));
+	for (size_t j = c->job_first; j < c->job_end; j++)
+		for (uint32_t i = 0; i < c->count[j].k; i++)
+		{
+			uint32_t col = c->count[j].cols[i];
+
+			if (!seen[col])
+				cols[n++] = col;
+			seen[col] = true;
+		}
+	return n;
+}
+
+static mg_code
+count_passes(mg_ctx *ctx, counting *c)
+{
+	uint32_t cols[MG_MAX_COLUMNS];
+	bool seen[MG_MAX_COLUMNS];
+
+	for (c->job_first = 0; c->job_first < c->n; c->job_first = c->job_end)
+	{
+		uint32_t ncols;
+
+		c->job_end = c->n - c->job_first < JOBS_AT_ONCE ? c->n : c->job_first + JOBS_AT_ONCE;
+		ncols = columns_read(c, seen, cols);
+		MG_TRY(mg_codes_pass(ctx, c->t, cols, ncols, c->lanes > 1 ? ctx->pool : NULL, count_block, count_fold, c));
+	}
+	return MG_OK;
+}
+
+mg_code
+mg_count_run(mg_ctx *ctx, mg_codes *t, mg_count *count, size_t n, size_t memory)
+{
+	counting c = {.t = t, .count = count, .n = n};
+	mg_code code;
+
+	c.start = calloc(n > 0 ? n : 1, sizeof(*c.start));
+	if (c.start == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	for (size_t j = 0; j < n; j++)
+	{
+		memset(count[j].out, 0, count[j].cells * sizeof(int64_t));
+		c.start[j] = c.cells;
+		c.cells += (count[j].cells + 15) & ~(size_t) 15; /* lanes and jobs begin on cache lines of their own */
+	}
+	c.lanes = mg_pool_width(ctx->pool);
+	if (c.cells > 0 && (size_t) c.lanes > memory / sizeof(uint32_t) / c.cells)
+		c.lanes = 1;
+	c.lane = calloc(c.cells > 0 ? c.cells * (size_t) c.lanes : 1, sizeof(uint32_t));
+	if (c.lane == NULL)
+	{
+		free(c.start);
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	}
+	code = count_passes(ctx, &c);
+	mg_zeroize_free(c.lane, c.cells * (size_t) c.lanes * sizeof(uint32_t));
+	free(c.start);
+	return code;
+}

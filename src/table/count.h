@@ -1,0 +1,31 @@
+/*
+ * table/count.h: exact k-way marginals of a coarse code table. Exact data; only curator/ may include this.
+ *
+ * A pass over the table serves many marginals: each task takes a block of rows, small enough that the columns it touches stay in the
+ * cache, and runs all marginals over it. Counters of a task's lane are 32 bits; they are folded into 64 bits before they
+ * could overflow. Marginals whose counters do not fit the given memory together take several passes; one that does not fit
+ * alone is counted in ranges of cells. How many passes there are follows from dimensions and memory only.
+ */
+#ifndef MIRAGE_TABLE_COUNT_H
+#define MIRAGE_TABLE_COUNT_H
+
+#include "table/codes.h"
+
+#define MG_MAX_MARGINAL_CELLS ((size_t) 1 << 28)
+
+typedef struct mg_count
+{
+	uint32_t k;
+	const uint32_t *cols; /* row-major: the last column is the fastest */
+	size_t first, cells;  /* the range of cells that is counted */
+	int64_t *out;         /* [cells], set by mg_count_run */
+} mg_count;
+
+/* The number of cells of a marginal; false when it is above MG_MAX_MARGINAL_CELLS. */
+bool mg_count_cells(const mg_codes *t, const uint32_t *cols, uint32_t k, size_t *cells);
+/* Bytes that mg_count_run takes for so many cells with one lane, out included. */
+size_t mg_count_bytes(size_t cells);
+/* One pass (a marginal range each). Uses the pool's lanes where `memory` allows counters for each, else one. */
+mg_code mg_count_run(mg_ctx *ctx, mg_codes *t, mg_count *count, size_t n, size_t memory);
+
+#endif

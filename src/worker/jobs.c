@@ -1,0 +1,136 @@
+/*
+ * worker/jobs.c: asking about jobs that run: liveness by the lock that a living job holds, progress through its segment.
+ *
+ * The lock is a session-level lock on an object of ours, (mirage.job, job number): nobody without the extension's own code takes it, unlike an
+ * advisory lock. A reader asks for it without waiting.
+ */
+#include "worker/shared.h"
+
+#include <signal.h>
+
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "miscadmin.h"
+#include "pg/compat.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "storage/procarray.h"
+#include "utils/lsyscache.h"
+
+static void
+job_tag(LOCKTAG *tag, int64 job)
+{
+	Oid relid = get_relname_relid("job", get_namespace_oid("mirage", false));
+
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, relid, (uint32) job, (uint16) (job >> 32));
+}
+
+bool
+mg_job_lock(int64 job)
+{
+	LOCKTAG tag;
+
+	job_tag(&tag, job);
+	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static bool
+job_lock_held(int64 job)
+{
+	LOCKTAG tag;
+
+	job_tag(&tag, job);
+	if (LockAcquire(&tag, ShareLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, ShareLock, true);
+	return false;
+}
+
+/* Copies the segment's head, when it is still that job's. Handles are reused: magic, size and job number are checked. */
+static bool
+peek(int64 job, uint32 handle, MgShared *out, bool cancel)
+{
+	dsm_segment *segment = dsm_find_mapping(handle);
+	bool attached = false, ok = false;
+	MgShared *s;
+
+	if (handle == 0)
+		return false;
+	if (segment == NULL)
+	{
+		segment = dsm_attach(handle);
+		attached = true;
+	}
+	if (segment == NULL)
+		return false;
+	s = dsm_segment_address(segment);
+	if (dsm_segment_map_length(segment) >= sizeof(MgShared) && s->magic == MG_SHARED_MAGIC && s->job == job)
+	{
+		SpinLockAcquire(&s->mutex);
+		if (cancel)
+			s->cancel = true;
+		*out = *s;
+		SpinLockRelease(&s->mutex);
+		ok = true;
+	}
+	if (attached)
+		dsm_detach(segment);
+	return ok;
+}
+
+bool
+mg_job_alive(int64 job, uint32 dsm_handle, char *phase, size_t phase_size, double *fraction)
+{
+	MgShared now;
+
+	if (!job_lock_held(job))
+		return false;
+	strlcpy(phase, "", phase_size);
+	*fraction = 0;
+	if (peek(job, dsm_handle, &now, false))
+	{
+		strlcpy(phase, now.phase, phase_size);
+		*fraction = now.fraction;
+	}
+	return true;
+}
+
+bool
+mg_job_cancel(int64 job)
+{
+	MgJob *j = mg_job_find(job);
+	MgShared now;
+
+	if (j == NULL || strcmp(j->state, "running") != 0 || !job_lock_held(job) || !peek(job, j->dsm_handle, &now, true))
+		return false;
+	/* the process is the job's as long as it holds the segment and the lock, which was just seen */
+	if (now.worker_pid != 0 && BackendPidGetProc(now.worker_pid) != NULL)
+		kill(now.worker_pid, SIGINT);
+	return true;
+}
+
+char *
+mg_job_wait(int64 job, int64 timeout_ms)
+{
+	TimestampTz deadline = timeout_ms < 0 ? DT_NOEND : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+
+	for (;;)
+	{
+		MgJob *j = mg_job_find(job);
+
+		if (strcmp(j->state, "running") != 0)
+			return j->state;
+		if (!job_lock_held(job))
+		{
+			/* it may have settled between the two looks */
+			j = mg_job_find(job);
+			return strcmp(j->state, "running") == 0 ? "orphaned" : j->state;
+		}
+		if (GetCurrentTimestamp() >= deadline)
+			return "running";
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 50L, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}

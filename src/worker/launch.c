@@ -1,0 +1,224 @@
+/*
+ * worker/launch.c: the caller's side: start a worker, wait for it, pass its error on.
+ */
+#include "worker/shared.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "pg/compat.h"
+#include "pg/guc.h"
+#include "pg/server.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+
+#define WAIT_MS 100L
+#define NOTICE_SECONDS 2
+#define MAX_BLOCKERS 64
+
+static void
+launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params)
+{
+	Size guc_size = EstimateGUCStateSpace();
+	Size guc_offset = MAXALIGN(sizeof(MgShared));
+	Size params_offset = add_size(guc_offset, MAXALIGN(guc_size));
+	Size total = add_size(params_offset, MAXALIGN(params->len));
+	MgShared *s;
+
+	launch->segment = dsm_create(total, 0);
+	s = launch->shared = dsm_segment_address(launch->segment);
+	memset(s, 0, sizeof(MgShared));
+	s->size = total;
+	s->job = job;
+	s->work = work;
+	s->handle = dsm_segment_handle(launch->segment);
+	s->database = MyDatabaseId;
+	s->authenticated_user = GetAuthenticatedUserId();
+	GetUserIdAndSecContext(&s->current_user, &s->sec_context);
+	s->guc_offset = guc_offset;
+	s->guc_size = guc_size;
+	s->params_offset = params_offset;
+	s->params_size = params->len;
+	SerializeGUCState(guc_size, (char *) s + guc_offset);
+	memcpy((char *) s + params_offset, params->data, params->len);
+	SpinLockInit(&s->mutex);
+	s->state = MG_WORK_STARTING;
+	s->waiter = MyProc;
+	strlcpy(s->phase, "starting", sizeof(s->phase));
+	pg_write_barrier();
+	s->magic = MG_SHARED_MAGIC;
+}
+
+void
+mg_launch(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params)
+{
+	BackgroundWorker worker = {0};
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), mg_guc_worker_timeout);
+
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("pg_mirage neither trains nor releases on a standby"),
+						errhint("Connect to the primary: what is spent and what is released is recorded there.")));
+	if (IsInParallelMode())
+		elog(ERROR, "a worker of pg_mirage cannot be started in parallel mode");
+	if (params->failed)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	launch_segment(launch, work, job, params);
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "pg_mirage", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "mg_worker_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, work == MG_WORK_TRAIN ? "pg_mirage training" : "pg_mirage release", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, worker.bgw_type, BGW_MAXLEN);
+	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(launch->segment));
+	worker.bgw_notify_pid = MyProcPid;
+
+	while (!RegisterDynamicBackgroundWorker(&worker, &launch->handle))
+	{
+		if (GetCurrentTimestamp() >= deadline)
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("no background worker slot was free"),
+							errhint("Raise max_worker_processes, or try again later; nothing was spent.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5L, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Stops the worker: by the flag and a query cancel when it runs, by its slot when it has not started. */
+static void
+launch_cancel(MgLaunch *launch)
+{
+	pid_t pid;
+
+	SpinLockAcquire(&launch->shared->mutex);
+	launch->shared->cancel = true;
+	launch->shared->waiter = NULL;
+	pid = launch->shared->worker_pid;
+	SpinLockRelease(&launch->shared->mutex);
+	if (pid != 0)
+		kill(pid, SIGINT);
+	else
+		TerminateBackgroundWorker(launch->handle);
+}
+
+static void
+launch_cleanup(int code, Datum arg)
+{
+	launch_cancel((MgLaunch *) DatumGetPointer(arg));
+}
+
+/* Is this backend among those that the worker waits for, directly or behind others? */
+static bool
+launch_blocked_by_me(pid_t worker)
+{
+	int queue[MAX_BLOCKERS], n = 0;
+
+	queue[n++] = worker;
+	for (int i = 0; i < n; i++)
+	{
+		ArrayType *a = DatumGetArrayTypeP(DirectFunctionCall1(pg_blocking_pids, Int32GetDatum(queue[i])));
+		int count = ArrayGetNItems(ARR_NDIM(a), ARR_DIMS(a));
+		int32 *pids = (int32 *) ARR_DATA_PTR(a);
+
+		for (int j = 0; j < count; j++)
+		{
+			bool seen = false;
+
+			if (pids[j] == MyProcPid)
+				return true;
+			for (int k = 0; k < n; k++)
+				seen |= queue[k] == pids[j];
+			if (!seen && n < MAX_BLOCKERS)
+				queue[n++] = pids[j];
+		}
+		pfree(a);
+	}
+	return false;
+}
+
+static void
+launch_raise(const MgShared *s)
+{
+	ereport(ERROR, (errcode(s->sqlerrcode), errmsg_internal("%s", s->message),
+					s->detail[0] ? errdetail_internal("%s", s->detail) : 0, s->hint[0] ? errhint("%s", s->hint) : 0));
+}
+
+typedef struct Watch
+{
+	char phase[64];
+	TimestampTz told;
+} Watch;
+
+/* Tells the client when the phase changes, and every few seconds within one. */
+static void
+launch_notice(const MgShared *now, Watch *w)
+{
+	TimestampTz t = GetCurrentTimestamp();
+
+	if (now->phase[0] == '\0' ||
+		(strcmp(now->phase, w->phase) == 0 && !TimestampDifferenceExceeds(w->told, t, NOTICE_SECONDS * 1000)))
+		return;
+	strlcpy(w->phase, now->phase, sizeof(w->phase));
+	w->told = t;
+	ereport(NOTICE, (errmsg("job " INT64_FORMAT ": %s (%d%%)", now->job, now->phase, (int) (now->fraction * 100))));
+}
+
+static void
+launch_loop(MgLaunch *launch, MgWorkState until, bool notices)
+{
+	Watch watch = {{0}, 0};
+	int rounds = 0;
+
+	for (;;)
+	{
+		MgShared now;
+		pid_t pid;
+		BgwHandleStatus status = GetBackgroundWorkerPid(launch->handle, &pid);
+
+		SpinLockAcquire(&launch->shared->mutex);
+		now = *launch->shared;
+		SpinLockRelease(&launch->shared->mutex);
+		if (notices && now.state >= MG_WORK_RESERVED)
+			launch_notice(&now, &watch);
+		if (now.state == MG_WORK_FAILED)
+			launch_raise(&now);
+		if (now.state >= until)
+			return;
+		if (status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED)
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the background worker ended without a word"),
+							errhint("Look into the server's log; what had been reserved counts as spent (see dp_ledger).")));
+		if (now.worker_pid != 0 && rounds++ % 5 == 4 && launch_blocked_by_me(now.worker_pid))
+			ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+							errmsg("the background worker waits for a lock that this transaction holds"),
+							errhint("Commit or roll back first, then call again outside of the transaction.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+void
+mg_launch_wait(MgLaunch *launch, MgWorkState until, bool notices)
+{
+	PG_ENSURE_ERROR_CLEANUP(launch_cleanup, PointerGetDatum(launch));
+	{
+		launch_loop(launch, until, notices);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(launch_cleanup, PointerGetDatum(launch));
+}
+
+void
+mg_launch_detach(MgLaunch *launch)
+{
+	SpinLockAcquire(&launch->shared->mutex);
+	launch->shared->waiter = NULL;
+	SpinLockRelease(&launch->shared->mutex);
+	dsm_detach(launch->segment);
+}

@@ -1,0 +1,207 @@
+/*
+ * worker/main.c: the worker's side: a process that takes on the caller's identity and settings, does one piece of work in its own transactions,
+ * and leaves its outcome in the segment.
+ *
+ * The connection is made as the caller's *authenticated* user, never as a superuser in disguise; phases that read user
+ * relations switch to the reading role as a restricted operation, phases on our own tables to the extension's owner.
+ */
+#include "worker/shared.h"
+
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "miscadmin.h"
+#include "pg/compat.h"
+#include "pg/server.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/procsignal.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+PGDLLEXPORT void mg_worker_main(Datum arg) __attribute__((visibility("default")));
+
+static void
+wake_waiter(PGPROC *waiter)
+{
+	if (waiter != NULL)
+		SetLatch(&waiter->procLatch);
+}
+
+void
+mg_work_state(MgShared *s, MgWorkState state)
+{
+	PGPROC *waiter;
+
+	SpinLockAcquire(&s->mutex);
+	s->state = state;
+	waiter = s->waiter;
+	SpinLockRelease(&s->mutex);
+	wake_waiter(waiter);
+}
+
+void
+mg_work_progress(void *arg, const char *phase, double fraction)
+{
+	MgShared *s = arg;
+	PGPROC *waiter = NULL;
+
+	SpinLockAcquire(&s->mutex);
+	if (strncmp(s->phase, phase, sizeof(s->phase) - 1) != 0)
+	{
+		strlcpy(s->phase, phase, sizeof(s->phase));
+		waiter = s->waiter;
+	}
+	s->fraction = fraction;
+	SpinLockRelease(&s->mutex);
+	wake_waiter(waiter);
+}
+
+bool
+mg_work_cancelled(MgShared *s)
+{
+	bool cancel;
+
+	SpinLockAcquire(&s->mutex);
+	cancel = s->cancel;
+	SpinLockRelease(&s->mutex);
+	return cancel;
+}
+
+void
+mg_work_begin(MgShared *s, bool read_only)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	XactIsoLevel = read_only ? XACT_REPEATABLE_READ : XACT_READ_COMMITTED;
+	XactReadOnly = read_only;
+	XactDeferrable = false;
+	SetUserIdAndSecContext(s->current_user, SECURITY_LOCAL_USERID_CHANGE);
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+mg_work_commit(void)
+{
+	PopActiveSnapshot();
+	SetUserIdAndSecContext(GetSessionUserId(), 0);
+	CommitTransactionCommand();
+}
+
+static void
+force_settings(void)
+{
+	/* a stronger setting of the caller's stays */
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("default_transaction_deferrable", "off", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+	/* as long as honest queues last; the caller's own lock_timeout ends its wait, and with it the job */
+	SetConfigOption("lock_timeout", "60s", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("client_min_messages", "error", PGC_SUSET, PGC_S_SESSION);
+}
+
+/* Leaves the error for the waiting caller; what the server's log gets is the same sanitised text. */
+static void
+leave_error(MgShared *s, const ErrorData *e)
+{
+	SpinLockAcquire(&s->mutex);
+	s->sqlerrcode = e->sqlerrcode;
+	strlcpy(s->message, e->message ? e->message : "unknown failure", sizeof(s->message));
+	strlcpy(s->detail, e->detail ? e->detail : "", sizeof(s->detail));
+	strlcpy(s->hint, e->hint ? e->hint : "", sizeof(s->hint));
+	SpinLockRelease(&s->mutex);
+	ereport(LOG, (errcode(e->sqlerrcode), errmsg_internal("job " INT64_FORMAT " ended: %s", s->job, s->message)));
+}
+
+static void
+work(MgShared *s)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_mirage job", ALLOCSET_DEFAULT_SIZES);
+	mg_reader params;
+
+	MemoryContextSwitchTo(context);
+	mg_reader_init(&params, (char *) s + s->params_offset, s->params_size);
+	PG_TRY();
+	{
+		if (mg_work_cancelled(s))
+			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the job was cancelled before it began")));
+		if (s->work == MG_WORK_TRAIN)
+			mg_work_train(s, &params);
+		else
+			mg_work_release(s, &params);
+		mg_work_state(s, MG_WORK_DONE);
+	}
+	PG_CATCH();
+	{
+		ErrorData *e;
+
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		e = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		QueryCancelPending = false;
+		RESUME_INTERRUPTS();
+		if (s->work == MG_WORK_TRAIN)
+			mg_work_train_failed(s, e);
+		leave_error(s, e);
+		mg_work_state(s, MG_WORK_FAILED);
+	}
+	PG_END_TRY();
+}
+
+/* However the process ends, the waiting caller learns that it did: by the slot's state, and by its latch. */
+static void
+on_exit_wake(int code, Datum arg)
+{
+	MgShared *s = (MgShared *) DatumGetPointer(arg);
+	PGPROC *waiter;
+
+	SpinLockAcquire(&s->mutex);
+	waiter = s->waiter;
+	SpinLockRelease(&s->mutex);
+	wake_waiter(waiter);
+}
+
+void
+mg_worker_main(Datum arg)
+{
+	dsm_segment *segment;
+	MgShared *s;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, StatementCancelHandler);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+
+	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_mirage worker");
+	segment = dsm_attach(DatumGetUInt32(arg));
+	if (segment == NULL) /* the caller has gone before we came: nobody waits, nothing was spent */
+		proc_exit(0);
+	s = dsm_segment_address(segment);
+	if (dsm_segment_map_length(segment) < sizeof(MgShared) || s->magic != MG_SHARED_MAGIC)
+		proc_exit(1);
+	dsm_pin_mapping(segment);
+	before_shmem_exit(on_exit_wake, PointerGetDatum(s));
+	SpinLockAcquire(&s->mutex);
+	s->worker_pid = MyProcPid;
+	s->state = MG_WORK_ATTACHED;
+	SpinLockRelease(&s->mutex);
+
+	BackgroundWorkerInitializeConnectionByOid(s->database, s->authenticated_user, 0);
+	StartTransactionCommand();
+	RestoreGUCState((char *) s + s->guc_offset);
+	force_settings();
+	CommitTransactionCommand();
+	pgstat_report_activity(STATE_RUNNING, s->work == MG_WORK_TRAIN ? "pg_mirage: training" : "pg_mirage: release");
+	work(s);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	proc_exit(0);
+}

@@ -1,0 +1,92 @@
+/*
+ * worker/shared.h: what caller and worker share: one DSM segment a job. Private to worker/.
+ *
+ * The caller makes and fills the segment, and keeps its mapping until the worker has attached; the worker keeps its own until it ends.
+ * `mutex` guards everything below it. The rest is written before the worker starts and never after.
+ */
+#ifndef MIRAGE_WORKER_SHARED_H
+#define MIRAGE_WORKER_SHARED_H
+
+#include "postgres.h"
+
+#include "base/bytes.h"
+#include "postmaster/bgworker.h"
+#include "storage/dsm.h"
+#include "storage/proc.h"
+#include "storage/spin.h"
+#include "utils/timestamp.h"
+#include "worker/worker.h"
+
+#define MG_SHARED_MAGIC UINT64CONST(0x6d6972616765776b)
+
+typedef enum MgWork
+{
+	MG_WORK_TRAIN = 1,
+	MG_WORK_RELEASE = 2
+} MgWork;
+
+typedef enum MgWorkState
+{
+	MG_WORK_STARTING, /* nobody attached yet */
+	MG_WORK_ATTACHED,
+	MG_WORK_RESERVED, /* the charge is committed */
+	MG_WORK_DONE,
+	MG_WORK_FAILED
+} MgWorkState;
+
+typedef struct MgShared
+{
+	uint64 magic;
+	Size size;
+	int64 job;
+	dsm_handle handle;
+	MgWork work;
+	Oid database, authenticated_user, current_user;
+	int sec_context;
+	Size guc_offset, guc_size;
+	Size params_offset, params_size;
+
+	slock_t mutex;
+	MgWorkState state;
+	bool cancel; /* the caller, or dp_cancel, wants the job to stop */
+	pid_t worker_pid;
+	PGPROC *waiter; /* whose latch is set on changes; NULL: nobody waits */
+	char phase[64];
+	double fraction;
+	int64 result;
+	int sqlerrcode;
+	char message[512], detail[512], hint[512];
+} MgShared;
+
+/* launch.c */
+typedef struct MgLaunch
+{
+	dsm_segment *segment;
+	MgShared *shared;
+	BackgroundWorkerHandle *handle;
+} MgLaunch;
+
+/* Makes the segment and starts the worker; retries for pg_mirage.worker_timeout when there is no slot. */
+extern void mg_launch(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params);
+/* Waits for `until` (RESERVED or DONE), shows progress as NOTICEs when asked, cancels the worker when this backend is interrupted or is what
+ * the worker waits for. Raises the worker's error. */
+extern void mg_launch_wait(MgLaunch *launch, MgWorkState until, bool notices);
+extern void mg_launch_detach(MgLaunch *launch);
+
+/* main.c */
+extern void mg_work_state(MgShared *shared, MgWorkState state);
+extern void mg_work_progress(void *shared, const char *phase, double fraction);
+extern bool mg_work_cancelled(MgShared *shared);
+/* A transaction of the worker's, as the caller's current user; read_only: one repeatable-read snapshot. */
+extern void mg_work_begin(MgShared *shared, bool read_only);
+extern void mg_work_commit(void);
+
+/* train.c, release.c */
+extern void mg_work_train(MgShared *shared, mg_reader *params);
+extern void mg_work_train_failed(MgShared *shared, ErrorData *error);
+extern void mg_work_release(MgShared *shared, mg_reader *params);
+
+/* Takes the lock that a living job holds until its process ends; false: another holds it. */
+extern bool mg_job_lock(int64 job);
+
+#endif

@@ -1,0 +1,483 @@
+/*
+ * worker/train.c: one training: reserve, read, fit, store (DESIGN section 5).
+ *
+ * Lock order: the job's own lock, the relation (for the session, until the reading has ended), the budget's row. The charge is committed before
+ * the first row is read; whatever happens later, only `reading == false` can give it back.
+ */
+#include "worker/shared.h"
+
+#include <unistd.h>
+
+#include "access/xact.h"
+#include "base/pool.h"
+#include "catalog/catalog.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "pg/compat.h"
+#include "pg/guc.h"
+#include "pg/options.h"
+#include "pg/reader.h"
+#include "pg/server.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* What the failure path must know; one job a process. */
+static struct
+{
+	bool reserved, reading, read_done, locked;
+	int64 charge;
+	LockRelId relation;
+} progress;
+
+static void
+put_text(mg_writer *w, const char *s)
+{
+	mg_put_u8(w, s != NULL);
+	if (s != NULL)
+		mg_put_str(w, s, strlen(s));
+}
+
+static char *
+get_text(mg_reader *r)
+{
+	size_t n;
+	const char *s;
+
+	if (mg_get_u8(r) == 0)
+		return NULL;
+	s = mg_get_str(r, &n);
+	return s == NULL ? pstrdup("") : pnstrdup(s, n);
+}
+
+static void
+pack_call(mg_writer *w, const MgTrainCall *call)
+{
+	ListCell *lc;
+
+	mg_put_i64(w, call->job);
+	put_text(w, call->model);
+	put_text(w, call->method);
+	put_text(w, call->options);
+	put_text(w, call->share);
+	mg_put_u32(w, call->relid);
+	mg_put_u32(w, call->base);
+	mg_put_u32(w, call->reader);
+	mg_put_i64(w, call->budget);
+	mg_put_f64(w, call->epsilon);
+	mg_put_f64(w, call->delta);
+	mg_put_u32(w, (uint32_t) list_length(call->columns));
+	foreach (lc, call->columns)
+		put_text(w, lfirst(lc));
+}
+
+static void
+unpack_call(mg_reader *r, MgTrainCall *call)
+{
+	uint32_t n;
+
+	memset(call, 0, sizeof(*call));
+	call->job = mg_get_i64(r);
+	call->model = get_text(r);
+	call->method = get_text(r);
+	call->options = get_text(r);
+	call->share = get_text(r);
+	call->relid = mg_get_u32(r);
+	call->base = mg_get_u32(r);
+	call->reader = mg_get_u32(r);
+	call->budget = mg_get_i64(r);
+	call->epsilon = mg_get_f64(r);
+	call->delta = mg_get_f64(r);
+	n = mg_get_count(r, 1);
+	for (uint32_t i = 0; i < n; i++)
+		call->columns = lappend(call->columns, get_text(r));
+	if (r->failed)
+		elog(ERROR, "malformed parameters of a training");
+}
+
+void
+mg_train_start(const MgTrainCall *call, bool wait)
+{
+	MgLaunch launch;
+	mg_writer w;
+
+	if (!enableFsync && !mg_guc_allow_unsafe_fsync)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the server runs with fsync = off: a charge could be lost in a crash"),
+						errhint("Turn fsync on. For tests only, a superuser may set pg_mirage.allow_unsafe_fsync.")));
+	mg_writer_init(&w);
+	pack_call(&w, call);
+	mg_launch(&launch, MG_WORK_TRAIN, call->job, &w);
+	mg_writer_free(&w);
+	mg_launch_wait(&launch, wait ? MG_WORK_DONE : MG_WORK_RESERVED, wait);
+	mg_launch_detach(&launch);
+}
+
+/* Everything that a training holds between its phases. */
+typedef struct Training
+{
+	MgShared *shared;
+	MgTrainCall call;
+	MgColumns *columns;
+	MgBudget *budget;
+	char *relation_name;
+	bool assert_stable;
+	MemoryContext context;
+	const mg_method *method;
+	mg_fit_request request;
+	mg_ctx ctx;
+	mg_noise *noise;
+	mg_odometer odometer;
+	mg_curator *curator;
+	mg_model *model;
+} Training;
+
+static void
+refuse_gone(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the relation was dropped while the job began"),
+					errhint("Nothing was spent.")));
+}
+
+/* Holds the relation for the session, so that what is checked is what is read. */
+static void
+lock_relation(Training *t)
+{
+	progress.relation.dbId = get_rel_relkind(t->call.relid) == '\0' ? InvalidOid : MyDatabaseId;
+	progress.relation.relId = t->call.relid;
+	if (!OidIsValid(progress.relation.dbId))
+		refuse_gone();
+	LockRelationIdForSession(&progress.relation, AccessShareLock);
+	progress.locked = true;
+	/* the lock may have been granted after a drop */
+	AcceptInvalidationMessages();
+	if (get_rel_relkind(t->call.relid) == '\0')
+		refuse_gone();
+}
+
+static void
+unlock_relation(void)
+{
+	if (progress.locked)
+		UnlockRelationIdForSession(&progress.relation, AccessShareLock);
+	progress.locked = false;
+}
+
+/* Rights and protection again, under the lock: they may have changed since the call. */
+static void
+check_again(Training *t)
+{
+	MgRelation *protection = mg_relation_protection(t->call.base, false);
+
+	if (protection->budget != t->call.budget)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("the protection of \"%s\" changed while the job began", protection->name),
+						errhint("Call dp_train again; nothing was spent.")));
+	t->assert_stable = protection->assert_stable;
+	t->relation_name = mg_relation_name(t->call.relid);
+	t->budget = mg_budget_by_id(t->call.budget);
+	if (t->budget == NULL)
+		elog(ERROR, "budget " INT64_FORMAT " is gone", t->call.budget);
+}
+
+/* Columns as the catalogs have them, and the method's request; all in the job's own memory. */
+static void
+describe(Training *t)
+{
+	MemoryContext old = MemoryContextSwitchTo(t->context);
+	mg_domain *domains;
+	mg_allowance allowance;
+
+	t->columns = mg_describe_columns(t->call.relid, t->call.columns, mg_declaration, &t->call.base);
+	domains = palloc0(sizeof(mg_domain) * Max(t->columns->ncore, 1));
+	for (int i = 0; i < t->columns->n; i++)
+		if (t->columns->col[i].core >= 0)
+			domains[t->columns->col[i].core] = t->columns->col[i].domain;
+	MG_CHECK(&t->ctx, mg_training_allowance(&t->ctx, &t->budget->filter, t->call.epsilon, t->call.delta, &allowance));
+	t->request.domains = domains;
+	t->request.ncolumns = (uint32_t) t->columns->ncore;
+	t->request.allowance = allowance;
+	mg_options_parse(t->call.options, &t->request);
+	t->request.memory = (size_t) mg_guc_work_mem * 1024 / 4;
+	MemoryContextSwitchTo(old);
+}
+
+static char *
+events_json(const Training *t)
+{
+	return psprintf("[{\"mechanism\": \"zcdp\", \"rho\": %.17g, \"delta\": %.17g, \"count\": 1}]",
+					t->request.allowance.rho, t->request.allowance.delta_atoms);
+}
+
+/* Does it fit? Decided under the budget's lock, on the latest committed charges. */
+static void
+require_room(Training *t)
+{
+	const mg_filter *f = &t->budget->filter;
+	const mg_allowance *a = &t->request.allowance;
+	MgUse use = mg_ledger_use(t->budget, NULL);
+	mg_filter share;
+	char *grantee;
+
+	if (!mg_filter_fits(f, use.rdp, use.delta_atoms, f->alpha * a->rho, a->delta_atoms))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("budget \"%s\" has no room for a training of epsilon %g", t->budget->name, t->call.epsilon),
+				 errdetail("The largest that fits has epsilon %.4g.", mg_filter_remaining(f, use.rdp, use.delta_atoms)),
+				 errhint("Ask for less. What was learnt from these people stays learnt.")));
+	if (t->call.share == NULL)
+		return;
+	MG_CHECK(&t->ctx, mg_filter_init(&t->ctx, &share,
+									 mg_share_find(t->budget->id, t->shared->current_user, &grantee), f->delta));
+	use = mg_ledger_use(t->budget, t->call.share);
+	if (!mg_filter_fits(&share, share.alpha * use.rho, use.delta_atoms, share.alpha * a->rho, a->delta_atoms))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the share of \"%s\" in budget \"%s\" has no room for a training of epsilon %g", t->call.share,
+						t->budget->name, t->call.epsilon),
+				 errdetail("The largest that fits has epsilon %.4g.",
+						   mg_filter_remaining(&share, share.alpha * use.rho, use.delta_atoms)),
+				 errhint("Ask for less, or ask the budget's owner for a larger share.")));
+}
+
+/* The first transaction: everything is checked again, and the charge is durable before anything is read. */
+static void
+reserve(Training *t)
+{
+	MgCharge charge = {0};
+	MgJob job = {0};
+	uint8 key[32];
+	MemoryContext old;
+
+	mg_work_begin(t->shared, false);
+	if (!mg_job_lock(t->call.job))
+		elog(ERROR, "job " INT64_FORMAT " runs already", t->call.job);
+	if (mg_model_find(t->call.model) != NULL)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" exists", t->call.model),
+						errhint("Choose another name, or drop it with dp_drop_model('%s').", t->call.model)));
+	lock_relation(t);
+	mg_master_key(key, true); /* no key: refuse before reading */
+	mg_root_key("log", key, true);
+	explicit_bzero(key, sizeof(key));
+	mg_ledger_lock(t->call.budget);
+	mg_ledger_require_whole();
+	old = MemoryContextSwitchTo(t->context);
+	check_again(t);
+	MemoryContextSwitchTo(old);
+	describe(t);
+	require_room(t);
+
+	charge.budget = t->budget->id;
+	charge.budget_name = t->budget->name;
+	charge.relation = t->relation_name;
+	charge.relid = t->call.relid;
+	charge.model = t->call.model;
+	charge.role = t->shared->current_user;
+	charge.job = t->call.job;
+	charge.epsilon = t->call.epsilon;
+	charge.delta = t->call.delta;
+	charge.rho = t->request.allowance.rho;
+	charge.delta_atoms = t->request.allowance.delta_atoms;
+	charge.share = t->call.share;
+	charge.events = events_json(t);
+	progress.charge = mg_ledger_reserve(&charge);
+
+	job.id = t->call.job;
+	job.model = (char *) t->call.model;
+	job.relation = t->relation_name;
+	job.method = (char *) t->call.method;
+	job.role.oid = t->shared->current_user;
+	job.role.name = GetUserNameFromId(t->shared->current_user, false);
+	job.dsm_handle = t->shared->handle;
+	job.pid = MyProcPid;
+	job.charge = progress.charge;
+	mg_job_insert(&job, t->call.relid, t->call.epsilon);
+	mg_log("charge", t->relation_name,
+		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"epsilon\": %.17g, \"delta\": %.17g, "
+					"\"rho\": %.17g}",
+					progress.charge, t->call.job, t->call.epsilon, t->call.delta, charge.rho));
+	mg_log_chain();
+	mg_work_commit();
+	progress.reserved = true;
+	mg_work_state(t->shared, MG_WORK_RESERVED);
+}
+
+/* The second transaction: one read-only snapshot, one pass, as the reading role. */
+static void
+read_table(Training *t)
+{
+	MgIdentity id;
+	mg_store *store;
+	uint32 n = t->request.ncolumns;
+
+	mg_work_progress(t->shared, "reading", 0);
+	store = mg_server_store(t->context);
+	MG_CHECK(&t->ctx, mg_noise_create(&t->ctx, &t->noise));
+	mg_release_with(t->context, (void (*)(void *)) mg_noise_destroy, t->noise);
+	mg_odometer_init(&t->odometer, t->request.allowance.rho, t->request.allowance.delta_atoms);
+	MG_CHECK(&t->ctx, mg_curator_create(&t->ctx, t->request.domains, n, t->noise, &t->odometer, store,
+										(size_t) mg_guc_work_mem * 1024 / 4 * 3, &t->curator));
+	mg_release_with(t->context, (void (*)(void *)) mg_curator_destroy, t->curator);
+	mg_work_begin(t->shared, true);
+	mg_identity_enter(&id, t->call.reader);
+	if (pg_class_aclcheck(t->call.relid, t->call.reader, ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(t->call.relid, t->call.reader, ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(t->call.relid));
+	(void) mg_source_base(t->call.relid, t->call.columns, t->assert_stable);
+	progress.reading = true;
+	mg_read_relation(&t->ctx, t->call.relid, t->columns, t->curator);
+	progress.read_done = true;
+	mg_identity_leave(&id);
+	mg_work_commit();
+	unlock_relation();
+}
+
+static void
+fit(Training *t)
+{
+	t->ctx.progress = mg_work_progress;
+	t->ctx.progress_arg = t->shared;
+	if (mg_guc_threads > 1)
+	{
+		t->ctx.pool = mg_pool_create(mg_guc_threads - 1);
+		if (t->ctx.pool != NULL)
+			mg_release_with(t->context, (void (*)(void *)) mg_pool_destroy, t->ctx.pool);
+	}
+	MG_CHECK(&t->ctx, t->method->fit(&t->ctx, t->curator, &t->request, &t->model));
+	mg_release_with(t->context, (void (*)(void *)) mg_model_destroy, t->model);
+}
+
+/* What anybody who may see the model may know of it: the promise, its price and its structure. */
+static char *
+card_json(Training *t)
+{
+	StringInfoData b;
+	mg_writer w;
+
+	initStringInfo(&b);
+	appendStringInfoString(&b, "{\"relation\": ");
+	escape_json(&b, t->relation_name);
+	appendStringInfoString(&b, ", \"budget\": ");
+	escape_json(&b, t->budget->name);
+	appendStringInfo(&b,
+					 ", \"method\": \"%s\", \"epsilon\": %.17g, \"delta\": %.17g, \"rho\": %.17g, \"delta_atoms\": %.17g, "
+					 "\"unit\": \"row\", \"max_rows_per_unit\": 1, \"neighbours\": \"add or remove one unit\", "
+					 "\"stability\": \"%s\", \"public\": \"the schema: types, labels, validated constraints and "
+					 "declarations, which whoever protected the table attests were not written from its rows\"",
+					 t->method->name, t->call.epsilon, t->call.delta, t->request.allowance.rho,
+					 t->request.allowance.delta_atoms, t->assert_stable ? "asserted" : "checked");
+	mg_writer_init(&w);
+	mg_put_raw(&w, "", 0);
+	MG_CHECK(&t->ctx, t->method->describe(&t->ctx, t->model, &w));
+	if (w.len > 0)
+	{
+		appendStringInfoString(&b, ", \"model\": {");
+		appendBinaryStringInfo(&b, (char *) w.data, (int) w.len);
+		appendStringInfoChar(&b, '}');
+	}
+	mg_writer_free(&w);
+	appendStringInfoChar(&b, '}');
+	return b.data;
+}
+
+/* The last transaction: the model, sealed, and the settled charge, all or nothing. */
+static void
+store_model(Training *t)
+{
+	MgModel m = {0};
+	mg_writer w;
+	bytea *sealed;
+
+	mg_work_progress(t->shared, "storing", 1);
+	mg_writer_init(&w);
+	MG_CHECK(&t->ctx, mg_model_write(&t->ctx, t->model, &w));
+	mg_work_begin(t->shared, false);
+	m.id = mg_model_next_id();
+	sealed = mg_model_seal(m.id, w.data, w.len);
+	mg_writer_free(&w);
+	m.name = (char *) t->call.model;
+	m.relation = t->relation_name;
+	m.relid = t->call.relid;
+	m.method = (char *) t->method->name;
+	m.owner.oid = t->shared->current_user;
+	m.owner.name = GetUserNameFromId(t->shared->current_user, false);
+	m.epsilon = t->call.epsilon;
+	m.delta = t->call.delta;
+	m.charge = progress.charge;
+	m.job = t->call.job;
+	m.state = "ready";
+	m.total = t->model->total;
+	m.card = card_json(t);
+	mg_model_insert(&m, t->columns, sealed);
+	mg_ledger_settle(progress.charge, "spent");
+	mg_job_finish(t->call.job, "done", NULL, NULL);
+	mg_log("train", m.name, psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"}",
+									 progress.charge, t->call.job, m.method));
+	mg_log_chain();
+	mg_work_commit();
+}
+
+void
+mg_work_train(MgShared *s, mg_reader *params)
+{
+	Training t = {0};
+
+	t.shared = s;
+	t.context = CurrentMemoryContext;
+	unpack_call(params, &t.call);
+	mg_server_ctx(&t.ctx);
+	t.method = mg_method_find(t.call.method);
+	if (t.method == NULL)
+		elog(ERROR, "unknown method \"%s\"", t.call.method);
+	reserve(&t);
+	read_table(&t);
+	MemoryContextSwitchTo(t.context);
+	fit(&t);
+	store_model(&t);
+	/* frees the core's memory and wipes it */
+	MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContextDelete(t.context);
+}
+
+/* Errors of user code that ran in the reading phase may hold data: only their class is passed on. */
+static void
+sanitise(ErrorData *e)
+{
+	switch (ERRCODE_TO_CATEGORY(e->sqlerrcode))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+			return;
+		default:
+			break;
+	}
+	if (e->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return;
+	e->message = "the relation could not be read";
+	e->detail = NULL;
+	e->hint = "An expression of a view or policy, or a foreign server, raised an error; its text is withheld, as it may hold data.";
+}
+
+void
+mg_work_train_failed(MgShared *s, ErrorData *e)
+{
+	bool cancelled = e->sqlerrcode == ERRCODE_QUERY_CANCELED;
+
+	unlock_relation();
+	if (progress.reading && !progress.read_done)
+		sanitise(e);
+	if (!progress.reserved)
+		return;
+	mg_work_begin(s, false);
+	mg_ledger_settle(progress.charge, progress.reading ? "spent" : "released");
+	mg_job_finish(s->job, cancelled ? "cancelled" : "failed", unpack_sql_state(e->sqlerrcode), e->message);
+	mg_log(cancelled ? "cancel" : "fail", psprintf("job " INT64_FORMAT, s->job),
+		   psprintf("{\"charge\": " INT64_FORMAT ", \"state\": \"%s\"}", progress.charge,
+					progress.reading ? "spent" : "released"));
+	mg_log_chain();
+	mg_work_commit();
+}

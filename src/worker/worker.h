@@ -1,0 +1,47 @@
+/*
+ * worker/worker.h: background workers: training, and the autonomous transaction of a release.
+ *
+ * A call packs its parameters into a DSM segment, starts one dynamic worker with the caller's identity and settings, and waits: for the
+ * reservation, or for the end. Errors of the worker are raised again in the caller, with errcode, detail and hint.
+ */
+#ifndef MIRAGE_WORKER_WORKER_H
+#define MIRAGE_WORKER_WORKER_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+typedef struct MgTrainCall
+{
+	int64 job; /* from mg_job_next_id */
+	const char *model, *method, *options; /* options: json text */
+	Oid relid;   /* what is read */
+	Oid base;    /* whose protection and budget stand for it */
+	int64 budget;
+	Oid reader;  /* the role that the table is read as */
+	const char *share; /* the grantee whose share pays; NULL: none */
+	List *columns; /* char *; NIL: all */
+	double epsilon, delta;
+} MgTrainCall;
+
+/* Starts the job; returns when it has ended (wait) or when its reservation is committed. Raises the worker's error. */
+extern void mg_train_start(const MgTrainCall *call, bool wait);
+/* Waits for a running job of this database to end; timeout_ms < 0: for ever. Returns its state. */
+extern char *mg_job_wait(int64 job, int64 timeout_ms);
+/* Asks a job to stop; false: it does not run any more. */
+extern bool mg_job_cancel(int64 job);
+/* Does the job's worker live? Its phase and fraction, where it can be asked. */
+extern bool mg_job_alive(int64 job, uint32 dsm_handle, char *phase, size_t phase_size, double *fraction);
+
+typedef struct MgReleaseCall
+{
+	int64 model;
+	const char *model_name, *role, *recipient;
+	int64 rows;
+	bool seeded;
+} MgReleaseCall;
+
+/* Records an issuance and its log entry in a transaction of its own, durably; returns the issuance's number. */
+extern int64 mg_release_record(const MgReleaseCall *call);
+
+#endif

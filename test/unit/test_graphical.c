@@ -1,0 +1,1185 @@
+/*
+ * test/unit/test_graphical.c: factors, junction trees, estimation, stored form and sampler of graphical models, each against
+ * an oracle that enumerates the whole joint table.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graphical/body.h"
+#include "graphical/graphical.h"
+
+#define MOST 16
+
+typedef struct world
+{
+	mg_ctx ctx;
+	mg_arena *a;
+	mg_rng rng;
+} world;
+
+static int
+set_up(void **state)
+{
+	world *w = calloc(1, sizeof(*w));
+
+	mg_ctx_init(&w->ctx);
+	w->a = mg_arena_create(0);
+	mg_rng_seed(&w->rng, 20240607);
+	*state = w;
+	return w->a == NULL;
+}
+
+static int
+tear_down(void **state)
+{
+	world *w = *state;
+
+	mg_arena_destroy(w->a);
+	free(w);
+	return 0;
+}
+
+static double
+normal(mg_rng *rng)
+{
+	double u = mg_rng_unit(rng) + 1e-18, v = mg_rng_unit(rng);
+
+	return sqrt(-2 * log(u)) * cos(2 * M_PI * v);
+}
+
+/* ---- the oracle: the joint table ---- */
+
+typedef struct joint
+{
+	uint32_t n;
+	const uint32_t *size;
+	size_t cells;
+} joint;
+
+static joint
+whole(const uint32_t *size, uint32_t n)
+{
+	joint j = {n, size, 1};
+
+	for (uint32_t i = 0; i < n; i++)
+		j.cells *= size[i];
+	return j;
+}
+
+/* The codes of cell x, the last column fastest. */
+static void
+codes_of(const joint *j, size_t x, uint32_t *code)
+{
+	for (uint32_t i = j->n; i-- > 0;)
+	{
+		code[i] = (uint32_t) (x % j->size[i]);
+		x /= j->size[i];
+	}
+}
+
+static size_t
+cell_of(const uint32_t *cols, uint32_t k, const uint32_t *size, const uint32_t *code)
+{
+	size_t x = 0;
+
+	for (uint32_t i = 0; i < k; i++)
+		x = x * size[cols[i]] + code[cols[i]];
+	return x;
+}
+
+static void
+oracle_marginal(const joint *j, const double *p, const uint32_t *cols, uint32_t k, double *out, size_t cells)
+{
+	uint32_t code[MOST];
+
+	memset(out, 0, cells * sizeof(*out));
+	for (size_t x = 0; x < j->cells; x++)
+	{
+		codes_of(j, x, code);
+		out[cell_of(cols, k, j->size, code)] += p[x];
+	}
+}
+
+/* ---- factors ---- */
+
+static void
+random_factor(world *w, const uint32_t *cols, uint32_t k, const uint32_t *sizes, mg_factor *f)
+{
+	assert_int_equal(mg_factor_make(&w->ctx, w->a, cols, k, sizes, f), MG_OK);
+	for (size_t i = 0; i < f->cells; i++)
+		f->v[i] = normal(&w->rng);
+}
+
+static void
+factors_follow_their_definition(void **state)
+{
+	static const uint32_t sizes[] = {3, 2, 4, 1, 5}, wide[] = {0, 1, 2, 3, 4};
+	/* every subset of five columns, as the smaller factor */
+	world *w = *state;
+	joint all = whole(sizes, 5);
+
+	for (uint32_t set = 0; set < 32; set++)
+	{
+		uint32_t cols[5], k = 0, code[MOST];
+		mg_factor f, g, sum, before, peak, slices;
+		double *expect;
+
+		for (uint32_t i = 0; i < 5; i++)
+			if (set >> i & 1)
+				cols[k++] = i;
+		random_factor(w, wide, 5, sizes, &f);
+		random_factor(w, wide, 5, sizes, &before);
+		random_factor(w, cols, k, sizes, &g);
+		random_factor(w, cols, k, sizes, &sum);
+		random_factor(w, cols, k, sizes, &peak);
+		random_factor(w, cols, k, sizes, &slices);
+		expect = mg_arena_alloc(w->a, g.cells, sizeof(double));
+		oracle_marginal(&all, f.v, cols, k, expect, g.cells);
+		mg_factor_marginal(&f, &sum);
+		for (size_t i = 0; i < sum.cells; i++)
+			assert_float_equal(sum.v[i], expect[i], 1e-12);
+		memcpy(before.v, f.v, f.cells * sizeof(double));
+		mg_factor_add(&f, &g);
+		mg_factor_scale(&f, &g);
+		for (size_t x = 0; x < f.cells; x++)
+		{
+			double other;
+
+			codes_of(&all, x, code);
+			other = g.v[cell_of(cols, k, sizes, code)];
+			assert_float_equal(f.v[x], (before.v[x] + other) * other, 1e-12);
+		}
+		for (size_t x = 0; x < f.cells; x++)
+			before.v[x] = exp(f.v[x]);
+		oracle_marginal(&all, before.v, cols, k, expect, g.cells);
+		mg_factor_log_slices(&f, &peak, &slices);
+		for (size_t i = 0; i < g.cells; i++)
+			assert_float_equal(peak.v[i] + log(slices.v[i]), log(expect[i]), 1e-10);
+	}
+}
+
+static void
+products_cover_the_union(void **state)
+{
+	static const uint32_t sizes[] = {3, 2, 4, 5}, left[] = {0, 2}, right[] = {1, 2, 3}, both[] = {0, 1, 2, 3};
+	world *w = *state;
+	joint all = whole(sizes, 4);
+	mg_factor f, g, product, log_product;
+
+	random_factor(w, left, 2, sizes, &f);
+	random_factor(w, right, 3, sizes, &g);
+	assert_int_equal(mg_factor_product(&w->ctx, w->a, &f, &g, false, &product), MG_OK);
+	assert_int_equal(mg_factor_product(&w->ctx, w->a, &f, &g, true, &log_product), MG_OK);
+	assert_int_equal(product.k, 4);
+	assert_memory_equal(product.cols, both, sizeof(both));
+	for (size_t x = 0; x < all.cells; x++)
+	{
+		uint32_t code[MOST];
+		double a, b;
+
+		codes_of(&all, x, code);
+		a = f.v[cell_of(left, 2, sizes, code)];
+		b = g.v[cell_of(right, 3, sizes, code)];
+		assert_float_equal(product.v[x], a * b, 1e-12);
+		assert_float_equal(log_product.v[x], a + b, 1e-12);
+	}
+}
+
+static void
+factors_refuse_nonsense(void **state)
+{
+	static const uint32_t sizes[] = {65535, 65535, 0}, order[] = {1, 0}, large[] = {0, 1}, empty[] = {2};
+	world *w = *state;
+	mg_factor f;
+
+	assert_int_equal(mg_factor_make(&w->ctx, w->a, order, 2, sizes, &f), MG_INVALID);
+	mg_ctx_init(&w->ctx);
+	assert_int_equal(mg_factor_make(&w->ctx, w->a, large, 2, sizes, &f), MG_INVALID);
+	mg_ctx_init(&w->ctx);
+	assert_int_equal(mg_factor_make(&w->ctx, w->a, empty, 1, sizes, &f), MG_INVALID);
+}
+
+/* ---- junction trees ---- */
+
+/* Two overlapping triangles, a pair, a triangle on a single column, and a column alone. */
+static const uint32_t net_sizes[] = {2, 3, 2, 4, 3, 2, 3, 2};
+static const uint32_t net_a[] = {0, 1, 2}, net_b[] = {1, 2, 3}, net_c[] = {2, 4}, net_d[] = {3, 6, 7}, net_e[] = {5};
+static const mg_column_set net[] = {
+	{2, net_c, 0}, {3, net_d, 0}, {1, net_e, 0}, {3, net_a, 0}, {3, net_b, 0},
+};
+#define NET_COLUMNS 8
+#define NET_CLIQUES 5
+
+static void
+build_net(world *w, mg_junction *j)
+{
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, net_sizes, NET_COLUMNS, net, NET_CLIQUES, j), MG_OK);
+}
+
+static double *
+oracle_joint(world *w, const joint *all, const mg_factor *potential, uint32_t count, double total, double *log_z)
+{
+	double *p = mg_arena_alloc(w->a, all->cells, sizeof(double)), top = -INFINITY, sum = 0;
+
+	for (size_t x = 0; x < all->cells; x++)
+	{
+		uint32_t code[MOST];
+
+		codes_of(all, x, code);
+		for (uint32_t c = 0; c < count; c++)
+			p[x] += potential[c].v[cell_of(potential[c].cols, potential[c].k, all->size, code)];
+		top = p[x] > top ? p[x] : top;
+	}
+	for (size_t x = 0; x < all->cells; x++)
+		sum += exp(p[x] - top);
+	for (size_t x = 0; x < all->cells; x++)
+		p[x] = total * exp(p[x] - top) / sum;
+	*log_z = top + log(sum);
+	return p;
+}
+
+/* Potentials of this spread, a share of them impossible. */
+static void
+check_inference(world *w, double spread, double impossible)
+{
+	joint all = whole(net_sizes, NET_COLUMNS);
+	mg_junction j;
+	mg_messages m;
+	mg_factor *f;
+	double *p, log_z, expect[64];
+
+	build_net(w, &j);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	assert_int_equal(mg_messages_make(&w->ctx, w->a, &j, &m), MG_OK);
+	for (uint32_t c = 0; c < j.count; c++)
+		for (size_t i = 0; i < f[c].cells; i++)
+			f[c].v[i] = mg_rng_unit(&w->rng) < impossible ? -INFINITY : spread * normal(&w->rng);
+	p = oracle_joint(w, &all, f, j.count, 1000, &log_z);
+	assert_float_equal(mg_junction_calibrate(&j, &m, 1000, f), log_z, 1e-10 * (1 + fabs(log_z)));
+	for (uint32_t c = 0; c < j.count; c++)
+	{
+		oracle_marginal(&all, p, f[c].cols, f[c].k, expect, f[c].cells);
+		for (size_t i = 0; i < f[c].cells; i++)
+			assert_float_equal(f[c].v[i], expect[i], 1e-8);
+	}
+	assert_true(mg_junction_inconsistency(&j, &m, f) < 1e-9);
+}
+
+static void
+inference_matches_enumeration(void **state)
+{
+	world *w = *state;
+
+	for (int i = 0; i < 20; i++)
+		check_inference(w, 1.5, 0);
+	for (int i = 0; i < 20; i++)
+		check_inference(w, 1.5, 0.1);
+	/* far beyond what exp can hold */
+	for (int i = 0; i < 5; i++)
+		check_inference(w, 2000, 0);
+}
+
+static void
+impossible_joint_is_all_zero(void **state)
+{
+	world *w = *state;
+	mg_junction j;
+	mg_messages m;
+	mg_factor *f;
+
+	build_net(w, &j);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	assert_int_equal(mg_messages_make(&w->ctx, w->a, &j, &m), MG_OK);
+	for (size_t i = 0; i < f[2].cells; i++)
+		f[2].v[i] = -INFINITY;
+	assert_true(mg_junction_calibrate(&j, &m, 10, f) == -INFINITY);
+	for (uint32_t c = 0; c < j.count; c++)
+		assert_true(mg_factor_total(&f[c]) == 0);
+}
+
+static void
+junction_trees_are_checked(void **state)
+{
+	static const uint32_t sizes[] = {2, 2, 2, 2}, ab[] = {0, 1}, bc[] = {1, 2}, ac[] = {0, 2}, cd[] = {2, 3};
+	static const uint32_t outside[] = {3, 4}, unordered[] = {3, 2};
+	const mg_column_set cycle[] = {{2, ab, 0}, {2, bc, 0}, {2, ac, 0}, {2, cd, 0}};
+	const mg_column_set chain[] = {{2, ab, 0}, {2, cd, 0}, {2, bc, 0}};
+	const mg_column_set wrong[] = {{2, ab, MG_NO_PARENT}, {2, bc, 0}, {2, cd, 0}};
+	const mg_column_set far[] = {{2, ab, 0}, {2, bc, 0}, {2, outside, 0}};
+	const mg_column_set backwards[] = {{2, ab, 0}, {2, bc, 0}, {2, unordered, 0}};
+	world *w = *state;
+	mg_junction j;
+
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 4, chain, 3, &j), MG_OK);
+	assert_int_equal(j.clique[0].parent, MG_NO_PARENT);
+	for (uint32_t c = 1; c < 3; c++)
+		assert_int_equal(j.clique[c].nsep, 1);
+	assert_int_equal(mg_junction_find(&j, bc, 2) < 3, 1);
+	assert_int_equal(mg_junction_find(&j, ac, 2), 3);
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 4, cycle, 4, &j), MG_INVALID);
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 4, chain, 2, &j), MG_OK);
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 4, &chain[1], 2, &j), MG_INVALID);
+	assert_int_equal(mg_junction_adopt(&w->ctx, w->a, sizes, 4, wrong, 3, &j), MG_INVALID);
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 4, far, 3, &j), MG_INVALID);
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 4, backwards, 3, &j), MG_INVALID);
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 4, chain, 0, &j), MG_INVALID);
+}
+
+/* ---- estimation ---- */
+
+#define NET_MEASURED 6
+
+/* Noisy measurements of a random joint: all cliques but one of the triangles, of which a pair, and two single columns. */
+static void
+measure_net(world *w, double total, mg_measurement *m)
+{
+	static const uint32_t pair[] = {6, 7}, one[] = {1}, four[] = {4};
+	static const mg_column_set what[NET_MEASURED] = {
+		{3, net_a, 0}, {3, net_b, 0}, {2, net_c, 0}, {2, pair, 0}, {1, one, 0}, {1, four, 0},
+	};
+	joint all = whole(net_sizes, NET_COLUMNS);
+	double *p = mg_arena_alloc(w->a, all.cells, sizeof(double)), sum = 0;
+
+	for (size_t x = 0; x < all.cells; x++)
+	{
+		p[x] = exp(2 * normal(&w->rng));
+		sum += p[x];
+	}
+	for (size_t x = 0; x < all.cells; x++)
+		p[x] *= total / sum;
+	for (uint32_t i = 0; i < NET_MEASURED; i++)
+	{
+		size_t cells;
+		double *y, *var;
+
+		assert_true(mg_factor_count(what[i].cols, what[i].k, net_sizes, &cells));
+		y = mg_arena_alloc(w->a, cells, sizeof(double));
+		var = mg_arena_alloc(w->a, cells, sizeof(double));
+		oracle_marginal(&all, p, what[i].cols, what[i].k, y, cells);
+		for (size_t x = 0; x < cells; x++)
+		{
+			var[x] = 400 * (1 + 3 * mg_rng_unit(&w->rng));
+			y[x] = rint(y[x] + sqrt(var[x]) * normal(&w->rng));
+		}
+		m[i] = (mg_measurement){.k = what[i].k, .cols = what[i].cols, .y = y, .var = 500};
+		if (i >= 3)
+			m[i].cell_var = var;
+	}
+}
+
+static size_t
+measured_cells(const mg_measurement *m, uint32_t count)
+{
+	size_t sum = 0, cells;
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		assert_true(mg_factor_count(m[i].cols, m[i].k, net_sizes, &cells));
+		sum += cells;
+	}
+	return sum;
+}
+
+static void
+dual_gradient_matches_differences(void **state)
+{
+	world *w = *state;
+	mg_measurement m[NET_MEASURED];
+	mg_junction j;
+	mg_factor *prior;
+	double *q, *grad, *unused, value, up, down;
+	size_t dim;
+
+	build_net(w, &j);
+	measure_net(w, 1000, m);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &prior), MG_OK);
+	for (uint32_t c = 0; c < j.count; c++)
+		for (size_t i = 0; i < prior[c].cells; i++)
+			prior[c].v[i] = normal(&w->rng);
+	dim = measured_cells(m, NET_MEASURED);
+	q = mg_arena_alloc(w->a, dim, sizeof(double));
+	grad = mg_arena_alloc(w->a, dim, sizeof(double));
+	unused = mg_arena_alloc(w->a, dim, sizeof(double));
+	for (size_t x = 0; x < dim; x++)
+		q[x] = 0.5 * normal(&w->rng);
+	assert_int_equal(mg_estimate_dual(&w->ctx, &j, m, NET_MEASURED, 1000, 0.3, prior, q, &value, grad), MG_OK);
+	for (size_t x = 0; x < dim; x++)
+	{
+		double h = 1e-4, keep = q[x];
+
+		q[x] = keep + h;
+		assert_int_equal(mg_estimate_dual(&w->ctx, &j, m, NET_MEASURED, 1000, 0.3, prior, q, &up, unused), MG_OK);
+		q[x] = keep - h;
+		assert_int_equal(mg_estimate_dual(&w->ctx, &j, m, NET_MEASURED, 1000, 0.3, prior, q, &down, unused), MG_OK);
+		q[x] = keep;
+		assert_float_equal((up - down) / (2 * h), grad[x], 1e-4 * (1 + fabs(grad[x])));
+	}
+}
+
+typedef struct trace
+{
+	uint32_t step, calls;
+	double dual;
+	bool monotone;
+} trace;
+
+static void
+watch(void *arg, uint32_t step, uint32_t iteration, double dual, double gap)
+{
+	trace *t = arg;
+
+	if (t->calls > 0 && step == t->step && dual < t->dual)
+		t->monotone = false;
+	t->step = step;
+	t->dual = dual;
+	t->calls++;
+}
+
+/*
+ * Oracle: minimises 1/2 sum (z - y)^2 / v + gamma N KL(P || P0) over the joint table of the net by exponentiated gradient steps
+ * (Kivinen, Warmuth 1997) with backtracking. P0 uniform. Returns the minimum; p is the minimiser, scaled to total.
+ */
+static double
+oracle_objective(const joint *all, const mg_measurement *m, double gamma, double total, const double *p, double *grad)
+{
+	double f = 0, z[64], pull[64];
+
+	for (size_t x = 0; x < all->cells; x++)
+	{
+		double ratio = p[x] / total * (double) all->cells;
+
+		f += p[x] > 0 ? gamma * p[x] * log(ratio) : 0;
+		grad[x] = gamma * log(p[x] > 0 ? ratio : 1e-300);
+	}
+	for (uint32_t i = 0; i < NET_MEASURED; i++)
+	{
+		size_t cells;
+		uint32_t code[MOST];
+
+		assert_true(mg_factor_count(m[i].cols, m[i].k, all->size, &cells));
+		oracle_marginal(all, p, m[i].cols, m[i].k, z, cells);
+		for (size_t x = 0; x < cells; x++)
+		{
+			pull[x] = (z[x] - m[i].y[x]) / (m[i].cell_var != NULL ? m[i].cell_var[x] : m[i].var);
+			f += pull[x] * (z[x] - m[i].y[x]) / 2;
+		}
+		for (size_t x = 0; x < all->cells; x++)
+		{
+			codes_of(all, x, code);
+			grad[x] += pull[cell_of(m[i].cols, m[i].k, all->size, code)];
+		}
+	}
+	return f;
+}
+
+static double
+oracle_minimise(world *w, const joint *all, const mg_measurement *m, double gamma, double total, int iterations, double *p)
+{
+	double *grad = mg_arena_alloc(w->a, all->cells, sizeof(double)), *next = mg_arena_alloc(w->a, all->cells, sizeof(double));
+	double *spare = mg_arena_alloc(w->a, all->cells, sizeof(double)), step = 0.1, f;
+
+	for (size_t x = 0; x < all->cells; x++)
+		p[x] = total / (double) all->cells;
+	f = oracle_objective(all, m, gamma, total, p, grad);
+	for (int i = 0; i < iterations; i++)
+	{
+		double sum = 0, g;
+
+		for (size_t x = 0; x < all->cells; x++)
+			sum += next[x] = p[x] * exp(-step * grad[x]);
+		for (size_t x = 0; x < all->cells; x++)
+			next[x] *= total / sum;
+		g = oracle_objective(all, m, gamma, total, next, spare);
+		if (g > f)
+		{
+			step /= 2;
+			continue;
+		}
+		step *= 1.05;
+		f = g;
+		memcpy(p, next, all->cells * sizeof(double));
+		memcpy(grad, spare, all->cells * sizeof(double));
+	}
+	return f;
+}
+
+static void
+estimation_finds_the_regularised_minimum(void **state)
+{
+	world *w = *state;
+	joint all = whole(net_sizes, NET_COLUMNS);
+	trace t = {.monotone = true};
+	mg_estimate_options opt = {.gamma = 0.5, .steps = 1, .tolerance = 1e-12, .max_iterations = 2000, .watch = watch,
+							   .watch_arg = &t};
+	mg_measurement m[NET_MEASURED];
+	mg_estimate_report report;
+	mg_messages messages;
+	mg_junction j;
+	mg_factor *f;
+	double *p = mg_arena_alloc(w->a, all.cells, sizeof(double)), expect[64];
+
+	build_net(w, &j);
+	measure_net(w, 1000, m);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	assert_int_equal(mg_estimate(&w->ctx, &j, m, NET_MEASURED, 1000, &opt, f, &report), MG_OK);
+	assert_true(report.gap <= 1e-12 * (double) measured_cells(m, NET_MEASURED));
+	assert_true(t.monotone && t.calls == report.iterations && t.calls > 3);
+	oracle_minimise(w, &all, m, 0.5, 1000, 4000, p);
+	for (uint32_t c = 0; c < j.count; c++)
+	{
+		oracle_marginal(&all, p, f[c].cols, f[c].k, expect, f[c].cells);
+		for (size_t i = 0; i < f[c].cells; i++)
+			assert_float_equal(f[c].v[i], expect[i], 0.05);
+		assert_float_equal(mg_factor_total(&f[c]), 1000, 1e-8);
+	}
+	assert_int_equal(mg_messages_make(&w->ctx, w->a, &j, &messages), MG_OK);
+	assert_true(mg_junction_inconsistency(&j, &messages, f) < 1e-8);
+}
+
+/* Euclidean projection onto { p >= 0, sum p = total } (Held, Wolfe, Crowder 1974), by bisection. */
+static void
+project_simplex(double *p, size_t n, double total)
+{
+	double low = -1e9, high = 1e9;
+
+	for (int i = 0; i < 200; i++)
+	{
+		double mid = (low + high) / 2, sum = 0;
+
+		for (size_t x = 0; x < n; x++)
+			sum += p[x] > mid ? p[x] - mid : 0;
+		if (sum > total)
+			low = mid;
+		else
+			high = mid;
+	}
+	for (size_t x = 0; x < n; x++)
+		p[x] = p[x] > low ? p[x] - low : 0;
+}
+
+/* Proximal steps converge to plain Private-PGM: compared with accelerated projected gradient on the joint table. */
+static void
+many_steps_find_the_least_squares(void **state)
+{
+	world *w = *state;
+	joint all = whole(net_sizes, NET_COLUMNS);
+	mg_estimate_options opt = {.gamma = 0.1, .steps = 200, .tolerance = 1e-9, .max_iterations = 100000};
+	mg_measurement m[NET_MEASURED];
+	mg_estimate_report report;
+	mg_junction j;
+	mg_factor *f;
+	size_t n = all.cells;
+	double *p = mg_arena_alloc(w->a, n, sizeof(double)), *q = mg_arena_alloc(w->a, n, sizeof(double));
+	double *r = mg_arena_alloc(w->a, n, sizeof(double)), *grad = mg_arena_alloc(w->a, n, sizeof(double)), least, momentum = 1;
+
+	build_net(w, &j);
+	measure_net(w, 1000, m);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	assert_int_equal(mg_estimate(&w->ctx, &j, m, NET_MEASURED, 1000, &opt, f, &report), MG_OK);
+	for (size_t x = 0; x < n; x++)
+		p[x] = q[x] = 1000.0 / (double) n;
+	for (int i = 0; i < 3000; i++)
+	{
+		double next = (1 + sqrt(1 + 4 * momentum * momentum)) / 2;
+
+		oracle_objective(&all, m, 0, 1000, q, grad);
+		/* the Hessian's norm is at most sum over measurements of (cells of the joint per measured cell) / variance */
+		for (size_t x = 0; x < n; x++)
+			r[x] = q[x] - 0.15 * grad[x];
+		project_simplex(r, n, 1000);
+		for (size_t x = 0; x < n; x++)
+		{
+			q[x] = r[x] + (momentum - 1) / next * (r[x] - p[x]);
+			p[x] = r[x];
+		}
+		momentum = next;
+	}
+	least = oracle_objective(&all, m, 0, 1000, p, grad);
+	assert_true(report.loss >= least - 1e-3 * least);
+	assert_true(report.loss <= least * 1.001 + 0.01);
+}
+
+static void
+estimation_is_exact_without_noise(void **state)
+{
+	static const uint32_t sizes[] = {2, 3, 2}, ab[] = {0, 1}, bc[] = {1, 2};
+	static const double yab[] = {10, 20, 0, 5, 60, 5}, ybc[] = {0, 15, 40, 40, 3, 2};
+	const mg_column_set sets[] = {{2, ab, 0}, {2, bc, 0}};
+	const mg_measurement m[] = {{2, ab, yab, 1e-6, NULL}, {2, bc, ybc, 1e-6, NULL}};
+	mg_estimate_options opt = {.gamma = 0.01, .steps = 2, .tolerance = 1e-6, .max_iterations = 2000};
+	world *w = *state;
+	mg_estimate_report report;
+	mg_junction j;
+	mg_factor *f;
+
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 3, sets, 2, &j), MG_OK);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	assert_float_equal(mg_estimate_total(sizes, m, 2), 100, 1e-9);
+	assert_int_equal(mg_estimate(&w->ctx, &j, m, 2, 100, &opt, f, &report), MG_OK);
+	for (uint32_t i = 0; i < 6; i++)
+	{
+		assert_float_equal(f[0].v[i], yab[i], 0.01);
+		assert_float_equal(f[1].v[i], ybc[i], 0.01);
+	}
+}
+
+static void
+total_weighs_by_inverse_variance(void **state)
+{
+	static const uint32_t sizes[] = {2, 3}, a[] = {0}, b[] = {1};
+	static const double ya[] = {40, 60}, yb[] = {30, 30, 60}, var[] = {1, 2, 3}, negative[] = {-5, -7};
+	const mg_measurement m[] = {{1, a, ya, 1, NULL}, {1, b, yb, 0, var}}, low[] = {{1, a, negative, 1, NULL}};
+
+	/* sums 100 of variance 2, and 120 of variance 6 */
+	assert_float_equal(mg_estimate_total(sizes, m, 2), (100.0 / 2 + 120.0 / 6) / (1.0 / 2 + 1.0 / 6), 1e-9);
+	assert_float_equal(mg_estimate_total(sizes, low, 1), 1, 0);
+}
+
+static void
+estimation_refuses_nonsense(void **state)
+{
+	static const uint32_t sizes[] = {2, 2, 2}, ab[] = {0, 1}, bc[] = {1, 2}, ac[] = {0, 2};
+	static const double y[] = {1, 2, 3, 4}, bad[] = {1, NAN, 3, 4};
+	const mg_column_set sets[] = {{2, ab, 0}, {2, bc, 0}};
+	mg_estimate_options opt = {.gamma = 0.1, .steps = 1, .tolerance = 1e-6, .max_iterations = 10};
+	mg_measurement outside = {2, ac, y, 1, NULL}, nan = {2, ab, bad, 1, NULL}, exact = {2, ab, y, 0, NULL};
+	const mg_measurement *each[] = {&outside, &nan, &exact};
+	world *w = *state;
+	mg_estimate_report report;
+	mg_junction j;
+	mg_factor *f;
+
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 3, sets, 2, &j), MG_OK);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	for (int i = 0; i < 3; i++)
+	{
+		mg_ctx_init(&w->ctx);
+		assert_int_equal(mg_estimate(&w->ctx, &j, each[i], 1, 10, &opt, f, &report), MG_INVALID);
+	}
+}
+
+/* ---- a model by hand ---- */
+
+static mg_model *
+make_model(world *w, uint32_t ncolumns, const uint32_t *sizes, const mg_column_set *sets, uint32_t count, double spread)
+{
+	static const char *const names[] = {"a", "b \"quoted\"", "c\\d", "e\n", "f", "g", "h", "i"};
+	mg_graphical *g;
+	mg_messages messages;
+	mg_model *m;
+
+	assert_int_equal(mg_model_create(&w->ctx, &mg_method_mst, ncolumns, 0, &m), MG_OK);
+	m->total = 5000;
+	for (uint32_t i = 0; i < ncolumns; i++)
+	{
+		m->columns[i].ncoarse = sizes[i];
+		m->columns[i].domain.name = names[i];
+	}
+	g = mg_arena_alloc(m->arena, 1, sizeof(*g));
+	m->body = g;
+	g->split = (mg_split){0.1, 0.1, 0.1, 0.7};
+	g->rounds = 4;
+	g->sigma = mg_arena_alloc(m->arena, count, sizeof(double));
+	assert_int_equal(mg_junction_build(&w->ctx, m->arena, sizes, ncolumns, sets, count, &g->tree), MG_OK);
+	assert_int_equal(mg_junction_factors(&w->ctx, m->arena, &g->tree, &g->marginal), MG_OK);
+	assert_int_equal(mg_messages_make(&w->ctx, w->a, &g->tree, &messages), MG_OK);
+	for (uint32_t c = 0; c < count; c++)
+	{
+		g->sigma[c] = c;
+		for (size_t i = 0; i < g->marginal[c].cells; i++)
+			g->marginal[c].v[i] = mg_rng_unit(&w->rng) < 0.15 ? -INFINITY : spread * normal(&w->rng);
+	}
+	mg_junction_calibrate(&g->tree, &messages, m->total, g->marginal);
+	assert_float_equal(mg_factor_total(&g->marginal[0]), m->total, 1e-6);
+	return m;
+}
+
+static mg_code
+read_bytes(world *w, const mg_model *like, const void *data, size_t len, mg_model **out)
+{
+	mg_reader r;
+	mg_model *m;
+	mg_code code;
+
+	mg_ctx_init(&w->ctx);
+	assert_int_equal(mg_model_create(&w->ctx, like->method, like->ncolumns, 0, &m), MG_OK);
+	memcpy(m->columns, like->columns, like->ncolumns * sizeof(*m->columns));
+	m->total = like->total;
+	mg_reader_init(&r, data, len);
+	code = like->method->read_body(&w->ctx, m, &r);
+	if (code == MG_OK && (r.failed || mg_reader_left(&r) != 0))
+		code = MG_CORRUPT;
+	if (out != NULL && code == MG_OK)
+		*out = m;
+	else
+		mg_model_destroy(m);
+	return code;
+}
+
+static void
+bodies_survive_writing(void **state)
+{
+	world *w = *state;
+	mg_model *m = make_model(w, NET_COLUMNS, net_sizes, net, NET_CLIQUES, 1), *back;
+	const mg_graphical *g = m->body, *h;
+	mg_writer first, second;
+
+	mg_writer_init(&first);
+	mg_writer_init(&second);
+	assert_int_equal(m->method->write_body(&w->ctx, m, &first), MG_OK);
+	assert_int_equal(read_bytes(w, m, first.data, first.len, &back), MG_OK);
+	h = back->body;
+	assert_int_equal(h->tree.count, g->tree.count);
+	assert_int_equal(h->rounds, 4);
+	for (uint32_t c = 0; c < g->tree.count; c++)
+		assert_memory_equal(h->marginal[c].v, g->marginal[c].v, g->marginal[c].cells * sizeof(double));
+	assert_int_equal(back->method->write_body(&w->ctx, back, &second), MG_OK);
+	assert_int_equal(first.len, second.len);
+	assert_memory_equal(first.data, second.data, first.len);
+	/* every shorter string is refused */
+	for (size_t n = 0; n < first.len; n++)
+		assert_int_equal(read_bytes(w, m, first.data, n, NULL), MG_CORRUPT);
+	mg_writer_free(&first);
+	mg_writer_free(&second);
+	mg_model_destroy(back);
+	mg_model_destroy(m);
+}
+
+/* Writes the model after `spoil` and expects that it is refused, then undoes nothing: each call gets a fresh model. */
+static void
+expect_corrupt(world *w, void (*spoil)(mg_model *m, mg_graphical *g))
+{
+	mg_model *m = make_model(w, NET_COLUMNS, net_sizes, net, NET_CLIQUES, 1);
+	mg_writer out;
+
+	mg_writer_init(&out);
+	spoil(m, m->body);
+	assert_int_equal(m->method->write_body(&w->ctx, m, &out), MG_OK);
+	assert_int_equal(read_bytes(w, m, out.data, out.len, NULL), MG_CORRUPT);
+	mg_writer_free(&out);
+	mg_model_destroy(m);
+}
+
+static void
+spoil_nan(mg_model *m, mg_graphical *g)
+{
+	g->marginal[1].v[0] = NAN;
+}
+
+static void
+spoil_negative(mg_model *m, mg_graphical *g)
+{
+	g->marginal[1].v[1] += g->marginal[1].v[0] + 1;
+	g->marginal[1].v[0] = -1;
+}
+
+static void
+spoil_infinite(mg_model *m, mg_graphical *g)
+{
+	g->marginal[0].v[0] = INFINITY;
+}
+
+static void
+spoil_sum(mg_model *m, mg_graphical *g)
+{
+	g->marginal[2].v[0] += 1;
+}
+
+/* Same sum, but the separators no longer agree. */
+static void
+spoil_consistency(mg_model *m, mg_graphical *g)
+{
+	for (uint32_t c = 0; c < g->tree.count; c++)
+		if (g->tree.clique[c].k == 3 && g->tree.clique[c].cols[0] == 0)
+		{
+			double *v = g->marginal[c].v, *last = v + g->marginal[c].cells - 1;
+
+			if (*v > *last)
+			{
+				*last += *v / 2;
+				*v /= 2;
+			}
+			else
+			{
+				*v += *last / 2;
+				*last /= 2;
+			}
+		}
+}
+
+static void
+spoil_sigma(mg_model *m, mg_graphical *g)
+{
+	g->sigma[0] = -1;
+}
+
+static void
+spoil_split(mg_model *m, mg_graphical *g)
+{
+	g->split.measure = 0.9;
+}
+
+static void
+spoil_parent(mg_model *m, mg_graphical *g)
+{
+	g->tree.clique[1].parent = 1;
+}
+
+/* The last clique hangs on one that it shares less with: running intersection fails. */
+static void
+spoil_running(mg_model *m, mg_graphical *g)
+{
+	for (uint32_t c = 1; c < g->tree.count; c++)
+		for (uint32_t p = 0; p < c; p++)
+			if (g->tree.clique[c].nsep > 0 && g->tree.clique[p].k == 1)
+				g->tree.clique[c].parent = p;
+	/* the lone column came too late to be anyone's parent: move the root's child instead */
+	if (g->tree.clique[g->tree.count - 1].k != 1)
+		return;
+	g->tree.clique[g->tree.count - 2].parent = 0;
+}
+
+static void
+spoil_column(mg_model *m, mg_graphical *g)
+{
+	uint32_t *cols = mg_arena_alloc(m->arena, 3, sizeof(uint32_t));
+
+	memcpy(cols, g->tree.clique[0].cols, g->tree.clique[0].k * sizeof(uint32_t));
+	cols[g->tree.clique[0].k - 1] = NET_COLUMNS;
+	g->tree.clique[0].cols = cols;
+}
+
+static void
+spoil_facts(mg_model *m, mg_graphical *g)
+{
+	g->report.gap = NAN;
+}
+
+static void
+damaged_bodies_are_refused(void **state)
+{
+	static void (*const spoils[])(mg_model *, mg_graphical *) = {
+		spoil_nan,		   spoil_negative, spoil_infinite, spoil_sum,	  spoil_consistency, spoil_sigma,
+		spoil_split, spoil_parent,   spoil_running,	 spoil_column, spoil_facts,
+	};
+	world *w = *state;
+	mg_model *m;
+	mg_writer out;
+
+	for (size_t i = 0; i < sizeof(spoils) / sizeof(*spoils); i++)
+		expect_corrupt(w, spoils[i]);
+	/* random bytes changed: never a crash, whatever the verdict */
+	m = make_model(w, NET_COLUMNS, net_sizes, net, NET_CLIQUES, 1);
+	mg_writer_init(&out);
+	assert_int_equal(m->method->write_body(&w->ctx, m, &out), MG_OK);
+	for (int i = 0; i < 3000; i++)
+	{
+		size_t at = mg_rng_below32((uint32_t) mg_rng_u64(&w->rng), (uint32_t) out.len);
+		uint8_t keep = out.data[at];
+		mg_code code;
+
+		out.data[at] ^= (uint8_t) (1u << (mg_rng_u64(&w->rng) & 7));
+		code = read_bytes(w, m, out.data, out.len, NULL);
+		assert_true(code == MG_OK || code == MG_CORRUPT);
+		out.data[at] = keep;
+	}
+	mg_writer_free(&out);
+	mg_model_destroy(m);
+}
+
+static void
+description_is_escaped_json(void **state)
+{
+	world *w = *state;
+	mg_model *m = make_model(w, NET_COLUMNS, net_sizes, net, NET_CLIQUES, 1);
+	mg_writer out;
+	char *text;
+
+	mg_writer_init(&out);
+	assert_int_equal(m->method->describe(&w->ctx, m, &out), MG_OK);
+	text = mg_arena_strndup(w->a, (const char *) out.data, out.len);
+	assert_non_null(strstr(text, "\"cliques\": [["));
+	assert_non_null(strstr(text, "\"b \\\"quoted\\\"\""));
+	assert_non_null(strstr(text, "\"c\\\\d\""));
+	assert_non_null(strstr(text, "\"e\\u000a\""));
+	assert_non_null(strstr(text, "\"selection rounds\": 4"));
+	assert_null(strchr(text, '\n'));
+	mg_writer_free(&out);
+	mg_model_destroy(m);
+}
+
+/* ---- sampling ---- */
+
+typedef struct rows
+{
+	uint16_t *codes[MOST];
+} rows;
+
+static void
+draw_rows(world *w, mg_sampler *s, uint32_t ncolumns, uint32_t n, rows *out)
+{
+	for (uint32_t i = 0; i < ncolumns; i++)
+		out->codes[i] = mg_arena_alloc(w->a, n + 1, sizeof(uint16_t));
+	assert_int_equal(s->batch(&w->ctx, s, &w->rng, n, out->codes), MG_OK);
+}
+
+/* Among the rows that agree on the parents, the number of each code differs from its expectation by less than one. */
+static void
+check_systematic(const mg_model *m, const rows *r, uint32_t n)
+{
+	const mg_graphical *g = m->body;
+	bool seen[MOST] = {false};
+
+	for (uint32_t c = 0; c < g->tree.count; c++)
+	{
+		const mg_clique *q = &g->tree.clique[c];
+		uint32_t known[MOST], nknown = q->nsep;
+
+		memcpy(known, q->sep, q->nsep * sizeof(*known));
+		for (uint32_t i = 0; i < q->k; i++)
+		{
+			double mass[256] = {0}, count[256] = {0}, group_mass[256] = {0}, group_count[256] = {0};
+			uint32_t col = q->cols[i], code[MOST], size = g->tree.size[col];
+			joint clique = whole(g->marginal[c].size, q->k);
+
+			if (seen[col])
+				continue;
+			for (size_t x = 0; x < g->marginal[c].cells; x++)
+			{
+				uint32_t by_column[MOST] = {0};
+				size_t cell;
+
+				codes_of(&clique, x, code);
+				for (uint32_t k = 0; k < q->k; k++)
+					by_column[q->cols[k]] = code[k];
+				cell = cell_of(known, nknown, g->tree.size, by_column);
+				group_mass[cell] += g->marginal[c].v[x];
+				mass[cell * size + by_column[col]] += g->marginal[c].v[x];
+			}
+			for (uint32_t row = 0; row < n; row++)
+			{
+				uint32_t by_column[MOST] = {0};
+				size_t cell;
+
+				for (uint32_t k = 0; k < m->ncolumns; k++)
+					by_column[k] = r->codes[k][row];
+				cell = cell_of(known, nknown, g->tree.size, by_column);
+				group_count[cell]++;
+				count[cell * size + by_column[col]]++;
+			}
+			for (uint32_t cell = 0; cell < 256 / size; cell++)
+				for (uint32_t y = 0; y < size && group_count[cell] > 0; y++)
+				{
+					double expected = group_count[cell] * mass[cell * size + y] / group_mass[cell];
+
+					assert_true(fabs(count[cell * size + y] - expected) < 1 + 1e-5);
+					assert_true(mass[cell * size + y] > 0 || count[cell * size + y] == 0);
+				}
+			seen[col] = true;
+			known[nknown++] = col;
+			for (uint32_t k = nknown - 1; k > 0 && known[k] < known[k - 1]; k--)
+			{
+				uint32_t swap = known[k];
+
+				known[k] = known[k - 1];
+				known[k - 1] = swap;
+			}
+		}
+	}
+}
+
+static void
+batches_are_systematic(void **state)
+{
+	static const uint32_t sizes[] = {0, 1, 2, 7, 100, 1000, MG_BATCH_ROWS};
+	world *w = *state;
+	mg_model *m = make_model(w, NET_COLUMNS, net_sizes, net, NET_CLIQUES, 1.5);
+	mg_sampler *s;
+	rows r;
+
+	assert_int_equal(m->method->compile(&w->ctx, m, &s), MG_OK);
+	for (uint32_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		for (int again = 0; again < 3; again++)
+		{
+			draw_rows(w, s, NET_COLUMNS, sizes[i], &r);
+			check_systematic(m, &r, sizes[i]);
+		}
+	mg_ctx_init(&w->ctx);
+	assert_int_equal(s->batch(&w->ctx, s, &w->rng, MG_BATCH_ROWS + 1, r.codes), MG_INVALID);
+	s->destroy(s);
+	mg_model_destroy(m);
+}
+
+/*
+ * Rows as a whole follow the joint: one row is kept of each small batch, so that what is compared is independent draws
+ * (chi-square at 10^-6, fixed seed). Reading a row at a fixed place also shows that places carry no information.
+ */
+static void
+rows_follow_the_joint(void **state)
+{
+	static const uint32_t sizes[] = {2, 3, 2, 2, 2}, abc[] = {0, 1, 2}, bcd[] = {1, 2, 3}, e[] = {3, 4};
+	static const mg_column_set sets[] = {{3, abc, 0}, {3, bcd, 0}, {2, e, 0}};
+	enum { DRAWS = 60000 };
+	world *w = *state;
+	mg_model *m = make_model(w, 5, sizes, sets, 3, 0.7);
+	const mg_graphical *g = m->body;
+	joint all = whole(sizes, 5);
+	double expected[64] = {0}, count[64] = {0}, chi = 0, cells = -1;
+	mg_messages messages;
+	mg_sampler *s;
+	rows r;
+
+	/* the joint of a junction tree: product of cliques over product of separators */
+	assert_int_equal(mg_messages_make(&w->ctx, w->a, &g->tree, &messages), MG_OK);
+	for (size_t x = 0; x < all.cells; x++)
+	{
+		uint32_t code[MOST];
+
+		codes_of(&all, x, code);
+		expected[x] = DRAWS;
+		for (uint32_t c = 0; c < g->tree.count; c++)
+		{
+			mg_factor *sep = &messages.sum[c];
+			double mass = g->marginal[c].v[cell_of(g->tree.clique[c].cols, g->tree.clique[c].k, sizes, code)];
+			double over;
+
+			mg_factor_marginal(&g->marginal[c], sep);
+			over = sep->v[cell_of(g->tree.clique[c].sep, g->tree.clique[c].nsep, sizes, code)];
+			expected[x] *= mass > 0 ? mass / over : 0;
+		}
+	}
+	assert_int_equal(m->method->compile(&w->ctx, m, &s), MG_OK);
+	for (uint32_t i = 0; i < 5; i++)
+		r.codes[i] = mg_arena_alloc(w->a, 16, sizeof(uint16_t));
+	for (int i = 0; i < DRAWS; i++)
+	{
+		uint32_t code[MOST], n = 1 + (uint32_t) i % 9;
+
+		assert_int_equal(s->batch(&w->ctx, s, &w->rng, n, r.codes), MG_OK);
+		for (uint32_t k = 0; k < 5; k++)
+			code[k] = r.codes[k][(uint32_t) i % n];
+		count[cell_of((const uint32_t[]){0, 1, 2, 3, 4}, 5, sizes, code)]++;
+	}
+	for (size_t x = 0; x < all.cells; x++)
+	{
+		assert_true(expected[x] > 0 || count[x] == 0);
+		if (expected[x] < 1)
+			continue;
+		chi += (count[x] - expected[x]) * (count[x] - expected[x]) / expected[x];
+		cells++;
+	}
+	/* Wilson, Hilferty 1931: cube root of chi-square / df is nearly normal; 4.75 is one in a million */
+	assert_true(cells > 10);
+	assert_true((cbrt(chi / cells) - (1 - 2 / (9 * cells))) / sqrt(2 / (9 * cells)) < 4.75);
+	assert_true((cbrt(chi / cells) - (1 - 2 / (9 * cells))) / sqrt(2 / (9 * cells)) > -4.75);
+	s->destroy(s);
+	mg_model_destroy(m);
+}
+
+/* Columns that are independent in the model are so in the rows of one batch too: no tie through the order of rows. */
+static void
+batches_keep_columns_apart(void **state)
+{
+	static const uint32_t sizes[] = {8, 8}, a[] = {0}, b[] = {1};
+	static const mg_column_set sets[] = {{1, a, 0}, {1, b, 0}};
+	world *w = *state;
+	mg_model *m = make_model(w, 2, sizes, sets, 2, 0);
+	const mg_graphical *g = m->body;
+	double chi = 0, count[64] = {0}, df = 0;
+	mg_sampler *s;
+	rows r;
+
+	assert_int_equal(m->method->compile(&w->ctx, m, &s), MG_OK);
+	draw_rows(w, s, 2, MG_BATCH_ROWS, &r);
+	for (uint32_t i = 0; i < MG_BATCH_ROWS; i++)
+		count[r.codes[0][i] * 8 + r.codes[1][i]]++;
+	for (uint32_t x = 0; x < 64; x++)
+	{
+		double expected = MG_BATCH_ROWS * g->marginal[0].v[x / 8] / m->total * g->marginal[1].v[x % 8] / m->total;
+
+		if (expected > 0)
+		{
+			chi += (count[x] - expected) * (count[x] - expected) / expected;
+			df++;
+		}
+	}
+	/* margins are fixed: about (rows - 1) (columns - 1) degrees */
+	assert_true(chi < df + 5 * sqrt(2 * df));
+	assert_true(chi > df / 4);
+	s->destroy(s);
+	mg_model_destroy(m);
+}
+
+/* Many codes and few rows take the other way through the allocation; both must give the same. */
+static void
+wide_columns_are_systematic(void **state)
+{
+	static const uint32_t sizes[] = {3, 5000}, ab[] = {0, 1};
+	static const mg_column_set sets[] = {{2, ab, 0}};
+	world *w = *state;
+	mg_model *m = make_model(w, 2, sizes, sets, 1, 2);
+	const mg_graphical *g = m->body;
+	mg_sampler *s;
+	rows r;
+
+	assert_int_equal(m->method->compile(&w->ctx, m, &s), MG_OK);
+	for (uint32_t n = 1; n <= 2000; n = n * 3 + 1)
+	{
+		draw_rows(w, s, 2, n, &r);
+		for (uint32_t x = 0; x < 3; x++)
+		{
+			double mass = 0, before = 0, rows_of_x = 0, seen = 0;
+
+			for (uint32_t y = 0; y < 5000; y++)
+				mass += g->marginal[0].v[x * 5000 + y];
+			for (uint32_t i = 0; i < n; i++)
+				rows_of_x += r.codes[0][i] == x;
+			/* cumulative counts, too, are within one of their expectation */
+			for (uint32_t y = 0; y < 5000; y++)
+			{
+				for (uint32_t i = 0; i < n; i++)
+					seen += r.codes[0][i] == x && r.codes[1][i] == y;
+				before += g->marginal[0].v[x * 5000 + y];
+				assert_true(mass == 0 || fabs(seen - rows_of_x * before / mass) < 1 + 1e-5);
+			}
+		}
+	}
+	s->destroy(s);
+	mg_model_destroy(m);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(factors_follow_their_definition, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(products_cover_the_union, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(factors_refuse_nonsense, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(inference_matches_enumeration, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(impossible_joint_is_all_zero, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(junction_trees_are_checked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(dual_gradient_matches_differences, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(estimation_finds_the_regularised_minimum, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(many_steps_find_the_least_squares, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(estimation_is_exact_without_noise, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(total_weighs_by_inverse_variance, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(estimation_refuses_nonsense, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(bodies_survive_writing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(damaged_bodies_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(description_is_escaped_json, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(batches_are_systematic, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(rows_follow_the_joint, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(batches_keep_columns_apart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(wide_columns_are_systematic, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

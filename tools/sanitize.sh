@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# sanitize.sh: the unit tests, and the fuzz targets over their corpora and some mutations, under ASan and UBSan. Any report
+# is a failure. The last line is `N passed, N failed, N skipped`.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+MAKE="${MAKE:-make}" "$top/tools/setup.sh" build test
+logs=$top/build/sanitize-logs
+rm -rf "$logs"
+build BUILD=build/sanitize CORE_EXTRA="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all" unit-programs fuzz-programs
+
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:check_initialization_order=1
+export UBSAN_OPTIONS=print_stacktrace=1
+leaks=$(mktemp -d)
+printf 'int main(void) { return 0; }\n' >"$leaks/probe.c"
+cc -fsanitize=address -o "$leaks/probe" "$leaks/probe.c"
+if ! "$leaks/probe" 2>/dev/null; then
+	# Inside some containers the leak checker may not trace its own process.
+	export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
+	count_skip "leak detection: not permitted on this machine"
+fi
+rm -rf "$leaks"
+
+shopt -s nullglob
+cd "$top"
+run_programs sanitize/unit $(printf '%s\n' test/unit/test_*.c | sed -n 's,^test/unit/\(.*\)\.c$,build/sanitize/unit/\1,p')
+run_programs sanitize/fuzz $(printf '%s\n' test/fuzz/fuzz_*.c | sed -n 's,^test/fuzz/\(.*\)\.c$,build/sanitize/fuzz/\1,p')
+count_report
