@@ -40,14 +40,17 @@ SELECT age, sex, region,
             THEN round(exp(0.7 + 0.28 * severity + 0.9 * (u15 + u11 - 1))::numeric, 1)::float8 END
 FROM (
   SELECT *,
-         least(180, floor(CASE ward WHEN 'obstetrics' THEN 2 + 3 * u16 ELSE -ln(1 - u16) * (0.8 + 0.75 * severity + age / 40.0) END))::smallint AS stay
+         least(180, floor(CASE ward WHEN 'obstetrics' THEN 2 + 3 * u16 ELSE
+           -ln(1 - u16) * power(severity, 1.3) * CASE ward WHEN 'orthopaedics' THEN 1.7 WHEN 'paediatrics' THEN 0.6 ELSE 1.1 END
+             * (0.5 + age / 90.0) END))::smallint AS stay
   FROM (
     SELECT *,
-           -- within a ward the first diagnoses are the most frequent, and the later ones the graver
+           -- neither sex has the other's; within a ward the first diagnoses are the most frequent, and the later ones the graver
            CASE WHEN u4 < 0.02 THEN NULL ELSE (CASE ward
              WHEN 'cardiology' THEN (ARRAY['I48 fibrillation', 'I50 heart failure', 'I20 angina', 'I21 infarction', 'I47 tachycardia', 'I33 endocarditis'])
              WHEN 'obstetrics' THEN (ARRAY['O80 delivery', 'O82 caesarean', 'O14 pre-eclampsia', 'O24 diabetes in pregnancy'])
-             WHEN 'oncology' THEN (ARRAY['C50 breast', 'C61 prostate', 'C18 colon', 'C34 lung', 'C25 pancreas'])
+             WHEN 'oncology' THEN (ARRAY[CASE sex WHEN 'male' THEN 'C61 prostate' ELSE 'C50 breast' END, 'C18 colon', 'C34 lung',
+                                          'C90 myeloma', 'C25 pancreas'])
              WHEN 'orthopaedics' THEN (ARRAY['M17 knee', 'M16 hip', 'S52 forearm', 'S72 femur', 'S32 spine'])
              WHEN 'paediatrics' THEN (ARRAY['J21 bronchiolitis', 'A08 gastroenteritis', 'J45 asthma', 'G40 epilepsy'])
              ELSE (ARRAY['K35 appendicitis', 'K80 gallstones', 'K40 hernia', 'K57 diverticulitis', 'K56 obstruction', 'T81 complication'])

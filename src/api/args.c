@@ -213,15 +213,19 @@ mg_train_right(Oid relid, Oid base, const MgRelation *protection)
 		return right;
 	if (mg_share_find(protection->budget, me, &right.share) > 0)
 	{
-		/* without SELECT of its own the role learns through the eyes of whoever protected the table */
-		if (!selects)
-		{
-			if (!protection->protected_by.live)
-				ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-								errmsg("the role that protected \"%s\" is gone", protection->name),
-								errhint("The table's owner renews the protection with dp_protect.")));
-			right.reader = protection->protected_by.oid;
-		}
+		/* Without SELECT of its own the role learns through the eyes of whoever protected the table: of that table alone, not
+		 * of a view that somebody else wrote over it. */
+		if (pg_class_aclcheck(relid, me, ACL_SELECT) == ACLCHECK_OK)
+			return right;
+		if (relid != base)
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							errmsg("permission denied for view \"%s\"", mg_relation_name(relid)),
+							errhint("A share of the budget reaches the protected table itself, not views over it.")));
+		if (!protection->protected_by.live)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("the role that protected \"%s\" is gone", protection->name),
+							errhint("The table's owner renews the protection with dp_protect.")));
+		right.reader = protection->protected_by.oid;
 		return right;
 	}
 	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to train on relation \"%s\"", protection->name),

@@ -260,10 +260,16 @@ mg_log_chain(void)
 	mg_root_key("log", seed, true);
 	PG_TRY();
 	{
-		mg_query_begin(&q);
-		while (chain_some(&q, &b, seed))
+		bool more;
+
+		do
+		{
 			CHECK_FOR_INTERRUPTS();
-		mg_query_end(&q);
+			mg_query_begin(&q);
+			more = chain_some(&q, &b, seed);
+			mg_query_end(&q);
+			MemoryContextReset(context);
+		} while (more);
 	}
 	PG_FINALLY();
 	{

@@ -2,8 +2,9 @@
  * curator/curator_private.h: inside the curator, and the seam that its own tests look through. Nobody else includes it.
  *
  * Each query has the same four steps: check the call (public figures only), debit the odometer, count exactly into a
- * private buffer (the mgc_exact_* functions), noise that buffer and copy it out. A failure at any step leaves the caller's buffer
- * as it was; private buffers are wiped before they are freed. So an exact count exists outside table/ only between an mgc_exact_*
+ * private buffer (the mgc_exact_* functions), noise that buffer and copy it out. A refusal leaves the caller's buffer as it was, a
+ * later failure (a cancel, the store) leaves in it what it held or numbers that are noised and paid for; private buffers are wiped
+ * before they are freed. So an exact count exists outside table/ only between an mgc_exact_*
  * call and the mg_noise call that follows it in the same function.
  */
 #ifndef MIRAGE_CURATOR_PRIVATE_H
@@ -44,7 +45,7 @@ mg_code mgc_exact_fine(mg_ctx *ctx, mg_curator *c, uint32_t col, int64_t *exact)
 mg_code mgc_exact_marginal(mg_ctx *ctx, mg_curator *c, const uint32_t *cols, uint32_t k, int64_t *exact);
 /* Scores inside a selection. */
 const int64_t *mgc_selection_scores(const mg_selection *s);
-/* |sum of |exact - answer|| - penalty, saturated at +-2^62 (clamping is 1-Lipschitz: sensitivity stays). */
+/* Sum of |exact - answer|, - penalty, saturated at +-2^62 (clamping is 1-Lipschitz: sensitivity stays). */
 typedef struct mgc_score
 {
 	unsigned __int128 sum;

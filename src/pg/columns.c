@@ -637,7 +637,7 @@ mg_require_trainable(const MgColumns *columns)
 
 /* Literals in canonical form: what is stored means the same under every DateStyle and TimeZone. */
 static void
-canonicalize(const MgColumn *col, MgDeclaration *decl)
+canonicalize_decl(const MgColumn *col, MgDeclaration *decl)
 {
 	MgTypeClass cls = mg_type_class(col->base);
 	ListCell *cell;
@@ -659,7 +659,7 @@ mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl)
 	MgColumn col;
 
 	describe(rel, find_attribute(rel, column), decl, &col);
-	canonicalize(&col, decl);
+	canonicalize_decl(&col, decl);
 	relation_close(rel, AccessShareLock);
 }
 

@@ -63,6 +63,7 @@ typedef struct DecodeColumn
 	Datum *label;	 /* [nlabels + 1]; the last: other */
 	bool has_other;	 /* label[nlabels] is there */
 	MgTypeClass cls; /* identifiers */
+	int32 typmod;	 /* identifiers */
 	uint64 modulus;	 /* identifiers: row numbers start anew there */
 	const char *pattern;
 	uint64 seed;
@@ -399,6 +400,7 @@ prepare_identifier(DecodeColumn *d, const MgColumn *col, uint64 seed)
 	int32 most = col->base_typmod >= (int32) VARHDRSZ ? col->base_typmod - (int32) VARHDRSZ : 0;
 
 	d->seed = seed;
+	d->typmod = col->base_typmod;
 	switch (d->cls)
 	{
 		case MG_TYPE_INT2:
@@ -507,6 +509,8 @@ fresh_text(const DecodeColumn *d, uint64 row)
 	else
 		len = (size_t) snprintf(buf, sizeof(buf), UINT64_FORMAT, row % d->modulus + 1);
 	out = cstring_to_text_with_len(buf, (int) len);
+	if (d->cls == MG_TYPE_BPCHAR && d->typmod >= 0) /* blanks up to the length */
+		return DirectFunctionCall3(bpchar, PointerGetDatum(out), Int32GetDatum(d->typmod), BoolGetDatum(true));
 	return PointerGetDatum(out);
 }
 

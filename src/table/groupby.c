@@ -142,8 +142,6 @@ mg_codes_groupby(mg_ctx *ctx, mg_codes *t, uint32_t col, size_t memory, mg_group
 
 	while (slots * 2 * 16 <= memory)
 		slots *= 2;
-	g.mask = slots - 1;
-	g.limit = slots / 2;
 	g.value = malloc(slots * sizeof(*g.value));
 	g.count = malloc(slots * sizeof(*g.count));
 	if (g.c->storage == MG_STORE_TEXT)
@@ -152,14 +150,19 @@ mg_codes_groupby(mg_ctx *ctx, mg_codes *t, uint32_t col, size_t memory, mg_group
 		g.per_id = calloc(ids, sizeof(*g.per_id));
 		expected = mg_text_escapes(g.c->text) + g.c->text->nids;
 	}
+	/* What is asked for depends on `memory` alone; how much of it has to be cleared each time, on what may be in it. */
+	g.mask = slots - 1;
+	while (g.mask > 255 && g.mask / 8 > expected)
+		g.mask /= 2;
+	g.limit = (g.mask + 1) / 2;
 	if (g.value == NULL || g.count == NULL || (ids > 0 && g.per_id == NULL))
 		code = mg_fail(ctx, MG_NOMEM, "out of memory");
 	if (code == MG_OK && ids > 0)
 		code = mg_codes_pass_in_order(ctx, t, &col, 1, count_ids, &g);
 	if (code == MG_OK)
 		code = group_slices(ctx, &g, col, expected, each, arg);
-	mg_zeroize_free(g.value, g.value ? slots * sizeof(*g.value) : 0);
-	mg_zeroize_free(g.count, g.count ? slots * sizeof(*g.count) : 0);
+	mg_zeroize_free(g.value, g.value ? (g.mask + 1) * sizeof(*g.value) : 0);
+	mg_zeroize_free(g.count, g.count ? (g.mask + 1) * sizeof(*g.count) : 0);
 	mg_zeroize_free(g.per_id, ids * sizeof(*g.per_id));
 	return code;
 }

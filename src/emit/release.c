@@ -1,0 +1,195 @@
+/*
+ * emit/release.c: who may have rows of a model, the record that they were given out, and the batches.
+ *
+ * Rights are looked up in the latest snapshot on every call; nothing is remembered between calls, so that a revoked grant, a dropped
+ * model, a damaged blob or a missing key counts at once.
+ *
+ * The stream's key is HKDF of the model's own key, which dies with the model, over who receives and which issuance it is:
+ *
+ *   label, recipient, 'S', seed                      with a seed: repeats for the recipient, differs between recipients
+ *   label, recipient, 'F', issuance, 32 fresh bytes  without: never again
+ *
+ * Its first half drives the sampler, its second the decoder (identifiers). Seeds move post-processing only: no private noise
+ * is drawn here.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/catalog.h"
+#include "emit/emit.h"
+#include "miscadmin.h"
+#include "seal/seal.h"
+#include "utils/memutils.h"
+#include "worker/worker.h"
+
+#define STREAM_LABEL "pg_mirage stream 1"
+
+struct MgRelease
+{
+	MemoryContext context;
+	MgModel *entry;
+	MgColumns *columns;
+	int64 rows, done;
+	bool seeded;
+	int64 seed;
+	mg_ctx ctx;
+	mg_model *model;
+	mg_stream *stream;
+	uint8 key[2 * MG_KEY_BYTES]; /* sampler, decoder */
+};
+
+static void
+release_free(void *arg)
+{
+	MgRelease *r = arg;
+
+	if (r->stream != NULL)
+		mg_stream_destroy(r->stream);
+	if (r->model != NULL)
+		mg_model_destroy(r->model);
+	r->stream = NULL;
+	r->model = NULL;
+	mg_wipe(r->key, sizeof(r->key));
+}
+
+/* ---------------------------------------------------------------- open */
+
+/* The model, provided that the caller may have its rows; the same words whether or not there is anything to see. */
+static MgModel *
+require_right(const char *name)
+{
+	MgModel *entry = mg_model_find(name);
+
+	if (entry == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
+						errhint("The view dp_models lists the models that you may use.")));
+	if (!mg_may_release(entry, GetUserId()))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", name),
+						errhint("Its owner can grant you its rows by dp_grant().")));
+	if (strcmp(entry->state, "ready") != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\" is not ready: its state is \"%s\"", name, entry->state)));
+	return entry;
+}
+
+static void
+load_model(MgRelease *r)
+{
+	size_t len;
+	void *plain = mg_model_unseal(r->entry->id, mg_model_blob(r->entry->id), &len);
+	mg_code code = mg_model_read(&r->ctx, mg_methods, plain, len, &r->model);
+
+	mg_wipe(plain, len);
+	pfree(plain);
+	if (code == MG_CORRUPT)
+		mg_hint(&r->ctx, "Restore the table mirage.model_blob from a backup, or drop the model and train again.");
+	MG_CHECK(&r->ctx, code);
+	r->columns = mg_model_columns(r->entry->id, r->model);
+	for (int i = 0; i < r->columns->n; i++)
+		if (r->columns->col[i].core >= (int) r->model->ncolumns)
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("the columns of model \"%s\" do not fit its parameters", r->entry->name)));
+}
+
+MgRelease *
+mg_release_open(const MgReleaseRequest *request)
+{
+	MgRelease *r;
+
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("rows cannot be released during recovery"),
+						errdetail("Every release is recorded before its first row."), errhint("Ask the primary server.")));
+	r = palloc0(sizeof(MgRelease));
+	r->context = CurrentMemoryContext;
+	r->entry = require_right(request->model);
+	if (request->has_rows && request->rows < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("n must not be negative")));
+	mg_server_ctx(&r->ctx);
+	mg_release_with(r->context, release_free, r);
+	load_model(r);
+	if (request->has_rows)
+		r->rows = request->rows;
+	else /* the total is noisy; what does not fit an int64 is no total */
+		r->rows = r->model->total >= 1 && r->model->total < 0x1p62 ? (int64) rint(r->model->total) : 0;
+	r->seeded = request->has_seed;
+	r->seed = request->seed;
+	return r;
+}
+
+const char *
+mg_release_model_name(const MgRelease *r)
+{
+	return r->entry->name;
+}
+
+const MgColumns *
+mg_release_columns(const MgRelease *r)
+{
+	return r->columns;
+}
+
+/* ---------------------------------------------------------------- begin */
+
+static void
+derive_key(MgRelease *r, const char *recipient, int64 issuance)
+{
+	uint8 model_key[MG_KEY_BYTES], fresh[MG_KEY_BYTES];
+	mg_writer info;
+	mg_code code = MG_OK;
+
+	mg_model_key(r->entry->id, model_key);
+	mg_writer_init(&info);
+	mg_put_str(&info, STREAM_LABEL, strlen(STREAM_LABEL));
+	mg_put_str(&info, recipient, strlen(recipient));
+	mg_put_u8(&info, r->seeded ? 'S' : 'F');
+	if (r->seeded)
+		mg_put_i64(&info, r->seed);
+	else
+	{
+		code = mg_random_key(&r->ctx, fresh);
+		mg_put_i64(&info, issuance);
+		mg_put_raw(&info, fresh, sizeof(fresh));
+	}
+	if (code == MG_OK && info.failed)
+		code = mg_fail(&r->ctx, MG_NOMEM, "out of memory");
+	if (code == MG_OK)
+		code = mg_hkdf(&r->ctx, model_key, info.data, info.len, r->key, sizeof(r->key));
+	mg_wipe(model_key, sizeof(model_key));
+	mg_wipe(fresh, sizeof(fresh));
+	mg_writer_free(&info);
+	MG_CHECK(&r->ctx, code);
+}
+
+void
+mg_release_begin(MgRelease *r, const bool *want)
+{
+	char *recipient = GetUserNameFromId(GetSessionUserId(), false);
+	MgReleaseCall call = {.model = r->entry->id, .model_name = r->entry->name,
+						  .role = GetUserNameFromId(GetUserId(), false), .recipient = recipient,
+						  .rows = r->rows, .seeded = r->seeded};
+
+	derive_key(r, recipient, mg_release_record(&call));
+	MG_CHECK(&r->ctx, mg_stream_create(&r->ctx, r->model, r->key, &r->stream));
+	mg_stream_want(r->stream, want);
+}
+
+MgDecoder *
+mg_release_decoder(MgRelease *r, const MgColumns *columns)
+{
+	return mg_decoder_create(columns, r->model, r->key + MG_KEY_BYTES);
+}
+
+const mg_batch *
+mg_release_next(MgRelease *r, uint64 *first)
+{
+	const mg_batch *batch;
+	int64 left = r->rows - r->done;
+
+	CHECK_FOR_INTERRUPTS();
+	if (left <= 0)
+		return NULL;
+	MG_CHECK(&r->ctx, mg_stream_next(&r->ctx, r->stream, (uint32_t) Min(left, MG_BATCH_ROWS), &batch));
+	*first = (uint64) r->done;
+	r->done += batch->rows;
+	return batch;
+}

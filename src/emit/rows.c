@@ -1,0 +1,254 @@
+/*
+ * emit/rows.c: from batches of a model to tuples of the caller's shape.
+ *
+ * Only the columns that the shape names are sampled and decoded. They are given to the decoder in the shape's order, so that where
+ * no attribute is missing and none needs a cast, a row is decoded straight into the arrays that the tuple is formed from.
+ *
+ * Memory: values of a row are made in `row_context`, which is reset every RESET_ROWS rows, before the values are used by nobody any
+ * more. Casts are compiled once; they run as the caller, with the caller's rights on them.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "emit/emit.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/typcache.h"
+
+#define RESET_ROWS 64
+
+/* One attribute of the shape: a column of the decoder, through a cast where one is needed; or NULL. */
+typedef struct Output
+{
+	int decoded;     /* index into MgRows.used; -1: NULL */
+	ExprState *cast; /* NULL: as it is */
+} Output;
+
+struct MgRows
+{
+	MgRelease *release;
+	TupleDesc desc;
+	MgColumns used; /* what is decoded, in the shape's order */
+	MgDecoder *decoder;
+	Output *output; /* [natts] */
+	bool direct;    /* attribute i is decoded column i, without a cast */
+	ExprContext *econtext;
+	MemoryContext row_context;
+	Datum *decoded, *values; /* the same array where direct; likewise the flags */
+	bool *decoded_nulls, *nulls;
+	const mg_batch *batch;
+	uint32 next; /* row of the batch */
+	uint64 first;
+};
+
+TupleDesc
+mg_rows_record(const MgRelease *release)
+{
+	const MgColumns *columns = mg_release_columns(release);
+	TupleDesc desc = CreateTemplateTupleDesc(columns->n);
+
+	for (int i = 0; i < columns->n; i++)
+	{
+		const MgColumn *c = &columns->col[i];
+
+		TupleDescInitEntry(desc, (AttrNumber) (i + 1), c->name, c->type, c->typmod, 0);
+	}
+	return BlessTupleDesc(desc);
+}
+
+/* ---------------------------------------------------------------- shapes */
+
+static const MgColumn *
+find_column(const MgColumns *columns, const char *name)
+{
+	for (int i = 0; i < columns->n; i++)
+		if (strcmp(columns->col[i].name, name) == 0)
+			return &columns->col[i];
+	return NULL;
+}
+
+/* The assignment cast of a column to an attribute, compiled; NULL where the value fits as it is. */
+static ExprState *
+compile_cast(const MgRows *rows, const MgColumn *c, Form_pg_attribute att)
+{
+	CaseTestExpr *value;
+	Node *expr;
+
+	if (c->type == att->atttypid && (att->atttypmod < 0 || att->atttypmod == c->typmod))
+		return NULL;
+	value = makeNode(CaseTestExpr);
+	value->typeId = c->type;
+	value->typeMod = c->typmod;
+	value->collation = get_typcollation(c->type);
+	expr = coerce_to_target_type(NULL, (Node *) value, c->type, att->atttypid, att->atttypmod, COERCION_ASSIGNMENT,
+								 COERCE_IMPLICIT_CAST, -1);
+	if (expr == NULL)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of model \"%s\" is of type %s and cannot be assigned to type %s", c->name,
+							   mg_release_model_name(rows->release), format_type_with_typemod(c->type, c->typmod),
+							   format_type_with_typemod(att->atttypid, att->atttypmod)),
+						errhint("List it with its own type, and cast it in the query.")));
+	if (expr == (Node *) value || (IsA(expr, RelabelType) && ((RelabelType *) expr)->arg == (Expr *) value))
+		return NULL;
+	assign_expr_collations(NULL, expr);
+	return ExecInitExpr(expression_planner((Expr *) expr), NULL);
+}
+
+/* An attribute that stays NULL must be of a type that allows it. */
+static void
+check_null_output(Form_pg_attribute att)
+{
+	if (get_typtype(att->atttypid) == TYPTYPE_DOMAIN)
+		domain_check((Datum) 0, true, att->atttypid, NULL, NULL);
+}
+
+static void
+map_attribute(MgRows *rows, int i, bool must_exist)
+{
+	Form_pg_attribute att = TupleDescAttr(rows->desc, i);
+	const char *name = NameStr(att->attname), *model = mg_release_model_name(rows->release);
+	const MgColumn *c;
+
+	rows->output[i].decoded = -1;
+	if (att->attisdropped)
+		return;
+	c = find_column(mg_release_columns(rows->release), name);
+	if (c == NULL && must_exist)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("model \"%s\" has no column \"%s\"", model, name),
+						errhint("SELECT dp_synthesize(..., 1) shows a record of all its columns.")));
+	if (c == NULL)
+	{
+		check_null_output(att);
+		return;
+	}
+	rows->output[i].decoded = rows->used.n;
+	rows->output[i].cast = compile_cast(rows, c, att);
+	rows->used.col[rows->used.n++] = *c;
+}
+
+/* May values be decoded straight into the arrays that rows are formed from? */
+static bool
+is_direct(const MgRows *rows)
+{
+	for (int i = 0; i < rows->desc->natts; i++)
+		if (rows->output[i].decoded != i || rows->output[i].cast != NULL)
+			return false;
+	return true;
+}
+
+MgRows *
+mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist)
+{
+	MgRows *rows = palloc0(sizeof(MgRows));
+	int natts = desc->natts;
+
+	rows->release = release;
+	rows->desc = desc;
+	rows->used.ncore = mg_release_columns(release)->ncore;
+	rows->used.col = palloc0(sizeof(MgColumn) * Max(natts, 1));
+	rows->output = palloc0(sizeof(Output) * Max(natts, 1));
+	for (int i = 0; i < natts; i++)
+		map_attribute(rows, i, must_exist);
+	if (rows->used.n == 0 && !must_exist)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("type %s has no column of model \"%s\"", format_type_be(desc->tdtypeid),
+							   mg_release_model_name(release)),
+						errhint("Give a row of the type to make as NULL::type, usually of the table the model was trained on.")));
+	rows->direct = is_direct(rows);
+	rows->econtext = CreateStandaloneExprContext();
+	rows->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage row", ALLOCSET_DEFAULT_SIZES);
+	rows->values = palloc0(sizeof(Datum) * Max(natts, 1));
+	rows->nulls = palloc0(sizeof(bool) * Max(natts, 1));
+	rows->decoded = rows->direct ? rows->values : palloc0(sizeof(Datum) * Max(natts, 1));
+	rows->decoded_nulls = rows->direct ? rows->nulls : palloc0(sizeof(bool) * Max(natts, 1));
+	return rows;
+}
+
+void
+mg_rows_begin(MgRows *rows)
+{
+	bool *want = palloc0(sizeof(bool) * Max(rows->used.ncore, 1));
+
+	for (int i = 0; i < rows->used.n; i++)
+		if (rows->used.col[i].core >= 0)
+			want[rows->used.col[i].core] = true;
+	mg_release_begin(rows->release, want);
+	rows->decoder = mg_release_decoder(rows->release, &rows->used);
+}
+
+/* ---------------------------------------------------------------- rows */
+
+/* Casts and places the decoded values; in the row's context. */
+static void
+convert_row(MgRows *rows)
+{
+	for (int i = 0; i < rows->desc->natts; i++)
+	{
+		const Output *out = &rows->output[i];
+
+		if (out->decoded < 0)
+		{
+			rows->values[i] = (Datum) 0;
+			rows->nulls[i] = true;
+		}
+		else if (out->cast == NULL)
+		{
+			rows->values[i] = rows->decoded[out->decoded];
+			rows->nulls[i] = rows->decoded_nulls[out->decoded];
+		}
+		else
+		{
+			rows->econtext->caseValue_datum = rows->decoded[out->decoded];
+			rows->econtext->caseValue_isNull = rows->decoded_nulls[out->decoded];
+			rows->values[i] = ExecEvalExpr(out->cast, rows->econtext, &rows->nulls[i]);
+		}
+	}
+}
+
+/* The next row into values and nulls, whose memory lives until the call after the next; false at the end. */
+static inline bool
+advance(MgRows *rows)
+{
+	MemoryContext old;
+
+	if (rows->batch == NULL || rows->next >= rows->batch->rows)
+	{
+		rows->batch = mg_release_next(rows->release, &rows->first);
+		rows->next = 0;
+		if (rows->batch == NULL)
+			return false;
+	}
+	if (rows->next % RESET_ROWS == 0)
+		MemoryContextReset(rows->row_context);
+	old = MemoryContextSwitchTo(rows->row_context);
+	mg_decoder_row(rows->decoder, rows->batch, rows->next, rows->first + rows->next, rows->decoded, rows->decoded_nulls);
+	if (!rows->direct)
+		convert_row(rows);
+	MemoryContextSwitchTo(old);
+	rows->next++;
+	return true;
+}
+
+bool
+mg_rows_next(MgRows *rows, Datum *row)
+{
+	if (!advance(rows))
+		return false;
+	*row = HeapTupleGetDatum(heap_form_tuple(rows->desc, rows->values, rows->nulls));
+	return true;
+}
+
+void
+mg_rows_store(MgRows *rows, Tuplestorestate *store)
+{
+	while (advance(rows))
+		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+}
