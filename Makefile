@@ -1,9 +1,9 @@
 # pg_mirage: builds, installs and tests the extension. `make help` lists the targets.
 #
-# Nothing here is needed beforehand but git, make and bash: where the compiler, the server or its development files are
-# missing, the targets first call tools/setup.sh, which installs them once (apt, as root or by sudo) or names them.
-# The core (pure C, no server) becomes build/libmirage_core.a, which the module and the unit tests link. Sources are found
-# by wildcard: a new file in a folder is part of the build.
+# Nothing here is needed beforehand but git, make and bash: where the compiler, the server or its development files
+# are missing, the targets first call tools/setup.sh, which installs them once (apt, as root or by sudo) or names
+# them. The core (pure C, no server) becomes build/libmirage_core.a, which the module and the unit tests link. Sources
+# are found by wildcard: a new file in a folder is part of the build.
 
 SHELL = /bin/bash
 .DEFAULT_GOAL = all
@@ -80,7 +80,8 @@ else
 .PHONY: all install
 all install:
 	@MAKE="$(MAKE)" tools/setup.sh build
-	@$(MAKE) --no-print-directory $@ SETUP_DONE=$(if $(SETUP_DONE),$(error no server with its development files is found even after the set-up),1)
+	@$(MAKE) --no-print-directory $@ \
+		SETUP_DONE=$(if $(SETUP_DONE),$(error no server with development files even after the set-up),1)
 
 .PHONY: clean
 clean:
@@ -100,7 +101,8 @@ $(core): $(core_objects)
 	$(AR) rcs $@ $(core_objects)
 
 unit_programs := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard test/unit/test_*.c)))
-unit_helpers := $(patsubst test/unit/%.c,$(BUILD)/unit/%.o,$(filter-out test/unit/test_%,$(sort $(wildcard test/unit/*.c))))
+unit_helpers := $(patsubst test/unit/%.c,$(BUILD)/unit/%.o,\
+	$(filter-out test/unit/test_%,$(sort $(wildcard test/unit/*.c))))
 fuzz_programs := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 bench_programs := $(patsubst test/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard test/bench/*.c)))
 test_cflags = $(filter-out -O3 -fvisibility=hidden -fPIC,$(core_cflags)) -O2 -Itest/unit $(CORE_EXTRA)
@@ -174,8 +176,8 @@ help:
 #: make                 the core library and the module
 #: make install         into the server that pg_config belongs to (as root, where it is the system's)
 #: make demo            a made-up table of hospital admissions, from budget to synthetic rows; CSV=file.csv takes yours
-#: make test            unit, regression, isolation and TAP tests in throwaway clusters; ONLY="unit regress isolation tap"
-#:                      chooses kinds, TESTS="name ..." tests
+#: make test            unit, regression, isolation and TAP tests in throwaway clusters;
+#:                      ONLY="unit regress isolation tap" chooses kinds, TESTS="name ..." tests
 #: make unit            the tests of the core alone
 #: make bench           ratios against plain SQL; BENCH="name ..." chooses scripts
 #: make sanitize        unit tests and fuzz regressions under ASan and UBSan

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# bench.sh: runs test/bench/*.sh in order beside a throwaway server, and prints what they print. BENCH="name ..." chooses.
+# bench.sh: runs test/bench/*.sh in order beside a throwaway server, and prints what they print. BENCH="name ..."
+# chooses.
 #
-# A script finds the server through PGHOST and PGUSER, programs of test/bench/*.c in $BENCH_PROGRAMS, a folder of its own to write to as
-# its working directory, the server's data directory as $BENCH_PGDATA and its process as $BENCH_POSTMASTER. BENCH_DATA is
-# a folder with further data sets, where there is one. Data lie on disk: a benchmark of a machine's memory file system would flatter both sides.
+# A script finds the server through PGHOST and PGUSER, programs of test/bench/*.c in $BENCH_PROGRAMS, a folder of its
+# own to write to as its working directory, the server's data directory as $BENCH_PGDATA and its process as
+# $BENCH_POSTMASTER. BENCH_DATA is a folder with further data sets, where there is one. Data lie on disk: a benchmark
+# of a machine's memory file system would flatter both sides.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -14,16 +16,19 @@ export MIRAGE_SCRATCH=disk
 private_start
 mkdir -p "$private/run/bench" "$private/run/programs"
 cp "$top"/test/bench/* "$private/run/bench/"
-[ ! -d "$top/build/bench" ] || find "$top/build/bench" -maxdepth 1 -type f -perm -u+x -exec cp {} "$private/run/programs/" \;
+[ ! -d "$top/build/bench" ] ||
+	find "$top/build/bench" -maxdepth 1 -type f -perm -u+x -exec cp {} "$private/run/programs/" \;
 [ -z "${BENCH_DATA:-}" ] || cp -r "$BENCH_DATA" "$private/run/data-sets"
 [ "$(id -u)" != 0 ] || chown -R "$(server_user):" "$private/run"
 private_server shared_buffers=256MB max_wal_size=8GB checkpoint_timeout=30min autovacuum=off
-private_env+=(BENCH_PROGRAMS="$private/run/programs" BENCH_PGDATA="$private/run/data" BENCH_POSTMASTER="$private_server_pid")
+private_env+=(BENCH_PROGRAMS="$private/run/programs" BENCH_PGDATA="$private/run/data"
+	BENCH_POSTMASTER="$private_server_pid")
 [ -z "${BENCH_DATA:-}" ] || private_env+=(BENCH_DATA="$private/run/data-sets")
 for name in ${BENCH_ENV:-}; do private_env+=("$name=${!name:-}"); done
 
 shopt -s nullglob
-say "$(as_server_user postgres --version), $(nproc) processors, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+say "$(as_server_user postgres --version), $(nproc) processors," \
+	"$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
 for script in "$top"/test/bench/*.sh; do
 	name=$(basename "$script" .sh)
 	case " ${BENCH:-$name} " in *" $name "*) ;; *) continue ;; esac

@@ -2,7 +2,8 @@
 # check-layers.pl ROOT: reads the sources below ROOT/src and prints a line for each place that breaks the architecture
 # (docs/architecture.md): "RULE: file:line: what". Ends with 1 when there was one. tools/check-layers.sh runs it.
 #
-# Includes are followed through headers, so that nothing is reached by a detour. Comments and strings are not looked at.
+# Includes are followed through headers, so that nothing is reached by a detour. Comments and strings are not looked
+# at.
 use strict;
 use warnings;
 
@@ -33,11 +34,15 @@ my %server = (
 	''      => [qw(pg catalog worker emit api)], # src/pg_mirage.c
 );
 
+# What it may not call.
+my $server_words = 'ereport|elog|palloc\w*|pfree|repalloc\w*|CHECK_FOR_INTERRUPTS|PG_TRY|PG_CATCH|MemoryContext\w*|SPI_\w+';
+my $jumps = 'abort|_?exit|_Exit|quick_exit|v?f?printf|f?puts|perror|(?:sig)?longjmp|(?:sig)?setjmp';
+
 # What the pure side may take from outside. The server's headers are not among them, whatever they are called.
 my $outside = qr{^(?:
-	assert|ctype|errno|fenv|float|inttypes|limits|math|pthread|sched|signal|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib
-	|stdnoreturn|string|strings|time|unistd|fcntl|sys/mman|sys/random|sys/stat|sys/types|sys/time|endian|dlfcn|cblas|immintrin
-	|arm_neon|openssl/\w+)\.h$}x;
+	assert|ctype|errno|fenv|float|inttypes|limits|math|pthread|sched|signal|stdarg|stdatomic|stdbool|stddef|stdint
+	|stdio|stdlib|stdnoreturn|string|strings|time|unistd|fcntl|endian|dlfcn|cblas|immintrin|arm_neon
+	|sys/mman|sys/random|sys/stat|sys/types|sys/time|openssl/\w+)\.h$}x;
 
 # Exact counting: of table/, only these are for everyone.
 my %table_public = map { $_ => 1 } qw(table/domain.h table/store.h);
@@ -84,7 +89,8 @@ sub reached
 {
 	my ($file) = @_;
 	my (%seen, @todo);
-	@todo = map { [ $_->[2], $_->[0], $_->[2] ] } grep { $_->[1] eq '"' && $known{ $_->[2] } } @{ $includes{$file} // [] };
+	@todo = map { [ $_->[2], $_->[0], $_->[2] ] }
+		grep { $_->[1] eq '"' && $known{ $_->[2] } } @{ $includes{$file} // [] };
 	while (my $t = shift @todo)
 	{
 		my ($h, $line, $way) = @$t;
@@ -140,13 +146,15 @@ for my $name (@files)
 	{
 		$line++;
 		bad('server-call', $f, $line, "$1 on the pure side")
-			if $is_pure && /\b(ereport|elog|palloc\w*|pfree|repalloc\w*|CHECK_FOR_INTERRUPTS|PG_TRY|PG_CATCH|MemoryContext\w*|SPI_\w+)\b/;
+			if $is_pure && /\b($server_words)\b/;
 		bad('no-jump', $f, $line, "$1 on the pure side: it returns a status")
-			if $is_pure && /\b(abort|_?exit|_Exit|quick_exit|v?f?printf|f?puts|perror|(?:sig)?longjmp|(?:sig)?setjmp)\s*\(/;
-		bad('entry-point', $f, $line, 'SQL-callable functions live in api') if /\bPG_FUNCTION_INFO_V1\b/ && $dir ne 'api';
+			if $is_pure && /\b($jumps)\s*\(/;
+		bad('entry-point', $f, $line, 'SQL-callable functions live in api')
+			if /\bPG_FUNCTION_INFO_V1\b/ && $dir ne 'api';
 		bad('entry-point', $f, $line, 'the module has one magic block, in pg_mirage.c')
 			if /\bPG_MODULE_MAGIC/ && $name ne 'pg_mirage.c';
-		bad('fast-math', $f, $line, 'the process would lose its floating-point semantics') if /fast-math|__attribute__\s*\(\(\s*optimize/;
+		bad('fast-math', $f, $line, 'the process would lose its floating-point semantics')
+			if /fast-math|__attribute__\s*\(\(\s*optimize/;
 	}
 	# A status becomes an error in one place. A worker may keep a ctx's message for the job's row.
 	if (!$is_pure && $dir ne 'pg')

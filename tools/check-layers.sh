@@ -32,7 +32,8 @@ core_links()
 	cc -shared -o "$scratch/whole.so" -Wl,--whole-archive "$1" -Wl,--no-whole-archive -Wl,-z,defs -lcrypto -lm -lpthread
 }
 
-# no_test_symbols FILE HELPER-OBJECT...: true when FILE defines nothing called like a test's and nothing that a helper defines
+# no_test_symbols FILE HELPER-OBJECT...: true when FILE defines nothing called like a test's and nothing that a helper
+# defines
 no_test_symbols()
 {
 	local file=$1 found
@@ -70,8 +71,8 @@ exports_only_functions()
 self_test()
 {
 	local h rc
-	# plant RULE FILE[@WHERE] TEXT...: TEXT is appended to FILE of a fresh copy of the sources; RULE must be what is reported
-	# there, or in WHERE.
+	# plant RULE FILE[@WHERE] TEXT...: TEXT is appended to FILE of a fresh copy of the sources; RULE must be what is
+	# reported there, or in WHERE.
 	plant()
 	{
 		local rule=$1 file=${2%@*} where=${2#*@} tree=$scratch/tree rc=0
@@ -148,7 +149,9 @@ self_test()
 	}
 	archive()
 	{
-		printf '%s\n' "$2" | cc -x c -c -fPIC -o "$scratch/$1.o" - && rm -f "$scratch/$1.a" && ar rcs "$scratch/$1.a" "$scratch/$1.o"
+		printf '%s\n' "$2" | cc -x c -c -fPIC -o "$scratch/$1.o" -
+		rm -f "$scratch/$1.a"
+		ar rcs "$scratch/$1.a" "$scratch/$1.o"
 	}
 	archive undefined 'extern void *palloc(unsigned long); void *planted(void) { return palloc(1); }'
 	caught "a server's symbol in the core" core_links "$scratch/undefined.a"
@@ -159,11 +162,13 @@ self_test()
 	caught "a symbol of a test helper in the core" no_test_symbols "$scratch/core.a" "$scratch/helper.o"
 	archive empty 'typedef int planted;'
 	caught "an archive without symbols" no_test_symbols "$scratch/empty.a"
-	printf '%s\n' 'int Pg_magic_func(void) { return 1; } int leaked(void) { return 1; }' | cc -x c -shared -fPIC -o "$scratch/open.so" -
+	printf '%s\n' 'int Pg_magic_func(void) { return 1; } int leaked(void) { return 1; }' |
+		cc -x c -shared -fPIC -o "$scratch/open.so" -
 	caught "a module that exports a helper" exports_only_functions "$scratch/open.so"
 	archive clean '#include <math.h>
 		double planted(double x) { return exp(x); }'
-	core_links "$scratch/clean.a" >"$scratch/out" 2>&1 && no_test_symbols "$scratch/clean.a" >>"$scratch/out" 2>&1 && rc=0 || rc=1
+	rc=0
+	{ core_links "$scratch/clean.a" && no_test_symbols "$scratch/clean.a"; } >"$scratch/out" 2>&1 || rc=1
 	check "not planted: a clean archive" "$scratch/out" "$rc"
 }
 

@@ -9,7 +9,8 @@ spec=$(printf '%s\n' "$meta" | tail -n 1)
 for v in $(printf '%s\n' "$meta" | head -n -1); do
 	[ "$v" = "$control" ] || { echo "META.json says $v, pg_mirage.control says $control" >&2; exit 1; }
 done
-[ "$(printf '%s\n' "$meta" | wc -l)" = 3 ] && [ "$spec" = 1.0.0 ] || { echo "META.json: unexpected versions" >&2; exit 1; }
+[ "$(printf '%s\n' "$meta" | wc -l)" = 3 ] && [ "$spec" = 1.0.0 ] ||
+	{ echo "META.json: unexpected versions" >&2; exit 1; }
 case $control in
 	[0-9]*.[0-9]*.[0-9]*) ;;
 	*) echo "pg_mirage.control: \"$control\" is no semantic version" >&2; exit 1 ;;

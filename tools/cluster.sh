@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# cluster.sh [-c setting=value]... [--] [COMMAND...]: runs COMMAND (psql where none is given) beside a throwaway server with
-# the built pg_mirage installed, as an unprivileged user when called by root, and leaves nothing behind.
+# cluster.sh [-c setting=value]... [--] [COMMAND...]: runs COMMAND (psql where none is given) beside a throwaway
+# server with the built pg_mirage installed, as an unprivileged user when called by root, and leaves nothing behind.
 #
-# The command finds the server through PGHOST, PGUSER (postgres, a superuser) and PGDATABASE; its programs come first in
-# PATH. MIRAGE_ENV="NAME OTHER" names further variables to hand on. MIRAGE_SCRATCH=disk keeps the data out of memory.
+# The command finds the server through PGHOST, PGUSER (postgres, a superuser) and PGDATABASE; its programs come first
+# in PATH. MIRAGE_ENV="NAME OTHER" names further variables to hand on. MIRAGE_SCRATCH=disk keeps the data out of
+# memory.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

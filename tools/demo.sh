@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# demo.sh: the demonstration, beside a throwaway server of its own: a budget, a training, synthetic rows, and who may read what.
+# demo.sh: the demonstration, beside a throwaway server of its own: a budget, a training, synthetic rows, and who may
+# read what.
 #
 #   CSV  a file with a header line (commas, semicolons or tabs; empty is NULL): its types are guessed, nothing about its
 #        values is declared, so that the domain is learnt privately. Without it: a made-up table of hospital admissions.
@@ -14,7 +15,8 @@ private_start
 private_server
 run=$private/run
 
-# psql's input is a file that its user can read; from standard input, so that notices come without a file's name before them.
+# psql's input is a file that its user can read; from standard input, so that notices come without a file's name
+# before them.
 run_sql()
 {
 	local file=$1
@@ -36,7 +38,11 @@ if [ -z "$csv" ]; then
 	run_sql "$top/tools/demo_admissions.sql" -U hospital
 	table=admissions row=NULL::admissions model=admissions_v1
 else
-	perl "$top/tools/csv_table.pl" "$csv" >"$run/table.sql" 2>"$run/message" || die "$csv: $(cat "$run/message")"
+	# A copy that the server's user may read, under a name without quotes.
+	cp "$csv" "$run/input.csv"
+	[ "$(id -u)" != 0 ] || chown "$(server_user):" "$run/input.csv"
+	perl "$top/tools/csv_table.pl" "$csv" "$(basename "$csv")" "$run/input.csv" >"$run/table.sql" 2>"$run/message" ||
+		die "$csv: $(cat "$run/message")"
 	table=$(sed -n 's/^-- table: //p' "$run/table.sql")
 	row="NULL::\"$table\"" model=${table}_v1
 	{

@@ -1,6 +1,6 @@
--- demo.sql: the main job, from a protected table to the rows of a role that never saw it. tools/demo.sh runs it beside a
--- throwaway server as the role that owns the table, with the variables tbl (the table, as regclass reads it), row (NULL of
--- its type) and model, and the roles researcher and stranger made.
+-- demo.sql: the main job, from a protected table to the rows of a role that never saw it. tools/demo.sh runs it
+-- beside a throwaway server as the role that owns the table, with the variables tbl (the table, as regclass reads
+-- it), row (NULL of its type) and model, and the roles researcher and stranger made.
 \pset footer off
 \pset null '-'
 \set ON_ERROR_STOP 1
@@ -102,7 +102,7 @@ SELECT dp_grant(:'model', 'researcher') \g /dev/null
 \set ECHO none
 -- What becomes of a query, in a word: every refusal here must be one of privilege.
 \set attempt 'CREATE FUNCTION pg_temp.attempt(query text) RETURNS text LANGUAGE plpgsql AS $$ DECLARE n bigint; BEGIN EXECUTE ''SELECT count(*) FROM ('' || query || '') AS x'' INTO n; RETURN n || '' rows''; EXCEPTION WHEN insufficient_privilege OR undefined_object THEN RETURN ''refused: '' || SQLERRM; END $$;'
-\set report 'SELECT current_user AS role, pg_temp.attempt(format(''SELECT * FROM %s'', :''tbl'')) AS "the table", pg_temp.attempt(format(''SELECT dp_synthesize(%L, 100)'', :''model'')) AS "100 rows of the model";'
+\set report 'SELECT current_user AS role, pg_temp.attempt(format(''SELECT * FROM %s'', :''tbl''::regclass)) AS "the table", pg_temp.attempt(format(''SELECT dp_synthesize(%L, 100)'', :''model'')) AS "100 rows of the model";'
 \pset expanded on
 :attempt
 :report

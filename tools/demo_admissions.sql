@@ -1,6 +1,7 @@
--- demo_admissions.sql: a made-up table of 60,000 hospital admissions, for the demonstration. No row of it is about anybody.
--- What makes it worth learning: the ward follows age, sex and emergency; the diagnosis follows the ward; stay, charge and
--- the laboratory value follow diagnosis and age; insurer follows age; skewed labels, heavy tails and NULLs that mean something.
+-- demo_admissions.sql: a made-up table of 60,000 hospital admissions, for the demonstration. No row of it is about
+-- anybody. What makes it worth learning: the ward follows age, sex and emergency; the diagnosis follows the ward;
+-- stay, charge and the laboratory value follow diagnosis and age; insurer follows age; skewed labels, heavy tails and
+-- NULLs that mean something.
 CREATE TYPE sex AS ENUM ('female', 'male', 'other');
 CREATE TYPE ward AS ENUM ('cardiology', 'obstetrics', 'oncology', 'orthopaedics', 'paediatrics', 'surgery');
 
@@ -45,7 +46,8 @@ FROM (
              * (0.5 + age / 90.0) END))::smallint AS stay
   FROM (
     SELECT *,
-           -- neither sex has the other's; within a ward the first diagnoses are the most frequent, and the later ones the graver
+           -- neither sex has the other's; within a ward the first diagnoses are the most frequent, and the later ones
+           -- the graver
            CASE WHEN u4 < 0.02 THEN NULL ELSE (CASE ward
              WHEN 'cardiology' THEN (ARRAY['I48 fibrillation', 'I50 heart failure', 'I20 angina', 'I21 infarction', 'I47 tachycardia', 'I33 endocarditis'])
              WHEN 'obstetrics' THEN (ARRAY['O80 delivery', 'O82 caesarean', 'O14 pre-eclampsia', 'O24 diabetes in pregnancy'])

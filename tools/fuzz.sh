@@ -7,16 +7,18 @@ set -euo pipefail
 MAKE="${MAKE:-make}" "$top/tools/setup.sh" build fuzz
 cd "$top"
 shopt -s nullglob
-build BUILD=build/libfuzzer CC=clang CORE_EXTRA="-O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \
-	build/libfuzzer/libmirage_core.a
+checks="address,undefined -fno-sanitize-recover=all"
+build BUILD=build/libfuzzer CC=clang CORE_EXTRA="-O1 -fsanitize=fuzzer-no-link,$checks" build/libfuzzer/libmirage_core.a
 mkdir -p build/fuzz-found
 for source in test/fuzz/fuzz_*.c; do
 	name=$(basename "$source" .c)
-	clang -std=gnu11 -g -O1 -Isrc -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o "build/libfuzzer/$name" \
+	clang -std=gnu11 -g -O1 -Isrc -fsanitize=fuzzer,$checks -o "build/libfuzzer/$name" \
 		"$source" build/libfuzzer/libmirage_core.a -lcrypto -lm -lpthread
 	mkdir -p "build/libfuzzer/corpus/$name"
-	if "build/libfuzzer/$name" -max_total_time="${SECONDS_EACH:-60}" -artifact_prefix="build/fuzz-found/$name-" -print_final_stats=0 \
-		-verbosity=0 -close_fd_mask=0 "build/libfuzzer/corpus/$name" $([ ! -d "test/fuzz/corpus/$name" ] || echo "test/fuzz/corpus/$name"); then
+	corpus=("build/libfuzzer/corpus/$name")
+	[ ! -d "test/fuzz/corpus/$name" ] || corpus+=("test/fuzz/corpus/$name")
+	if "build/libfuzzer/$name" -max_total_time="${SECONDS_EACH:-60}" -artifact_prefix="build/fuzz-found/$name-" \
+		-verbosity=0 "${corpus[@]}"; then
 		count_pass
 	else
 		count_fail "$name: see build/fuzz-found"

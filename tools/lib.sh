@@ -2,8 +2,8 @@
 #
 # A *private tree* is a copy of the installed server's programs beside symbolic links to everything else of it, in a
 # directory of our own, with pg_mirage installed into the copy. PostgreSQL finds its directories relative to where its
-# programs lie, so a server started from there loads our module, and the system's directories are never written to. That
-# needs no root, works the same for root, and two checkouts never meet.
+# programs lie, so a server started from there loads our module, and the system's directories are never written to.
+# That needs no root, works the same for root, and two checkouts never meet.
 #
 # Whoever makes a tree removes it through `private_stop`, which also ends every server whose data lies in it.
 
@@ -64,8 +64,8 @@ count_report()
 	[ "$failed" = 0 ]
 }
 
-# count_tap NAME EXIT-CODE FILE: counts the outermost lines of TAP in FILE. A program that ended badly without a failed
-# test, or with fewer tests than it planned, is a failure of its own.
+# count_tap NAME EXIT-CODE FILE: counts the outermost lines of TAP in FILE. A program that ended badly without a
+# failed test, or with fewer tests than it planned, is a failure of its own.
 count_tap()
 {
 	local name=$1 rc=$2 file=$3 line what seen=0 planned=0 bad=0 all=
@@ -150,8 +150,9 @@ clang_format()
 # The pg_config whose server we build for and run: with its makefiles and with a server beside it; or nothing.
 find_pg_config()
 {
-	local c dir
-	for c in "${PG_CONFIG:-}" "$(command -v pg_config || true)" $(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -t/ -k5,5nr); do
+	local c dir installed
+	installed=$(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -t/ -k5,5nr)
+	for c in "${PG_CONFIG:-}" "$(command -v pg_config || true)" $installed; do
 		[ -n "$c" ] && c=$(command -v "$c") && [ -f "$("$c" --pgxs 2>/dev/null)" ] || continue
 		[ -f "$("$c" --includedir-server)/postgres.h" ] || continue
 		dir=$("$c" --bindir)
@@ -271,8 +272,10 @@ private_start()
 private_server()
 {
 	local data=$private/run/data s opts=() i
-	# "$private" alone may be too long for a socket's path (107 bytes) only where TMPDIR is absurd: said by the server.
-	as_server_user initdb -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >"$private/initdb.log" 2>&1 ||
+	# "$private" alone may be too long for a socket's path (107 bytes) only where TMPDIR is absurd: said by the
+	# server.
+	as_server_user initdb -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
+		>"$private/initdb.log" 2>&1 ||
 		{ cat "$private/initdb.log" >&2; die "initdb failed"; }
 	for s in "$@"; do opts+=(-c "$s"); done
 	death_signal=INT server_exec postgres -D "$data" -k "$private/run" -c listen_addresses= -c logging_collector=off \
@@ -288,7 +291,8 @@ private_server()
 	die "the throwaway server did not start"
 }
 
-# Ends every server whose data directory lies in the private tree, then removes the tree. Idempotent; keeps the exit code.
+# Ends every server whose data directory lies in the private tree, then removes the tree. Idempotent; keeps the exit
+# code.
 private_stop()
 {
 	local rc=$? f pid pids i

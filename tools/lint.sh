@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# lint.sh: layout of the C files (clang-format, the one version that .clang-format is written for) and of the others (line
-# length, trailing blanks, tabs), cppcheck, and a build with warnings as errors. The last line is `N passed, N failed, N skipped`.
-# FILES="a.c b.h" looks at these alone.
+# lint.sh: layout of the C files (clang-format, the one version that .clang-format is written for) and of the others
+# (line length, trailing blanks, tabs), cppcheck, and a build with warnings as errors. The last line is `N passed, N
+# failed, N skipped`. FILES="a.c b.h" looks at these alone.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -25,7 +25,8 @@ check()
 
 mapfile -t c_files < <(if [ -n "${FILES:-}" ]; then printf '%s\n' $FILES; else find src test -name '*.[ch]' | sort; fi)
 mapfile -t text_files < <(printf '%s\n' "${c_files[@]}"
-	find src/sql test tools .ci Makefile -type f \( -name '*.sql' -o -name '*.sh' -o -name '*.pl' -o -name Makefile -o -name run \) | sort)
+	find src/sql test tools .ci Makefile -type f \
+		\( -name '*.sql' -o -name '*.sh' -o -name '*.pl' -o -name Makefile -o -name run \) | sort)
 
 # cppcheck_folders NAME FOLDER...: each file as a unit of its own
 cppcheck_folders()
@@ -33,8 +34,8 @@ cppcheck_folders()
 	local name=$1 rc=0
 	shift
 	cppcheck --quiet --std=c11 --language=c --platform=unix64 --enable=warning,performance,portability --inline-suppr \
-		--suppress=missingIncludeSystem --suppress=missingInclude --suppress=unknownMacro --suppress=unmatchedSuppression \
-		--suppress=normalCheckLevelMaxBranches --suppress=checkersReport --suppress=toomanyconfigs --max-configs=2 \
+		--suppress=missingIncludeSystem --suppress=missingInclude --suppress=unknownMacro \
+		--suppress=unmatchedSuppression --suppress=normalCheckLevelMaxBranches --suppress=checkersReport --suppress=toomanyconfigs --max-configs=2 \
 		--error-exitcode=1 -j"$(nproc)" -Isrc "$@" >"$out" 2>&1 || rc=$?
 	check "cppcheck: $name" "$rc"
 }
@@ -49,7 +50,9 @@ fi
 
 # Tabs count four.
 rc=0
-awk '{ line = $0; while ((i = index(line, "\t")) > 0) line = substr(line, 1, i - 1) sprintf("%" (4 - (i - 1) % 4) "s", "") substr(line, i + 1)
+awk '{ line = $0
+	while ((i = index(line, "\t")) > 0)
+		line = substr(line, 1, i - 1) sprintf("%" (4 - (i - 1) % 4) "s", "") substr(line, i + 1)
 	if (length(line) > 120) { print FILENAME ":" FNR ": " length(line) " columns"; bad = 1 }
 	if ($0 ~ /[ \t]$/) { print FILENAME ":" FNR ": trailing blanks"; bad = 1 } }
 	END { exit bad }' "${text_files[@]}" >"$out" 2>&1 || rc=$?
@@ -71,8 +74,10 @@ folders=()
 for d in pg catalog worker emit api; do [ ! -d "src/$d" ] || folders+=("src/$d"); done
 # The server's macros, as far as they would look like something else.
 cppcheck_folders "server side" "-DPG_FUNCTION_INFO_V1(f)=" "-DPG_MODULE_MAGIC=" "-DPG_TRY()=if(1)" "-DPG_CATCH()=else" \
-	"-DPG_FINALLY()=" "-DPG_END_TRY()=" "-DPG_RE_THROW()=abort()" "-Dpg_attribute_noreturn()=__attribute__((noreturn))" \
-	"-DPGDLLEXPORT=" "-Dforeach(c,l)=for(;c;)" "-Dereport(l,...)=do{if((l)>=21)abort();}while(0)" "-Delog(l,...)=do{if((l)>=21)abort();}while(0)" \
+	"-DPG_FINALLY()=" "-DPG_END_TRY()=" "-DPG_RE_THROW()=abort()" \
+	"-Dpg_attribute_noreturn()=__attribute__((noreturn))" \
+	"-DPGDLLEXPORT=" "-Dforeach(c,l)=for(;c;)" \
+	"-Dereport(l,...)=do{if((l)>=21)abort();}while(0)" "-Delog(l,...)=do{if((l)>=21)abort();}while(0)" \
 	-DERROR=21 -DFATAL=22 -DPANIC=23 -DWARNING=19 -DNOTICE=18 -DLOG=15 -DDEBUG1=14 "${folders[@]}"
 
 # In a folder of its own, so that the objects of a build with other flags are left alone.

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# sanitize.sh: the unit tests, and the fuzz targets over their corpora and some mutations, under ASan and UBSan. Any report
-# is a failure. The last line is `N passed, N failed, N skipped`.
+# sanitize.sh: the unit tests, and the fuzz targets over their corpora and some mutations, under ASan and UBSan. Any
+# report is a failure. The last line is `N passed, N failed, N skipped`.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 MAKE="${MAKE:-make}" "$top/tools/setup.sh" build test
 logs=$top/build/sanitize-logs
 rm -rf "$logs"
-build BUILD=build/sanitize CORE_EXTRA="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all" unit-programs fuzz-programs
+build BUILD=build/sanitize CORE_EXTRA="-O1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
+	unit-programs fuzz-programs
 
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:check_initialization_order=1
 export UBSAN_OPTIONS=print_stacktrace=1
@@ -23,6 +24,12 @@ rm -rf "$leaks"
 
 shopt -s nullglob
 cd "$top"
-run_programs sanitize/unit $(printf '%s\n' test/unit/test_*.c | sed -n 's,^test/unit/\(.*\)\.c$,build/sanitize/unit/\1,p')
-run_programs sanitize/fuzz $(printf '%s\n' test/fuzz/fuzz_*.c | sed -n 's,^test/fuzz/\(.*\)\.c$,build/sanitize/fuzz/\1,p')
+sources=(test/unit/test_*.c)
+programs=("${sources[@]#test/}")
+programs=("${programs[@]%.c}")
+run_programs sanitize/unit ${programs[@]+"${programs[@]/#/build/sanitize/}"}
+sources=(test/fuzz/fuzz_*.c)
+programs=("${sources[@]#test/}")
+programs=("${programs[@]%.c}")
+run_programs sanitize/fuzz ${programs[@]+"${programs[@]/#/build/sanitize/}"}
 count_report

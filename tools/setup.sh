@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# setup.sh [build|test|lint|fuzz]...: installs what is missing for these purposes (test where none is given); does nothing
-# and says nothing when all is there. Packages come from apt, as root or by sudo; without apt it names them and stops.
+# setup.sh [build|test|lint|fuzz]...: installs what is missing for these purposes (test where none is given); does
+# nothing and says nothing when all is there. Packages come from apt, as root or by sudo; without apt it names them
+# and stops.
 #
-# The server is the one that the system comes with, unless a pg_config is there already. Installing it neither makes nor
-# starts a cluster of the distribution's, and an existing one is left as it is.
+# The server is the one that the system comes with, unless a pg_config is there already. Installing it neither makes
+# nor starts a cluster of the distribution's, and an existing one is left as it is.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -21,7 +22,7 @@ need()
 # Does the compiler find this header?
 header()
 {
-	have cc && printf '#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <setjmp.h>\n#include <%s>\n' "$1" |
+	have cc && printf '#include <%s>\n' stdarg.h stddef.h stdint.h setjmp.h "$1" |
 		cc -E -x c - >/dev/null 2>&1
 }
 
@@ -32,8 +33,10 @@ server_version()
 	if have pg_config && [ -f "$(pg_config --pgxs)" ]; then
 		v=$(pg_config --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
 	else
-		v=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | sort -t/ -k5,5nr | sed -n '1s|.*/postgresql/\([0-9]*\)/.*|\1|p')
-		[ -n "$v" ] || v=$(apt-cache policy postgresql 2>/dev/null | sed -nE 's/^ *Candidate: *([0-9]+:)?([0-9]+).*/\2/p')
+		v=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | sort -t/ -k5,5nr |
+			sed -n '1s|.*/postgresql/\([0-9]*\)/.*|\1|p')
+		[ -n "$v" ] || v=$(apt-cache policy postgresql 2>/dev/null |
+			sed -nE 's/^ *Candidate: *([0-9]+:)?([0-9]+).*/\2/p')
 	fi
 	printf '%s' "$v"
 }
@@ -62,7 +65,8 @@ look()
 		*" lint "*)
 			have cppcheck || need cppcheck "lint"
 			# Where the system has none of that version, lint says that it skips the layout.
-			if ! clang_format >/dev/null && apt-cache policy "clang-format-$clang_format_major" 2>/dev/null | grep -q 'Candidate: [^(]'; then
+			if ! clang_format >/dev/null &&
+				apt-cache policy "clang-format-$clang_format_major" 2>/dev/null | grep -q 'Candidate: [^(]'; then
 				need "clang-format-$clang_format_major" "lint"
 			fi
 			;;
@@ -80,10 +84,15 @@ if ! have apt-get; then
 fi
 as_root=()
 if [ "$(id -u)" != 0 ]; then
-	have sudo || { say "pg_mirage needs these packages; install them as root:" >&2; printf '  %s\n' "${words[@]}" >&2; exit 1; }
+	if ! have sudo; then
+		say "pg_mirage needs these packages; install them as root:" >&2
+		printf '  %s\n' "${words[@]}" >&2
+		exit 1
+	fi
 	as_root=(sudo)
 fi
-apt=(${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -q -o DPkg::Lock::Timeout=600)
+apt=(${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+	apt-get -q -o DPkg::Lock::Timeout=600)
 
 log=$(mktemp "${TMPDIR:-/tmp}/pg_mirage_setup.XXXXXX")
 quietly()
@@ -97,8 +106,8 @@ look # the system's version of the server is known now
 case "${missing[*]}" in *-NN*) die "apt knows no package called postgresql" ;; esac
 say "setup: installing, once: $(printf '%s, ' "${words[@]}" | sed 's/, $//')"
 
-# Installing a server makes a cluster of the distribution's where the version has none yet, unless this file says no. It is
-# there while we install, and no longer.
+# Installing a server makes a cluster of the distribution's where the version has none yet, unless this file says no.
+# It is there while we install, and no longer.
 guard=/etc/postgresql-common/createcluster.d/pg_mirage_setup.conf
 unguard()
 {

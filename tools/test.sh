@@ -5,8 +5,8 @@
 #   TESTS  names of tests, without folder and ending (all of the kinds)
 #   KEEP   a directory that the logs of what failed are copied to (build/test-logs)
 #
-# Servers run in a private tree (lib.sh) as an unprivileged user on private sockets, and work on a copy of the tests. Unit
-# tests count one by one, regression and isolation tests by file, TAP by its outermost tests.
+# Servers run in a private tree (lib.sh) as an unprivileged user on private sockets, and work on a copy of the tests.
+# Unit tests count one by one, regression and isolation tests by file, TAP by its outermost tests.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -64,8 +64,10 @@ run_regress()
 	[ ${#tests[@]} -gt 0 ] || return 0
 	mkdir -p "$work/$kind"
 	give "$work/$kind"
-	grep -qsiE '^ *CREATE EXTENSION( IF NOT EXISTS)? pg_mirage' "$top/${3}/${tests[0]}$4" || load=(--load-extension=pg_mirage)
-	guarded timeout -k 30 1500 "$pgxs/../test/$program" --bindir="$private_bin" --inputdir="$work/$5" --outputdir="$work/$kind" \
+	grep -qsiE '^ *CREATE EXTENSION( IF NOT EXISTS)? pg_mirage' "$top/$3/${tests[0]}$4" ||
+		load=(--load-extension=pg_mirage)
+	guarded timeout -k 30 1500 "$pgxs/../test/$program" --bindir="$private_bin" \
+		--inputdir="$work/$5" --outputdir="$work/$kind" \
 		--host="$private/run" --port=5432 --user=postgres --dbname="contrib_$kind" ${load[@]+"${load[@]}"} \
 		"${tests[@]}" >"$work/regress.out" 2>&1 </dev/null || rc=$?
 	regress_to_tap "${tests[@]}" >"$work/regress.tap"
@@ -99,7 +101,8 @@ run_tap()
 		private_dir=$work/tap/$name
 		guarded env TESTDIR="$private_dir" TESTDATADIR="$private_dir/data" TESTLOGDIR="$private_dir/log" \
 			PG_REGRESS="$pgxs/../test/regress/pg_regress" PGPORT=65432 PERL5LIB="$perl:$work/src/test/t" \
-			TAR="$(command -v tar)" top_builddir="$private_dir" PG_TEST_PORT_DIR="$private_dir" PROJECT_DIR="$work/src" \
+			TAR="$(command -v tar)" top_builddir="$private_dir" \
+			PG_TEST_PORT_DIR="$private_dir" PROJECT_DIR="$work/src" \
 			timeout -k 30 900 perl -w "$work/src/test/t/$name.pl" >"$log" 2>&1 </dev/null || rc=$?
 		private_dir=$private/run
 		outcome "tap/$name" "$rc" "$log"
@@ -128,7 +131,8 @@ if wants regress || wants isolation || wants tap; then
 	if wants regress || wants isolation; then
 		private_server
 		! wants regress || run_regress regress regress/pg_regress sql .sql src
-		! wants isolation || run_regress isolation isolation/pg_isolation_regress test/isolation/specs .spec src/test/isolation
+		! wants isolation ||
+			run_regress isolation isolation/pg_isolation_regress test/isolation/specs .spec src/test/isolation
 		kill -INT "$private_server_pid"
 		wait "$private_server_pid" || true
 		private_server_pid=

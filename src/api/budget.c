@@ -13,10 +13,10 @@
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 
-PG_FUNCTION_INFO_V1(dp_create_budget);
-PG_FUNCTION_INFO_V1(dp_grant_budget);
-PG_FUNCTION_INFO_V1(dp_protect);
-PG_FUNCTION_INFO_V1(dp_set_column);
+MG_FUNCTION(dp_create_budget);
+MG_FUNCTION(dp_grant_budget);
+MG_FUNCTION(dp_protect);
+MG_FUNCTION(dp_set_column);
 
 #define DEFAULT_DELTA 1e-9
 

@@ -16,13 +16,13 @@
 #include "utils/tuplestore.h"
 #include "worker/worker.h"
 
-PG_FUNCTION_INFO_V1(dp_describe);
-PG_FUNCTION_INFO_V1(mg_sql_is_me);
-PG_FUNCTION_INFO_V1(mg_sql_owns);
-PG_FUNCTION_INFO_V1(mg_sql_oversees);
-PG_FUNCTION_INFO_V1(mg_sql_may_release);
-PG_FUNCTION_INFO_V1(mg_sql_budget_figures);
-PG_FUNCTION_INFO_V1(mg_sql_job_progress);
+MG_FUNCTION(dp_describe);
+MG_FUNCTION(mg_sql_is_me);
+MG_FUNCTION(mg_sql_owns);
+MG_FUNCTION(mg_sql_oversees);
+MG_FUNCTION(mg_sql_may_release);
+MG_FUNCTION(mg_sql_budget_figures);
+MG_FUNCTION(mg_sql_job_progress);
 
 Datum
 dp_describe(PG_FUNCTION_ARGS)
@@ -56,7 +56,7 @@ dp_describe(PG_FUNCTION_ARGS)
 		ListCell *lc;
 
 		values[0] = CStringGetTextDatum(c->name);
-		values[1] = CStringGetTextDatum(mg_column_type_text(c));
+		values[1] = CStringGetTextDatum(format_type_with_typemod(c->type, c->typmod));
 		values[2] = CStringGetTextDatum(mg_column_kind_name(c->kind));
 		values[3] = CStringGetTextDatum(mg_domain_text(c));
 		values[4] = CStringGetTextDatum(c->source);

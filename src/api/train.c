@@ -19,10 +19,10 @@
 #include "utils/tuplestore.h"
 #include "worker/worker.h"
 
-PG_FUNCTION_INFO_V1(dp_plan);
-PG_FUNCTION_INFO_V1(dp_train);
-PG_FUNCTION_INFO_V1(dp_wait);
-PG_FUNCTION_INFO_V1(dp_cancel);
+MG_FUNCTION(dp_plan);
+MG_FUNCTION(dp_train);
+MG_FUNCTION(dp_wait);
+MG_FUNCTION(dp_cancel);
 
 static const mg_method *
 require_method(const char *name)

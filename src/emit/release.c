@@ -14,6 +14,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/xlog.h"
 #include "catalog/catalog.h"
 #include "emit/emit.h"
@@ -35,7 +37,8 @@ struct MgRelease
 	mg_ctx ctx;
 	mg_model *model;
 	mg_stream *stream;
-	uint8 key[2 * MG_KEY_BYTES]; /* sampler, decoder */
+	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
+	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
 };
 
 static void
@@ -49,6 +52,7 @@ release_free(void *arg)
 		mg_model_destroy(r->model);
 	r->stream = NULL;
 	r->model = NULL;
+	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(r->key, sizeof(r->key));
 }
 
@@ -107,6 +111,7 @@ mg_release_open(const MgReleaseRequest *request)
 	mg_server_ctx(&r->ctx);
 	mg_release_with(r->context, release_free, r);
 	load_model(r);
+	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
 	if (request->has_rows)
 		r->rows = request->rows;
 	else /* the total is noisy; what does not fit an int64 is no total */
@@ -133,11 +138,10 @@ mg_release_columns(const MgRelease *r)
 static void
 derive_key(MgRelease *r, const char *recipient, int64 issuance)
 {
-	uint8 model_key[MG_KEY_BYTES], fresh[MG_KEY_BYTES];
+	uint8 fresh[MG_KEY_BYTES];
 	mg_writer info;
 	mg_code code = MG_OK;
 
-	mg_model_key(r->entry->id, model_key);
 	mg_writer_init(&info);
 	mg_put_str(&info, STREAM_LABEL, strlen(STREAM_LABEL));
 	mg_put_str(&info, recipient, strlen(recipient));
@@ -153,8 +157,8 @@ derive_key(MgRelease *r, const char *recipient, int64 issuance)
 	if (code == MG_OK && info.failed)
 		code = mg_fail(&r->ctx, MG_NOMEM, "out of memory");
 	if (code == MG_OK)
-		code = mg_hkdf(&r->ctx, model_key, info.data, info.len, r->key, sizeof(r->key));
-	mg_wipe(model_key, sizeof(model_key));
+		code = mg_hkdf(&r->ctx, r->model_key, info.data, info.len, r->key, sizeof(r->key));
+	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(fresh, sizeof(fresh));
 	mg_writer_free(&info);
 	MG_CHECK(&r->ctx, code);

@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "emit/emit.h"
 #include "executor/executor.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -24,6 +25,7 @@
 #include "utils/typcache.h"
 
 #define RESET_ROWS 64
+#define MOST_NAMES_BYTES 800 /* of a hint that lists columns */
 
 /* One attribute of the shape: a column of the decoder, through a cast where one is needed; or NULL. */
 typedef struct Output
@@ -75,6 +77,20 @@ find_column(const MgColumns *columns, const char *name)
 	return NULL;
 }
 
+/* "age, sex, ...": what a caller who misspelt one needs to see. */
+static char *
+column_names(const MgColumns *columns)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < columns->n && buf.len < MOST_NAMES_BYTES; i++)
+		appendStringInfo(&buf, "%s%s", i == 0 ? "" : ", ", quote_identifier(columns->col[i].name));
+	if (buf.len >= MOST_NAMES_BYTES)
+		appendStringInfoString(&buf, ", ...");
+	return buf.data;
+}
+
 /* The assignment cast of a column to an attribute, compiled; NULL where the value fits as it is. */
 static ExprState *
 compile_cast(const MgRows *rows, const MgColumn *c, Form_pg_attribute att)
@@ -123,7 +139,7 @@ map_attribute(MgRows *rows, int i, bool must_exist)
 	c = find_column(mg_release_columns(rows->release), name);
 	if (c == NULL && must_exist)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("model \"%s\" has no column \"%s\"", model, name),
-						errhint("SELECT dp_synthesize(..., 1) shows a record of all its columns.")));
+						errhint("Its columns are %s.", column_names(mg_release_columns(rows->release)))));
 	if (c == NULL)
 	{
 		check_null_output(att);

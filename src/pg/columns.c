@@ -320,13 +320,37 @@ declared_bound(const MgColumn *col, MgTypeClass cls, const char *what, const cha
 	return v;
 }
 
+/*
+ * Known bounds go inwards to the lattice of emitted values. A range that holds none of its points falls back to the type's own finer
+ * lattice, and then to none. (The type's own bounds are on the lattice already.)
+ */
+static void
+align_bounds(mg_domain *d, bool lower, bool upper, double fine)
+{
+	double steps[] = {d->step, fine};
+
+	for (int i = 0; i < (int) lengthof(steps); i++)
+	{
+		double low = lower ? mg_lattice_up(d->lower, steps[i], false) : d->lower;
+		double high = upper ? mg_lattice_down(d->upper, steps[i], false) : d->upper;
+
+		if (low <= high)
+		{
+			d->lower = low;
+			d->upper = high;
+			d->step = steps[i];
+			return;
+		}
+	}
+	d->step = 0;
+}
+
 /* The range of a number or time: declared, else checked, else the type's; closed when both ends are known. */
 static void
 number_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const MgChecks *checks)
 {
 	mg_domain *d = &col->domain;
 	bool lower = checks->has_lower, upper = checks->has_upper, declared = false;
-	double alt;
 	MgAxis axis;
 
 	mg_type_axis(cls, col->base_typmod, &axis);
@@ -357,20 +381,7 @@ number_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const M
 		lower = upper = false;
 	}
 
-	/* Bounds on the lattice of emitted values, inwards; a range without a lattice point falls back to the type's own fine step. */
-	alt = mg_lattice_up(d->lower, d->step, false);
-	if (alt > mg_lattice_down(d->upper, d->step, false))
-	{
-		d->step = axis.fine;
-		alt = mg_lattice_up(d->lower, d->step, false);
-	}
-	if (alt <= mg_lattice_down(d->upper, d->step, false))
-	{
-		d->lower = alt;
-		d->upper = mg_lattice_down(d->upper, d->step, false);
-	}
-	else
-		d->step = 0;
+	align_bounds(d, lower, upper, axis.fine);
 
 	/* The hours of a day are as good as declared. */
 	d->open = !(lower && upper) && cls != MG_TYPE_TIME;

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "pg/pattern.h"
 #include "pg/types.h"
@@ -460,8 +461,10 @@ mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 k
 				}
 				break;
 			case MG_COLUMN_IDENTIFIER:
+				/* by name, not by place: the same whichever columns a caller asks for */
 				prepare_identifier(d, col, words[0] ^ mg_rotl64(words[1], 17) ^ mg_rotl64(words[2], 31) ^
-											   mg_rotl64(words[3], 47) ^ ((uint64) i << 48));
+											   mg_rotl64(words[3], 47) ^
+											   hash_bytes_extended((const unsigned char *) col->name, (int) strlen(col->name), 0));
 				break;
 			case MG_COLUMN_CATEGORY:
 				prepare_labels(d, col);

@@ -16,4 +16,9 @@
 extern PGDLLEXPORT void _PG_init(void);
 #endif
 
+/* A function that SQL calls: before 16 PG_FUNCTION_INFO_V1 exports its record, but not the function itself. */
+#define MG_FUNCTION(name)                           \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name)
+
 #endif

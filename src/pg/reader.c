@@ -84,7 +84,7 @@ mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, mg_curator *c
 	receiver.dest.rStartup = receive_startup;
 	receiver.dest.rShutdown = receive_nothing;
 	receiver.dest.rDestroy = receive_nothing;
-	receiver.dest.mydest = DestNone;
+	receiver.dest.mydest = DestTuplestore; /* any that takes rows and is not SPI's own */
 	receiver.ctx = ctx;
 	receiver.curator = curator;
 	receiver.encoder = mg_encoder_create(columns, curator);
@@ -106,4 +106,5 @@ mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, mg_curator *c
 	SPI_finish();
 	if (pushed)
 		PopActiveSnapshot();
+	MG_CHECK(ctx, mg_load_finish(ctx, curator));
 }

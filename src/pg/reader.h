@@ -18,7 +18,7 @@ extern Oid mg_source_base(Oid relid, List *column_names, bool assert_stable);
 /*
  * Reads the columns of `relid` once, as the current user with the current settings, in the current snapshot, through the executor (parallel
  * plans allowed), into the curator. Polls interrupts. ctx->progress hears "reading" now and then, always with fraction 0: how far a pass is
- * depends on the rows. mg_load_finish is left to the caller. Errors of the core are thrown.
+ * depends on the rows. Ends the loading with mg_load_finish. Errors of the core are thrown.
  */
 extern void mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, mg_curator *curator);
 

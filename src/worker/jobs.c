@@ -125,10 +125,10 @@ mg_job_wait(int64 job, int64 timeout_ms)
 		{
 			/* it may have settled between the two looks */
 			j = mg_job_find(job);
-			return strcmp(j->state, "running") == 0 ? "orphaned" : j->state;
+			return strcmp(j->state, "running") == 0 ? pstrdup("orphaned") : j->state;
 		}
 		if (GetCurrentTimestamp() >= deadline)
-			return "running";
+			return pstrdup("running");
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 50L, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();

@@ -390,12 +390,15 @@ store_model(Training *t)
 	MgModel m = {0};
 	mg_writer w;
 	bytea *sealed;
+	uint8 key[32];
 
 	mg_work_progress(t->shared, "storing", 1);
 	mg_writer_init(&w);
 	MG_CHECK(&t->ctx, mg_model_write(&t->ctx, t->model, &w));
 	mg_work_begin(t->shared, false);
 	m.id = mg_model_next_id();
+	mg_model_key_create(m.id, key);
+	explicit_bzero(key, sizeof(key));
 	sealed = mg_model_seal(m.id, w.data, w.len);
 	mg_writer_free(&w);
 	m.name = (char *) t->call.model;
@@ -408,7 +411,7 @@ store_model(Training *t)
 	m.delta = t->call.delta;
 	m.charge = progress.charge;
 	m.job = t->call.job;
-	m.state = "ready";
+	m.state = pstrdup("ready");
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
@@ -457,9 +460,10 @@ sanitise(ErrorData *e)
 	}
 	if (e->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		return;
-	e->message = "the relation could not be read";
+	e->message = pstrdup("the relation could not be read");
 	e->detail = NULL;
-	e->hint = "An expression of a view or policy, or a foreign server, raised an error; its text is withheld, as it may hold data.";
+	e->hint = pstrdup("An expression of a view or policy, or a foreign server, raised an error; its text is withheld, "
+					  "as it may hold data.");
 }
 
 void

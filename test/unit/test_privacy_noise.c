@@ -52,8 +52,8 @@ compare_i64(const void *a, const void *b)
 }
 
 /*
- * Chi-square of draws (sorted here) against the integer law of `weight`, divided by its limit: above 1 is a misfit. Cells are runs of
- * integers that expect at least count / 100 draws, or a single integer that has more, so that large scales are tested too.
+ * Chi-square of draws (sorted here) against the integer law of `weight`, divided by its limit: above 1 is a misfit.
+ * Cells are runs of integers that expect at least count / 100 draws together, so that large scales are tested too.
  */
 static double
 misfit(int64_t *draws, size_t count, weight_fn weight, long double parameter, int64_t reach)
@@ -520,7 +520,7 @@ test_tail(void **state)
 				truth += gauss_weight((long double) x, s2);
 			truth /= z;
 			assert_true(bound >= truth);
-			assert_true(bound <= truth * 1.01L || bound <= 1.0001e-300);
+			assert_true(bound <= truth * ((double) k > sigmas[i] ? 1.02L : 1.05L) || bound <= 1.0001e-300);
 		}
 		assert_true(mg_discrete_gaussian_tail(sigma2, 0) == 1);
 		assert_true(mg_discrete_gaussian_tail(sigma2, -3) == 1);
@@ -574,7 +574,7 @@ test_partition_rate(void **state)
 	free(v);
 }
 
-/* log of the binomial upper tail Pr[Bin(n, p) >= k], summed from k downwards in size. */
+/* The binomial upper tail Pr[Bin(n, p) >= k], from its largest term on (k is above the mean). */
 static double
 binomial_tail(size_t n, size_t k, double p)
 {
@@ -758,7 +758,7 @@ test_fork(void **state)
 	mg_noise_destroy(n);
 }
 
-/* Sources stuck at one value end in an error, never in a loop or a number. */
+/* Sources stuck at one value never hang a sampler: whatever does not end in a few turns ends in an error. */
 static void
 test_broken_sources(void **state)
 {

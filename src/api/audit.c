@@ -1,0 +1,33 @@
+/*
+ * api/audit.c: dp_verify_audit.
+ */
+#include "api/args.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/tuplestore.h"
+
+MG_FUNCTION(dp_verify_audit);
+
+/* (head text) RETURNS TABLE (entries bigint, ok boolean, first_bad bigint, head text): one row. */
+Datum
+dp_verify_audit(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MgLogCheck check;
+	Datum values[4];
+	bool nulls[4] = {false};
+
+	if (!mg_is_auditor(GetUserId()) && !mg_is_admin(GetUserId()))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to verify the audit log"),
+						errhint("Ask for membership in mirage_auditor.")));
+	mg_arg_materialize(fcinfo);
+	check = mg_log_verify(mg_arg_text_or_null(fcinfo, 0));
+	values[0] = Int64GetDatum(check.entries);
+	values[1] = BoolGetDatum(check.ok);
+	values[2] = Int64GetDatum(check.first_bad);
+	nulls[2] = check.first_bad == 0;
+	values[3] = CStringGetTextDatum(check.head);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	return (Datum) 0;
+}

@@ -1,0 +1,13 @@
+-- The tamper-evident log.
+
+-- Every entry with an id up to this is in a block by now, or will never appear: see catalog/log.c.
+ALTER TABLE mirage.log_block ADD COLUMN settled bigint NOT NULL;
+CREATE INDEX ON mirage.log_block (settled);
+
+CREATE FUNCTION dp_verify_audit(head text DEFAULT NULL)
+RETURNS TABLE (entries bigint, ok boolean, first_bad bigint, head text)
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION dp_verify_audit(text) IS
+'recomputes the chain of the audit log and its signatures; head, from an earlier call, proves that nothing before it was exchanged';
+REVOKE EXECUTE ON FUNCTION dp_verify_audit(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION dp_verify_audit(text) TO mirage_auditor, mirage_admin;
