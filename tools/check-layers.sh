@@ -2,8 +2,8 @@
 # check-layers.sh [--self-test]: proves the direction of dependencies, in the sources and in what was linked.
 #
 #   sources   who includes what, and which calls are made where (check-layers.pl)
-#   link      the core links with the C library, libm and OpenSSL alone; the module exports its SQL functions and nothing
-#             else; neither holds a symbol of the tests, above all not the seedable source of noise
+#   link      the core links with the C library, libm and OpenSSL alone; the module exports its SQL functions and no
+#             more; neither holds a symbol of the tests, above all not the seedable source of noise
 #
 # --self-test plants each kind of violation in a copy of the sources and fails unless it is caught by name.
 # The last line is `N passed, N failed, N skipped`.
@@ -83,9 +83,12 @@ self_test()
 		mkdir -p "$tree/src/$(dirname "$file")"
 		# What a violation names must be there, whatever the tree holds today.
 		mkdir -p "$tree/src"/{table,curator,num,privacy,model,synthesis,pg,neural,graphical,worker,api}
-		for h in table/count.h curator/curator_private.h privacy/noise_private.h num/rng.h model/model.h pg/server.h \
+		for h in table/count.h privacy/noise.h curator/curator.h curator/curator_private.h privacy/noise_private.h num/rng.h model/model.h pg/server.h \
 			neural/layer.h graphical/junction.h worker/worker.h synthesis/synthesis.h; do
 			[ -e "$tree/src/$h" ] || echo "/* planted */" >"$tree/src/$h"
+		done
+		for h in model/model.h; do
+			grep -q curator/curator.h "$tree/src/$h" || echo '#include "curator/curator.h"' >>"$tree/src/$h"
 		done
 		printf '%s\n' "$@" >>"$tree/src/$file"
 		perl "$top/tools/check-layers.pl" "$tree" >"$scratch/out" 2>&1 || rc=$?
@@ -122,6 +125,7 @@ self_test()
 	plant no-jump privacy/planted.c 'static void f(void) { abort(); }'
 	plant no-jump seal/planted.c 'static void f(void) { printf("x"); }'
 	plant entry-point emit/planted.c 'PG_FUNCTION_INFO_V1(planted);'
+	plant entry-point worker/planted.c 'MG_FUNCTION(planted);'
 	plant entry-point api/planted.c 'PG_MODULE_MAGIC;'
 	plant error-map worker/planted.c 'static void f(mg_ctx *ctx) { ereport(ERROR, (errmsg("%s", ctx->message))); }'
 	plant fast-math num/planted.c '#pragma GCC optimize ("fast-math")' '__attribute__((optimize("O3"))) int planted;'

@@ -7,6 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * What the independent model is worth against the measurements. Measured on census data at epsilon 0.3 to 3: a prior that pulls visibly
+ * makes the result worse; from 0.005 down the result no longer changes, only the iterations grow.
+ */
+#define GAMMA 0.003
+/* Nats a cell. The likelihood of the noise itself varies by about a nat a cell. */
+#define TOLERANCE 1e-6
+#define MOST_ITERATIONS 1000
+
 mg_code
 mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double rho, mg_ratio *sigma2)
 {
@@ -153,7 +162,7 @@ static mg_code
 finish(mg_ctx *ctx, mg_arena *a, mg_model *m, mg_graphical *body, const mg_pair *pairs, uint32_t npairs,
 	   double *const *oneway)
 {
-	mg_estimate_options opt = {.gamma = 0.05, .steps = 1, .tolerance = 1e-6, .max_iterations = 500};
+	mg_estimate_options opt = {.gamma = GAMMA, .steps = 1, .tolerance = TOLERANCE, .max_iterations = MOST_ITERATIONS};
 	mg_measurement *list = NULL;
 	uint32_t count = npairs + m->ncolumns;
 

@@ -12,8 +12,10 @@
 #include <string.h>
 
 #define LEARN_SHARE 0.10
-#define ONEWAY_SHARE 0.12
-#define SELECT_SHARE 0.08
+#define ONEWAY_SHARE 0.35
+#define SELECT_SHARE 0.06
+/* A pair of two numbers then has 4,096 cells at most; what is lighter than the noise is merged anyway. */
+#define MOST_BINS 64
 #define LEAST_SHARE 0.001
 #define MOST_SHARE 0.9
 #define LEAST_REST 0.05
@@ -141,6 +143,7 @@ mg_split_discretize(const mg_fit_request *req, const mg_split *split, mg_discret
 	out->rho_oneway = req->allowance.rho * split->oneway;
 	out->rho_measure = req->allowance.rho * split->measure;
 	out->delta_atoms = req->allowance.delta_atoms;
+	out->most_bins = MOST_BINS;
 }
 
 mg_code

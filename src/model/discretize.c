@@ -23,7 +23,7 @@
 #define RANGE_SHARE 0.6
 #define RANGE_PARTS 64
 /* Cells of a wide number weigh about this many noise deviations each. */
-#define CELL_DEVIATIONS 4.0
+#define CELL_DEVIATIONS 12.0
 #define LEAST_CELLS 32
 #define MOST_SPIKES 64
 /* Of a wide column's histogram share, what learning takes when the request gave it nothing. */
@@ -32,12 +32,14 @@
 #define NOMINAL_LABELS 32
 #define NOMINAL_CELLS 128
 /* More cells than this are no harder to measure: their estimates are pooled. */
-#define HARD_CELLS 64
+#define HARD_CELLS 128
 /* From this many cells on, a level of groups is measured beside the cells. */
 #define TREE_FROM 160
 #define TREE_BRANCH 16
 /* A bin is worth having from this many deviations of a pair's noise on. */
-#define BIN_DEVIATIONS 6.0
+#define BIN_DEVIATIONS 8.0
+/* Of a coarse measurement: certain cells (publicly empty) still have a finite weight. */
+#define LEAST_VARIANCE 0x1p-20
 
 typedef struct share
 {
@@ -226,7 +228,7 @@ learn_range(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, const work *w
 				break;
 			if (round + 1 < RANGE_ROUNDS)
 			{
-				MG_TRY(mg_partition_refine(ctx, s, d, RANGE_PARTS, p, &next));
+				MG_TRY(mg_partition_refine(ctx, s, d, RANGE_PARTS, false, p, &next));
 				*p = next;
 			}
 		}
@@ -396,9 +398,8 @@ smooth_column(mg_ctx *ctx, mg_arena *s, work *w, const mg_domain *d, double tota
 static mg_code
 finish_column(mg_ctx *ctx, mg_arena *a, mg_arena *s, work *w, double total, const mg_bin_rule *rule, mg_column *out)
 {
-	double *coarse, *coarse_var, *scratch;
+	double *coarse, *coarse_var;
 	uint16_t *merge;
-	bool *in;
 
 	MG_NEW(ctx, a, w->fine, w->nfine);
 	memcpy(w->fine, w->tree.z[0], w->nfine * sizeof(double));
@@ -409,16 +410,11 @@ finish_column(mg_ctx *ctx, mg_arena *a, mg_arena *s, work *w, double total, cons
 	MG_TRY(mg_bins_merge(ctx, s, &out->domain, w->fine, w->nfine, rule, merge, &out->ncoarse));
 	MG_NEW(ctx, a, coarse, out->ncoarse);
 	MG_NEW(ctx, a, coarse_var, out->ncoarse);
-	MG_NEW(ctx, s, scratch, 2 * (size_t) w->nfine);
-	MG_NEW(ctx, s, in, w->nfine);
 	for (uint32_t i = 0; i < w->nfine; i++)
 		coarse[merge[i]] += w->fine[i];
+	MG_TRY(mg_tree_bin_vars(ctx, s, &w->tree, merge, out->ncoarse, coarse_var));
 	for (uint32_t b = 0; b < out->ncoarse; b++)
-	{
-		for (uint32_t i = 0; i < w->nfine; i++)
-			in[i] = merge[i] == b;
-		coarse_var[b] = fmax(mg_tree_sum_var(&w->tree, in, scratch), 0x1p-20);
-	}
+		coarse_var[b] = fmax(coarse_var[b], LEAST_VARIANCE);
 	out->nfine = w->nfine;
 	out->cells = w->cells;
 	out->fine = w->fine;

@@ -148,15 +148,14 @@ mg_tree_down(mg_tree *t, double total, double total_var)
  * covariance diag(v) - v v' / sum v. With a_c, q_c the slope and residual variance of the wanted sum within child c:
  *   a = sum a_c w_c,   q = sum q_c + sum a_c^2 v_c - (sum a_c v_c)^2 / sum v_c.
  */
-double
-mg_tree_sum_var(const mg_tree *t, const bool *in, double *scratch)
+static double
+bin_var(const mg_tree *t, const uint16_t *merge, uint32_t bin, double *a, double *q)
 {
-	double *a = scratch, *q = scratch + t->size[0];
 	double sv = 0, sav = 0, saav = 0, sq = 0;
 
 	for (uint32_t i = 0; i < t->size[0]; i++)
 	{
-		a[i] = in[i] ? 1 : 0;
+		a[i] = merge[i] == bin ? 1 : 0;
 		q[i] = 0;
 	}
 	for (uint32_t k = 0; k < t->levels; k++)
@@ -184,6 +183,36 @@ mg_tree_sum_var(const mg_tree *t, const bool *in, double *scratch)
 		}
 	}
 	return a[0] * a[0] * t->root_var + q[0];
+}
+
+mg_code
+mg_tree_bin_vars(mg_ctx *ctx, mg_arena *scratch, const mg_tree *t, const uint16_t *merge, uint32_t nbins, double *var)
+{
+	double all = 0, *a, *q;
+
+	if (t->levels > 1)
+	{
+		MG_NEW(ctx, scratch, a, t->size[0]);
+		MG_NEW(ctx, scratch, q, t->size[0]);
+		for (uint32_t b = 0; b < nbins; b++)
+			var[b] = bin_var(t, merge, b, a, q);
+		return MG_OK;
+	}
+	/* the same with one level: a_c is 1 within the bin, so sum a_c v_c = sum a_c^2 v_c is the bin's own variance */
+	for (uint32_t b = 0; b < nbins; b++)
+		var[b] = 0;
+	for (uint32_t i = 0; i < t->size[0]; i++)
+	{
+		var[merge[i]] += t->v[0][i];
+		all += t->v[0][i];
+	}
+	for (uint32_t b = 0; b < nbins && all > 0; b++)
+	{
+		double share = var[b] / all;
+
+		var[b] = share * share * t->root_var + fmax(var[b] - share * var[b], 0);
+	}
+	return MG_OK;
 }
 
 void

@@ -39,8 +39,12 @@ void mg_tree_up(mg_tree *t, const int64_t *const *noisy, const double *level_var
 				const double *leaf_y, const double *leaf_var);
 /* Down: joins what others know of the total (INFINITY: nothing) and makes all levels consistent. */
 void mg_tree_down(mg_tree *t, double total, double total_var);
-/* Variance of the sum of the leaves with in[cell], exact for the estimate of mg_tree_down before any projection. scratch: [2 * size[0]]. */
-double mg_tree_sum_var(const mg_tree *t, const bool *in, double *scratch);
+/*
+ * var[b]: variance of the sum of the leaves with merge[cell] == b, exact for the estimate of mg_tree_down before any smoothing or
+ * projection. O(levels > 1 ? bins * cells : cells).
+ */
+mg_code mg_tree_bin_vars(mg_ctx *ctx, mg_arena *scratch, const mg_tree *t, const uint16_t *merge, uint32_t nbins,
+						 double *var);
 
 /*
  * The point nearest to x, in the metric 1 / var, with no negative entry and sum `total` > 0; entries of variance 0 become 0. Where all

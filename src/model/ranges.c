@@ -32,6 +32,8 @@ partition_alloc(mg_ctx *ctx, mg_arena *a, uint32_t cells, mg_partition *p)
 	memset(p, 0, sizeof(*p));
 	MG_NEW(ctx, a, p->edge, cells + 1);
 	MG_NEW(ctx, a, p->mass, cells);
+	MG_NEW(ctx, a, p->group, cells);
+	MG_NEW(ctx, a, p->kept, cells);
 	return MG_OK;
 }
 
@@ -104,6 +106,52 @@ mg_partition_start(mg_ctx *ctx, mg_arena *a, const mg_domain *d, mg_partition *p
 	return MG_OK;
 }
 
+static bool
+is_significant(const mg_partition *p, double mass, uint32_t cells)
+{
+	return mass >= fmax(significance(p->n) * p->sigma * sqrt((double) cells), 1);
+}
+
+/* Belongs to the range: significant now, or in the round before when its parts are not. */
+static bool
+qualifies(const mg_partition *p, uint32_t i)
+{
+	return p->kept[i] || is_significant(p, p->mass[i], 1);
+}
+
+/*
+ * Parts of a significant cell that drown one by one go back into the cell, which stays: what was found must not be lost by
+ * looking closer.
+ */
+static void
+settle(mg_partition *p)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0, end; i < p->n; i = end, n++)
+	{
+		bool seen = p->group[i] == 0;
+		double sum = 0;
+
+		for (end = i; end < p->n && (end == i || (p->group[i] != 0 && p->group[end] == p->group[i])); end++)
+		{
+			sum += p->mass[end];
+			seen = seen || is_significant(p, p->mass[end], 1);
+		}
+		if (seen)
+			end = i + 1;
+		p->edge[n] = p->edge[i];
+		p->mass[n] = seen ? p->mass[i] : sum;
+		p->kept[n] = !seen;
+		/* the rest of a group that was seen is settled as cells of their own */
+		if (seen && end < p->n && p->group[end] == p->group[i])
+			for (uint32_t k = end; k < p->n && p->group[k] == p->group[i] && p->group[k] != 0; k++)
+				p->group[k] = 0;
+	}
+	p->edge[n] = p->edge[p->n];
+	p->n = n;
+}
+
 mg_code
 mg_partition_measure(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_ratio sigma2, mg_arena *a, mg_partition *p)
 {
@@ -118,13 +166,8 @@ mg_partition_measure(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_ratio sigma2, 
 		p->total += p->mass[i];
 	}
 	p->sigma = sqrt(mg_ratio_value(sigma2));
+	settle(p);
 	return MG_OK;
-}
-
-static bool
-is_significant(const mg_partition *p, double mass, uint32_t cells)
-{
-	return mass >= fmax(significance(p->n) * p->sigma * sqrt((double) cells), 1);
 }
 
 /*
@@ -158,11 +201,11 @@ significant_range(const mg_partition *p, uint32_t *first, uint32_t *last)
 {
 	uint32_t i, j;
 
-	for (i = 0; i < p->n && !is_significant(p, p->mass[i], 1); i++)
+	for (i = 0; i < p->n && !qualifies(p, i); i++)
 		;
 	if (i == p->n)
 		return false;
-	for (j = p->n - 1; j > i && !is_significant(p, p->mass[j], 1); j--)
+	for (j = p->n - 1; j > i && !qualifies(p, j); j--)
 		;
 	*first = i > 0 ? i - tail_cells(p, &p->mass[i - 1], -1, i) : i;
 	*last = j + 1 < p->n ? j + tail_cells(p, &p->mass[j + 1], 1, p->n - 1 - j) : j;
@@ -242,17 +285,23 @@ split_cell(mg_partition *out, uint32_t *edges, const mg_grid *g, double from, do
 	}
 }
 
-/* Of `parts`, those of a cell with this mass: most by mass, some to every significant cell so that its shape is seen. */
+/*
+ * Of `parts`, those of a cell with this mass: most by mass, some to every significant cell so that its shape is seen. At least two, and no
+ * more than can be told from noise when the mass is spread out, unless they are the last (`final`).
+ */
 static uint32_t
-parts_of(double mass, double sum, uint32_t significant, uint32_t parts)
+parts_of(const mg_partition *p, double mass, double sum, uint32_t significant, uint32_t parts, bool final)
 {
-	double share = 0.3 / significant + 0.7 * fmax(mass, 0) / sum;
+	double share = 0.3 / significant + (sum > 0 ? 0.7 * fmax(mass, 0) / sum : 0);
+	double want = fmax(rint(share * parts), 2), visible = mass / (significance(p->n) * fmax(p->sigma, 1));
 
-	return (uint32_t) fmin(fmax(rint(share * parts), 2), parts);
+	if (!final && want > visible)
+		want = fmax(visible, 2);
+	return (uint32_t) fmin(want, parts);
 }
 
 mg_code
-mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts, const mg_partition *p,
+mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts, bool final, const mg_partition *p,
 					mg_partition *out)
 {
 	uint32_t significant = 0, edges = 1, first = p->n, last = 0;
@@ -262,24 +311,27 @@ mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts
 	mg_grid_init(&g, d);
 	MG_TRY(partition_alloc(ctx, a, MAX_ROUND_CELLS + MAX_LOG_EDGES, out));
 	for (uint32_t i = 0; i < p->n; i++)
-		if (is_significant(p, p->mass[i], 1))
+		if (qualifies(p, i))
 		{
 			significant++;
-			sum += p->mass[i];
+			sum += fmax(p->mass[i], 0);
 			first = first < i ? first : i;
 			last = i;
 		}
 	out->edge[0] = p->edge[0];
-	for (uint32_t i = 0; i < p->n;)
+	for (uint32_t i = 0, end; i < p->n; i = end)
 	{
-		uint32_t end = i + 1;
+		uint32_t from = edges - 1;
 
-		if (is_significant(p, p->mass[i], 1))
+		end = i + 1;
+		if (qualifies(p, i))
 		{
-			uint32_t want = parts_of(p->mass[i], sum, significant, parts);
+			uint32_t want = parts_of(p, p->mass[i], sum, significant, parts, final);
 			uint32_t room = MAX_ROUND_CELLS - edges > p->n - i ? MAX_ROUND_CELLS - edges - (p->n - i) : 1;
 
 			split_cell(out, &edges, &g, p->edge[i], p->edge[i + 1], want < room ? want : room);
+			for (uint32_t k = from; k < edges; k++)
+				out->group[k] = i + 1;
 		}
 		else if (i > first && i < last)
 		{
@@ -287,13 +339,11 @@ mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts
 			 * tail must not reach to the end of the type */
 			double mass = p->mass[i];
 
-			while (end < last && !is_significant(p, p->mass[end], 1) &&
-				   !is_significant(p, mass + p->mass[end], end + 1 - i))
+			while (end < last && !qualifies(p, end) && !is_significant(p, mass + p->mass[end], end + 1 - i))
 				mass += p->mass[end++];
 		}
 		if (end < p->n)
 			push_edge(out, &edges, &g, p->edge[end], p->edge[p->n]);
-		i = end;
 	}
 	out->edge[edges] = p->edge[p->n];
 	out->n = edges;
@@ -329,6 +379,7 @@ clip_partition(mg_ctx *ctx, mg_arena *a, const mg_grid *g, const mg_partition *p
 		if (p->edge[i + 1] <= lower || p->edge[i] >= end)
 			continue;
 		out->mass[before - 1] = p->mass[i];
+		out->kept[before - 1] = p->kept[i];
 		push_edge(out, &edges, g, p->edge[i + 1], end);
 	}
 	out->edge[edges] = end;
@@ -390,7 +441,7 @@ mg_partition_cells(mg_ctx *ctx, mg_arena *a, const mg_domain *d, const mg_partit
 	}
 	MG_TRY(clip_partition(ctx, a, &g, p, lower, range_end(&g, upper), &clipped));
 	most = MG_MAX_CELLS - 2 * nspikes - 2;
-	MG_TRY(mg_partition_refine(ctx, a, d, wanted < most ? wanted : most, &clipped, &fine));
+	MG_TRY(mg_partition_refine(ctx, a, d, wanted < most ? wanted : most, true, &clipped, &fine));
 	MG_NEW(ctx, a, *cells, MG_MAX_CELLS);
 	if (fine.n > most)
 	{
@@ -412,6 +463,10 @@ mg_partition_cells(mg_ctx *ctx, mg_arena *a, const mg_domain *d, const mg_partit
 	}
 	for (uint32_t i = 0; i < fine.n; i++)
 		push_cells(*cells, &n, &g, fine.edge[i], fine.edge[i + 1], spikes, nspikes);
+	/* cells are half open: a spike at the very end of an axis without steps comes after the last */
+	for (uint32_t i = 0; g.step == 0 && i < nspikes && n < MG_MAX_CELLS; i++)
+		if (spikes[i] == upper)
+			(*cells)[n++] = (mg_cell){upper, upper};
 	*ncells = n;
 	return MG_OK;
 }

@@ -18,15 +18,18 @@ typedef struct mg_partition
 	uint32_t n;
 	double *edge;  /* [n + 1] strictly increasing */
 	double *mass;  /* [n] noisy; zero before the first measurement */
+	uint32_t *group; /* [n] parts of one significant cell share a number; 0: of none */
+	bool *kept;    /* [n] significant in the round before, when its parts were not */
 	double sigma;  /* of each mass */
 	double total;  /* noisy, without NULL */
 } mg_partition;
 
 mg_code mg_partition_start(mg_ctx *ctx, mg_arena *a, const mg_domain *d, mg_partition *p);
 mg_code mg_partition_measure(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_ratio sigma2, mg_arena *a, mg_partition *p);
-/* Splits significant cells into about `parts` in all; joins neighbours that hold nothing. */
-mg_code mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts, const mg_partition *p,
-							mg_partition *out);
+/* Splits significant cells into about `parts` in all; joins neighbours that hold nothing. final: no measurement of these cells
+ * decides what is significant any more. */
+mg_code mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts, bool final,
+							const mg_partition *p, mg_partition *out);
 /* The range [*lower, *upper] (on the lattice) that holds what is significant; a fixed public one when nothing is. */
 void mg_partition_bounds(const mg_domain *d, const mg_partition *p, double *lower, double *upper);
 

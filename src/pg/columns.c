@@ -500,6 +500,9 @@ category_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const
 		labels = schema;
 	if (decl != NULL && decl->other != NULL)
 		d->other = declared_label(col, cls, decl->other);
+	if (d->other != NULL && schema != NIL && !has_text(schema, d->other))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("other of column \"%s\", \"%s\", is not allowed by the table", col->name, d->other)));
 	if (d->other != NULL && strlen(d->other) > MG_MAX_LABEL_BYTES)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("other of column \"%s\" is longer than %d bytes", col->name, MG_MAX_LABEL_BYTES)));
@@ -508,6 +511,25 @@ category_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const
 	col->source = pstrdup(d->open ? "learnt" : source);
 	if (!d->open)
 		set_labels(col, labels);
+}
+
+/* A list of allowed values as bounds: of a column that was declared a number all the same. */
+static void
+bound_by_labels(const MgColumn *col, MgTypeClass cls, MgChecks *checks)
+{
+	ListCell *cell;
+
+	foreach (cell, checks->labels)
+	{
+		double v;
+
+		if (!mg_axis_value(cls, mg_value_parse(col->base, col->base_typmod, lfirst(cell)), &v))
+			continue;
+		/* the first one sets both; earlier bounds were applied to the list already */
+		checks->lower = foreach_current_index(cell) == 0 ? v : Min(checks->lower, v);
+		checks->upper = foreach_current_index(cell) == 0 ? v : Max(checks->upper, v);
+		checks->has_lower = checks->has_upper = true;
+	}
 }
 
 /* Everything about one attribute but its index in the core. */
@@ -556,7 +578,10 @@ describe(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgColum
 		if (decl == NULL || (decl->kind == NULL && decl->lower == NULL && decl->upper == NULL))
 			col->kind = MG_COLUMN_CATEGORY;
 		else
+		{
+			bound_by_labels(col, cls, &checks);
 			col->unused_checks = lappend(col->unused_checks, pstrdup("a list of allowed values"));
+		}
 	}
 	if (col->kind == MG_COLUMN_CATEGORY)
 		category_domain(col, cls, decl, &checks);

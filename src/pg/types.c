@@ -10,6 +10,7 @@
 #include "common/shortest_dec.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "pg/types.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -437,16 +438,38 @@ mg_axis_constant(MgTypeClass cls, MgTypeClass of, Datum value, double *v)
 
 /* ---------------------------------------------------------------- canonical texts */
 
+/* ISO 8601 with designators, which reads the same under every IntervalStyle: P1M2DT3H4M5.5S. */
 static char *
 interval_text(const Interval *i)
 {
-	int64 sec = i->time / USECS_PER_SEC, usec = i->time % USECS_PER_SEC;
+	StringInfoData s;
+	int64 rest = i->time;
+	int hour = (int) (rest / USECS_PER_HOUR), minute, usec;
 
-	/* ISO 8601 with designators reads the same under every IntervalStyle */
+	rest %= USECS_PER_HOUR;
+	minute = (int) (rest / USECS_PER_MINUTE);
+	usec = (int) (rest % USECS_PER_MINUTE);
+	initStringInfo(&s);
+	appendStringInfoChar(&s, 'P');
 	if (i->month != 0)
-		return psprintf("P%dM%dDT%s" INT64_FORMAT ".%06dS", i->month, i->day, i->time < 0 && sec == 0 ? "-" : "", sec,
-						abs((int) usec));
-	return psprintf("P%dDT%s" INT64_FORMAT ".%06dS", i->day, i->time < 0 && sec == 0 ? "-" : "", sec, abs((int) usec));
+		appendStringInfo(&s, "%dM", i->month);
+	if (i->day != 0 || (i->month == 0 && i->time == 0))
+		appendStringInfo(&s, "%dD", i->day);
+	if (i->time == 0)
+		return s.data;
+	appendStringInfoChar(&s, 'T');
+	if (hour != 0)
+		appendStringInfo(&s, "%dH", hour);
+	if (minute != 0)
+		appendStringInfo(&s, "%dM", minute);
+	if (usec != 0)
+	{
+		appendStringInfo(&s, "%s%d", usec < 0 ? "-" : "", abs(usec) / (int) USECS_PER_SEC);
+		if (usec % (int) USECS_PER_SEC != 0)
+			appendStringInfo(&s, ".%06d", abs(usec) % (int) USECS_PER_SEC);
+		appendStringInfoChar(&s, 'S');
+	}
+	return s.data;
 }
 
 char *

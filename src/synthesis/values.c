@@ -202,8 +202,10 @@ mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_col
 {
 	mg_decoder_column *dc;
 	double *mass;
-	size_t most = 2 * (size_t) col->nfine + 1;
+	size_t most = 2 * (size_t) col->nfine + 1; /* the bins, the whole column once more, the caller's empty value */
 
+	if (most > UINT16_MAX)
+		return mg_fail(ctx, MG_INVALID, "a column of the model has too many cells");
 	MG_NEW(ctx, a, dc, 1);
 	MG_NEW(ctx, a, dc->cell, most);
 	MG_NEW(ctx, a, dc->upto, most);

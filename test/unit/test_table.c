@@ -101,7 +101,8 @@ cell_by_search(const mg_cell *cells, uint32_t n, double v)
 	{
 		double d = v < cells[i].lower ? cells[i].lower - v : v - cells[i].upper;
 
-		if (d <= least) /* the upper of two as near */
+		/* of two as near, the upper one, unless v lies under both (a single value and the interval that begins there) */
+		if (d < least || (d == least && v >= cells[best].upper))
 		{
 			least = d;
 			best = i;

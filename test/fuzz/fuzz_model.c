@@ -1,0 +1,188 @@
+/*
+ * test/fuzz/fuzz_model.c: any bytes as a stored model. What is accepted must also compile, emit rows and write itself again.
+ *
+ * The bytes are tried as they are and with their checksum made right, or the fuzzer would never pass it.
+ * With -DWRITE_CORPUS it is a program that writes its seeds into the folder given (no other main may be linked then).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "synthesis/synthesis.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define ROWS 37
+
+static void
+check(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static void
+emit_rows(const mg_model *m)
+{
+	static const uint8_t key[32] = {7};
+	const mg_batch *batch;
+	mg_stream *s;
+	mg_ctx ctx;
+
+	mg_ctx_init(&ctx);
+	if (mg_stream_create(&ctx, m, key, &s) != MG_OK)
+		return;
+	for (int i = 0; i < 2 && mg_stream_next(&ctx, s, i == 0 ? ROWS : 1, &batch) == MG_OK; i++)
+		for (uint32_t c = 0; c < m->ncolumns; c++)
+		{
+			const mg_domain *d = &m->columns[c].domain;
+			const mg_values *v = &batch->column[c];
+
+			for (uint32_t r = 0; r < batch->rows; r++)
+			{
+				if (v->null[r])
+					check(d->nullable);
+				else if (d->kind == MG_CATEGORY)
+					check(v->label[r] <= d->nlabels);
+				else
+					check(v->number[r] >= d->lower && v->number[r] <= d->upper);
+			}
+		}
+	mg_stream_destroy(s);
+}
+
+static void
+read_model(const uint8_t *data, size_t size)
+{
+	mg_model *m = NULL, *again = NULL;
+	mg_writer w;
+	mg_ctx ctx;
+	mg_code code;
+
+	mg_ctx_init(&ctx);
+	code = mg_model_read(&ctx, mg_methods, data, size, &m);
+	check((code == MG_OK) == (m != NULL) && ctx.code == code);
+	if (code != MG_OK)
+		return;
+	emit_rows(m);
+	mg_writer_init(&w);
+	check(mg_model_write(&ctx, m, &w) == MG_OK);
+	check(mg_model_read(&ctx, mg_methods, w.data, w.len, &again) == MG_OK);
+	mg_model_destroy(again);
+	mg_model_destroy(m);
+	mg_writer_free(&w);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t *sealed;
+	uint32_t sum;
+
+	read_model(data, size);
+	if (size < 4)
+		return 0;
+	sealed = malloc(size);
+	check(sealed != NULL);
+	memcpy(sealed, data, size);
+	sum = mg_crc32c(sealed, size - 4);
+	for (int i = 0; i < 4; i++)
+		sealed[size - 4 + (size_t) i] = (uint8_t) (sum >> (8 * i));
+	read_model(sealed, size);
+	free(sealed);
+	return 0;
+}
+
+#ifdef WRITE_CORPUS
+
+/* Small tables through the whole of training: a category, a number, NULLs; each method. The store is never used: they fit in memory. */
+
+static mg_code
+no_store(mg_ctx *ctx, mg_store *s, int *file)
+{
+	return mg_fail(ctx, MG_IO, "no store");
+}
+
+static mg_code
+no_write(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, const void *p, size_t n)
+{
+	return mg_fail(ctx, MG_IO, "no store");
+}
+
+static mg_code
+no_read(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, void *p, size_t n)
+{
+	return mg_fail(ctx, MG_IO, "no store");
+}
+
+static void
+no_close(mg_store *s, int file)
+{
+}
+
+static mg_code
+train(mg_ctx *ctx, const mg_method *method, mg_noise *noise, mg_writer *w)
+{
+	static const mg_label sexes[] = {{"f", 1}, {"m", 1}};
+	const mg_domain domains[] = {
+		{.name = "sex", .kind = MG_CATEGORY, .nlabels = 2, .labels = sexes, .nullable = true},
+		{.name = "age", .kind = MG_NUMBER, .lower = 0, .upper = 19, .step = 1},
+		{.name = "town", .kind = MG_CATEGORY, .open = true, .has_other = true},
+		{.name = "price", .kind = MG_NUMBER, .lower = 0, .upper = 1, .bins = 3, .nullable = true},
+	};
+	mg_store store = {no_store, no_write, no_read, no_close, NULL};
+	mg_fit_request req = {.domains = domains, .ncolumns = 4, .allowance = {4, 1e-9}, .memory = 1 << 20};
+	mg_odometer odometer;
+	mg_curator *c;
+	mg_model *m;
+
+	mg_odometer_init(&odometer, req.allowance.rho, req.allowance.delta_atoms);
+	MG_TRY(mg_curator_create(ctx, domains, 4, noise, &odometer, &store, 1 << 22, &c));
+	for (uint32_t i = 0; i < 2000; i++)
+	{
+		mg_load_code(c, 0, i % 2);
+		mg_load_number(c, 1, i % 17);
+		mg_load_text(c, 2, i % 3 == 0 ? "Ulm" : "Bonn", i % 3 == 0 ? 3 : 4);
+		mg_load_number(c, 3, (double) (i % 50) / 50);
+		MG_TRY(mg_load_row(ctx, c));
+	}
+	MG_TRY(mg_load_finish(ctx, c));
+	MG_TRY(method->fit(ctx, c, &req, &m));
+	MG_TRY(mg_model_write(ctx, m, w));
+	mg_model_destroy(m);
+	mg_curator_destroy(c);
+	return MG_OK;
+}
+
+int
+main(int argc, char **argv)
+{
+	mg_noise *noise;
+	mg_ctx ctx;
+
+	mg_ctx_init(&ctx);
+	if (argc != 2 || mg_noise_create(&ctx, &noise) != MG_OK)
+		return 2;
+	for (const mg_method *const *m = mg_methods; *m != NULL; m++)
+	{
+		char path[4096];
+		mg_writer w;
+		FILE *f;
+
+		mg_writer_init(&w);
+		snprintf(path, sizeof(path), "%s/%s", argv[1], (*m)->name);
+		if (train(&ctx, *m, noise, &w) != MG_OK || (f = fopen(path, "wb")) == NULL)
+		{
+			fprintf(stderr, "%s\n", ctx.message);
+			return 1;
+		}
+		fwrite(w.data, 1, w.len, f);
+		fclose(f);
+		printf("%s: %zu bytes\n", path, w.len);
+		mg_writer_free(&w);
+	}
+	mg_noise_destroy(noise);
+	return 0;
+}
+
+#endif
