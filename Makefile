@@ -28,7 +28,7 @@ PG_CONFIG := $(shell bash -c '. tools/lib.sh; find_pg_config' 2>/dev/null)
 endif
 PGXS := $(if $(PG_CONFIG),$(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null)))
 
-.PHONY: setup help unit demo test bench fuzz check-layers sanitize lint check-version
+.PHONY: setup help unit demo test bench fuzz check-layers sanitize lint format check-version
 
 warnings = -Wall -Wextra -Wshadow -Wpointer-arith -Wvla -Wwrite-strings -Wmissing-prototypes -Wno-unused-parameter \
 	-Wno-declaration-after-statement -Wno-missing-field-initializers $(if $(filter-out 0,$(WERROR)),-Werror)
@@ -170,6 +170,9 @@ fuzz:
 lint:
 	@tools/lint.sh
 
+format:
+	@. tools/lib.sh; tools/setup.sh lint; find src test -name '*.[ch]' -print0 | xargs -0 "$$(clang_format)" -i
+
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -184,5 +187,6 @@ help:
 #: make fuzz            libFuzzer on every target, SECONDS_EACH=60
 #: make check-layers    who may include whom, and what the module may hold
 #: make lint            layout and static analysis
+#: make format          lays the C files out
 #: make clean           removes everything that was built
 #: make setup           installs what all of these need

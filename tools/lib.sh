@@ -233,13 +233,19 @@ private=
 private_server_pid=
 private_start()
 {
-	local pg_config share lib f d
+	local pg_config share lib f d parent pid
 	pg_config=$(find_pg_config) || die "no PostgreSQL server with its development files was found: run make setup"
 	trap private_stop EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-	private=$(mktemp -d "$(scratch_parent)/pg_mirage.XXXXXX")
+	parent=$(scratch_parent)
+	# Trees of ours whose maker was killed outright (their servers ended with it).
+	for d in "$parent"/pg_mirage.*/owner; do
+		[ -O "$d" ] && pid=$(cat "$d") && [ -n "$pid" ] && ! [ -d "/proc/$pid" ] && rm -rf --one-file-system "${d%/owner}"
+	done
+	private=$(mktemp -d "$parent/pg_mirage.XXXXXX")
+	echo $$ >"$private/owner"
 	chmod 755 "$private"
 	private_dir=$private
 	private_bin=$private$("$pg_config" --bindir)

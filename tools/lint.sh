@@ -36,25 +36,28 @@ cppcheck_folders()
 	cppcheck --quiet --std=c11 --language=c --platform=unix64 --enable=warning,performance,portability --inline-suppr \
 		--suppress=missingIncludeSystem --suppress=missingInclude --suppress=unknownMacro \
 		--suppress=unmatchedSuppression --suppress=normalCheckLevelMaxBranches --suppress=checkersReport \
-		--suppress=toomanyconfigs --max-configs=2 \
+		--suppress=shiftTooManyBitsSigned --suppress=toomanyconfigs --max-configs=2 \
 		--error-exitcode=1 -j"$(nproc)" -Isrc "$@" >"$out" 2>&1 || rc=$?
 	check "cppcheck: $name" "$rc"
 }
 
 if formatter=$(clang_format); then
 	rc=0
-	"$formatter" --dry-run -Werror "${c_files[@]}" >"$out" 2>&1 || rc=$?
+	: >"$out"
+	for f in "${c_files[@]}"; do
+		"$formatter" --dry-run -Werror "$f" >/dev/null 2>&1 || { echo "$f (make format puts it right)" >>"$out"; rc=1; }
+	done
 	check "layout of ${#c_files[@]} C files" "$rc"
 else
 	count_skip "layout of the C files: clang-format $clang_format_major is not to be had here"
 fi
 
-# Tabs count four.
+# Tabs count four. A line of C that is one string may be longer: messages stay whole, so that they can be searched for.
 rc=0
 awk '{ line = $0
 	while ((i = index(line, "\t")) > 0)
 		line = substr(line, 1, i - 1) sprintf("%" (4 - (i - 1) % 4) "s", "") substr(line, i + 1)
-	if (length(line) > 120) { print FILENAME ":" FNR ": " length(line) " columns"; bad = 1 }
+	if (length(line) > 120 && !(FILENAME ~ /\.[ch]$/ && $0 ~ /^[ \t]*"/)) { print FILENAME ":" FNR ": " length(line) " columns"; bad = 1 }
 	if ($0 ~ /[ \t]$/) { print FILENAME ":" FNR ": trailing blanks"; bad = 1 } }
 	END { exit bad }' "${text_files[@]}" >"$out" 2>&1 || rc=$?
 check "120 columns, no trailing blanks" "$rc"

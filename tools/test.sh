@@ -126,7 +126,9 @@ if wants regress || wants isolation || wants tap; then
 	pgxs=$("$private_bin/pg_config" --pgxs)
 	pgxs=${pgxs%/*}
 	mkdir -p "$work/src"
-	(cd "$top" && cp -r sql expected test META.json pg_mirage.control "$work/src/")
+	for d in sql expected test META.json pg_mirage.control; do
+		[ ! -e "$top/$d" ] || cp -r "$top/$d" "$work/src/"
+	done
 	give "$work"
 	if wants regress || wants isolation; then
 		private_server

@@ -27,30 +27,7 @@ MG_FUNCTION(dp_grant);
 MG_FUNCTION(dp_revoke);
 MG_FUNCTION(dp_drop_model);
 
-static void
-refuse_given(FunctionCallInfo fcinfo, int arg, const char *name)
-{
-	if (!PG_ARGISNULL(arg))
-		mg_refuse_parameter(name);
-}
-
 /* ---------------------------------------------------------------- rows */
-
-/* model, n, conditions, seed, purpose from argument `first` on; in the current memory context. */
-static MgRelease *
-open_release(FunctionCallInfo fcinfo, int first)
-{
-	MgReleaseRequest request;
-
-	request.model = mg_arg_text(fcinfo, first, "model");
-	refuse_given(fcinfo, first + 2, "conditions");
-	refuse_given(fcinfo, first + 4, "purpose");
-	request.has_rows = !PG_ARGISNULL(first + 1);
-	request.rows = request.has_rows ? PG_GETARG_INT64(first + 1) : 0;
-	request.has_seed = !PG_ARGISNULL(first + 3);
-	request.seed = request.has_seed ? PG_GETARG_INT64(first + 3) : 0;
-	return mg_release_open(&request);
-}
 
 /* The row type that `base` stands for, as a copy of our own. */
 static TupleDesc
@@ -83,7 +60,7 @@ static MgRows *
 open_rows(FunctionCallInfo fcinfo, bool typed, TupleDesc expected, TupleDesc *shape)
 {
 	TupleDesc desc = typed ? base_shape(fcinfo) : NULL;
-	MgRelease *release = open_release(fcinfo, typed ? 1 : 0);
+	MgRelease *release = mg_release_open(fcinfo->args + (typed ? 1 : 0));
 	bool listed = !typed && expected != NULL;
 
 	if (listed)
@@ -91,7 +68,7 @@ open_rows(FunctionCallInfo fcinfo, bool typed, TupleDesc expected, TupleDesc *sh
 	else if (!typed)
 		desc = mg_rows_record(release);
 	*shape = desc;
-	return mg_rows_create(release, desc, listed);
+	return mg_rows_create(release, desc, listed, NULL, 0);
 }
 
 static void
@@ -199,6 +176,13 @@ dp_synthesize_support(PG_FUNCTION_ARGS)
 }
 
 /* ---------------------------------------------------------------- rights */
+
+static void
+refuse_given(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	if (!PG_ARGISNULL(arg))
+		mg_refuse_parameter(name);
+}
 
 /* A model that the caller may decide about: its owner, or an admin. */
 static MgModel *

@@ -111,6 +111,8 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 	r->base = mg_source_base(r->relid, column_names(r->columns), true);
 	r->protection = mg_relation_protection(r->base, false);
 	r->right = mg_train_right(r->relid, r->base, r->protection);
+	if (r->right.reader == GetUserId())
+		(void) mg_source_base(r->relid, column_names(r->columns), r->protection->assert_stable);
 	r->budget = mg_budget_by_id(r->protection->budget);
 	if (r->budget == NULL)
 		elog(ERROR, "budget " INT64_FORMAT " is gone", r->protection->budget);
@@ -188,8 +190,8 @@ dp_train(PG_FUNCTION_ARGS)
 	if (mg_model_find(model) != NULL)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" exists", model),
 						errhint("Choose another name, or drop it with dp_drop_model('%s').", model)));
+	mg_require_visible_to_workers(mg_arg_oid(fcinfo, 1, "relation"));
 	understand(fcinfo, 1, &r);
-	mg_require_visible_to_workers(r.relid);
 	if (r.base != r.relid)
 		mg_require_visible_to_workers(r.base);
 	if (r.protection->mine_uncommitted || r.budget->mine_uncommitted)

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_LINE ((size_t) 64)            /* alignment of what is at least this large */
-#define ARENA_GRAIN ((size_t) 16)           /* alignment of what is smaller */
-#define ARENA_FIRST ((size_t) 8 * 1024)     /* the first chunk */
+#define ARENA_LINE ((size_t) 64)        /* alignment of what is at least this large */
+#define ARENA_GRAIN ((size_t) 16)       /* alignment of what is smaller */
+#define ARENA_FIRST ((size_t) 8 * 1024) /* the first chunk */
 #define ARENA_LARGEST ((size_t) 1024 * 1024)
 #define ARENA_OWN_BLOCK ((size_t) 64 * 1024) /* from here on an allocation gets a block of its own */
 

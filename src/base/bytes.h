@@ -23,7 +23,7 @@ void mg_put_u16(mg_writer *w, uint16_t v);
 void mg_put_u32(mg_writer *w, uint32_t v);
 void mg_put_u64(mg_writer *w, uint64_t v);
 void mg_put_i64(mg_writer *w, int64_t v);
-void mg_put_f64(mg_writer *w, double v);               /* IEEE 754 bits */
+void mg_put_f64(mg_writer *w, double v); /* IEEE 754 bits */
 void mg_put_raw(mg_writer *w, const void *p, size_t n);
 void mg_put_str(mg_writer *w, const char *s, size_t n); /* u32 length, bytes */
 
@@ -41,8 +41,8 @@ uint32_t mg_get_u32(mg_reader *r);
 uint64_t mg_get_u64(mg_reader *r);
 int64_t mg_get_i64(mg_reader *r);
 double mg_get_f64(mg_reader *r);
-const uint8_t *mg_get_raw(mg_reader *r, size_t n);        /* into the buffer; NULL when short */
-const char *mg_get_str(mg_reader *r, size_t *n);          /* into the buffer, not NUL-terminated; NULL when short */
+const uint8_t *mg_get_raw(mg_reader *r, size_t n); /* into the buffer; NULL when short */
+const char *mg_get_str(mg_reader *r, size_t *n);   /* into the buffer, not NUL-terminated; NULL when short */
 /* A count of things that take at least `each` bytes: fails when the rest of the buffer could not hold them. */
 uint32_t mg_get_count(mg_reader *r, size_t each);
 size_t mg_reader_left(const mg_reader *r);

@@ -11,10 +11,11 @@
 
 /* threads: workers besides the caller, 0..63. NULL: could not be made (the caller may go on without). */
 mg_pool *mg_pool_create(int threads);
-void mg_pool_destroy(mg_pool *pool); /* joins all threads; NULL allowed */
+void mg_pool_destroy(mg_pool *pool);    /* joins all threads; NULL allowed */
 int mg_pool_width(const mg_pool *pool); /* workers + the caller; 1 for NULL */
 
-typedef void (*mg_task)(void *arg, size_t index, int lane); /* lane: 0..width-1, distinct among tasks that run at once */
+/* lane: 0..width-1, distinct among tasks that run at once. The caller runs some: tasks should stay below 50 ms. */
+typedef void (*mg_task)(void *arg, size_t index, int lane);
 
 /* Runs task(arg, 0..count-1, lane), in any order, and returns when all have ended; polls ctx's cancel hook meanwhile:
  * MG_CANCELLED then, with tasks not yet begun left out. pool NULL: runs them here. */

@@ -19,25 +19,30 @@
 
 /* -- emit/release.c: rights, the record, batches -- */
 
-typedef struct MgReleaseRequest
-{
-	const char *model;
-	bool has_rows; /* false: as many as the model's noisy total */
-	int64 rows;
-	bool has_seed; /* a seed repeats for the same recipient; without one each issuance is fresh */
-	int64 seed;
-} MgReleaseRequest;
-
 typedef struct MgRelease MgRelease;
 
-/* Refuses, or returns the model ready to emit. Writes nothing. */
-extern MgRelease *mg_release_open(const MgReleaseRequest *request);
+/* The parameters of a call, in the order of the SQL functions (base, where there is one, comes before them). */
+typedef enum MgReleaseArg
+{
+	MG_ARG_MODEL,
+	MG_ARG_N,          /* NULL: as many as the model's noisy total */
+	MG_ARG_CONDITIONS,
+	MG_ARG_SEED,       /* repeats for the same recipient; NULL: each issuance is fresh */
+	MG_ARG_PURPOSE,
+	MG_RELEASE_ARGS
+} MgReleaseArg;
+
+/* Refuses, or returns the model ready to emit. Writes nothing. args: [MG_RELEASE_ARGS] */
+extern MgRelease *mg_release_open(const NullableDatum *args);
 extern const char *mg_release_model_name(const MgRelease *release);
 extern const MgColumns *mg_release_columns(const MgRelease *release);
-/* Records the issuance and makes the stream. want[core column]: whose values will be read. */
+/* Records the issuance and makes the stream. want[core column], kept by reference: whose values
+ * will be read. */
 extern void mg_release_begin(MgRelease *release, const bool *want);
 /* A decoder of `columns` (any of the model's, in any order) for this release; after begin. */
 extern MgDecoder *mg_release_decoder(MgRelease *release, const MgColumns *columns);
+/* From the first row again: the same rows, and no second record. */
+extern void mg_release_rewind(MgRelease *release);
 /* The next batch, which lives until the next call; NULL at the end. *first: the number of its first row, from 0. */
 extern const mg_batch *mg_release_next(MgRelease *release, uint64 *first);
 
@@ -49,14 +54,19 @@ typedef struct MgRows MgRows;
 extern TupleDesc mg_rows_record(const MgRelease *release);
 /*
  * Maps the attributes of desc (kept by reference) to the model's columns by name, with assignment casts. must_exist: an attribute
- * that the model has no column for is an error (a column definition list); else it is NULL (a composite type).
+ * that the model has no column for is an error (a column definition list); else it is NULL (a composite type). All attributes are
+ * checked; only attrs[0..nattrs-1] (numbers from 1) are made, in that order. attrs NULL: all of them.
  */
-extern MgRows *mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist);
+extern MgRows *mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *attrs, int nattrs);
 /* Calls mg_release_begin for the columns that are mapped. */
 extern void mg_rows_begin(MgRows *rows);
-/* The next row as a composite Datum in the current memory context; false at the end. */
+/* From the first row again. */
+extern void mg_rows_rewind(MgRows *rows);
+/* The next row's attrs; what is passed by reference lives until the next call. False at the end. */
+extern bool mg_rows_fill(MgRows *rows, Datum *values, bool *nulls);
+/* The same of all attributes, as a composite Datum in the current memory context. */
 extern bool mg_rows_next(MgRows *rows, Datum *row);
-/* All rows. */
+/* All rows, of all attributes. */
 extern void mg_rows_store(MgRows *rows, Tuplestorestate *store);
 
 #endif

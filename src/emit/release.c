@@ -37,6 +37,7 @@ struct MgRelease
 	mg_ctx ctx;
 	mg_model *model;
 	mg_stream *stream;
+	const bool *want;
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
 };
@@ -95,29 +96,53 @@ load_model(MgRelease *r)
 							errmsg("the columns of model \"%s\" do not fit its parameters", r->entry->name)));
 }
 
+static void
+refuse_given(const NullableDatum *arg, const char *name)
+{
+	if (!arg->isnull)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("parameter \"%s\" is not served by this version", name), errhint("Leave it out.")));
+}
+
+/* What the call alone can be refused for. */
+static void
+check_args(const NullableDatum *args)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("rows cannot be released on a standby"),
+						errdetail("Every release is recorded before its first row."), errhint("Connect to the primary.")));
+	if (args[MG_ARG_MODEL].isnull)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"model\" must not be null")));
+	refuse_given(&args[MG_ARG_CONDITIONS], "conditions");
+	refuse_given(&args[MG_ARG_PURPOSE], "purpose");
+}
+
+/* A noisy total as a number of rows; what does not fit is no total. */
+static int64
+default_rows(double total)
+{
+	return total >= 1 && total < 0x1p62 ? (int64) rint(total) : 0;
+}
+
 MgRelease *
-mg_release_open(const MgReleaseRequest *request)
+mg_release_open(const NullableDatum *args)
 {
 	MgRelease *r;
+	bool has_rows = !args[MG_ARG_N].isnull;
 
-	if (RecoveryInProgress())
-		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("rows cannot be released during recovery"),
-						errdetail("Every release is recorded before its first row."), errhint("Ask the primary server.")));
+	check_args(args);
 	r = palloc0(sizeof(MgRelease));
 	r->context = CurrentMemoryContext;
-	r->entry = require_right(request->model);
-	if (request->has_rows && request->rows < 0)
+	r->entry = require_right(TextDatumGetCString(args[MG_ARG_MODEL].value));
+	if (has_rows && DatumGetInt64(args[MG_ARG_N].value) < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("n must not be negative")));
 	mg_server_ctx(&r->ctx);
 	mg_release_with(r->context, release_free, r);
 	load_model(r);
 	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
-	if (request->has_rows)
-		r->rows = request->rows;
-	else /* the total is noisy; what does not fit an int64 is no total */
-		r->rows = r->model->total >= 1 && r->model->total < 0x1p62 ? (int64) rint(r->model->total) : 0;
-	r->seeded = request->has_seed;
-	r->seed = request->seed;
+	r->rows = has_rows ? DatumGetInt64(args[MG_ARG_N].value) : default_rows(r->model->total);
+	r->seeded = !args[MG_ARG_SEED].isnull;
+	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
 	return r;
 }
 
@@ -164,6 +189,13 @@ derive_key(MgRelease *r, const char *recipient, int64 issuance)
 	MG_CHECK(&r->ctx, code);
 }
 
+static void
+start_stream(MgRelease *r)
+{
+	MG_CHECK(&r->ctx, mg_stream_create(&r->ctx, r->model, r->key, &r->stream));
+	mg_stream_want(r->stream, r->want);
+}
+
 void
 mg_release_begin(MgRelease *r, const bool *want)
 {
@@ -173,8 +205,19 @@ mg_release_begin(MgRelease *r, const bool *want)
 						  .rows = r->rows, .seeded = r->seeded};
 
 	derive_key(r, recipient, mg_release_record(&call));
-	MG_CHECK(&r->ctx, mg_stream_create(&r->ctx, r->model, r->key, &r->stream));
-	mg_stream_want(r->stream, want);
+	r->want = want;
+	start_stream(r);
+}
+
+void
+mg_release_rewind(MgRelease *r)
+{
+	if (r->done == 0)
+		return;
+	mg_stream_destroy(r->stream);
+	r->stream = NULL;
+	r->done = 0;
+	start_stream(r);
 }
 
 MgDecoder *

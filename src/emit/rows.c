@@ -4,8 +4,7 @@
  * Only the columns that the shape names are sampled and decoded. They are given to the decoder in the shape's order, so that where
  * no attribute is missing and none needs a cast, a row is decoded straight into the arrays that the tuple is formed from.
  *
- * Memory: values of a row are made in `row_context`, which is reset every RESET_ROWS rows, before the values are used by nobody any
- * more. Casts are compiled once; they run as the caller, with the caller's rights on them.
+ * Memory: values of a row are made in `row_context`, which is reset before every RESET_ROWS-th row. Casts are compiled once; they run as the caller, with the caller's rights on them.
  */
 #include "postgres.h"
 
@@ -40,8 +39,9 @@ struct MgRows
 	TupleDesc desc;
 	MgColumns used; /* what is decoded, in the shape's order */
 	MgDecoder *decoder;
-	Output *output; /* [natts] */
-	bool direct;    /* attribute i is decoded column i, without a cast */
+	int noutputs;
+	Output *output;
+	bool direct; /* output i is decoded column i, without a cast */
 	ExprContext *econtext;
 	MemoryContext row_context;
 	Datum *decoded, *values; /* the same array where direct; likewise the flags */
@@ -126,65 +126,86 @@ check_null_output(Form_pg_attribute att)
 		domain_check((Datum) 0, true, att->atttypid, NULL, NULL);
 }
 
-static void
-map_attribute(MgRows *rows, int i, bool must_exist)
+/* The column behind an attribute, NULL where it stays NULL; *cast: how it becomes the attribute. */
+static const MgColumn *
+resolve_attribute(const MgRows *rows, int attnum, bool must_exist, ExprState **cast)
 {
-	Form_pg_attribute att = TupleDescAttr(rows->desc, i);
+	Form_pg_attribute att = TupleDescAttr(rows->desc, attnum - 1);
 	const char *name = NameStr(att->attname), *model = mg_release_model_name(rows->release);
 	const MgColumn *c;
 
-	rows->output[i].decoded = -1;
+	*cast = NULL;
 	if (att->attisdropped)
-		return;
+		return NULL;
 	c = find_column(mg_release_columns(rows->release), name);
 	if (c == NULL && must_exist)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("model \"%s\" has no column \"%s\"", model, name),
 						errhint("Its columns are %s.", column_names(mg_release_columns(rows->release)))));
 	if (c == NULL)
-	{
 		check_null_output(att);
-		return;
-	}
-	rows->output[i].decoded = rows->used.n;
-	rows->output[i].cast = compile_cast(rows, c, att);
-	rows->used.col[rows->used.n++] = *c;
+	else
+		*cast = compile_cast(rows, c, att);
+	return c;
+}
+
+/* Checks all attributes; returns how many of them the model has. */
+static int
+check_attributes(const MgRows *rows, bool must_exist)
+{
+	ExprState *cast;
+	int found = 0;
+
+	for (int i = 1; i <= rows->desc->natts; i++)
+		found += resolve_attribute(rows, i, must_exist, &cast) != NULL;
+	return found;
+}
+
+static void
+add_output(MgRows *rows, int attnum, bool must_exist)
+{
+	Output *out = &rows->output[rows->noutputs++];
+	const MgColumn *c = resolve_attribute(rows, attnum, must_exist, &out->cast);
+
+	out->decoded = c == NULL ? -1 : rows->used.n;
+	if (c != NULL)
+		rows->used.col[rows->used.n++] = *c;
 }
 
 /* May values be decoded straight into the arrays that rows are formed from? */
 static bool
 is_direct(const MgRows *rows)
 {
-	for (int i = 0; i < rows->desc->natts; i++)
+	for (int i = 0; i < rows->noutputs; i++)
 		if (rows->output[i].decoded != i || rows->output[i].cast != NULL)
 			return false;
 	return true;
 }
 
 MgRows *
-mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist)
+mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *attrs, int nattrs)
 {
 	MgRows *rows = palloc0(sizeof(MgRows));
-	int natts = desc->natts;
+	int n = attrs == NULL ? desc->natts : nattrs, room = Max(n, 1);
 
 	rows->release = release;
 	rows->desc = desc;
-	rows->used.ncore = mg_release_columns(release)->ncore;
-	rows->used.col = palloc0(sizeof(MgColumn) * Max(natts, 1));
-	rows->output = palloc0(sizeof(Output) * Max(natts, 1));
-	for (int i = 0; i < natts; i++)
-		map_attribute(rows, i, must_exist);
-	if (rows->used.n == 0 && !must_exist)
+	if (check_attributes(rows, must_exist) == 0)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("type %s has no column of model \"%s\"", format_type_be(desc->tdtypeid),
 							   mg_release_model_name(release)),
 						errhint("Give a row of the type to make as NULL::type, usually of the table the model was trained on.")));
+	rows->used.ncore = mg_release_columns(release)->ncore;
+	rows->used.col = palloc0(sizeof(MgColumn) * room);
+	rows->output = palloc0(sizeof(Output) * room);
+	for (int i = 0; i < n; i++)
+		add_output(rows, attrs == NULL ? i + 1 : attrs[i], must_exist);
 	rows->direct = is_direct(rows);
 	rows->econtext = CreateStandaloneExprContext();
 	rows->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage row", ALLOCSET_DEFAULT_SIZES);
-	rows->values = palloc0(sizeof(Datum) * Max(natts, 1));
-	rows->nulls = palloc0(sizeof(bool) * Max(natts, 1));
-	rows->decoded = rows->direct ? rows->values : palloc0(sizeof(Datum) * Max(natts, 1));
-	rows->decoded_nulls = rows->direct ? rows->nulls : palloc0(sizeof(bool) * Max(natts, 1));
+	rows->values = palloc0(sizeof(Datum) * room);
+	rows->nulls = palloc0(sizeof(bool) * room);
+	rows->decoded = rows->direct ? rows->values : palloc0(sizeof(Datum) * room);
+	rows->decoded_nulls = rows->direct ? rows->nulls : palloc0(sizeof(bool) * room);
 	return rows;
 }
 
@@ -200,13 +221,20 @@ mg_rows_begin(MgRows *rows)
 	rows->decoder = mg_release_decoder(rows->release, &rows->used);
 }
 
+void
+mg_rows_rewind(MgRows *rows)
+{
+	mg_release_rewind(rows->release);
+	rows->batch = NULL;
+}
+
 /* ---------------------------------------------------------------- rows */
 
 /* Casts and places the decoded values; in the row's context. */
 static void
 convert_row(MgRows *rows)
 {
-	for (int i = 0; i < rows->desc->natts; i++)
+	for (int i = 0; i < rows->noutputs; i++)
 	{
 		const Output *out = &rows->output[i];
 
@@ -229,7 +257,7 @@ convert_row(MgRows *rows)
 	}
 }
 
-/* The next row into values and nulls, whose memory lives until the call after the next; false at the end. */
+/* The next row into values and nulls; what they point to lives until the next call. False at the end. */
 static inline bool
 advance(MgRows *rows)
 {
@@ -250,6 +278,16 @@ advance(MgRows *rows)
 		convert_row(rows);
 	MemoryContextSwitchTo(old);
 	rows->next++;
+	return true;
+}
+
+bool
+mg_rows_fill(MgRows *rows, Datum *values, bool *nulls)
+{
+	if (!advance(rows))
+		return false;
+	memcpy(values, rows->values, sizeof(Datum) * rows->noutputs);
+	memcpy(nulls, rows->nulls, sizeof(bool) * rows->noutputs);
 	return true;
 }
 

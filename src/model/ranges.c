@@ -305,7 +305,7 @@ mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts
 					mg_partition *out)
 {
 	uint32_t significant = 0, edges = 1, first = p->n, last = 0;
-	double sum = 0;
+	double sum = 0, extent = 0;
 	mg_grid g;
 
 	mg_grid_init(&g, d);
@@ -318,6 +318,8 @@ mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts
 			first = first < i ? first : i;
 			last = i;
 		}
+	if (significant > 0)
+		extent = p->edge[last + 1] - p->edge[first];
 	out->edge[0] = p->edge[0];
 	for (uint32_t i = 0, end; i < p->n; i = end)
 	{
@@ -333,13 +335,14 @@ mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts
 			for (uint32_t k = from; k < edges; k++)
 				out->group[k] = i + 1;
 		}
-		else if (i > first && i < last)
+		else
 		{
-			/* an inner run that holds nothing, not even together, becomes one cell; outward, cells keep their scale: a thin
-			 * tail must not reach to the end of the type */
+			/* a run that holds nothing, not even together, becomes one cell; but never a wider one than all that is known to be
+			 * occupied, so that a thin tail does not reach to the end of the type */
 			double mass = p->mass[i];
 
-			while (end < last && !qualifies(p, end) && !is_significant(p, mass + p->mass[end], end + 1 - i))
+			while (end < p->n && !qualifies(p, end) && p->edge[end + 1] - p->edge[i] <= extent &&
+				   !is_significant(p, mass + p->mass[end], end + 1 - i))
 				mass += p->mass[end++];
 		}
 		if (end < p->n)

@@ -74,8 +74,8 @@ mg_log_normal_cdf(double x)
 }
 
 /*
- * Newton on log Phi(x) = log p for p <= 1/2. log Phi is concave and increasing and Phi(-sqrt(-2 log p)) <= p / 2, so the
- * steps go up to the root without passing it; they end when rounding stops them. The upper half is its mirror image
+ * Newton on log Phi(x) = log p for p <= 1/2. log Phi is concave and increasing and Phi(-sqrt(-2 log p)) <= p / 2, so
+ * the steps go up to the root without passing it; they end when rounding stops them. The upper half is its mirror image
  * (1 - p is exact for p in [1/2, 1]).
  */
 double

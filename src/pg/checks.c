@@ -1,12 +1,12 @@
 /*
  * pg/checks.c: CHECK constraints as public knowledge of a column's domain.
  *
- * A constraint is satisfied by what is true *or NULL*, so a conjunction gives what each of its members gives, a list with a NULL in it
- * gives nothing, and `x IS NULL OR c` gives what c gives. Understood are: comparisons of the column with constants (either side),
- * BETWEEN, IN and = ANY of constants, IS NOT NULL, disjunctions of equalities, and conjunctions of all these; the column may be
- * relabelled or cast in a way that keeps order and loses nothing. Operators are known by their strategy in the type's btree
- * family, never by name. Whatever else a constraint says is reported by its name, not used: the domain is then wider than it could be,
- * never wrong.
+ * A constraint is satisfied by what is true *or NULL*, so a conjunction gives what each of its members gives, a list
+ * with a NULL in it gives nothing, and `x IS NULL OR c` gives what c gives. Understood are: comparisons of the column
+ * with constants (either side), BETWEEN, IN and = ANY of constants, IS NOT NULL, disjunctions of equalities, and
+ * conjunctions of all these; the column may be relabelled or cast in a way that keeps order and loses nothing.
+ * Operators are known by their strategy in the type's btree family, never by name. Whatever else a constraint says is
+ * reported by its name, not used: the domain is then wider than it could be, never wrong.
  *
  * Expressions are simplified by the planner's own functions; before that it is made sure that nothing in them is a
  * function that a user wrote, so that looking at a constraint runs no foreign code.
@@ -98,7 +98,10 @@ mentions_walker(Node *node, Mentions *m)
 
 /* ---------------------------------------------------------------- operands */
 
-/* Casts that keep order and equality exactly: the comparison of the result with a constant says the same of the column. */
+/*
+ * Casts that keep order and equality exactly: the comparison of the result with a constant says the same of the
+ * column.
+ */
 static bool
 cast_is_faithful(Oid from, Oid to)
 {
@@ -138,7 +141,8 @@ is_column(const Look *look, Node *node)
 
 			if (!cast_is_faithful(exprType(arg), f->funcresulttype))
 				return false;
-			cast = SearchSysCache2(CASTSOURCETARGET, ObjectIdGetDatum(exprType(arg)), ObjectIdGetDatum(f->funcresulttype));
+			cast =
+				SearchSysCache2(CASTSOURCETARGET, ObjectIdGetDatum(exprType(arg)), ObjectIdGetDatum(f->funcresulttype));
 			known = HeapTupleIsValid(cast) && ((Form_pg_cast) GETSTRUCT(cast))->castfunc == f->funcid;
 			if (HeapTupleIsValid(cast))
 				ReleaseSysCache(cast);
@@ -174,7 +178,6 @@ btree_strategy(Oid op, Oid lefttype)
 }
 
 /* ---------------------------------------------------------------- findings */
-
 
 static bool
 list_has_text(List *list, const char *text)
@@ -224,8 +227,8 @@ merge_labels(MgChecks *out, List *labels)
 }
 
 /*
- * A constant's canonical text in the column's own terms: CHECK (i = 2.0) names the integer 2. NULL: no value of the column can be equal,
- * or the text is not known.
+ * A constant's canonical text in the column's own terms: CHECK (i = 2.0) names the integer 2. NULL: no value of the
+ * column can be equal, or the text is not known.
  */
 static char *
 constant_text(const Look *look, MgTypeClass of, Datum value)
@@ -375,9 +378,9 @@ find_either(Look *look, BoolExpr *either)
 	foreach (cell, rest)
 	{
 		Node *arg = lfirst(cell);
-		bool used = IsA(arg, OpExpr) ? find_comparison(look, (OpExpr *) arg, &equal)
-									 : IsA(arg, ScalarArrayOpExpr) &&
-										   find_membership(look, (ScalarArrayOpExpr *) arg, &equal);
+		bool used = IsA(arg, OpExpr)
+						? find_comparison(look, (OpExpr *) arg, &equal)
+						: IsA(arg, ScalarArrayOpExpr) && find_membership(look, (ScalarArrayOpExpr *) arg, &equal);
 
 		if (!used)
 			return false;
@@ -464,16 +467,18 @@ scan_constraints(Look *look, Oid owner, bool domain)
 	SysScanDesc scan;
 	HeapTuple tuple;
 
-	ScanKeyInit(&key, domain ? Anum_pg_constraint_contypid : Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(owner));
-	scan = systable_beginscan(rel, domain ? ConstraintTypidIndexId : ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
+	ScanKeyInit(&key, domain ? Anum_pg_constraint_contypid : Anum_pg_constraint_conrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(owner));
+	scan =
+		systable_beginscan(rel, domain ? ConstraintTypidIndexId : ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
 		bool null;
 		Datum stored;
 
-		if (form->contype != CONSTRAINT_CHECK || !form->convalidated || form->connoinherit || !MG_CONSTRAINT_ENFORCED(form))
+		if (form->contype != CONSTRAINT_CHECK || !form->convalidated || form->connoinherit ||
+			!MG_CONSTRAINT_ENFORCED(form))
 			continue;
 		stored = heap_getattr(tuple, Anum_pg_constraint_conbin, RelationGetDescr(rel), &null);
 		if (!null)
@@ -496,8 +501,8 @@ drop_labels_outside(MgChecks *out, MgTypeClass cls, Oid base, int32 typmod)
 	{
 		double v;
 
-		if (mg_axis_value(cls, mg_value_parse(base, typmod, lfirst(cell)), &v) && (!out->has_lower || v >= out->lower) &&
-			(!out->has_upper || v <= out->upper))
+		if (mg_axis_value(cls, mg_value_parse(base, typmod, lfirst(cell)), &v) &&
+			(!out->has_lower || v >= out->lower) && (!out->has_upper || v <= out->upper))
 			inside = lappend(inside, lfirst(cell));
 	}
 	out->labels = inside;

@@ -18,8 +18,8 @@ typedef struct MgChecks
 } MgChecks;
 
 /*
- * Of the relation's column and of its domain types. Constraints that are not validated, not enforced, not inherited, or on a foreign
- * table guarantee nothing and are left out. typmod and cls are the base type's.
+ * Of the relation's column and of its domain types. Constraints that are not validated, not enforced, not inherited,
+ * or on a foreign table guarantee nothing and are left out. typmod and cls are the base type's.
  */
 extern void mg_read_checks(Relation rel, AttrNumber attnum, Oid type, MgTypeClass cls, int32 typmod, MgChecks *out);
 

@@ -1,9 +1,9 @@
 /*
  * pg/columns.c: what the schema and the owner say about columns. Reads catalogs only.
  *
- * The order of the sources of a domain: what the owner declared, ENUM labels, boolean, validated CHECK constraints, the
- * type's own range where it is small; what none of these bounds is learnt. A declaration narrows what the constraints allow and never
- * widens it. Owner of all memory: the context current at the call.
+ * The order of the sources of a domain: what the owner declared, ENUM labels, boolean, validated CHECK constraints,
+ * the type's own range where it is small; what none of these bounds is learnt. A declaration narrows what the
+ * constraints allow and never widens it. Owner of all memory: the context current at the call.
  */
 #include "postgres.h"
 
@@ -109,7 +109,8 @@ is_serial(Relation rel, Form_pg_attribute att)
 }
 
 /*
- * Does the table promise that there is no NULL? A NOT NULL of 18 may be NOT VALID or NO INHERIT; a foreign table's is a wish.
+ * Does the table promise that there is no NULL? A NOT NULL of 18 may be NOT VALID or NO INHERIT; a foreign table's is
+ * a wish.
  */
 static bool
 is_not_null(Relation rel, Form_pg_attribute att)
@@ -245,7 +246,8 @@ unsupported_type(const MgColumn *col)
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("column \"%s\" has type %s, which cannot be learnt", col->name, format_type_be(col->type)),
-			 errhint("Leave it out: call dp_set_column for it with kind => 'excluded', or name the columns to train on.")));
+			 errhint(
+				 "Leave it out: call dp_set_column for it with kind => 'excluded', or name the columns to train on.")));
 }
 
 static void
@@ -270,8 +272,9 @@ choose_kind(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, cons
 		if (kind == MG_COLUMN_EXCLUDED || cls != MG_TYPE_NONE)
 		{
 			if (!kind_fits(kind, cls))
-				does_not_fit(col, psprintf("kind \"%s\"", decl->kind),
-							 "A number needs a numeric type, a time a date, time or interval, an identifier an integer, text or uuid.");
+				does_not_fit(
+					col, psprintf("kind \"%s\"", decl->kind),
+					"Numbers need a numeric type, times a date or time type, identifiers an integer, text or uuid.");
 			return kind;
 		}
 	}
@@ -299,7 +302,8 @@ check_parameters(const MgColumn *col, const MgDeclaration *decl, MgTypeClass cls
 	if (decl->bins != 0 && !axis)
 		does_not_fit(col, "bins", "Bins belong to columns of kind number or time.");
 	if (decl->bins < 0 || decl->bins > MG_MAX_CELLS)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("bins must be between 1 and %d", MG_MAX_CELLS)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("bins must be between 1 and %d", MG_MAX_CELLS)));
 	if ((decl->categories != NIL || decl->other != NULL) && col->kind != MG_COLUMN_CATEGORY)
 		does_not_fit(col, "categories or other", "They belong to columns of kind category.");
 	if (decl->pattern != NULL && (col->kind != MG_COLUMN_IDENTIFIER || !MG_TYPE_IS_TEXT(cls)))
@@ -321,8 +325,8 @@ declared_bound(const MgColumn *col, MgTypeClass cls, const char *what, const cha
 }
 
 /*
- * Known bounds go inwards to the lattice of emitted values. A range that holds none of its points falls back to the type's own finer
- * lattice, and then to none. (The type's own bounds are on the lattice already.)
+ * Known bounds go inwards to the lattice of emitted values. A range that holds none of its points falls back to the
+ * type's own finer lattice, and then to none. (The type's own bounds are on the lattice already.)
  */
 static void
 align_bounds(mg_domain *d, bool lower, bool upper, double fine)
@@ -372,9 +376,10 @@ number_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const M
 	if (d->lower > d->upper)
 	{
 		if (declared)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("the bounds of column \"%s\" leave no value", col->name),
-							errhint("lower must not be above upper, and both must agree with the table's constraints.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("the bounds of column \"%s\" leave no value", col->name),
+					 errhint("lower must not be above upper, and both must agree with the table's constraints.")));
 		/* constraints beyond the type's own range: nothing but NULL; the type's range has to do */
 		d->lower = axis.lower;
 		d->upper = axis.upper;
@@ -410,8 +415,9 @@ set_labels(MgColumn *col, List *texts)
 		size_t len = strlen(text);
 
 		if (len > MG_MAX_LABEL_BYTES)
-			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-							errmsg("a category of column \"%s\" is longer than %d bytes", col->name, MG_MAX_LABEL_BYTES)));
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("a category of column \"%s\" is longer than %d bytes", col->name, MG_MAX_LABEL_BYTES)));
 		labels[n].text = text;
 		labels[n].len = (uint32) len;
 		n++;
@@ -433,11 +439,14 @@ has_text(List *list, const char *text)
 	return false;
 }
 
-/* A declared label in its canonical form; the declared type's input (with a domain's constraints) judges it. */
+/*
+ * A declared label in its canonical form. By the base type: to describe a column runs no domain's constraints, which
+ * may be foreign code.
+ */
 static char *
 declared_label(const MgColumn *col, MgTypeClass cls, const char *literal)
 {
-	return mg_value_text(cls, mg_value_parse(col->type, col->typmod, literal));
+	return mg_value_text(cls, mg_value_parse(col->base, col->base_typmod, literal));
 }
 
 /* The integers between the bounds, when constraints give a short range for a column that was declared a category. */
@@ -487,8 +496,9 @@ category_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const
 			char *text = declared_label(col, cls, lfirst(cell));
 
 			if (schema != NIL && !has_text(schema, text))
-				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-								errmsg("category \"%s\" of column \"%s\" is not allowed by the table", text, col->name)));
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("category \"%s\" of column \"%s\" is not allowed by the table", text, col->name)));
 			if (!has_text(labels, text))
 				labels = lappend(labels, text);
 		}
@@ -665,13 +675,17 @@ mg_require_trainable(const MgColumns *columns)
 		const MgColumn *col = &columns->col[i];
 
 		if (col->kind == MG_COLUMN_EXCLUDED && col->notnull && col->pattern == NULL)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("column \"%s\" is excluded, but it is NOT NULL and has no constant default", col->name),
-							errhint("Leave it out of the columns to train on, or give it a default.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("column \"%s\" is excluded, but it is NOT NULL and has no constant default", col->name),
+					 errhint("Leave it out of the columns to train on, or give it a default.")));
 	}
 }
 
-/* Literals in canonical form: what is stored means the same under every DateStyle and TimeZone. */
+/*
+ * Literals in canonical form: what is stored means the same under every DateStyle and TimeZone. Labels are judged by
+ * the declared type, with a domain's constraints.
+ */
 static void
 canonicalize_decl(const MgColumn *col, MgDeclaration *decl)
 {
@@ -683,9 +697,9 @@ canonicalize_decl(const MgColumn *col, MgDeclaration *decl)
 	if (decl->upper != NULL)
 		decl->upper = mg_value_text(cls, mg_value_parse(col->base, col->base_typmod, decl->upper));
 	if (decl->other != NULL)
-		decl->other = declared_label(col, cls, decl->other);
+		decl->other = mg_value_text(cls, mg_value_parse(col->type, col->typmod, decl->other));
 	foreach (cell, decl->categories)
-		lfirst(cell) = declared_label(col, cls, lfirst(cell));
+		lfirst(cell) = mg_value_text(cls, mg_value_parse(col->type, col->typmod, lfirst(cell)));
 }
 
 void
@@ -702,8 +716,8 @@ mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl)
 /* ---------------------------------------------------------------- stored models */
 
 MgColumn *
-mg_column_from_catalog(const char *name, const char *type, MgColumnKind kind, bool notnull, const char *pattern, int core,
-					   const mg_column *learnt)
+mg_column_from_catalog(const char *name, const char *type, MgColumnKind kind, bool notnull, const char *pattern,
+					   int core, const mg_column *learnt)
 {
 	MgColumn *col = palloc0(sizeof(MgColumn));
 

@@ -1,6 +1,6 @@
 /*
- * pg/columns.h: what the catalogs and the owner's declarations say about a relation's columns; and the two bridges between
- * Datums and the core's categories and numbers. Reads the schema only, never rows and never statistics.
+ * pg/columns.h: what the catalogs and the owner's declarations say about a relation's columns; and the two bridges
+ * between Datums and the core's categories and numbers. Reads the schema only, never rows and never statistics.
  */
 #ifndef MIRAGE_PG_COLUMNS_H
 #define MIRAGE_PG_COLUMNS_H
@@ -35,17 +35,19 @@ typedef struct MgColumn
 {
 	AttrNumber attnum; /* in the relation; 0 for a stored model's */
 	char *name;
-	Oid type;        /* as declared: may be a domain */
+	Oid type; /* as declared: may be a domain */
 	int32 typmod;
-	Oid base;        /* the domain's base type, or type */
+	Oid base; /* the domain's base type, or type */
 	int32 base_typmod;
-	bool notnull;    /* attnotnull, or a NOT NULL domain */
+	bool notnull; /* attnotnull, or a NOT NULL domain */
 	MgColumnKind kind;
-	char *pattern;   /* identifier: declared, or NULL; excluded and NOT NULL: the constant default it is filled with, or NULL */
-	char *source;    /* where the domain comes from: "declared", "enum", "boolean", "check", "type", "learnt", "identifier";
-					  * "model" for a stored model's */
-	int core;        /* index among the core's columns; -1: identifier, excluded */
-	mg_domain domain; /* core >= 0; memory of the caller's context */
+	char *pattern; /* identifier: declared, or NULL; excluded and NOT NULL: its constant default, or NULL */
+	/*
+	 * where the domain comes from: declared, enum, boolean, check, type, learnt, identifier; of a stored model: model
+	 */
+	char *source;
+	int core;            /* index among the core's columns; -1: identifier, excluded */
+	mg_domain domain;    /* core >= 0; memory of the caller's context */
 	List *unused_checks; /* of char *: constraints on this column that the domain does not use (shown, not enforced) */
 } MgColumn;
 
@@ -56,52 +58,62 @@ typedef struct MgColumns
 } MgColumns;
 
 /*
- * Describes the columns of a relation; names: those wanted (char *, NIL for all), in the relation's order. declared(attname) gives the owner's
- * word or NULL. Errors: a column that does not exist, an unsupported type (hint: dp_set_column(.., kind => 'excluded')), a declaration that
- * does not fit the type.
+ * Describes the columns of a relation; names: those wanted (char *, NIL for all), in the relation's order.
+ * declared(attname) gives the owner's word or NULL. Errors: a column that does not exist, an unsupported type (hint:
+ * dp_set_column(.., kind => 'excluded')), a declaration that does not fit the type.
  */
 typedef MgDeclaration *(*MgDeclarationLookup)(void *arg, const char *column);
 extern MgColumns *mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, void *arg);
 /*
- * Checks one declaration against the column, by name: what dp_set_column calls. Rewrites the literals (lower, upper, other, categories) in a
- * canonical form that means the same under every DateStyle, IntervalStyle and TimeZone: store them after the call.
+ * Checks one declaration against the column, by name: what dp_set_column calls. Rewrites the literals (lower, upper,
+ * other, categories) in a canonical form that means the same under every DateStyle, IntervalStyle and TimeZone: store
+ * them after the call.
  */
 extern void mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl);
-/* What a training asks beyond a description: something to learn, and something to emit for excluded columns that are NOT NULL. */
+/*
+ * What a training asks beyond a description: something to learn, and something to emit for excluded columns that are
+ * NOT NULL.
+ */
 extern void mg_require_trainable(const MgColumns *columns);
 /* The column's type with typmod, qualified with its schema: what a stored model keeps. */
 extern char *mg_column_type_text(const MgColumn *col);
 /*
- * The inverse, for a stored model: resolves the type now; an error where it is gone. learnt: the model's own column, NULL where core is -1; its labels
- * are referred to, not copied.
+ * The inverse, for a stored model: resolves the type now; an error where it is gone. learnt: the model's own column,
+ * NULL where core is -1; its labels are referred to, not copied.
  */
-extern MgColumn *mg_column_from_catalog(const char *name, const char *type, MgColumnKind kind, bool notnull, const char *pattern,
-										int core, const mg_column *learnt);
+extern MgColumn *mg_column_from_catalog(const char *name, const char *type, MgColumnKind kind, bool notnull,
+										const char *pattern, int core, const mg_column *learnt);
 extern const char *mg_column_kind_name(MgColumnKind kind);
 extern bool mg_column_kind_parse(const char *name, MgColumnKind *kind);
-/* Human-readable domain for dp_describe: "0 .. 120", "Female, Male", "learnt from the data, within budget". palloc'ed. */
+/*
+ * Human-readable domain for dp_describe: "0 .. 120", "Female, Male", "learnt from the data, within budget".
+ * palloc'ed.
+ */
 extern char *mg_domain_text(const MgColumn *col);
 /* How many codes the domain has when it is closed, 0 when it is learnt or not modelled. */
 extern int64 mg_domain_codes(const MgColumn *col);
 
 /*
- * Encoding: tuples straight into a curator. The slot's attribute i is columns->col[i] (only those with core >= 0 are read).
- * No value raises an error. mg_encoder_row makes the calls of one row's values; mg_load_row, which ends the row, is the caller's.
+ * Encoding: tuples straight into a curator. The slot's attribute i is columns->col[i] (only those with core >= 0 are
+ * read). No value raises an error. mg_encoder_row makes the calls of one row's values; mg_load_row, which ends the
+ * row, is the caller's.
  */
 typedef struct MgEncoder MgEncoder;
 extern MgEncoder *mg_encoder_create(const MgColumns *columns, mg_curator *curator);
 extern void mg_encoder_row(MgEncoder *enc, TupleTableSlot *slot);
 
 /*
- * Decoding: a batch of a model into Datums of the columns' own types. Values are made in `row_context` where they need memory; labels are
- * made once. identifier columns get fresh values (sequence numbers from first_identifier, random UUIDs from the stream's
- * key, or the pattern), excluded ones NULL (or the default). row_context is the context that is current at the call of mg_decoder_row.
- * row_number counts from 0: integer identifiers come as row_number + 1, and start anew when the type is full; texts likewise.
- * No value of a valid model raises an error; labels that the type no longer takes raise one in mg_decoder_create. A NOT NULL column for which the
- * model has nothing to emit gets its declared other, else the type's zero or empty text.
+ * Decoding: a batch of a model into Datums of the columns' own types. Values are made in `row_context` where they
+ * need memory; labels are made once. identifier columns get fresh values (sequence numbers from first_identifier,
+ * random UUIDs from the stream's key, or the pattern), excluded ones NULL (or the default). row_context is the
+ * context that is current at the call of mg_decoder_row. row_number counts from 0: integer identifiers come as
+ * row_number + 1, and start anew when the type is full; texts likewise. No value of a valid model raises an error;
+ * labels that the type no longer takes raise one in mg_decoder_create. A NOT NULL column for which the model has
+ * nothing to emit gets its declared other, else the type's zero or empty text.
  */
 typedef struct MgDecoder MgDecoder;
 extern MgDecoder *mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 key[32]);
-extern void mg_decoder_row(MgDecoder *dec, const mg_batch *batch, uint32 row, uint64 row_number, Datum *values, bool *nulls);
+extern void mg_decoder_row(MgDecoder *dec, const mg_batch *batch, uint32 row, uint64 row_number, Datum *values,
+						   bool *nulls);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * pg/compat.h: where PostgreSQL 14 to 18 differ in what this side uses. Every difference lives here, so that the other files
- * read as if there were one server.
+ * pg/compat.h: where PostgreSQL 14 to 18 differ in what this side uses. Every difference lives here, so that the
+ * other files read as if there were one server.
  */
 #ifndef MIRAGE_PG_COMPAT_H
 #define MIRAGE_PG_COMPAT_H
@@ -30,12 +30,15 @@ mg_analyze_and_rewrite(RawStmt *raw, const char *source)
 #endif
 }
 
-/* Parses a type name with typmod; false where the type does not exist. (A soft error context replaced missing_ok in 16.) */
+/*
+ * Parses a type name with typmod; false where the type does not exist. (A soft error context replaced missing_ok in
+ * 16.)
+ */
 static inline bool
 mg_parse_type(const char *text, Oid *type, int32 *typmod)
 {
 #if PG_VERSION_NUM >= 160000
-	ErrorSaveContext soft = {T_ErrorSaveContext};
+	ErrorSaveContext soft = {.type = T_ErrorSaveContext};
 
 	*type = InvalidOid;
 	if (!parseTypeString(text, type, typmod, (Node *) &soft) || soft.error_occurred)

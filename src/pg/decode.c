@@ -1,10 +1,11 @@
 /*
- * pg/decode.c: values of a model into Datums of the columns' own types. Hot: labels are Datums that were made once, points become
- * values by rounding and clamping in integers.
+ * pg/decode.c: values of a model into Datums of the columns' own types. Hot: labels are Datums that were made once,
+ * points become values by rounding and clamping in integers.
  *
- * A decoded value is one that the column could hold: within the type's range, within the domain's bounds, on the typmod's scale,
- * not NULL where the column is not. No value of a valid model raises an error. Memory: the decoder's in the context of its creation;
- * single values (numeric, interval, uuid, fresh texts) in the context that is current when a row is decoded.
+ * A decoded value is one that the column could hold: within the type's range, within the domain's bounds, on the
+ * typmod's scale, not NULL where the column is not. No value of a valid model raises an error. Memory: the decoder's
+ * in the context of its creation; single values (numeric, interval, uuid, fresh texts) in the context that is current
+ * when a row is decoded.
  */
 #include "postgres.h"
 
@@ -33,7 +34,7 @@ typedef enum DecodeOp
 	DECODE_INT8,
 	DECODE_FLOAT4,
 	DECODE_FLOAT8,
-	DECODE_NUMERIC,		 /* 10^-scale times an integer */
+	DECODE_NUMERIC,      /* 10^-scale times an integer */
 	DECODE_NUMERIC_WIDE, /* beyond that */
 	DECODE_INTERVAL,
 	DECODE_ID_INT,
@@ -47,8 +48,8 @@ typedef struct Point
 {
 	DecodeOp op;
 	double lower, upper; /* of the axis */
-	double unit;		 /* integers: the axis value of 1 in `low..high`; numeric: 10^scale */
-	int64 low, high;	 /* integers: in multiples of unit (numeric: of 1/unit) */
+	double unit;         /* integers: the axis value of 1 in `low..high`; numeric: 10^scale */
+	int64 low, high;     /* integers: in multiples of unit (numeric: of 1/unit) */
 	int scale;
 	int32 typmod;
 } Point;
@@ -61,11 +62,11 @@ typedef struct DecodeColumn
 	int core;
 	Point point;
 	uint32 nlabels;
-	Datum *label;	 /* [nlabels + 1]; the last: other */
-	bool has_other;	 /* label[nlabels] is there */
+	Datum *label;    /* [nlabels + 1]; the last: other */
+	bool has_other;  /* label[nlabels] is there */
 	MgTypeClass cls; /* identifiers */
-	int32 typmod;	 /* identifiers */
-	uint64 modulus;	 /* identifiers: row numbers start anew there */
+	int32 typmod;    /* identifiers */
+	uint64 modulus;  /* identifiers: row numbers start anew there */
 	const char *pattern;
 	uint64 seed;
 } DecodeColumn;
@@ -95,7 +96,10 @@ clamp_int(int64 k, int64 low, int64 high)
 	return k < low ? low : (k > high ? high : k);
 }
 
-/* The least integer at or above v, where v * unit is what was meant (0.29 * 100 is 29 though its double product is less). */
+/*
+ * The least integer at or above v, where v * unit is what was meant (0.29 * 100 is 29 though its double product is
+ * less).
+ */
 static int64
 index_up(double v, double unit)
 {
@@ -131,8 +135,8 @@ decimals(double v)
 }
 
 /*
- * numeric without a scale: as many decimals as its frequent single values need, and enough for four digits of its range. (Post-processing of what was
- * released; a column of prices comes out as prices.)
+ * numeric without a scale: as many decimals as its frequent single values need, and enough for four digits of its
+ * range. (Post-processing of what was released; a column of prices comes out as prices.)
  */
 static int
 natural_scale(const mg_domain *d, const mg_column *learnt)
@@ -249,7 +253,8 @@ interval_datum(const Point *p, double v)
 		/* fields of months or years only */
 		int64 k = clamp_int(nearest(v / p->unit), p->low, p->high);
 
-		out->month = (int32) clamp_int(k * (int64) rint(p->unit / ((double) DAYS_PER_MONTH * USECS_PER_DAY)), -2000000000, 2000000000);
+		out->month = (int32) clamp_int(k * (int64) rint(p->unit / ((double) DAYS_PER_MONTH * USECS_PER_DAY)),
+									   -2000000000, 2000000000);
 		return IntervalPGetDatum(out);
 	}
 	usec = clamp_int(nearest(v / p->unit), p->low, p->high) * (int64) p->unit;
@@ -351,8 +356,8 @@ label_datum(const MgColumn *col, const char *text)
 		error = CopyErrorData();
 		FlushErrorState();
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the model's label \"%s\" of column \"%s\" is not valid for type %s any more", text, col->name,
-							   format_type_be(col->type)),
+						errmsg("the model's label \"%s\" of column \"%s\" is not valid for type %s any more", text,
+							   col->name, format_type_be(col->type)),
 						errdetail("%s", error->message)));
 	}
 	PG_END_TRY();
@@ -462,9 +467,11 @@ mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 k
 				break;
 			case MG_COLUMN_IDENTIFIER:
 				/* by name, not by place: the same whichever columns a caller asks for */
-				prepare_identifier(d, col, words[0] ^ mg_rotl64(words[1], 17) ^ mg_rotl64(words[2], 31) ^
-											   mg_rotl64(words[3], 47) ^
-											   hash_bytes_extended((const unsigned char *) col->name, (int) strlen(col->name), 0));
+				prepare_identifier(d, col,
+								   words[0] ^ mg_rotl64(words[1], 17) ^ mg_rotl64(words[2], 31) ^
+									   mg_rotl64(words[3], 47) ^
+									   hash_bytes_extended((const unsigned char *) col->name, (int) strlen(col->name),
+														   0));
 				break;
 			case MG_COLUMN_CATEGORY:
 				prepare_labels(d, col);
@@ -503,7 +510,7 @@ fresh_uuid(uint64 seed, uint64 row)
 static Datum
 fresh_text(const DecodeColumn *d, uint64 row)
 {
-	char buf[Max(MG_PATTERN_BYTES, MAXINT8LEN) + 1];
+	char buf[MG_PATTERN_BYTES + 1];
 	size_t len;
 	text *out;
 

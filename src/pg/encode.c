@@ -1,10 +1,10 @@
 /*
- * pg/encode.c: tuples straight into a curator. Hot: one switch a value on an operation that was chosen once a column, no
- * function-manager call for the common types, and no copy of a text that is stored inline.
+ * pg/encode.c: tuples straight into a curator. Hot: one switch a value on an operation that was chosen once a column,
+ * no function-manager call for the common types, and no copy of a text that is stored inline.
  *
- * No value raises an error: NaN and infinities are NULL, a text longer than MG_MAX_LABEL_BYTES is handed over as "too long" without being
- * fetched from its TOAST table, a value without a code is `other`. Memory: the encoder's, in the context of its creation; what single
- * values need is in a context that is reset as it fills.
+ * No value raises an error: NaN and infinities are NULL, a text longer than MG_MAX_LABEL_BYTES is handed over as "too
+ * long" without being fetched from its TOAST table, a value without a code is `other`. Memory: the encoder's, in the
+ * context of its creation; what single values need is in a context that is reset as it fills.
  */
 #include "postgres.h"
 
@@ -44,8 +44,8 @@ typedef struct KeyTable
 	uint32 n;
 	int64 *key;
 	uint32 *code;
-	int64 low;		/* of the array */
-	uint32 span;	/* 0: no array */
+	int64 low;      /* of the array */
+	uint32 span;    /* 0: no array */
 	uint32 *direct; /* [span], UINT32_MAX: no label */
 } KeyTable;
 
@@ -55,7 +55,7 @@ typedef struct EncodeColumn
 {
 	EncodeOp op;
 	MgTypeClass cls;
-	int at;		 /* in the slot */
+	int at;      /* in the slot */
 	uint32 core; /* in the curator */
 	KeyTable keys;
 } EncodeColumn;
@@ -349,7 +349,8 @@ mg_encoder_row(MgEncoder *enc, TupleTableSlot *slot)
 				mg_load_number(curator, e->core, (double) DatumGetInt64(value));
 				break;
 			case ENCODE_FLOAT4:
-				mg_load_number(curator, e->core, DatumGetFloat4(value)); /* the curator takes NaN and infinities for NULL */
+				mg_load_number(curator, e->core,
+							   DatumGetFloat4(value)); /* the curator takes NaN and infinities for NULL */
 				break;
 			case ENCODE_FLOAT8:
 				mg_load_number(curator, e->core, DatumGetFloat8(value));

@@ -1,9 +1,9 @@
 /*
  * pg/errors.c: the one place where a status of the core becomes an ereport.
  *
- * The core's messages are written for users (lower case, no data value, no exact count) and are passed on as they are; what is
- * added here is the SQLSTATE. A cancelled computation is first left to the server, which knows whether it was a cancel
- * request, a timeout or a termination and says so in its own words.
+ * The core's messages are written for users (lower case, no data value, no exact count) and are passed on as they
+ * are; what is added here is the SQLSTATE. A cancelled computation is first left to the server, which knows whether
+ * it was a cancel request, a timeout or a termination and says so in its own words.
  */
 #include "postgres.h"
 

@@ -44,7 +44,8 @@ mg_pattern_check(const char *pattern, int32 typmod)
 		if (pattern[i] == '\\')
 		{
 			if (i + 1 == len)
-				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a pattern must not end with a backslash")));
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a pattern must not end with a backslash")));
 			backslashes++;
 			i++;
 		}

@@ -1,10 +1,10 @@
 /*
  * pg/pattern.h: the small language of identifier patterns. Private to pg/.
  *
- *   #   a digit          @   a letter A-Z          *   a digit or a letter A-Z          \c   the character c          else   itself
+ *   #  a digit       @  a letter A-Z       *  a digit or a letter A-Z       \c  the character c       else  itself
  *
- * Row i of a pattern is i written in the mixed radix of its places, the last place fastest: distinct rows give distinct texts until the
- * capacity (the product of the radices) is used up, then it starts anew.
+ * Row i of a pattern is i written in the mixed radix of its places, the last place fastest: distinct rows give
+ * distinct texts until the capacity (the product of the radices) is used up, then it starts anew.
  */
 #ifndef MIRAGE_PG_PATTERN_H
 #define MIRAGE_PG_PATTERN_H
@@ -13,10 +13,16 @@
 
 #define MG_PATTERN_BYTES 200 /* longest pattern */
 
-/* Errors for a pattern that is malformed, has no place, or does not fit a varchar or char of this typmod (-1: any length). */
+/*
+ * Errors for a pattern that is malformed, has no place, or does not fit a varchar or char of this typmod (-1: any
+ * length).
+ */
 extern void mg_pattern_check(const char *pattern, int32 typmod);
 
-/* Writes row `row` into out (at least MG_PATTERN_BYTES + 1); returns the length in bytes. The pattern is a checked one. */
+/*
+ * Writes row `row` into out (at least MG_PATTERN_BYTES + 1); returns the length in bytes. The pattern is a checked
+ * one.
+ */
 extern size_t mg_pattern_write(const char *pattern, uint64 row, char *out);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * pg/reader.c: one pass over a relation into a curator.
  *
- * The rows come from the executor, as for any query of the current user: privileges, row security, partitions and foreign tables
- * are its business. They go from its slots straight into the encoder, through a DestReceiver of our own; no tuple is kept. Memory
- * does not follow the rows.
+ * The rows come from the executor, as for any query of the current user: privileges, row security, partitions and
+ * foreign tables are its business. They go from its slots straight into the encoder, through a DestReceiver of our
+ * own; no tuple is kept. Memory does not follow the rows.
  */
 #include "postgres.h"
 

@@ -7,24 +7,26 @@
 #include "pg/columns.h"
 
 /*
- * The base relation whose protection and budget stand for `relid`: itself for a table, partitioned table, inheritance parent or foreign
- * table; for a view the one base relation that its rewritten query reads, provided that each source row yields at most one row by leakproof,
- * immutable expressions with no sub-select, join, aggregate, window, DISTINCT, LIMIT or set-returning function. The same check covers row
- * security that applies to the current user. With assert_stable, only the search for the single base relation is made.
- * Otherwise: error, feature_not_supported, saying which construct it was.
+ * The base relation whose protection and budget stand for `relid`: itself for a table, partitioned table, inheritance
+ * parent or foreign table; for a view the one base relation that its rewritten query reads, provided that each source
+ * row yields at most one row by leakproof, immutable expressions with no sub-select, join, aggregate, window,
+ * DISTINCT, LIMIT or set-returning function. The same check covers row security that applies to the current user.
+ * With assert_stable, only the search for the single base relation is made. Otherwise: error, feature_not_supported,
+ * saying which construct it was.
  */
 extern Oid mg_source_base(Oid relid, List *column_names, bool assert_stable);
 
 /*
- * Reads the columns of `relid` once, as the current user with the current settings, in the current snapshot, through the executor (parallel
- * plans allowed), into the curator. Polls interrupts. ctx->progress hears "reading" now and then, always with fraction 0: how far a pass is
- * depends on the rows. Ends the loading with mg_load_finish. Errors of the core are thrown.
+ * Reads the columns of `relid` once, as the current user with the current settings, in the current snapshot, through
+ * the executor (parallel plans allowed), into the curator. Polls interrupts. ctx->progress hears "reading" now and
+ * then, always with fraction 0: how far a pass is depends on the rows. Ends the loading with mg_load_finish. Errors
+ * of the core are thrown.
  */
 extern void mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, mg_curator *curator);
 
 /*
- * All relations that hold rows of `relid` or whose rows `relid` holds: itself, its partitions and children, its ancestors in any line.
- * A budget for one of them is a budget for all.
+ * All relations that hold rows of `relid` or whose rows `relid` holds: itself, its partitions and children, its
+ * ancestors in any line. A budget for one of them is a budget for all.
  */
 extern List *mg_source_relatives(Oid relid);
 

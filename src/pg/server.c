@@ -1,8 +1,9 @@
 /*
  * pg/server.c: the core's hooks, identity switches and the lookup of our own objects.
  *
- * The oids of the extension are cached for the process and dropped by invalidation: every statement that makes, moves, gives away or
- * drops the extension also touches its functions or its schema, whose caches do send invalidations (pg_extension has none).
+ * The oids of the extension are cached for the process and dropped by invalidation: every statement that makes,
+ * moves, gives away or drops the extension also touches its functions or its schema, whose caches do send
+ * invalidations (pg_extension has none).
  */
 #include "postgres.h"
 
@@ -31,8 +32,8 @@
 /* ---------------------------------------------------------------- hooks of the core */
 
 /*
- * Barriers are served here, or a long computation would block DROP DATABASE; should one fail, it stays pending and the next
- * CHECK_FOR_INTERRUPTS reports it, since nothing may jump through the core.
+ * Barriers are served here, or a long computation would block DROP DATABASE; should one fail, it stays pending and
+ * the next CHECK_FOR_INTERRUPTS reports it, since nothing may jump through the core.
  */
 static bool
 server_cancel(void *arg)
@@ -169,8 +170,7 @@ mg_identity_enter(MgIdentity *id, Oid user)
 {
 	GetUserIdAndSecContext(&id->user, &id->sec_context);
 	id->guc_nest_level = NewGUCNestLevel();
-	SetUserIdAndSecContext(user,
-						   id->sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(user, id->sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 }
 
 void
@@ -191,8 +191,8 @@ mg_identity_leave(MgIdentity *id)
 }
 
 /*
- * Rights, not mere membership: a NOINHERIT member has to SET ROLE first, as for the server's own predefined roles. A role that somebody
- * dropped gives nobody anything but superusers.
+ * Rights, not mere membership: a NOINHERIT member has to SET ROLE first, as for the server's own predefined roles. A
+ * role that somebody dropped gives nobody anything but superusers.
  */
 static bool
 has_role(Oid role, const char *name)
@@ -286,19 +286,20 @@ mg_require_visible_to_workers(Oid relid)
 	if (get_rel_name(relid) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relid)));
 	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("relation %s is temporary", mg_relation_name(relid)),
-						errdetail("Training runs in a background worker, which cannot see temporary relations."),
-						errhint("Use an ordinary table.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("relation %s is temporary", mg_relation_name(relid)),
+				 errdetail("Training runs in a background worker, which cannot see temporary relations."),
+				 errhint("Use an ordinary table.")));
 	family = find_all_inheritors(relid, NoLock, NULL);
 	foreach (cell, family)
 	{
 		Oid member = lfirst_oid(cell);
 
 		if (relation_made_here(member))
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							errmsg("relation %s was made or altered by the current transaction", mg_relation_name(member)),
-							errdetail("Training runs in a background worker, which sees committed work only."),
-							errhint("Commit first, then call again.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("relation %s was made or altered by the current transaction", mg_relation_name(member)),
+					 errdetail("Training runs in a background worker, which sees committed work only."),
+					 errhint("Commit first, then call again.")));
 	}
 }

@@ -14,19 +14,28 @@
  */
 extern void mg_server_ctx(mg_ctx *ctx);
 
-/* ereport(ERROR) for a failed ctx: MG_CANCELLED runs CHECK_FOR_INTERRUPTS first. The only place where a status becomes one. */
-extern void mg_throw(mg_ctx *ctx) pg_attribute_noreturn();
-#define MG_CHECK(ctx, expr)            \
-	do                                 \
-	{                                  \
-		if ((expr) != MG_OK)           \
-			mg_throw(ctx);             \
+/*
+ * ereport(ERROR) for a failed ctx: MG_CANCELLED runs CHECK_FOR_INTERRUPTS first. The only place where a status
+ * becomes one.
+ */
+extern void mg_throw(mg_ctx *ctx) __attribute__((noreturn));
+#define MG_CHECK(ctx, expr)  \
+	do                       \
+	{                        \
+		if ((expr) != MG_OK) \
+			mg_throw(ctx);   \
 	} while (0)
 
-/* Calls `release(arg)` when `context` is reset or deleted, after errors too: for arenas, threads and files of the core. */
+/*
+ * Calls `release(arg)` when `context` is reset or deleted, after errors too: for arenas, threads and files of the
+ * core.
+ */
 extern void mg_release_with(MemoryContext context, void (*release)(void *), void *arg);
 
-/* The extension in this database: oid, schema of its functions, owner; cached, invalidated. Error when it is not installed. */
+/*
+ * The extension in this database: oid, schema of its functions, owner; cached, invalidated. Error when it is not
+ * installed.
+ */
 extern Oid mg_extension_oid(void);
 extern Oid mg_extension_schema(void);
 extern Oid mg_extension_owner(void);
@@ -43,7 +52,10 @@ extern void mg_identity_enter_owner(MgIdentity *id);
 extern void mg_identity_enter(MgIdentity *id, Oid user); /* restricted operation as `user`, search_path untouched */
 extern void mg_identity_leave(MgIdentity *id);
 
-/* Is the current (or given) role a member of mirage_admin, mirage_trainer, mirage_auditor? Superusers are. */
+/*
+ * Has the role (InvalidOid: the current one) the rights of mirage_admin, mirage_trainer, mirage_auditor? Superusers
+ * do.
+ */
 extern bool mg_is_admin(Oid role);
 extern bool mg_is_trainer(Oid role);
 extern bool mg_is_auditor(Oid role);
@@ -52,8 +64,10 @@ extern bool mg_is_auditor(Oid role);
 extern char *mg_relation_name(Oid relid);
 extern char *mg_role_name(Oid role);
 
-/* Refuses by name a relation (or other object by its tuple's xmin) made or altered by the caller's open transaction, and temporary
- * relations: a worker could not see them. */
+/*
+ * Refuses by name a relation that the caller's open transaction made or altered (itself, a column, a child or
+ * partition), and temporary relations: a worker could not see them.
+ */
 extern void mg_require_visible_to_workers(Oid relid);
 
 #endif

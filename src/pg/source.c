@@ -1,11 +1,12 @@
 /*
- * pg/source.c: what may be trained on (DESIGN section 4): relations where one row of the protected base gives at most one row to read,
- * by expressions that cannot tell rows apart by failing.
+ * pg/source.c: what may be trained on (DESIGN section 4): relations where one row of the protected base gives at most
+ * one row to read, by expressions that cannot tell rows apart by failing.
  *
- * A plain table without row security needs no look. Otherwise the query that the reading will run is analysed and rewritten by
- * the server itself (which expands views and adds the current user's policies), and the resulting tree is checked level by level: one
- * relation or one subquery in FROM, nothing that joins, groups, multiplies, cuts or looks elsewhere, and expressions that are immutable and
- * leakproof. The check is a list of what is allowed, not of what is not.
+ * A plain table without row security needs no look. Otherwise the query that the reading will run is analysed and
+ * rewritten by the server itself (which expands views and adds the current user's policies), and the resulting tree
+ * is checked level by level: one relation or one subquery in FROM, nothing that joins, groups, multiplies, cuts or
+ * looks elsewhere, and expressions that are immutable and leakproof. The check is a list of what is allowed, not of
+ * what is not.
  */
 #include "postgres.h"
 
@@ -90,7 +91,7 @@ refuse(Oid relid, const char *construct)
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("%s cannot be learnt from: its %s %s", mg_relation_name(relid),
 					get_rel_relkind(relid) == RELKIND_VIEW ? "definition" : "row security", construct),
-			 errdetail("Each protected row must yield at most one row, by immutable and leakproof expressions of that row alone."),
+			 errdetail("Each protected row must yield at most one row, by immutable and leakproof expressions alone."),
 			 errhint("Learn from the underlying table, or let a mirage_admin protect it with assert_stable => true.")));
 }
 
@@ -161,7 +162,8 @@ check_query(Oid of, const Query *query)
 	check_stack_depth();
 	check_level(of, query);
 	if (query->jointree == NULL || list_length(query->jointree->fromlist) != 1)
-		refuse(of, list_length(query->jointree ? query->jointree->fromlist : NIL) > 1 ? "has a join" : "reads no relation");
+		refuse(of,
+			   list_length(query->jointree ? query->jointree->fromlist : NIL) > 1 ? "has a join" : "reads no relation");
 	from = linitial(query->jointree->fromlist);
 	if (!IsA(from, RangeTblRef))
 		refuse(of, "has a join");
@@ -232,9 +234,10 @@ only_base(Oid relid, Query *query)
 	drop_policies((Node *) query, NULL);
 	collect_bases((Node *) query, &bases);
 	if (list_length(bases) != 1)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("%s reads %d relations", mg_relation_name(relid), list_length(bases)),
-						errdetail("The rows of a source must come from one relation, whose budget they are charged to.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s reads %d relations", mg_relation_name(relid), list_length(bases)),
+				 errdetail("The rows of a source must come from one relation, whose budget they are charged to.")));
 	require_source(linitial_oid(bases));
 	return linitial_oid(bases);
 }

@@ -1,13 +1,13 @@
 /*
  * pg/spill.c: the curator's store over the server's temporary files.
  *
- * Files are opened with interXact, so that they outlive the transaction that read the table; the server removes them when
- * the process ends and after a crash, and temp_file_limit counts them. They hold codes of real rows: they are deleted as
- * soon as the store's memory context goes, after errors too.
+ * Files are opened with interXact, so that they outlive the transaction that read the table; the server removes them
+ * when the process ends and after a crash, and temp_file_limit counts them. They hold codes of real rows: they are
+ * deleted as soon as the store's memory context goes, after errors too.
  *
- * The core calls these functions and must not be jumped through, so each call is made under PG_TRY. What is called takes no locks,
- * pins or other resources that only a transaction's abort would give back, so catching the error and going on is safe. Owner of
- * the memory: the context that was given.
+ * The core calls these functions and must not be jumped through, so each call is made under PG_TRY. What is called
+ * takes no locks, pins or other resources that only a transaction's abort would give back, so catching the error and
+ * going on is safe. Owner of the memory: the context that was given.
  */
 #include "postgres.h"
 
@@ -129,7 +129,8 @@ spill_write(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, const void *p, 
 			int done;
 
 			errno = 0;
-			done = (int) FileWrite(f, (char *) unconstify(char *, at), (int) chunk, (off_t) from, WAIT_EVENT_BUFFILE_WRITE);
+			done = (int) FileWrite(f, (char *) unconstify(char *, at), (int) chunk, (off_t) from,
+								   WAIT_EVENT_BUFFILE_WRITE);
 			if (done <= 0)
 			{
 				/* a short write without an error is a full disk */

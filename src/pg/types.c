@@ -64,8 +64,8 @@ mg_type_class(Oid base)
 /* ---------------------------------------------------------------- numeric */
 
 /*
- * The stored form: a 16-bit header, in the long form a 16-bit weight after it, then base-10000 digits, most significant first:
- * value = sum digit[i] * 10000^(weight - i).
+ * The stored form: a 16-bit header, in the long form a 16-bit weight after it, then base-10000 digits, most
+ * significant first: value = sum digit[i] * 10000^(weight - i).
  *   header 10ssssss s......  short: bit 13 sign, bits 7..12 display scale, bits 0..6 weight as a signed 7-bit number
  *   header 00 / 01           long, positive / negative, bits 0..13 display scale
  *   header 11                NaN, +-infinity
@@ -77,7 +77,7 @@ mg_type_class(Oid base)
 #define NUMERIC_SPECIAL_PINF 0xD000
 #define NUMERIC_SPECIAL_NINF 0xF000
 
-static const double power10_small[] = {1e0,	 1e1,  1e2,	 1e3,  1e4,	 1e5,  1e6,	 1e7,  1e8,	 1e9,  1e10, 1e11,
+static const double power10_small[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
 									   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 double
@@ -243,7 +243,8 @@ mg_interval_unit(int32 typmod)
 	range = INTERVAL_RANGE(typmod);
 	precision = INTERVAL_PRECISION(typmod);
 	if (range == INTERVAL_FULL_RANGE || (range & INTERVAL_MASK(SECOND)) != 0)
-		return precision >= 0 && precision <= MAX_INTERVAL_PRECISION ? mg_power10(MAX_INTERVAL_PRECISION - precision) : 1;
+		return precision >= 0 && precision <= MAX_INTERVAL_PRECISION ? mg_power10(MAX_INTERVAL_PRECISION - precision)
+																	 : 1;
 	if ((range & INTERVAL_MASK(MINUTE)) != 0)
 		return USECS_PER_MINUTE;
 	if ((range & INTERVAL_MASK(HOUR)) != 0)
@@ -302,7 +303,8 @@ mg_type_axis(MgTypeClass cls, int32 typmod, MgAxis *axis)
 			}
 			break;
 		case MG_TYPE_DATE:
-			axis_set(axis, DATETIME_MIN_JULIAN - POSTGRES_EPOCH_JDATE, DATE_END_JULIAN - POSTGRES_EPOCH_JDATE - 1, 1, 1);
+			axis_set(axis, DATETIME_MIN_JULIAN - POSTGRES_EPOCH_JDATE, DATE_END_JULIAN - POSTGRES_EPOCH_JDATE - 1, 1,
+					 1);
 			break;
 		case MG_TYPE_TIME:
 			axis_set(axis, 0, mg_lattice_down((double) USECS_PER_DAY, step, true), fine, step);
@@ -317,8 +319,8 @@ mg_type_axis(MgTypeClass cls, int32 typmod, MgAxis *axis)
 			step = fine;
 			if (fine == 1 && (typmod < 0 || INTERVAL_PRECISION(typmod) == INTERVAL_FULL_PRECISION))
 				step = USECS_PER_SEC;
-			axis_set(axis, mg_lattice_up(-INTERVAL_LIMIT, step, false), mg_lattice_down(INTERVAL_LIMIT, step, false), fine,
-					 step);
+			axis_set(axis, mg_lattice_up(-INTERVAL_LIMIT, step, false), mg_lattice_down(INTERVAL_LIMIT, step, false),
+					 fine, step);
 			break;
 		default:
 			axis_set(axis, -REAL_LIMIT, REAL_LIMIT, 0, 0);

@@ -1,11 +1,11 @@
 /*
  * privacy/account.c: what each event costs, and what a cost means as (epsilon, delta).
  *
- * Rule of this file: costs and epsilons are rounded up, capacities down, and nothing is NaN. A sum of terms is padded by
- * PAD times the sum of their absolute values, far more than libm and the additions err. Bad parameters cost +inf.
+ * Rule of this file: costs and epsilons are rounded up, capacities down, and nothing is NaN. A sum of terms is padded
+ * by PAD times the sum of their absolute values, far more than libm and the additions err. Bad parameters cost +inf.
  *
- * Sources. Gaussian: Mironov 2017; discrete Gaussian: Canonne, Kamath, Steinke 2020 ("CKS"), Theorem 4. Laplace: Mironov
- * 2017, Proposition 6. Pure epsilon-DP, hence discrete Laplace: randomised response, see rdp_pure. Exponential
+ * Sources. Gaussian: Mironov 2017; discrete Gaussian: Canonne, Kamath, Steinke 2020 ("CKS"), Theorem 4. Laplace:
+ * Mironov 2017, Proposition 6. Pure epsilon-DP, hence discrete Laplace: randomised response, see rdp_pure. Exponential
  * mechanism: bounded range, Cesar, Rogers 2021. Conversion: CKS, Proposition 12. All pure functions, no state.
  */
 #include "privacy/account.h"

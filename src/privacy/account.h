@@ -49,8 +49,8 @@ double mg_zcdp_order(double rho, double delta);
 double mg_compose_epsilon(const mg_event *events, size_t count, double delta);
 
 /*
- * Privacy filter (Feldman, Zrnic 2021): RDP at one order fixed with the budget, beside the sum of delta atoms. Half of the
- * budget's delta serves the conversion, half the atoms.
+ * Privacy filter (Feldman, Zrnic 2021): RDP at one order fixed with the budget, beside the sum of delta atoms. Half of
+ * the budget's delta serves the conversion, half the atoms.
  */
 typedef struct mg_filter
 {
@@ -60,20 +60,22 @@ typedef struct mg_filter
 	double delta_cap;      /* delta / 2 */
 } mg_filter;
 
-mg_code mg_filter_init(mg_ctx *ctx, mg_filter *f, double epsilon, double delta); /* MG_INVALID: not finite, <= 0, delta >= 1 */
+/* MG_INVALID: epsilon not finite, or <= 0, or too small for doubles; delta outside [1e-300, 1). */
+mg_code mg_filter_init(mg_ctx *ctx, mg_filter *f, double epsilon, double delta);
 /* The fraction of the capacity that (rdp, delta) used is; max of the two. */
 double mg_filter_used(const mg_filter *f, double rdp, double delta_atoms);
-/* Would one more charge of (rdp, delta) fit above what is used? The sum is compared exactly, never a hair over: a charge
- * of exactly the cap on an untouched filter fits. The rdp of a training is mg_event_rdp of its zCDP block at f->alpha. */
+/* Would one more charge of (rdp, delta) fit above what is used? The sum is compared exactly, never a hair over: a
+ * charge of exactly the cap on an untouched filter fits. The rdp of a training is mg_event_rdp of its zCDP block at
+ * f->alpha. */
 bool mg_filter_fits(const mg_filter *f, double used_rdp, double used_delta, double rdp, double delta_atoms);
 /* The largest epsilon of one more training at the budget's delta that fits; 0 when none does. */
 double mg_filter_remaining(const mg_filter *f, double used_rdp, double used_delta);
 
 /*
- * What a training of (epsilon, delta) under this filter may use: rho for all its mechanisms (one zCDP block) and a sum of
- * atoms, delta / 200 (a hundredth of the half that atoms may use). Both guarantees hold: rho converts to at most epsilon at
- * delta less the atoms, and the charge fits an untouched filter when epsilon is at most the cap (beyond the cap it does
- * not: mg_filter_fits says so). delta <= the budget's, else MG_INVALID.
+ * What a training of (epsilon, delta) under this filter may use: rho for all its mechanisms (one zCDP block) and a sum
+ * of atoms, delta / 200 (a hundredth of the half that atoms may use). Both guarantees hold: rho converts to at most
+ * epsilon at delta less the atoms, and the charge fits an untouched filter when epsilon is at most the cap (beyond the
+ * cap it does not: mg_filter_fits says so). delta <= the budget's, else MG_INVALID.
  */
 typedef struct mg_allowance
 {
@@ -92,8 +94,8 @@ typedef struct mg_odometer
 } mg_odometer;
 
 void mg_odometer_init(mg_odometer *o, double rho, double delta_atoms);
-/* MG_BUDGET, nothing debited, when it would go beyond the reservation (relative slack 1e-9 for the sum's rounding, which
- * mg_training_allowance keeps free). */
+/* MG_BUDGET, nothing debited, when it would go beyond the reservation (relative slack 1e-9 for the sum's rounding,
+ * which mg_training_allowance keeps free). */
 mg_code mg_odometer_debit(mg_ctx *ctx, mg_odometer *o, const mg_event *e);
 
 #endif

@@ -1,14 +1,14 @@
 /*
  * privacy/filter.c: the privacy filter of a budget, the allowance of one training, the odometer of one job.
  *
- * The filter (Feldman, Zrnic 2021, Theorem 4.3) holds under full adaptivity because its order is fixed beforehand: while
+ * The filter (Feldman, Zrnic 2021, Theorem 4.3) holds under full adaptivity as its order is fixed beforehand: while
  * the RDP at alpha of all charges, each fixed before it reads, sums to at most rdp_cap, all results together satisfy
  * (alpha, rdp_cap)-RDP, hence (epsilon, delta / 2)-DP; the atoms sum to at most delta / 2 beside it (Rogers, Roth,
  * Ullman, Vadhan 2016).
  *
  * Rounding. Charges are summed in floating point by the ledger and by odometers, which allow a relative excess of
- * ODOMETER_SLACK. Capacities are converted at a delta, and computed with a factor, that leaves FREE of both: ten million charges
- * (each sum rounds by 2^-53) fit into it with room to spare. mg_filter_fits itself is exact.
+ * ODOMETER_SLACK. Capacities are converted at a delta, and multiplied by a factor, that leave FREE of both, which pays
+ * for the slack and for a million summed charges (2^-53 each). mg_filter_fits itself is exact.
  */
 #include "privacy/account.h"
 

@@ -1,9 +1,9 @@
 /*
  * privacy/noise.h: the only source of private randomness, and the exact samplers over it.
  *
- * mg_noise draws from OpenSSL's private generator (RAND_priv_bytes). A handle belongs to the process that made it: after
- * a fork its buffer is worthless and every call fails with MG_INTERNAL. Nothing here can be seeded; the tests' seedable
- * source is built from privacy/noise_private.h in test objects only.
+ * mg_noise draws from OpenSSL's private generator (RAND_priv_bytes). A handle belongs to the process that made it:
+ * after a fork its buffer is worthless and every call fails with MG_INTERNAL. Nothing here can be seeded; the tests'
+ * seedable source is built from privacy/noise_private.h in test objects only.
  *
  * The samplers are exact: integers and rationals only, no floating point between random bits and result (Canonne,
  * Kamath, Steinke 2020, "The Discrete Gaussian for Differential Privacy", Algorithms 1-3).
@@ -47,8 +47,8 @@ mg_code mg_add_discrete_gaussian(mg_ctx *ctx, mg_noise *n, mg_ratio sigma2, int6
 mg_code mg_discrete_laplace(mg_ctx *ctx, mg_noise *n, mg_ratio scale, int64_t *out);
 
 /*
- * Exponential mechanism: index i among 0..count-1 with allowed[i] (NULL: all), Pr proportional to exp(epsilon * score[i] / 2),
- * exact. Scores must have sensitivity 1. At least one must be allowed.
+ * Exponential mechanism: index i among 0..count-1 with allowed[i] (NULL: all), exact, Pr proportional to
+ * exp(epsilon * score[i] / 2). Scores must have sensitivity 1. At least one must be allowed.
  */
 mg_code mg_exponential(mg_ctx *ctx, mg_noise *n, mg_ratio epsilon, const int64_t *score, const bool *allowed,
 					   size_t count, size_t *chosen);

@@ -21,8 +21,8 @@ typedef mg_code (*mg_noise_fill)(mg_ctx *ctx, mg_noise *n, void *out, size_t len
 struct mg_noise
 {
 	mg_noise_fill fill;
-	uint64_t state[4];  /* the fill's own; the production source has none */
-	pid_t pid;          /* of the process that made the handle */
+	uint64_t state[4];   /* the fill's own; the production source has none */
+	pid_t pid;           /* of the process that made the handle */
 	unsigned generation; /* forks seen by that process when it did */
 	size_t next;
 	uint64_t coins; /* single bits not yet used */

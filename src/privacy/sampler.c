@@ -108,8 +108,8 @@ bernoulli(mg_ctx *ctx, mg_noise *n, mg_u128 num, mg_u128 den, bool *out)
 static inline mg_code
 bernoulli_exp1(mg_ctx *ctx, mg_noise *n, bool *out)
 {
-	static const uint64_t digits[4] = {UINT64_C(0x5e2d58d8b3bcdf1a), UINT64_C(0xbadec7829054f90d), UINT64_C(0xda9805aab56c7733),
-									   UINT64_C(0x3024b9d0a507daed)};
+	static const uint64_t digits[4] = {UINT64_C(0x5e2d58d8b3bcdf1a), UINT64_C(0xbadec7829054f90d),
+									   UINT64_C(0xda9805aab56c7733), UINT64_C(0x3024b9d0a507daed)};
 
 	for (int i = 0; i < 4; i++)
 	{

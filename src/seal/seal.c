@@ -2,8 +2,8 @@
  * seal/seal.c: authenticated encryption, key derivation, digests, signatures and the hash chain, over OpenSSL 3's EVP.
  *
  * A sealed message is: version (u32, little-endian, 1) | nonce (12) | ciphertext | tag (16). The version is
- * authenticated in front of the caller's associated data. Nonces are random: with one key for few messages (each model has its own)
- * a collision is out of reach.
+ * authenticated in front of the caller's associated data. Nonces are random: with one key for few messages (each model
+ * has its own) a collision is out of reach.
  *
  * Results of malloc belong to the caller. Whenever a call of OpenSSL fails the thread's error queue is emptied: the
  * server's own TLS code would otherwise meet our errors there.
@@ -76,7 +76,7 @@ cipher_begin(EVP_CIPHER_CTX *c, const uint8_t *key, const uint8_t *version, cons
 			 size_t aad_len, int encrypt)
 {
 	return EVP_CipherInit_ex(c, EVP_aes_256_gcm(), NULL, key, nonce, encrypt) == 1 &&
-		cipher_update(c, NULL, version, VERSION_BYTES) && cipher_update(c, NULL, aad, aad_len);
+		   cipher_update(c, NULL, version, VERSION_BYTES) && cipher_update(c, NULL, aad, aad_len);
 }
 
 mg_code
@@ -105,8 +105,8 @@ mg_seal(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *aad, size_t aa
 	tag = text + len;
 	memcpy(sealed, version, VERSION_BYTES);
 	ok = RAND_bytes(nonce, MG_NONCE_BYTES) == 1 && cipher_begin(c, key, version, nonce, aad, aad_len, 1) &&
-		cipher_update(c, text, plain, len) && EVP_CipherFinal_ex(c, tag, &rest) == 1 &&
-		EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, MG_TAG_BYTES, tag) == 1;
+		 cipher_update(c, text, plain, len) && EVP_CipherFinal_ex(c, tag, &rest) == 1 &&
+		 EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, MG_TAG_BYTES, tag) == 1;
 	EVP_CIPHER_CTX_free(c);
 	if (!ok)
 	{
@@ -148,7 +148,7 @@ mg_unseal(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *aad, size_t 
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
 	}
 	begun = cipher_begin(c, key, version, nonce, aad, aad_len, 0) && cipher_update(c, plain, text, n) &&
-		EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, MG_TAG_BYTES, tag) == 1;
+			EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, MG_TAG_BYTES, tag) == 1;
 	/* The final step compares the tag, in constant time; nothing of plain is used before it has. */
 	genuine = begun && EVP_CipherFinal_ex(c, plain + n, &rest) == 1;
 	EVP_CIPHER_CTX_free(c);
@@ -257,7 +257,7 @@ mg_sign(mg_ctx *ctx, const uint8_t seed[32], const void *p, size_t n, uint8_t si
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
 	size_t len = MG_SIGNATURE_BYTES;
 	bool ok = key != NULL && c != NULL && EVP_DigestSignInit(c, NULL, NULL, NULL, key) == 1 &&
-		EVP_DigestSign(c, sig, &len, n > 0 ? p : (const void *) "", n) == 1 && len == MG_SIGNATURE_BYTES;
+			  EVP_DigestSign(c, sig, &len, n > 0 ? p : (const void *) "", n) == 1 && len == MG_SIGNATURE_BYTES;
 
 	EVP_MD_CTX_free(c);
 	EVP_PKEY_free(key);
@@ -301,8 +301,8 @@ mg_chain_block(mg_ctx *ctx, uint64_t number, const uint8_t prev[MG_HASH_BYTES], 
 	store_le(head, number, 8);
 	store_le(tail, count, 4);
 	ok = c != NULL && EVP_DigestInit_ex(c, EVP_sha256(), NULL) == 1 &&
-		EVP_DigestUpdate(c, label, sizeof(label) - 1) == 1 && EVP_DigestUpdate(c, head, sizeof(head)) == 1 &&
-		EVP_DigestUpdate(c, prev, MG_HASH_BYTES) == 1 && EVP_DigestUpdate(c, tail, sizeof(tail)) == 1;
+		 EVP_DigestUpdate(c, label, sizeof(label) - 1) == 1 && EVP_DigestUpdate(c, head, sizeof(head)) == 1 &&
+		 EVP_DigestUpdate(c, prev, MG_HASH_BYTES) == 1 && EVP_DigestUpdate(c, tail, sizeof(tail)) == 1;
 	for (uint32_t i = 0; ok && i < count; i++)
 		ok = EVP_DigestUpdate(c, entries[i], MG_HASH_BYTES) == 1;
 	ok = ok && EVP_DigestFinal_ex(c, out, NULL) == 1;

@@ -14,19 +14,22 @@
 #define MG_TAG_BYTES 16
 #define MG_SEAL_OVERHEAD (4 + MG_NONCE_BYTES + MG_TAG_BYTES) /* version, nonce, tag */
 
-void mg_wipe(void *p, size_t n); /* OPENSSL_cleanse */
+void mg_wipe(void *p, size_t n);                               /* OPENSSL_cleanse */
 mg_code mg_random_key(mg_ctx *ctx, uint8_t key[MG_KEY_BYTES]); /* RAND_priv_bytes */
 
-/* AES-256-GCM, random nonce. out: malloc'ed, len + MG_SEAL_OVERHEAD bytes. aad may be empty. One key seals few messages. */
+/* AES-256-GCM, random nonce. out: malloc'ed, len + MG_SEAL_OVERHEAD bytes. aad may be empty. A key seals few. */
 mg_code mg_seal(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *aad, size_t aad_len, const void *plain,
 				size_t len, uint8_t **out, size_t *out_len);
 /* MG_CORRUPT when key, aad or bytes are not the ones sealed. out: malloc'ed; wipe before free. */
 mg_code mg_unseal(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *aad, size_t aad_len, const void *sealed,
 				  size_t len, uint8_t **out, size_t *out_len);
 
-mg_code mg_hkdf(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *info, size_t info_len, uint8_t *out, size_t len);
+/* RFC 5869 with SHA-256, no salt; len in 1..255 * 32. */
+mg_code mg_hkdf(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *info, size_t info_len, uint8_t *out,
+				size_t len);
 mg_code mg_sha256(mg_ctx *ctx, const void *p, size_t n, uint8_t out[MG_HASH_BYTES]);
-mg_code mg_hmac_sha256(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *p, size_t n, uint8_t out[MG_HASH_BYTES]);
+mg_code mg_hmac_sha256(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *p, size_t n,
+					   uint8_t out[MG_HASH_BYTES]);
 /* What the catalog records of a master key: SHA-256 of a fixed label and the key, 16 bytes in hex. */
 mg_code mg_key_fingerprint(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[33]);
 

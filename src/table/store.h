@@ -1,7 +1,8 @@
 /*
  * table/store.h: where blocks of codes live when they do not fit the fixed buffers: given by the server edge (temporary
  * files that a crash cleans) or by tests (memory). Offsets are in bytes; a write goes to the end or over what was written.
- * Functions return false on failure (disk full, temp_file_limit), with `message` left to the callee's ctx.
+ * Functions return MG_IO (or MG_CANCELLED, MG_NOMEM) on failure (disk full, temp_file_limit), recorded in ctx. They are called
+ * from the caller's own thread only, never from the pool's.
  */
 #ifndef MIRAGE_TABLE_STORE_H
 #define MIRAGE_TABLE_STORE_H

@@ -87,15 +87,17 @@ text_insert(mg_text *x, size_t slot, uint64_t hash, const char *s, size_t len)
 mg_code
 mg_text_create_closed(mg_ctx *ctx, const uint64_t key[2], const mg_label *labels, uint32_t nlabels, mg_text **out)
 {
-	size_t bytes = 0;
+	size_t bytes = 0, longest = 0;
 
 	for (uint32_t i = 0; i < nlabels; i++)
 	{
 		if (labels[i].len > UINT16_MAX)
 			return mg_fail(ctx, MG_INVALID, "a declared label has more than %d bytes", UINT16_MAX);
 		bytes += labels[i].len; /* at most 2^14 * 2^16 */
+		longest = labels[i].len > longest ? labels[i].len : longest;
 	}
 	MG_TRY(text_create(ctx, key, nlabels, bytes, out));
+	(*out)->longest = longest;
 	for (uint32_t i = 0; i < nlabels; i++)
 	{
 		uint64_t h = mg_keyed_hash(key, labels[i].text, labels[i].len);
@@ -169,7 +171,7 @@ mg_text_admit(mg_text *x, uint64_t hash, const char *s, size_t len)
 int32_t
 mg_text_lookup(const mg_text *x, const char *s, size_t len)
 {
-	int32_t id = mg_text_find(x, mg_keyed_hash(x->key, s, len));
+	int32_t id = len <= x->longest ? mg_text_find(x, mg_keyed_hash(x->key, s, len)) : -1;
 
 	if (id < 0 || x->len[id] != len || (len > 0 && memcmp(x->bytes + x->start[id], s, len) != 0))
 		return -1;

@@ -56,6 +56,7 @@ typedef struct mg_text
 	uint16_t *len;        /* [max_ids] */
 	char *bytes;
 	size_t nbytes, max_bytes;
+	size_t longest;       /* closed: bytes of the longest label; nothing longer is hashed */
 
 	/* open only */
 	uint64_t *recent;     /* [recent_mask + 1] hashes written to the label file lately */

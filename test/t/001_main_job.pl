@@ -79,9 +79,8 @@ CREATE TABLE copy_of_adult (LIKE adult INCLUDING ALL);
 INSERT INTO copy_of_adult SELECT * FROM dp_synthesize_as(NULL::adult, 'adult_v1', 3000);
 EOC
 is(value($node, 'clerk', "SELECT count(DISTINCT id) FROM copy_of_adult"), '3000', 'identifiers are fresh and distinct');
-is(value($node, 'clerk', "SELECT count(*) FROM copy_of_adult WHERE education = 'doctor' AND age < 60"),
-	value($node, 'clerk', "SELECT count(*) FROM copy_of_adult WHERE education = 'doctor' AND age < 60 AND age >= 17"),
-	'no value lies outside of its domain');
+cmp_ok(value($node, 'clerk', "SELECT avg((age >= 78)::int) FROM copy_of_adult WHERE education = 'doctor'"), '>', 0.7,
+	'two columns that depend on each other still do');
 cmp_ok(value($node, 'clerk', "SELECT abs(avg((income = '>50K')::int) - (SELECT avg((income = '>50K')::int) FROM adult)) "
 	  . "FROM copy_of_adult"), '<', 0.1, 'a share of the population is about right');
 is(value($node, 'clerk', "SELECT (SELECT string_agg(t::text, ';') FROM dp_synthesize_as(NULL::adult, 'adult_v1', 20, seed => 7) t)"
@@ -112,8 +111,11 @@ quietly($node, 'clerk', "SELECT dp_revoke('adult_v1', 'guest')", 'the owner revo
 refused($node, 'guest', "SELECT dp_synthesize('adult_v1', 5)", '42501', undef, 'which counts at once');
 quietly($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest', valid_until => now() + interval '1 hour')", 'a grant for an hour');
 is(value($node, 'guest', "SELECT count(*) FROM dp_synthesize('adult_v1', 1) AS t(age int)"), '1', 'is good for now');
-quietly($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest', valid_until => now() - interval '1 second')", 'one that has run out');
-refused($node, 'guest', "SELECT dp_synthesize('adult_v1', 5)", '42501', undef, 'is none');
+refused($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest', valid_until => now() - interval '1 second')", '22023', undef,
+	'one into the past is refused');
+quietly($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest', valid_until => clock_timestamp() + interval '100 ms')", 'a short one');
+await($node, "SELECT clock_timestamp() > valid_until FROM mirage.model_grant");
+refused($node, 'guest', "SELECT dp_synthesize('adult_v1', 5)", '42501', undef, 'runs out');
 
 # -- without waiting
 $job = value($node, 'clerk', "SELECT dp_train('adult_v2', 'adult', method => 'independent', epsilon => 0.5, wait => false)");

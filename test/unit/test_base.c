@@ -203,9 +203,9 @@ test_new(void **state)
 static void
 test_bytes(void **state)
 {
-	static const uint8_t form[] = {0x01, 0x34, 0x12, 0x78, 0x56, 0x34, 0x12, 8, 7, 6, 5, 4, 3, 2, 1,
-								   0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-								   0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 2, 0, 0, 0, 'a', 'b', 'r', 'a', 'w'};
+	static const uint8_t form[] = {0x01, 0x34, 0x12, 0x78, 0x56, 0x34, 0x12, 8,    7,    6,   5,   4,  3, 2,
+								   1,    0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0,   0,   0,  0, 0,
+								   0,    0xf8, 0x3f, 2,    0,    0,    0,    'a',  'b',  'r', 'a', 'w'};
 	mg_writer w;
 	mg_reader r;
 	size_t n;
@@ -437,15 +437,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),
-		cmocka_unit_test(test_hooks),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_arena),
-		cmocka_unit_test(test_arena_limit),
-		cmocka_unit_test(test_new),
-		cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_bytes_bounds),
-		cmocka_unit_test(test_pool),
+		cmocka_unit_test(test_status),      cmocka_unit_test(test_hooks),        cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_arena),       cmocka_unit_test(test_arena_limit),  cmocka_unit_test(test_new),
+		cmocka_unit_test(test_bytes),       cmocka_unit_test(test_bytes_bounds), cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_pool_cancel),
 	};
 

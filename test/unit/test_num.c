@@ -14,7 +14,7 @@
 #include "num/rng.h"
 #include "num/special.h"
 
-#define NEAR(a, b, relative) (fabsl((long double) (a) - (long double) (b)) <= (relative) * fabsl((long double) (b)))
+#define NEAR(a, b, relative) (fabsl((long double) (a) - (long double) (b)) <= (relative) *fabsl((long double) (b)))
 
 static void
 test_logs(void **state)
@@ -82,11 +82,12 @@ test_quantile(void **state)
 		assert_true(mg_normal_quantile(p) < mg_normal_quantile(p + 0.005));
 }
 
-/* The first outputs for the state 1, 2, 3, 4, as the definition of xoshiro256++ has them (worked out apart, in Python). */
+/* The first outputs for the state 1, 2, 3, 4, by the definition of xoshiro256++ (worked out apart, in Python). */
 static void
 test_rng_algorithm(void **state)
 {
-	static const uint64_t first[4] = {UINT64_C(41943041), UINT64_C(58720359), UINT64_C(3588806011781223), UINT64_C(3591011842654386)};
+	static const uint64_t first[4] = {UINT64_C(41943041), UINT64_C(58720359), UINT64_C(3588806011781223),
+									  UINT64_C(3591011842654386)};
 	mg_rng r = {{1, 2, 3, 4}};
 
 	for (int i = 0; i < 4; i++)
@@ -173,12 +174,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_logs),
-		cmocka_unit_test(test_normal),
-		cmocka_unit_test(test_quantile),
-		cmocka_unit_test(test_rng_algorithm),
-		cmocka_unit_test(test_rng_seeds),
-		cmocka_unit_test(test_rng_uniform),
+		cmocka_unit_test(test_logs),          cmocka_unit_test(test_normal),    cmocka_unit_test(test_quantile),
+		cmocka_unit_test(test_rng_algorithm), cmocka_unit_test(test_rng_seeds), cmocka_unit_test(test_rng_uniform),
 		cmocka_unit_test(test_permutation),
 	};
 

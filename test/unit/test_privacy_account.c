@@ -18,7 +18,7 @@
 #include "num/rng.h"
 #include "privacy/account.h"
 
-#define NEAR(a, b, relative) (fabs((double) (a) - (double) (b)) <= (relative) * fabs((double) (b)))
+#define NEAR(a, b, relative) (fabs((double) (a) - (double) (b)) <= (relative) *fabs((double) (b)))
 
 static const double alphas[] = {1.0001, 1.01, 1.5, 2, 3.3, 8, 32, 256, 5000};
 #define NALPHAS (sizeof(alphas) / sizeof(*alphas))
@@ -69,7 +69,11 @@ renyi(const double *p, const double *q, size_t n, double alpha)
 static void
 test_gaussian_price(void **state)
 {
-	enum { REACH = 400, SIZE = 2 * REACH + 1 };
+	enum
+	{
+		REACH = 400,
+		SIZE = 2 * REACH + 1
+	};
 	static double p[SIZE], q[SIZE];
 	static const double sigmas[] = {0.5, 1, 3, 10};
 
@@ -98,7 +102,11 @@ test_gaussian_price(void **state)
 static void
 test_discrete_laplace_price(void **state)
 {
-	enum { REACH = 600, SIZE = 2 * REACH + 1 };
+	enum
+	{
+		REACH = 600,
+		SIZE = 2 * REACH + 1
+	};
 	static double p[SIZE], q[SIZE];
 	static const double scales[] = {0.3, 1, 2, 10};
 
@@ -111,7 +119,8 @@ test_discrete_laplace_price(void **state)
 		}
 		for (size_t a = 1; a < NALPHAS; a++)
 		{
-			double exact = renyi(p, q, SIZE, alphas[a]), price = rdp_of(MG_EVENT_DISCRETE_LAPLACE, scales[s], alphas[a]);
+			double exact = renyi(p, q, SIZE, alphas[a]);
+			double price = rdp_of(MG_EVENT_DISCRETE_LAPLACE, scales[s], alphas[a]);
 
 			assert_true(price >= exact * (1 - 1e-9));
 			assert_true(NEAR(price, exact, 1e-6));
@@ -143,7 +152,8 @@ test_laplace_price(void **state)
 	for (size_t s = 0; s < 5; s++)
 		for (size_t a = 1; a < NALPHAS - 1; a++) /* Simpson's steps are too coarse for the last */
 		{
-			double exact = laplace_integral(scales[s], alphas[a]), price = rdp_of(MG_EVENT_LAPLACE, scales[s], alphas[a]);
+			double exact = laplace_integral(scales[s], alphas[a]);
+			double price = rdp_of(MG_EVENT_LAPLACE, scales[s], alphas[a]);
 
 			assert_true(price >= exact * (1 - 1e-9) - 1e-14);
 			assert_true(NEAR(price, exact, 1e-5));
@@ -341,7 +351,8 @@ test_conversion_sound(void **state)
 		for (double delta = 1e-10; delta < 0.1; delta *= 10)
 		{
 			double e = mg_zcdp_epsilon(0.5 / sigma / sigma, delta), s = M_SQRT1_2;
-			double exact = 0.5 * erfc(-(0.5 / sigma - e * sigma) * s) - exp(e) * 0.5 * erfc((0.5 / sigma + e * sigma) * s);
+			double near = 0.5 * erfc(-(0.5 / sigma - e * sigma) * s), far = 0.5 * erfc((0.5 / sigma + e * sigma) * s);
+			double exact = near - exp(e) * far;
 
 			assert_true(exact <= delta);
 			assert_true(exact >= delta / 50); /* nor is it idle */
@@ -367,9 +378,9 @@ test_compose(void **state)
 
 static const double caps[] = {1e-3, 0.1, 1, 3, 10, 100, 5000};
 static const double deltas[] = {1e-12, 1e-9, 1e-5, 0.01, 0.5};
-#define EACH_FILTER(f)                                           \
-	for (size_t ci_ = 0; ci_ < 7; ci_++)                         \
-		for (size_t di_ = 0; di_ < 5; di_++)                     \
+#define EACH_FILTER(f)                       \
+	for (size_t ci_ = 0; ci_ < 7; ci_++)     \
+		for (size_t di_ = 0; di_ < 5; di_++) \
 			if (made_filter(&(f), caps[ci_], deltas[di_]))
 
 static bool
@@ -420,8 +431,8 @@ test_filter_capacity(void **state)
 static void
 test_filter_bad(void **state)
 {
-	static const double bad[][2] = {{0, 1e-9}, {-1, 1e-9}, {NAN, 1e-9}, {INFINITY, 1e-9}, {1, 0}, {1, 1}, {1, -1},
-									{1, NAN}, {1, 2}, {1, 1e-310}};
+	static const double bad[][2] = {{0, 1e-9}, {-1, 1e-9}, {NAN, 1e-9}, {INFINITY, 1e-9}, {1, 0},
+									{1, 1},    {1, -1},    {1, NAN},    {1, 2},           {1, 1e-310}};
 	mg_filter f;
 	mg_allowance a;
 
@@ -596,7 +607,7 @@ test_odometer(void **state)
 	assert_int_equal(mg_odometer_debit(&ctx, &o, &third), MG_BUDGET);
 }
 
-/* The slack of odometers is small, and free in what a filter hands out (see test_filter_capacity and test_allowance). */
+/* The slack of odometers is small, and free in what a filter hands out (test_filter_capacity, test_allowance). */
 static void
 test_odometer_slack(void **state)
 {

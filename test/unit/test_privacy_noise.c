@@ -579,7 +579,7 @@ static double
 binomial_tail(size_t n, size_t k, double p)
 {
 	double term = lgamma((double) n + 1) - lgamma((double) k + 1) - lgamma((double) (n - k) + 1) + (double) k * log(p) +
-		(double) (n - k) * log1p(-p);
+				  (double) (n - k) * log1p(-p);
 	double sum = 0, ratio = 1;
 
 	for (size_t i = k; i <= n && ratio > 1e-18; i++)
@@ -590,7 +590,7 @@ binomial_tail(size_t n, size_t k, double p)
 	return exp(term) * sum;
 }
 
-/* Clopper, Pearson 1934: the p at which k or more successes out of n have a chance of 1e-4: a lower confidence bound. */
+/* Clopper, Pearson 1934: the p at which k or more successes out of n have a chance of 1e-4, a lower bound. */
 static double
 lower_bound(size_t n, size_t k)
 {

@@ -39,11 +39,12 @@ test_round_trip(void **state)
 	for (size_t i = 0; i < 7; i++)
 		for (int with_aad = 0; with_aad < 2; with_aad++)
 		{
+			const char *aad = with_aad ? "model" : NULL;
 			uint8_t *plain = malloc(sizes[i] + 1), *sealed, *again, *back;
 			size_t len, again_len, back_len, aad_len = with_aad ? 5 : 0;
 
 			memset(plain, 'p', sizes[i] + 1);
-			assert_int_equal(mg_seal(&ctx, key, with_aad ? "model" : NULL, aad_len, plain, sizes[i], &sealed, &len), MG_OK);
+			assert_int_equal(mg_seal(&ctx, key, aad, aad_len, plain, sizes[i], &sealed, &len), MG_OK);
 			assert_int_equal(mg_seal(&ctx, key, "model", aad_len, plain, sizes[i], &again, &again_len), MG_OK);
 			assert_int_equal(len, sizes[i] + MG_SEAL_OVERHEAD);
 			assert_memory_not_equal(sealed, again, len); /* nonces are fresh */
@@ -190,14 +191,16 @@ test_signatures(void **state)
 	from_hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60", seed);
 	from_hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", pub);
 	from_hex("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
-			 "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b", want);
+			 "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+			 want);
 	assert_int_equal(mg_sign_public(&ctx, seed, got), MG_OK);
 	assert_memory_equal(got, pub, 32);
 	assert_int_equal(mg_sign(&ctx, seed, NULL, 0, sig), MG_OK);
 	assert_memory_equal(sig, want, 64);
 	from_hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb", seed);
 	from_hex("92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
-			 "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00", want);
+			 "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+			 want);
 	assert_int_equal(mg_sign(&ctx, seed, &text, 1, sig), MG_OK);
 	assert_memory_equal(sig, want, 64);
 
@@ -271,14 +274,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_every_change_is_seen),
-		cmocka_unit_test(test_digests),
-		cmocka_unit_test(test_hkdf),
-		cmocka_unit_test(test_fingerprint),
-		cmocka_unit_test(test_signatures),
-		cmocka_unit_test(test_chain),
-		cmocka_unit_test(test_keys_and_wipe),
+		cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_every_change_is_seen),
+		cmocka_unit_test(test_digests),     cmocka_unit_test(test_hkdf),
+		cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_signatures),
+		cmocka_unit_test(test_chain),       cmocka_unit_test(test_keys_and_wipe),
 	};
 
 	return cmocka_run_group_tests_name("seal", tests, NULL, NULL);

@@ -274,6 +274,62 @@ test_overflowing_dictionary_is_lossless(void **state)
 	memory_store_free(&m);
 }
 
+/* The x with mg_mix64(x, odd) == m: products with inverses modulo 2^64 (Newton), and the xor-shift by 32 undoes itself. */
+static uint64_t
+unmix64(uint64_t m, uint64_t odd)
+{
+	const uint64_t factor[3] = {UINT64_C(0xd6e8feb86659fd93), UINT64_C(0xd6e8feb86659fd93), odd};
+
+	for (int i = 0; i < 3; i++)
+	{
+		uint64_t inverse = factor[i];
+
+		for (int k = 0; k < 6; k++)
+			inverse *= 2 - factor[i] * inverse;
+		m ^= m >> 32;
+		m *= inverse;
+	}
+	return m;
+}
+
+/* Values that all lie in one slice, many more than the table takes: the slice is halved until they fit; none is lost. */
+static void
+test_a_slice_that_does_not_fit_is_halved(void **state)
+{
+	const mg_domain d = {.name = "x", .kind = MG_NUMBER, .open = true, .lower = -1e308, .upper = 1e308};
+	counted c = {0};
+	int64_t sum = 0;
+	uint32_t n = 0;
+	mg_codes *t;
+	mg_ctx ctx;
+
+	mg_ctx_init(&ctx);
+	assert_int_equal(mg_codes_create(&ctx, &d, 1, test_key, NULL, 4 << 20, &t), MG_OK);
+	for (uint64_t i = 1; n < 3000; i++)
+	{
+		double v = mg_key_value(unmix64(i << 32 | i, t->odd));
+
+		if (!isfinite(v))
+			continue;
+		assert_true(mg_mix64(mg_key_of(v), t->odd) == (i << 32 | i));
+		for (int k = 0; k < 2; k++)
+		{
+			mg_codes_load_number(t, 0, v);
+			assert_int_equal(mg_codes_load_row(&ctx, t), MG_OK);
+		}
+		n++;
+	}
+	assert_int_equal(mg_codes_load_finish(&ctx, t), MG_OK);
+	assert_int_equal(mg_codes_groupby(&ctx, t, 0, 4096, collect, &c), MG_OK);
+	assert_int_equal(c.n, n);
+	for (size_t i = 0; i < c.n; i++)
+		sum += c.count[i];
+	assert_int_equal(sum, 2 * n);
+	free(c.value);
+	free(c.count);
+	mg_codes_destroy(t);
+}
+
 typedef struct looked_up
 {
 	const uint32_t *label; /* by index of hash */
@@ -578,6 +634,7 @@ main(void)
 		cmocka_unit_test(test_cells_are_found),
 		cmocka_unit_test(test_bad_cells_are_refused),
 		cmocka_unit_test(test_overflowing_dictionary_is_lossless),
+		cmocka_unit_test(test_a_slice_that_does_not_fit_is_halved),
 		cmocka_unit_test(test_labels_come_back_from_hashes),
 		cmocka_unit_test(test_cached_text_is_exact),
 		cmocka_unit_test(test_memory_does_not_follow_rows),
