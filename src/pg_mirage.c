@@ -3,6 +3,8 @@
  */
 #include "postgres.h"
 
+#include "api/synthesize.h"
+#include "emit/scan.h"
 #include "pg/export.h"
 #include "pg/guc.h"
 
@@ -12,4 +14,5 @@ void
 _PG_init(void)
 {
 	mg_define_gucs();
+	mg_scan_install(dp_synthesize_support, dp_synthesize, dp_synthesize_as);
 }

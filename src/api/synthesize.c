@@ -6,6 +6,7 @@
  * error, a LIMIT and an abandoned cursor free it alike.
  */
 #include "api/args.h"
+#include "api/synthesize.h"
 
 #include "catalog/pg_type.h"
 #include "emit/emit.h"

@@ -34,7 +34,9 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/restrictinfo.h"
+#include "parser/parsetree.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -42,6 +44,10 @@
 
 static PGFunction support_function, record_function, typed_function;
 static set_rel_pathlist_hook_type previous_hook;
+
+static Node *create_state(CustomScan *scan);
+
+static const CustomScanMethods scan_methods = {.CustomName = SCAN_NAME, .CreateCustomScanState = create_state};
 
 /* ---------------------------------------------------------------- planning */
 
@@ -56,7 +62,7 @@ code_of(Oid function)
 
 /* Is it a call of ours? The support function is looked at first, so that no other library is loaded to find out. */
 static bool
-is_ours(const FuncExpr *call)
+is_ours(const FuncExpr *call, bool *typed)
 {
 	Oid support = get_func_support(call->funcid);
 	PGFunction code;
@@ -64,7 +70,8 @@ is_ours(const FuncExpr *call)
 	if (!OidIsValid(support) || code_of(support) != support_function)
 		return false;
 	code = code_of(call->funcid);
-	return code == record_function || code == typed_function;
+	*typed = code == typed_function;
+	return *typed || code == record_function;
 }
 
 /* The call, where this node can take the place of its function scan; else NULL. */
@@ -76,18 +83,18 @@ streamable_call(RelOptInfo *rel, RangeTblEntry *rte)
 	TupleDesc desc;
 	Bitmapset *attrs = NULL;
 	ListCell *cell;
+	bool typed;
 
 	if (rte->rtekind != RTE_FUNCTION || rte->funcordinality || list_length(rte->functions) != 1 ||
 		rel->reloptkind != RELOPT_BASEREL)
 		return NULL;
 	function = linitial(rte->functions);
 	call = (FuncExpr *) function->funcexpr;
-	if (!IsA(call, FuncExpr) || !call->funcretset || !is_ours(call) || contain_subplans((Node *) call))
+	if (!IsA(call, FuncExpr) || !call->funcretset || !is_ours(call, &typed) || contain_subplans((Node *) call))
 		return NULL;
-	if (function->funccolnames == NIL && get_expr_result_type((Node *) call, NULL, &desc) != TYPEFUNC_COMPOSITE)
+	if (typed ? get_expr_result_type((Node *) call, NULL, &desc) != TYPEFUNC_COMPOSITE : function->funccolnames == NIL)
 		return NULL;
-	if (!bms_is_empty(rel->attr_needed[InvalidAttrNumber - rel->min_attr]))
-		return NULL;
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &attrs);
 	foreach (cell, rel->baserestrictinfo)
 		pull_varattnos((Node *) lfirst_node(RestrictInfo, cell)->clause, rel->relid, &attrs);
 	return bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, attrs) ? NULL : call;
@@ -108,8 +115,7 @@ needed_vars(Index relid, List *exprs)
 
 		if (var->varno != (int) relid || bms_is_member(var->varattno, seen))
 			continue;
-		if (var->varattno <= 0)
-			elog(ERROR, "unexpected attribute %d of a function", var->varattno);
+		Assert(var->varattno > 0); /* streamable_call */
 		seen = bms_add_member(seen, var->varattno);
 		needed = lappend(needed, var);
 	}
@@ -119,14 +125,13 @@ needed_vars(Index relid, List *exprs)
 static Plan *
 plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, List *clauses, List *children)
 {
-	static const CustomScanMethods *methods;
 	CustomScan *scan = makeNode(CustomScan);
 	RangeTblFunction *function = linitial(planner_rt_fetch(rel->relid, root)->functions);
 	List *quals = extract_actual_clauses(clauses, false), *attnos = NIL;
 	ListCell *cell;
 
-	methods = GetCustomScanMethods(SCAN_NAME, false);
-	foreach (cell, needed_vars(rel->relid, list_make2(tlist, quals)))
+	/* not of tlist: the planner may put another one, of the same Vars, in its place later */
+	foreach (cell, needed_vars(rel->relid, list_make2(rel->reltarget->exprs, quals)))
 	{
 		Var *var = lfirst_node(Var, cell);
 
@@ -141,7 +146,7 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, Lis
 	scan->custom_exprs = list_make1(copyObject(function->funcexpr));
 	scan->custom_private = list_make5(attnos, copyObject(function->funccolnames), copyObject(function->funccoltypes),
 									  copyObject(function->funccoltypmods), copyObject(function->funccolcollations));
-	scan->methods = methods;
+	scan->methods = &scan_methods;
 	return &scan->scan.plan;
 }
 
@@ -186,24 +191,14 @@ typedef struct RowsScan
 	CustomScanState css;
 	FuncExpr *call;
 	bool typed;
-	List *args;         /* of ExprState */
-	Bitmapset *params;  /* PARAM_EXEC numbers among them */
-	TupleDesc shape;    /* all attributes of the function's result */
+	List *args;        /* of ExprState */
+	Bitmapset *params; /* numbers of the PARAM_EXEC parameters in them */
+	TupleDesc shape;   /* all attributes of the function's result */
 	int nattrs;
-	int *attrs;         /* those in the scan tuple */
-	MemoryContext context; /* of the release */
-	MgRows *rows;       /* NULL: not begun */
+	int *attrs;            /* those of the scan tuple */
+	MemoryContext context; /* of the release; reset where it begins anew */
+	MgRows *rows;          /* NULL: not begun */
 } RowsScan;
-
-static Node *
-create_state(CustomScan *scan)
-{
-	static const CustomExecMethods *methods;
-	RowsScan *s = (RowsScan *) newNode(sizeof(RowsScan), T_CustomScanState);
-
-	(void) methods;
-	return (Node *) s;
-}
 
 static bool
 collect_params(Node *node, void *params)
@@ -215,3 +210,164 @@ collect_params(Node *node, void *params)
 	return expression_tree_walker(node, collect_params, params);
 }
 
+/* As the executor does for a function scan. */
+static void
+check_execute(Oid function)
+{
+#if PG_VERSION_NUM >= 160000
+	AclResult result = object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE);
+#else
+	AclResult result = pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE);
+#endif
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));
+	InvokeFunctionExecuteHook(function);
+}
+
+/* All attributes of the function's result: those of the definition list, or of the type. */
+static TupleDesc
+result_shape(const RowsScan *s, const List *private)
+{
+	TupleDesc desc;
+
+	if (!s->typed)
+		return BuildDescFromLists(list_nth(private, 1), list_nth(private, 2), list_nth(private, 3), list_nth(private, 4));
+	if (get_expr_result_type((Node *) s->call, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "the result of a release is not a row any more");
+	return CreateTupleDescCopy(desc);
+}
+
+/* The attributes of the scan tuple; they must still be what the plan was made for. */
+static void
+set_attributes(RowsScan *s, const List *attnos)
+{
+	TupleDesc tuple = s->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	ListCell *cell;
+
+	s->attrs = palloc0(sizeof(int) * Max(list_length(attnos), 1));
+	foreach (cell, attnos)
+	{
+		int attnum = lfirst_int(cell);
+
+		if (attnum > s->shape->natts || TupleDescAttr(s->shape, attnum - 1)->attisdropped ||
+			TupleDescAttr(s->shape, attnum - 1)->atttypid != TupleDescAttr(tuple, s->nattrs)->atttypid)
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("type %s was altered after the query was planned", format_type_be(s->shape->tdtypeid))));
+		s->attrs[s->nattrs++] = attnum;
+	}
+}
+
+static void
+begin_scan(CustomScanState *css, EState *estate, int eflags)
+{
+	RowsScan *s = (RowsScan *) css;
+	CustomScan *scan = (CustomScan *) css->ss.ps.plan;
+
+	s->call = linitial_node(FuncExpr, scan->custom_exprs);
+	s->typed = code_of(s->call->funcid) == typed_function;
+	check_execute(s->call->funcid);
+	s->args = ExecInitExprList(s->call->args, &css->ss.ps);
+	collect_params((Node *) s->call->args, &s->params);
+	s->shape = result_shape(s, scan->custom_private);
+	set_attributes(s, linitial(scan->custom_private));
+	s->context = AllocSetContextCreate(estate->es_query_cxt, "pg_mirage release", ALLOCSET_DEFAULT_SIZES);
+}
+
+/* Evaluates the arguments and opens the release; all that it holds is in s->context. */
+static void
+begin_rows(RowsScan *s)
+{
+	ExprContext *econtext = s->css.ss.ps.ps_ExprContext;
+	NullableDatum args[MG_RELEASE_ARGS];
+	int skip = s->typed ? 1 : 0; /* base, of which only the type counts */
+	MemoryContext old;
+	MgRows *rows;
+
+	for (int i = 0; i < MG_RELEASE_ARGS; i++)
+		args[i].value = ExecEvalExprSwitchContext(list_nth(s->args, skip + i), econtext, &args[i].isnull);
+	old = MemoryContextSwitchTo(s->context);
+	rows = mg_rows_create(mg_release_open(args), s->shape, !s->typed, s->attrs, s->nattrs);
+	mg_rows_begin(rows);
+	MemoryContextSwitchTo(old);
+	s->rows = rows;
+}
+
+static TupleTableSlot *
+next_row(ScanState *ss)
+{
+	RowsScan *s = (RowsScan *) ss;
+	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
+
+	if (s->rows == NULL)
+		begin_rows(s);
+	ExecClearTuple(slot);
+	if (mg_rows_fill(s->rows, slot->tts_values, slot->tts_isnull))
+		ExecStoreVirtualTuple(slot);
+	return slot;
+}
+
+/* Nothing was pushed down that would have to be checked again. */
+static bool
+recheck_row(ScanState *ss, TupleTableSlot *slot)
+{
+	return true;
+}
+
+static TupleTableSlot *
+exec_scan(CustomScanState *css)
+{
+	return ExecScan(&css->ss, next_row, recheck_row);
+}
+
+static void
+end_scan(CustomScanState *css)
+{
+	RowsScan *s = (RowsScan *) css;
+
+	MemoryContextDelete(s->context);
+}
+
+static void
+rescan(CustomScanState *css)
+{
+	RowsScan *s = (RowsScan *) css;
+
+	ExecScanReScan(&css->ss);
+	if (s->rows == NULL)
+		return;
+	if (bms_overlap(css->ss.ps.chgParam, s->params))
+	{
+		s->rows = NULL;
+		MemoryContextReset(s->context);
+	}
+	else
+		mg_rows_rewind(s->rows);
+}
+
+static const CustomExecMethods exec_methods = {.CustomName = SCAN_NAME,
+											   .BeginCustomScan = begin_scan,
+											   .ExecCustomScan = exec_scan,
+											   .EndCustomScan = end_scan,
+											   .ReScanCustomScan = rescan};
+
+static Node *
+create_state(CustomScan *scan)
+{
+	RowsScan *s = palloc0(sizeof(RowsScan));
+
+	NodeSetTag(s, T_CustomScanState);
+	s->css.methods = &exec_methods;
+	return (Node *) s;
+}
+
+void
+mg_scan_install(PGFunction support, PGFunction record, PGFunction typed)
+{
+	support_function = support;
+	record_function = record;
+	typed_function = typed;
+	RegisterCustomScanMethods(&scan_methods);
+	previous_hook = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = add_scan_path;
+}

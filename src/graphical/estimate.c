@@ -11,16 +11,16 @@
  * nats of the noise's log-likelihood. That is the stopping rule.
  *
  * The Hessian is -(gamma diag(v) + Cov), where Cov is close to diag(z) (counts of a multinomial), so 1 / (gamma v + z) is the
- * initial matrix of the L-BFGS recursion (Nocedal 1980).
+ * initial matrix of the L-BFGS recursion.
  *
  * Memory: an arena of its own for the time of the call.
  */
 #include "graphical/estimate.h"
 
+#include "graphical/lbfgs.h"
+
 #include <math.h>
 #include <string.h>
-
-#define HISTORY 8
 
 typedef struct problem
 {
@@ -36,22 +36,12 @@ typedef struct problem
 	double base_log_z;
 	mg_factor *work;    /* potentials, then marginals at the last evaluated point */
 	mg_messages messages;
+	double *z;          /* [dim] measured marginals of the point evaluated last */
 	uint32_t evaluations;
+	uint32_t step, before;          /* of the proximal point method; iterations of the steps before */
+	double gap;                     /* of the last accepted point */
+	const mg_estimate_options *opt; /* NULL in mg_estimate_dual */
 } problem;
-
-typedef struct point
-{
-	double *q, *grad, *z; /* [dim]; grad is of -D / gamma */
-	double value;         /* -D / gamma */
-	double gap;
-} point;
-
-typedef struct history
-{
-	double *s[HISTORY], *g[HISTORY]; /* differences of q and of grad */
-	double rho[HISTORY];
-	uint32_t used, next;
-} history;
 
 double
 mg_estimate_total(const uint32_t *sizes, const mg_measurement *m, uint32_t count)
@@ -81,7 +71,7 @@ mg_estimate_total(const uint32_t *sizes, const mg_measurement *m, uint32_t count
 size_t
 mg_estimate_memory(size_t cells, size_t measured)
 {
-	return sizeof(double) * (2 * cells + (2 * HISTORY + 10) * measured);
+	return sizeof(double) * (2 * cells + (MG_LBFGS_DOUBLES + 4) * measured);
 }
 
 static mg_code
@@ -126,6 +116,7 @@ set_up(mg_ctx *ctx, mg_arena *a, problem *p, const mg_junction *j, const mg_meas
 	}
 	MG_NEW(ctx, a, p->y, p->dim + 1);
 	MG_NEW(ctx, a, p->var, p->dim + 1);
+	MG_NEW(ctx, a, p->z, p->dim + 1);
 	for (uint32_t i = 0; i < count; i++)
 		MG_TRY(set_measurement(ctx, p, &m[i], i));
 	MG_TRY(mg_junction_factors(ctx, a, j, &p->base));
@@ -154,149 +145,50 @@ infer(problem *p, const double *q)
 	return mg_junction_calibrate(p->j, &p->messages, p->total, p->work);
 }
 
-static void
-evaluate(problem *p, point *at)
+/* -D / gamma and its gradient. */
+static double
+evaluate(void *arg, const double *q, double *grad)
 {
-	double log_z = infer(p, at->q), value, gap = 0;
+	problem *p = arg;
+	double value = p->total * (infer(p, q) - p->base_log_z);
 
-	value = p->total * (log_z - p->base_log_z);
 	for (uint32_t i = 0; i < p->count; i++)
 	{
 		mg_factor view = p->scope[i];
 
-		view.v = at->z + p->start[i];
+		view.v = p->z + p->start[i];
 		mg_factor_marginal(&p->work[p->home[i]], &view);
 	}
 	for (size_t x = 0; x < p->dim; x++)
 	{
-		double pull = p->gamma * p->var[x] * at->q[x];
+		double pull = p->gamma * p->var[x] * q[x];
 
-		value += at->q[x] * (pull / 2 - p->y[x]);
-		at->grad[x] = at->z[x] - p->y[x] + pull;
-		gap += at->grad[x] * at->grad[x] / p->var[x];
+		value += q[x] * (pull / 2 - p->y[x]);
+		grad[x] = p->z[x] - p->y[x] + pull;
 	}
-	at->value = value;
-	at->gap = gap / 2;
-}
-
-static double
-dot(const double *a, const double *b, size_t n)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += a[i] * b[i];
-	return sum;
-}
-
-/* direction = - H grad by the two-loop recursion, with H0 = 1 / (gamma v + z). alpha: scratch. */
-static void
-choose_direction(const problem *p, const point *at, const history *h, double *direction)
-{
-	double alpha[HISTORY];
-	size_t n = p->dim;
-
-	for (size_t x = 0; x < n; x++)
-		direction[x] = -at->grad[x];
-	for (uint32_t i = 0; i < h->used; i++)
-	{
-		uint32_t k = (h->next + HISTORY - 1 - i) % HISTORY;
-
-		alpha[k] = h->rho[k] * dot(h->s[k], direction, n);
-		for (size_t x = 0; x < n; x++)
-			direction[x] -= alpha[k] * h->g[k][x];
-	}
-	for (size_t x = 0; x < n; x++)
-		direction[x] /= p->gamma * p->var[x] + at->z[x];
-	for (uint32_t i = h->used; i-- > 0;)
-	{
-		uint32_t k = (h->next + HISTORY - 1 - i) % HISTORY;
-		double beta = h->rho[k] * dot(h->g[k], direction, n);
-
-		for (size_t x = 0; x < n; x++)
-			direction[x] += (alpha[k] - beta) * h->s[k][x];
-	}
+	return value;
 }
 
 static void
-remember(const problem *p, history *h, const point *from, const point *to)
+precondition(void *arg, double *d)
 {
-	double *s = h->s[h->next], *g = h->g[h->next], sg;
+	const problem *p = arg;
 
 	for (size_t x = 0; x < p->dim; x++)
-	{
-		s[x] = to->q[x] - from->q[x];
-		g[x] = to->grad[x] - from->grad[x];
-	}
-	sg = dot(s, g, p->dim);
-	/* strong convexity makes it positive; only rounding could not */
-	if (!(sg > 1e-300))
-		return;
-	h->rho[h->next] = 1 / sg;
-	h->next = (h->next + 1) % HISTORY;
-	h->used += h->used < HISTORY;
+		d[x] /= p->gamma * p->var[x] + p->z[x];
 }
 
-/* Backtracking with quadratic interpolation (Armijo). False: no descent is left above the rounding of the objective. */
 static bool
-line_search(problem *p, const point *from, const double *direction, point *to)
+done(void *arg, uint32_t iteration, const double *q, const double *grad, double value)
 {
-	double slope = dot(from->grad, direction, p->dim), step = 1;
+	problem *p = arg;
 
-	if (!(slope < 0))
-		return false;
-	for (int tries = 0; tries < 30; tries++)
-	{
-		double model;
-
-		for (size_t x = 0; x < p->dim; x++)
-			to->q[x] = from->q[x] + step * direction[x];
-		evaluate(p, to);
-		if (to->value <= from->value + 1e-4 * step * slope)
-			return true;
-		model = 2 * (to->value - from->value - step * slope);
-		model = model > 0 && isfinite(model) ? -slope * step * step / model : 0;
-		step = model < 0.1 * step ? 0.1 * step : model > 0.6 * step ? 0.6 * step : model;
-	}
-	return false;
-}
-
-static mg_code
-make_point(mg_ctx *ctx, mg_arena *a, size_t dim, point *out)
-{
-	MG_NEW(ctx, a, out->q, dim + 1);
-	MG_NEW(ctx, a, out->grad, dim + 1);
-	MG_NEW(ctx, a, out->z, dim + 1);
-	return MG_OK;
-}
-
-/* One minimisation, from at->q; the result is in `at` (and swapped with `spare` on the way). */
-static mg_code
-minimise(mg_ctx *ctx, problem *p, const mg_estimate_options *opt, uint32_t step, history *h, double *direction, point *at,
-		 point *spare, uint32_t *iterations)
-{
-	double enough = opt->tolerance * (double) p->dim;
-
-	h->used = h->next = 0;
-	p->base_log_z = infer(p, NULL);
-	evaluate(p, at);
-	while (at->gap > enough && *iterations < opt->max_iterations)
-	{
-		point swap;
-
-		MG_TRY(mg_poll(ctx));
-		choose_direction(p, at, h, direction);
-		if (!line_search(p, at, direction, spare))
-			break;
-		remember(p, h, at, spare);
-		swap = *at;
-		*at = *spare;
-		*spare = swap;
-		++*iterations;
-		if (opt->watch != NULL)
-			opt->watch(opt->watch_arg, step, *iterations, -at->value, at->gap);
-	}
-	return MG_OK;
+	p->gap = 0;
+	for (size_t x = 0; x < p->dim; x++)
+		p->gap += grad[x] * grad[x] / (2 * p->var[x]);
+	if (p->opt->watch != NULL && iteration > 0)
+		p->opt->watch(p->opt->watch_arg, p->step, p->before + iteration, -value, p->gap);
+	return p->gap <= p->opt->tolerance * (double) p->dim;
 }
 
 /* P0 becomes the result; the same q is then the natural first guess of the next step, as the residuals hardly move. */
@@ -315,34 +207,37 @@ move_prior(problem *p, const double *q)
 static mg_code
 run(mg_ctx *ctx, mg_arena *a, problem *p, const mg_estimate_options *opt, mg_factor *f, mg_estimate_report *report)
 {
-	history h;
-	point at, spare;
-	double *direction;
+	mg_lbfgs search = {.dim = p->dim, .evaluate = evaluate, .precondition = precondition, .done = done, .arg = p};
+	mg_arena *scratch = mg_arena_create(0);
+	mg_code code = scratch != NULL ? MG_OK : mg_fail(ctx, MG_NOMEM, "out of memory");
+	double *q = mg_arena_alloc(a, p->dim + 1, sizeof(double)), *grad = mg_arena_alloc(a, p->dim + 1, sizeof(double));
 
-	for (int i = 0; i < HISTORY; i++)
+	if ((q == NULL || grad == NULL) && code == MG_OK)
+		code = mg_fail(ctx, MG_NOMEM, "out of memory");
+	p->opt = opt;
+	for (; p->step < opt->steps && code == MG_OK; p->step++)
 	{
-		MG_NEW(ctx, a, h.s[i], p->dim + 1);
-		MG_NEW(ctx, a, h.g[i], p->dim + 1);
+		uint32_t iterations = 0;
+
+		if (p->step > 0)
+			move_prior(p, q);
+		p->base_log_z = infer(p, NULL);
+		search.max_iterations = opt->max_iterations - p->before;
+		code = mg_lbfgs_minimise(ctx, scratch, &search, q, &iterations);
+		mg_arena_reset(scratch);
+		p->before += iterations;
+		mg_progress(ctx, "estimation", (p->step + 1.0) / opt->steps);
 	}
-	MG_NEW(ctx, a, direction, p->dim + 1);
-	MG_TRY(make_point(ctx, a, p->dim, &at));
-	MG_TRY(make_point(ctx, a, p->dim, &spare));
-	memset(report, 0, sizeof(*report));
-	for (uint32_t step = 0; step < opt->steps; step++)
-	{
-		if (step > 0)
-			move_prior(p, at.q);
-		MG_TRY(minimise(ctx, p, opt, step, &h, direction, &at, &spare, &report->iterations));
-		mg_progress(ctx, "estimation", (step + 1.0) / opt->steps);
-	}
+	mg_arena_destroy(scratch);
+	if (code != MG_OK)
+		return code;
 	/* the last evaluation may have been a rejected trial */
-	infer(p, at.q);
+	evaluate(p, q, grad);
 	for (uint32_t c = 0; c < p->j->count; c++)
 		memcpy(f[c].v, p->work[c].v, f[c].cells * sizeof(double));
+	*report = (mg_estimate_report){p->before, p->evaluations, 0, p->gap};
 	for (size_t x = 0; x < p->dim; x++)
-		report->loss += (at.z[x] - p->y[x]) * (at.z[x] - p->y[x]) / (2 * p->var[x]);
-	report->gap = at.gap;
-	report->evaluations = p->evaluations;
+		report->loss += (p->z[x] - p->y[x]) * (p->z[x] - p->y[x]) / (2 * p->var[x]);
 	return MG_OK;
 }
 
@@ -369,22 +264,17 @@ mg_estimate_dual(mg_ctx *ctx, const mg_junction *j, const mg_measurement *m, uin
 {
 	mg_arena *a = mg_arena_create(0);
 	problem p;
-	point at = {0};
 	mg_code code;
 
 	if (a == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
 	code = set_up(ctx, a, &p, j, m, count, total, gamma, prior);
 	if (code == MG_OK)
-		code = make_point(ctx, a, p.dim, &at);
-	if (code == MG_OK)
 	{
 		p.base_log_z = infer(&p, NULL);
-		memcpy(at.q, q, p.dim * sizeof(double));
-		evaluate(&p, &at);
-		*value = -at.value;
+		*value = -evaluate(&p, q, grad);
 		for (size_t x = 0; x < p.dim; x++)
-			grad[x] = -at.grad[x];
+			grad[x] = -grad[x];
 	}
 	mg_arena_destroy(a);
 	return code;

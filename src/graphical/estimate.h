@@ -57,6 +57,14 @@ double mg_estimate_total(const uint32_t *sizes, const mg_measurement *m, uint32_
 mg_code mg_estimate(mg_ctx *ctx, const mg_junction *j, const mg_measurement *m, uint32_t count, double total,
 					const mg_estimate_options *opt, mg_factor *f, mg_estimate_report *report);
 
+/*
+ * Plain Private-PGM (gamma = 0, no prior) by an exact and much faster way (tree.c), where cliques are pairs and single columns, every pair is
+ * measured once with one variance, and every column is measured once. f: out only. Of the options, gamma and steps are not used.
+ * MG_INVALID: measurements of another shape, or as above.
+ */
+mg_code mg_estimate_tree(mg_ctx *ctx, const mg_junction *j, const mg_measurement *m, uint32_t count, double total,
+						 const mg_estimate_options *opt, mg_factor *f, mg_estimate_report *report);
+
 /* Bytes that mg_estimate takes for `measured` cells of measurements on a tree of `cells` cells, roughly from above. */
 size_t mg_estimate_memory(size_t cells, size_t measured);
 

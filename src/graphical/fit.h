@@ -30,7 +30,6 @@ mg_code mg_begin_model(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, co
 mg_code mg_oneway_probabilities(mg_ctx *ctx, mg_arena *a, const mg_model *m, double ***out);
 
 /* Builds the tree of these pairs and of the columns that no pair has, and estimates it from pairs and one-way marginals. */
-mg_code mg_finish_model(mg_ctx *ctx, mg_model *m, mg_graphical *body, const mg_pair *pairs, uint32_t npairs,
-						double *const *oneway);
+mg_code mg_finish_model(mg_ctx *ctx, mg_model *m, mg_graphical *body, const mg_pair *pairs, uint32_t npairs);
 
 #endif

@@ -14,22 +14,6 @@ independent_plan(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, mg_plan *o
 }
 
 static mg_code
-independent_finish(mg_ctx *ctx, mg_model *m, mg_graphical *body)
-{
-	mg_arena *scratch = mg_arena_create(0);
-	double **oneway;
-	mg_code code;
-
-	if (scratch == NULL)
-		return mg_fail(ctx, MG_NOMEM, "out of memory");
-	code = mg_oneway_probabilities(ctx, scratch, m, &oneway);
-	if (code == MG_OK)
-		code = mg_finish_model(ctx, m, body, NULL, 0, oneway);
-	mg_arena_destroy(scratch);
-	return code;
-}
-
-static mg_code
 independent_fit(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, mg_model **out)
 {
 	mg_split split;
@@ -39,7 +23,7 @@ independent_fit(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, mg_model 
 
 	MG_TRY(mg_split_independent(ctx, req, &split));
 	MG_TRY(mg_begin_model(ctx, c, req, &mg_method_independent, &split, &m, &body));
-	code = independent_finish(ctx, m, body);
+	code = mg_finish_model(ctx, m, body, NULL, 0);
 	if (code != MG_OK)
 	{
 		mg_model_destroy(m);

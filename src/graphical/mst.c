@@ -5,7 +5,7 @@
  *   - one-way marginals come from the fine histograms of discretisation, nothing is measured twice;
  *   - a pair's score is its distance from independence less the noise that measuring it would bring, so that a large table that would drown
  *     loses against a small one that will not;
- *   - the measurement's rho is shared out over the chosen pairs by their numbers of cells, and estimation leans on the independent model.
+ *   - the measurement's rho is shared out over the chosen pairs by their numbers of cells, and estimation is an exact quadratic program on the tree (tree.c).
  *
  * Rounds are Kruskal's: each picks, by the exponential mechanism, one of the pairs that join two parts of the forest. A round's epsilon
  * e costs e^2 / 8 (bounded range), hence e = sqrt(8 rho / rounds).
@@ -260,7 +260,7 @@ learn_structure(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, const mg_
 		MG_TRY(measure_pairs(ctx, c, a, pairs, n, pair_noise_rho(req, split)));
 		body->rounds = m->ncolumns > 2 ? n : 0;
 	}
-	return mg_finish_model(ctx, m, body, pairs, n, oneway);
+	return mg_finish_model(ctx, m, body, pairs, n);
 }
 
 static mg_code

@@ -50,25 +50,59 @@ share_bins(stretch *s, uint32_t count, double target, double least)
 	return sum;
 }
 
-/* Cuts a stretch into its bins at equal masses: a cell goes to the bin in which its middle falls. */
+/* Cuts a stretch into its bins at about equal masses, none lighter than `least`: a cell goes to the bin in which its middle falls. */
 static uint32_t
-cut_stretch(const stretch *s, const double *fine, uint32_t code, uint16_t *merge)
+cut_stretch(const stretch *s, const double *fine, double least, uint32_t code, uint16_t *merge)
 {
-	double before = 0;
-	uint32_t last = 0;
+	double before = 0, here = 0;
+	uint32_t bin = 0, from = s->from;
 
 	for (uint32_t i = s->from; i < s->to; i++)
 	{
-		double middle = before + fine[i] / 2;
-		uint32_t bin = s->mass > 0 ? (uint32_t) fmin(middle / s->mass * s->bins, s->bins - 1) : 0;
+		double due = s->mass > 0 ? fmin((before + fine[i] / 2) / s->mass * s->bins, s->bins - 1) : 0;
 
+		if (due >= bin + 1 && here >= least)
+		{
+			bin++;
+			here = 0;
+			from = i;
+		}
+		here += fine[i];
 		before += fine[i];
-		if (bin > last + 1)
-			bin = last + 1; /* a heavy cell may span a bin: codes stay dense */
-		last = bin;
 		merge[i] = (uint16_t) (code + bin);
 	}
-	return code + last + 1;
+	if (here < least && bin > 0)
+	{
+		/* what is left over joins the bin before */
+		bin--;
+		for (uint32_t i = from; i < s->to; i++)
+			merge[i] = (uint16_t) (code + bin);
+	}
+	return code + bin + 1;
+}
+
+/* The mass of a bin when heavy cells stand alone and the others share what bins are left. */
+static double
+bin_mass(const double *fine, uint32_t n, double total, const mg_bin_rule *rule)
+{
+	double target = fmax(total / rule->most, rule->least);
+
+	for (;;)
+	{
+		double rest = 0, next;
+		uint32_t heavy = 0;
+
+		for (uint32_t i = 0; i < n; i++)
+			if (fine[i] >= target)
+				heavy++;
+			else
+				rest += fine[i];
+		/* heavy cells weigh at least the target, so the others' share of the bins left is never above it; few rounds in practice */
+		next = heavy < rule->most ? fmax(rest / (rule->most - heavy), rule->least) : target;
+		if (!(next < target * 0.999))
+			return target;
+		target = next;
+	}
 }
 
 static uint32_t
@@ -79,7 +113,7 @@ merge_number(const double *fine, uint32_t n, const mg_bin_rule *rule, stretch *s
 
 	for (uint32_t i = 0; i < n; i++)
 		total += fine[i];
-	target = fmax(total / rule->most, rule->least);
+	target = bin_mass(fine, n, total, rule);
 	for (;;)
 	{
 		count = find_stretches(fine, n, target, s);
@@ -91,7 +125,7 @@ merge_number(const double *fine, uint32_t n, const mg_bin_rule *rule, stretch *s
 	{
 		if (s[i].bins > 0)
 		{
-			code = cut_stretch(&s[i], fine, code, merge);
+			code = cut_stretch(&s[i], fine, rule->least, code, merge);
 			continue;
 		}
 		/* joins what is before it; at the front, what comes after */

@@ -292,6 +292,12 @@ take_closed(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *a, mg_arena *s, 
 	if (d->kind == MG_NUMBER)
 	{
 		MG_TRY(mg_partition_cells(ctx, a, d, &none, d->lower, d->upper, 0, NULL, 0, &w->cells, &ncells));
+		if (!(d->step > 0))
+		{
+			/* a single value on an axis without steps: the curator leaves all such axes to us */
+			MG_TRY(mg_curator_fix_number(ctx, c, col, w->cells, ncells));
+			w->nfine = ncells + 1;
+		}
 		if (ncells + 1 != w->nfine)
 			return mg_fail(ctx, MG_INTERNAL, "cells of column \"%.60s\" do not match", d->name);
 	}

@@ -17,6 +17,14 @@
 extern Oid mg_source_base(Oid relid, List *column_names, bool assert_stable);
 
 /*
+ * The same, but keeps none of the locks on views and tables that the analysis takes: for a session that is about to
+ * wait for a worker. (One that it kept could be waited for by an ALTER TABLE, which the worker would queue behind:
+ * nobody's deadlock detector sees that.) Who reads afterwards uses mg_source_base, whose locks hold the definition
+ * still.
+ */
+extern Oid mg_source_base_peek(Oid relid, List *column_names, bool assert_stable);
+
+/*
  * Reads the columns of `relid` once, as the current user with the current settings, in the current snapshot, through
  * the executor (parallel plans allowed), into the curator. Polls interrupts. ctx->progress hears "reading" now and
  * then, always with fraction 0: how far a pass is depends on the rows. Ends the loading with mg_load_finish. Errors

@@ -17,6 +17,7 @@
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "pg/server.h"
+#include "storage/pmsignal.h"
 #include "storage/procsignal.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -53,7 +54,8 @@ server_cancel(void *arg)
 		}
 		PG_END_TRY();
 	}
-	return QueryCancelPending || ProcDiePending;
+	/* Nobody will come for the result of an orphan. (A flag on Linux, where the kernel tells of the death.) */
+	return QueryCancelPending || ProcDiePending || (IsUnderPostmaster && unlikely(!PostmasterIsAlive()));
 }
 
 void

@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -29,6 +30,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
 #include "utils/rls.h"
 
 /* ---------------------------------------------------------------- relations */
@@ -274,6 +276,26 @@ mg_source_base(Oid relid, List *column_names, bool assert_stable)
 		return relid;
 	query = rewritten_query(relid, column_names);
 	return assert_stable ? only_base(relid, query) : check_query(relid, query);
+}
+
+/*
+ * Locks of a subtransaction go with its rollback; there is no other way to give back those that analysis takes.
+ * Nothing is written in it, so it costs no transaction id.
+ */
+Oid
+mg_source_base_peek(Oid relid, List *column_names, bool assert_stable)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Oid base;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	base = mg_source_base(relid, column_names, assert_stable);
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return base;
 }
 
 /* Direct parents of an inheritance child or partition. */

@@ -288,32 +288,36 @@ test_inverse_e_digits(void **state)
 		}
 }
 
-/* Bernoulli(1 - exp-free part): U equal to the first digits of gamma is settled by the next ones, exactly. */
+/* U whose words agree with the digits of gamma is settled by the next word, exactly: K = 1 when U >= gamma. */
 static void
 test_lazy_digits(void **state)
 {
-	/* gamma = 1/3 = 0.0101..b; K = 1 exactly when U >= 1/3. */
-	const mg_ratio third = {1, 3};
-	const uint64_t same = UINT64_C(0x5555555555555555);
+	static const mg_ratio gammas[] = {{1, 3}, {2, 7}, {123456789, 1000000007}, {1, (UINT64_C(1) << 53) - 111}};
 
-	for (int equal = 0; equal < 20; equal++)
-		for (int above = 0; above < 2; above++)
-		{
-			uint64_t words[22];
-			mg_ctx ctx;
-			mg_noise *n;
-			bool b;
+	for (size_t g = 0; g < sizeof(gammas) / sizeof(*gammas); g++)
+		for (size_t equal = 0; equal < 20; equal++)
+			for (int above = 0; above < 2; above++)
+			{
+				uint64_t words[22], num = gammas[g].num;
+				mg_ctx ctx;
+				mg_noise *n;
+				bool b;
 
-			mg_ctx_init(&ctx);
-			for (int i = 0; i < equal; i++)
-				words[i] = same;
-			words[equal] = above ? same + 1 : same - 1;
-			words[equal + 1] = UINT64_MAX; /* then the trial of gamma/2, if any, fails: K = 2 is even */
-			n = scripted_noise(words, (size_t) equal + 2);
-			assert_int_equal(mg_bernoulli_exp(&ctx, n, third, &b), MG_OK);
-			assert_int_equal(b, above != 0);
-			mg_noise_destroy(n);
-		}
+				mg_ctx_init(&ctx);
+				for (size_t i = 0; i <= equal; i++)
+				{
+					mg_u128 shifted = (mg_u128) num << 64; /* long division, 64 digits at a time */
+
+					words[i] = (uint64_t) (shifted / gammas[g].den);
+					num = (uint64_t) (shifted % gammas[g].den);
+				}
+				words[equal] += above ? 1 : (uint64_t) -1;
+				words[equal + 1] = UINT64_MAX; /* then the trial of gamma/2, if any, fails: K = 2 is even */
+				n = scripted_noise(words, equal + 2);
+				assert_int_equal(mg_bernoulli_exp(&ctx, n, gammas[g], &b), MG_OK);
+				assert_int_equal(b, above != 0);
+				mg_noise_destroy(n);
+			}
 }
 
 static void
@@ -339,6 +343,19 @@ test_below(void **state)
 		for (size_t c = 0; c < cells; c++)
 			chi += (seen[c] - 70000.0 / cells) * (seen[c] - 70000.0 / cells) / (70000.0 / cells);
 		assert_true(cells < 2 || bounds[i] == 1000 || chi < chi_square_limit((double) cells - 1));
+	}
+	/* Multiplication without rejection would give the residues 2 : 1 : 1 here. */
+	{
+		double chi = 0, seen[3] = {0};
+
+		for (int j = 0; j < 30000; j++)
+		{
+			assert_int_equal(mg_noise_below(&ctx, n, UINT64_C(3) << 62, &x), MG_OK);
+			seen[x % 3]++;
+		}
+		for (int c = 0; c < 3; c++)
+			chi += (seen[c] - 10000) * (seen[c] - 10000) / 10000;
+		assert_true(chi < chi_square_limit(2));
 	}
 	assert_int_equal(mg_noise_below(&ctx, n, 0, &x), MG_INVALID);
 	mg_noise_destroy(n);
