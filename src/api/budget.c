@@ -162,6 +162,7 @@ dp_protect(PG_FUNCTION_ARGS)
 	if (assert_stable && !mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only a member of mirage_admin may assert stability"),
 						errhint("Without it, views and row security over the table must be checkable.")));
+	mg_relations_lock();
 	budget = choose_budget(relid, name, make, make ? PG_GETARG_FLOAT8(4) : 0);
 	mg_relation_protect(relid, budget, assert_stable);
 	mg_log("protect", mg_relation_name(relid),
@@ -196,6 +197,7 @@ dp_set_column(PG_FUNCTION_ARGS)
 	mg_require_owner(relid);
 	require_protectable(relid);
 	mg_check_declaration(relid, column, &decl);
+	mg_relations_lock();
 	mg_declaration_store(relid, column, &decl);
 	mg_log("set column", psprintf("%s.%s", mg_relation_name(relid), quote_identifier(column)), NULL);
 	PG_RETURN_VOID();

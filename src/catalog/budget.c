@@ -8,10 +8,11 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "storage/lockdefs.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
@@ -244,6 +245,12 @@ mg_relation_protection(Oid relid, bool missing_ok)
 	return found;
 }
 
+void
+mg_relations_lock(void)
+{
+	LockRelationOid(get_relname_relid("relation", get_namespace_oid("mirage", false)), ShareRowExclusiveLock);
+}
+
 int64
 mg_relation_record(Oid relid)
 {
@@ -288,17 +295,6 @@ mg_relation_protect(Oid relid, int64 budget, bool assert_stable)
 				 "UPDATE mirage.relation SET budget = $2, assert_stable = $3, protected_by_oid = $4, "
 				 "protected_by_name = $5, name = $6, identity = $7, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
 				 lengthof(args), args);
-	mg_query_end(&q);
-}
-
-void
-mg_relation_declare_public(Oid relid)
-{
-	MgArg arg = MG_INT8(mg_relation_record(relid));
-	MgQuery q;
-
-	mg_query_begin(&q);
-	mg_query_run(&q, false, "UPDATE mirage.relation SET is_public = true WHERE id = $1", 1, &arg);
 	mg_query_end(&q);
 }
 

@@ -60,6 +60,9 @@ extern MgBudget *mg_budget_by_name(const char *name); /* NULL: none */
 extern MgBudget *mg_budget_by_id(int64 id);
 extern int64 mg_budget_create(const char *name, double epsilon, double delta, Interval *period);
 
+/* Before any of the writes below: two sessions must not decide about one relation, or parent and child, at once. To the
+ * end of the transaction; readers are not held up. */
+extern void mg_relations_lock(void);
 /* The live record of `relid` itself, or NULL. */
 extern MgRelation *mg_relation_find(Oid relid);
 /*
@@ -71,7 +74,6 @@ extern MgRelation *mg_relation_protection(Oid relid, bool missing_ok);
 extern MgBudget *mg_relation_recorded_budget(Oid relid);
 extern int64 mg_relation_record(Oid relid); /* finds or makes the record */
 extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable);
-extern void mg_relation_declare_public(Oid relid);
 extern MgDeclaration *mg_declaration(void *relid_p, const char *column); /* an MgDeclarationLookup; arg: Oid * */
 extern void mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl);
 

@@ -30,11 +30,12 @@
 #define FINGERPRINT_SIZE 33
 #define WRAPPED_SIZE (VARHDRSZ + MG_KEY_BYTES + MG_SEAL_OVERHEAD)
 
-/* Why there is no master key; raised by those who cannot do without. */
+/* Why there is no master key; raised by those who cannot do without. Where the key lies is for superusers and the server's log. */
 typedef struct KeyProblem
 {
-	char message[MAXPGPATH + 128];
-	char hint[MAXPGPATH + 192];
+	char message[256];
+	char hint[256];
+	char path[MAXPGPATH]; /* may be empty */
 } KeyProblem;
 
 static bool problem(KeyProblem *p, const char *hint, const char *fmt, ...) pg_attribute_printf(3, 4);
@@ -48,6 +49,7 @@ problem(KeyProblem *p, const char *hint, const char *fmt, ...)
 	vsnprintf(p->message, sizeof(p->message), fmt, args);
 	va_end(args);
 	strlcpy(p->hint, hint, sizeof(p->hint));
+	p->path[0] = '\0';
 	return false;
 }
 
@@ -139,20 +141,20 @@ key_path(char path[MAXPGPATH])
 
 /* Judges an open key file: our own, regular, and nobody else's to read. */
 static bool
-check_key_file(int fd, const char *path, KeyProblem *why)
+check_key_file(int fd, KeyProblem *why)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) != 0)
-		return problem(why, "", "could not stat master key file \"%s\": %m", path);
+		return problem(why, "", "could not stat the master key file: %m");
 	if (!S_ISREG(st.st_mode))
-		return problem(why, "", "master key file \"%s\" is not a regular file", path);
+		return problem(why, "", "the master key file is not a regular file");
 	if (st.st_uid != geteuid())
 		return problem(why, "The user that the server runs as must own the file.",
-					   "master key file \"%s\" belongs to another user", path);
+					   "the master key file belongs to another user");
 	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
 		return problem(why, "Its permissions must be u=rw (0600) or less.",
-					   "master key file \"%s\" can be accessed by others", path);
+					   "the master key file can be accessed by others");
 	return true;
 }
 
@@ -171,9 +173,9 @@ key_from_file(const char *path, uint8 key[MG_KEY_BYTES], bool *missing, KeyProbl
 	{
 		*missing = errno == ENOENT;
 		return problem(why, "Put the key file back, or name it in pg_mirage.master_key_file.",
-					   "could not open master key file \"%s\": %m", path);
+					   "could not open the master key file: %m");
 	}
-	if (!check_key_file(fd, path, why))
+	if (!check_key_file(fd, why))
 	{
 		CloseTransientFile(fd);
 		return false;
@@ -186,7 +188,7 @@ key_from_file(const char *path, uint8 key[MG_KEY_BYTES], bool *missing, KeyProbl
 		return true;
 	mg_wipe(key, MG_KEY_BYTES);
 	return problem(why, "Put the right key file back; a file made anew does not open what the old key sealed.",
-				   "master key file \"%s\" does not hold 64 hexadecimal digits", path);
+				   "the master key file does not hold 64 hexadecimal digits");
 }
 
 /* ---------------------------------------------------------------- making the key file */
@@ -236,7 +238,8 @@ make_key_file(const char *path)
 
 		(void) unlink(temp);
 		errno = saved;
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not make master key file \"%s\": %m", path),
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not make the master key file: %m"),
+						errdetail_log("The file is \"%s\".", path),
 						errhint("Make it beforehand, or name another file in pg_mirage.master_key_file.")));
 	}
 	(void) unlink(temp);
@@ -295,10 +298,14 @@ fetch_key(uint8 key[MG_KEY_BYTES], bool may_make, KeyProblem *why)
 	key_path(path);
 	if (key_from_file(path, key, &missing, why))
 		return true;
-	if (!missing || !may_make)
-		return false;
-	make_key_file(path);
-	return key_from_file(path, key, &missing, why);
+	if (missing && may_make)
+	{
+		make_key_file(path);
+		if (key_from_file(path, key, &missing, why))
+			return true;
+	}
+	strlcpy(why->path, path, MAXPGPATH);
+	return false;
 }
 
 /* The master key and its fingerprint; false, with the reason, when there is none that this database may use. */
@@ -351,6 +358,8 @@ require_master_key(uint8 key[MG_KEY_BYTES], char fingerprint[FINGERPRINT_SIZE], 
 
 	if (!find_master_key(key, fingerprint, create, &why))
 		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("%s", why.message),
+						why.path[0] != '\0' && superuser() ? errdetail("The file is \"%s\".", why.path) : 0,
+						why.path[0] != '\0' ? errdetail_log("The file is \"%s\".", why.path) : 0,
 						why.hint[0] != '\0' ? errhint("%s", why.hint) : 0));
 }
 

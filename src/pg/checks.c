@@ -350,6 +350,16 @@ find_membership(Look *look, ScalarArrayOpExpr *op, List **equal)
 	return true;
 }
 
+/* A boolean column as the condition itself, or negated: what is left of b = true. */
+static bool
+find_truth(Look *look, Node *node, const char *label)
+{
+	if (look->cls != MG_TYPE_BOOL || !is_column(look, node))
+		return false;
+	merge_labels(look->out, list_make1(pstrdup(label)));
+	return true;
+}
+
 static bool find(Look *look, Node *node);
 
 /* x IS NULL OR ..: the rest, when it is one condition or only equalities */
@@ -409,7 +419,9 @@ find(Look *look, Node *node)
 		case T_BoolExpr:
 			if (((BoolExpr *) node)->boolop == AND_EXPR)
 				return find(look, (Node *) ((BoolExpr *) node)->args);
-			return ((BoolExpr *) node)->boolop == OR_EXPR && find_either(look, (BoolExpr *) node);
+			if (((BoolExpr *) node)->boolop == OR_EXPR)
+				return find_either(look, (BoolExpr *) node);
+			return find_truth(look, linitial(((BoolExpr *) node)->args), "false");
 		case T_OpExpr:
 			return find_comparison(look, (OpExpr *) node, NULL);
 		case T_ScalarArrayOpExpr:
@@ -424,7 +436,7 @@ find(Look *look, Node *node)
 		case T_Const: /* what simplification left of a tautology, or of a condition that is NULL */
 			return ((Const *) node)->constisnull || DatumGetBool(((Const *) node)->constvalue);
 		default:
-			return false;
+			return find_truth(look, node, "true");
 	}
 }
 

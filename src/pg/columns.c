@@ -22,6 +22,7 @@
 #include "optimizer/optimizer.h"
 #include "pg/checks.h"
 #include "pg/compat.h"
+#include "parser/parsetree.h"
 #include "pg/pattern.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
@@ -542,16 +543,55 @@ bound_by_labels(const MgColumn *col, MgTypeClass cls, MgChecks *checks)
 	}
 }
 
-/* Everything about one attribute but its index in the core. */
+/*
+ * A view's column that is nothing but a column of the one relation that the view reads: what the schema says of that
+ * column holds for it. Follows views of views. Returns the relation, opened, or NULL.
+ */
+static Relation
+traced_relation(Relation view, AttrNumber attnum, AttrNumber *traced)
+{
+	Relation rel = relation_open(RelationGetRelid(view), AccessShareLock);
+
+	while (rel->rd_rel->relkind == RELKIND_VIEW)
+	{
+		Query *query = get_view_query(rel);
+		TargetEntry *target = get_tle_by_resno(query->targetList, attnum);
+		Var *var = target != NULL ? (Var *) target->expr : NULL;
+		RangeTblEntry *rte;
+		Relation next;
+
+		if (var == NULL || !IsA(var, Var) || var->varlevelsup != 0 || var->varattno <= 0 ||
+			query->setOperations != NULL || query->groupingSets != NIL || list_length(query->jointree->fromlist) != 1 ||
+			!IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
+			linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex != (int) var->varno)
+			break;
+		rte = list_nth_node(RangeTblEntry, query->rtable, (int) var->varno - 1);
+		if (rte->rtekind != RTE_RELATION)
+			break;
+		attnum = var->varattno;
+		next = try_relation_open(rte->relid, AccessShareLock);
+		relation_close(rel, AccessShareLock);
+		if (next == NULL)
+			return NULL;
+		rel = next;
+	}
+	*traced = attnum;
+	if (rel->rd_rel->relkind != RELKIND_VIEW)
+		return rel;
+	relation_close(rel, AccessShareLock);
+	return NULL;
+}
+
+/*
+ * What the schema and the owner say about an attribute of a relation with rows of its own (or of a view that could
+ * not be seen through).
+ */
 static void
-describe(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgColumn *col)
+describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgColumn *col)
 {
 	MgTypeClass cls;
 	MgChecks checks;
 
-	memset(col, 0, sizeof(*col));
-	col->attnum = att->attnum;
-	col->name = pstrdup(NameStr(att->attname));
 	col->type = att->atttypid;
 	col->typmod = col->base_typmod = att->atttypmod;
 	col->base = getBaseTypeAndTypmod(col->type, &col->base_typmod);
@@ -599,6 +639,27 @@ describe(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgColum
 		number_domain(col, cls, decl, &checks);
 	col->domain.name = col->name;
 	col->domain.nullable = !col->notnull;
+}
+
+/* Everything about one attribute but its index in the core. */
+static void
+describe(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgColumn *col)
+{
+	Relation under = NULL;
+	AttrNumber traced;
+
+	memset(col, 0, sizeof(*col));
+	col->attnum = att->attnum;
+	col->name = pstrdup(NameStr(att->attname));
+	if (rel->rd_rel->relkind == RELKIND_VIEW)
+		under = traced_relation(rel, att->attnum, &traced);
+	if (under == NULL)
+	{
+		describe_attribute(rel, att, decl, col);
+		return;
+	}
+	describe_attribute(under, TupleDescAttr(RelationGetDescr(under), traced - 1), decl, col);
+	relation_close(under, AccessShareLock);
 }
 
 /* ---------------------------------------------------------------- relations */

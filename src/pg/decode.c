@@ -277,11 +277,26 @@ float4_datum(const Point *p, double v)
 	return Float4GetDatum(f);
 }
 
-/* Numerics that no int64 carries: 15 digits, kept away from the precision's end, then the typmod's scale. */
+/* v with so many significant digits, on the typmod's scale. */
+static Datum
+digits_datum(const Point *p, double v, int digits)
+{
+	char buf[64];
+
+	snprintf(buf, sizeof(buf), "%.*e", digits - 1, v);
+	return DirectFunctionCall3(numeric_in, CStringGetDatum(buf), ObjectIdGetDatum(InvalidOid),
+							   Int32GetDatum(p->typmod));
+}
+
+/*
+ * Numerics that no int64 carries: 15 digits, as a float8 is shown, or all 17 where the 15 would be outside the
+ * bounds; kept away from the precision's end.
+ */
 static Datum
 wide_numeric_datum(const Point *p, double v)
 {
 	Datum d;
+	double shown;
 
 	if (p->typmod >= (int32) VARHDRSZ)
 	{
@@ -290,9 +305,10 @@ wide_numeric_datum(const Point *p, double v)
 
 		v = v > most ? most : (v < -most ? -most : v);
 	}
-	d = DirectFunctionCall1(float8_numeric, Float8GetDatum(v));
-	if (p->typmod >= (int32) VARHDRSZ)
-		d = DirectFunctionCall2(numeric, d, Int32GetDatum(p->typmod));
+	d = digits_datum(p, v, DBL_DIG);
+	shown = mg_numeric_double(d);
+	if (shown < p->lower || shown > p->upper)
+		d = digits_datum(p, v, DBL_DIG + 2);
 	return d;
 }
 
@@ -355,6 +371,8 @@ label_datum(const MgColumn *col, const char *text)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+			ReThrowError(error); /* a cancel, no memory: not about the label */
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("the model's label \"%s\" of column \"%s\" is not valid for type %s any more", text,
 							   col->name, format_type_be(col->type)),

@@ -1,29 +1,34 @@
 /*
  * worker/jobs.c: asking about jobs that run: liveness by the lock that a living job holds, progress through its segment.
  *
- * The lock is a session-level lock on an object of ours, (mirage.job, job number): nobody without the extension's own code takes it, unlike an
- * advisory lock. A reader asks for it without waiting.
+ * The lock is a session-level one of the *user* lock method: like an advisory lock it outlives an aborted transaction and goes with the
+ * process, however that ends, both of which the server does for no lock of its own method; but its tag is one that no SQL function
+ * makes, so that nobody can forge it. A reader asks for it without waiting.
  */
 #include "worker/shared.h"
 
 #include <signal.h>
 
 #include "catalog/catalog.h"
-#include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "pg/compat.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/procarray.h"
-#include "utils/lsyscache.h"
+
+#define JOB_LOCK_CLASS 0x6d67 /* tells our locks from those of others who may use this kind of tag */
 
 static void
 job_tag(LOCKTAG *tag, int64 job)
 {
-	Oid relid = get_relname_relid("job", get_namespace_oid("mirage", false));
-
-	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, relid, (uint32) job, (uint16) (job >> 32));
+	memset(tag, 0, sizeof(*tag));
+	tag->locktag_field1 = MyDatabaseId;
+	tag->locktag_field2 = (uint32) ((uint64) job >> 32);
+	tag->locktag_field3 = (uint32) job;
+	tag->locktag_field4 = JOB_LOCK_CLASS;
+	tag->locktag_type = LOCKTAG_USERLOCK;
+	tag->locktag_lockmethodid = USER_LOCKMETHOD;
 }
 
 bool

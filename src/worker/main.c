@@ -16,7 +16,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -147,23 +147,33 @@ work(MgShared *s)
 		e = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
+		/* the relation: an abort releases it, but there may have been no transaction */
+		LockReleaseAll(DEFAULT_LOCKMETHOD, true);
 		QueryCancelPending = false;
 		RESUME_INTERRUPTS();
+		/* a second cancel must not undo what is written down about the first */
+		HOLD_CANCEL_INTERRUPTS();
 		if (s->work == MG_WORK_TRAIN)
 			mg_work_train_failed(s, e);
+		RESUME_CANCEL_INTERRUPTS();
 		leave_error(s, e);
 		mg_work_state(s, MG_WORK_FAILED);
 	}
 	PG_END_TRY();
 }
 
-/* However the process ends, the waiting caller learns that it did: by the slot's state, and by its latch. */
+/*
+ * However the process ends, no session lock stays behind (the server sees to those of a transaction only), and the waiting caller learns
+ * that it did: by the slot's state, and by its latch. Runs after the server has aborted what was open.
+ */
 static void
-on_exit_wake(int code, Datum arg)
+on_exit_clean(int code, Datum arg)
 {
 	MgShared *s = (MgShared *) DatumGetPointer(arg);
 	PGPROC *waiter;
 
+	if (MyProc != NULL)
+		LockReleaseAll(DEFAULT_LOCKMETHOD, true);
 	SpinLockAcquire(&s->mutex);
 	waiter = s->waiter;
 	SpinLockRelease(&s->mutex);
@@ -189,7 +199,7 @@ mg_worker_main(Datum arg)
 	if (dsm_segment_map_length(segment) < sizeof(MgShared) || s->magic != MG_SHARED_MAGIC)
 		proc_exit(1);
 	dsm_pin_mapping(segment);
-	before_shmem_exit(on_exit_wake, PointerGetDatum(s));
+	before_shmem_exit(on_exit_clean, PointerGetDatum(s));
 	SpinLockAcquire(&s->mutex);
 	s->worker_pid = MyProcPid;
 	s->state = MG_WORK_ATTACHED;

@@ -471,7 +471,6 @@ mg_work_train_failed(MgShared *s, ErrorData *e)
 {
 	bool cancelled = e->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
-	unlock_relation();
 	if (progress.reading && !progress.read_done)
 		sanitise(e);
 	if (!progress.reserved)

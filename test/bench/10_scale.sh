@@ -3,6 +3,7 @@
 #
 #   read   time of a training's reading phase (scan, encode, code table) / SELECT count(c1), ..., count(ck) of the same table
 #   emit   SELECT count(*) FROM dp_synthesize_as(NULL::t, m, n) / SELECT count(*) over generate_series(1, n) with as many random()
+#   all    the same with count(c1), ..., count(ck) on both sides, so that every value of every row is made
 #   train  the whole dp_train, mst, epsilon 1, against the same count
 #
 # The table is `adult` of $BENCH_DATA (15 columns) where that is given, else one of the same shape made here, replicated to
@@ -75,14 +76,15 @@ q -c "CREATE EXTENSION pg_mirage"
 make_seed
 counts=$(q -c "SELECT string_agg(format('count(%I)', attname), ', ') FROM pg_attribute WHERE attrelid = 'adult'::regclass AND attnum > 0")
 randoms=$(q -c "SELECT string_agg('random() AS r' || attnum, ', ') FROM pg_attribute WHERE attrelid = 'adult'::regclass AND attnum > 0")
-printf '%10s  %9s %9s %6s   %9s %9s %6s   %9s %6s   %10s %10s\n' rows 'count ms' 'read ms' read 'random ms' 'emit ms' emit \
-	'train ms' train 'anon MB' 'peak MB'
+printf '%10s  %8s %8s %5s  %8s %8s %5s  %8s %8s %5s  %8s %5s  %7s %7s\n' rows 'count ms' 'read ms' read 'random ms' 'emit ms' emit \
+	'random ms' 'all ms' all 'train ms' train 'anon MB' 'peak MB'
+randomcounts=$(q -c "SELECT string_agg('count(r' || attnum || ')', ', ') FROM pg_attribute WHERE attrelid = 'adult'::regclass AND attnum > 0")
 for size in $sizes; do
-	q -c "DROP TABLE IF EXISTS big" -c "CREATE UNLOGGED TABLE big (LIKE adult INCLUDING ALL)"
+	q -c "SET client_min_messages = error; DROP TABLE IF EXISTS big" -c "CREATE UNLOGGED TABLE big (LIKE adult INCLUDING ALL)"
 	q -c "INSERT INTO big SELECT a.* FROM generate_series(1, ($size + 48841) / 48842) g, adult a LIMIT $size" \
 		-c "VACUUM (FREEZE, ANALYZE) big" -c "CHECKPOINT" -c "SELECT dp_protect('big', epsilon => 1000)" >/dev/null 2>&1 ||
 		q -c "SELECT dp_protect('big', budget => 'big')" >/dev/null
-	rm -f stop a b c d e
+	rm -f stop a b c d e f g
 	watch_memory &
 	watcher=$!
 	for i in $(seq "$runs"); do
@@ -93,12 +95,14 @@ for size in $sizes; do
 		echo "$t" >>c
 		timed "SELECT count(*) FROM (SELECT $randoms FROM generate_series(1, $size)) s" >>d
 		timed "SELECT count(*) FROM dp_synthesize_as(NULL::big, 'm_${size}_$i', $size)" >>e
+		timed "SELECT $randomcounts FROM (SELECT $randoms FROM generate_series(1, $size)) s" >>f
+		timed "SELECT $counts FROM dp_synthesize_as(NULL::big, 'm_${size}_$i', $size)" >>g
 	done
 	touch stop
 	wait "$watcher"
 	read -r hwm anon <memory
-	for f in a b c d e; do median <$f >$f.m; done
-	awk -v n="$size" -v a="$(cat a.m)" -v b="$(cat b.m)" -v c="$(cat c.m)" -v d="$(cat d.m)" -v e="$(cat e.m)" -v h="$hwm" -v p="$anon" \
-		'BEGIN {printf "%10d  %9.0f %9.0f %6.2f   %9.0f %9.0f %6.2f   %9.0f %6.2f   %10.0f %10.0f\n", n, a / 1e6, b / 1e6, b / a,
-			d / 1e6, e / 1e6, e / d, c / 1e6, c / a, p / 1024, h / 1024}'
+	for f in a b c d e f g; do median <$f >$f.m; done
+	paste ?.m | awk -v n="$size" -v hwm="$hwm" -v anon="$anon" '{
+		printf "%10d  %8.0f %8.0f %5.2f  %8.0f %8.0f %5.2f  %8.0f %8.0f %5.2f  %8.0f %5.2f  %7.0f %7.0f\n", n, $1 / 1e6, $2 / 1e6,
+			$2 / $1, $4 / 1e6, $5 / 1e6, $5 / $4, $6 / 1e6, $7 / 1e6, $7 / $6, $3 / 1e6, $3 / $1, anon / 1024, hwm / 1024}'
 done

@@ -451,7 +451,7 @@ watch(void *arg, uint32_t step, uint32_t iteration, double dual, double gap)
  * (Kivinen, Warmuth 1997) with backtracking. P0 uniform. Returns the minimum; p is the minimiser, scaled to total.
  */
 static double
-oracle_objective(const joint *all, const mg_measurement *m, double gamma, double total, const double *p, double *grad)
+oracle_objective(const joint *all, const mg_measurement *m, uint32_t count, double gamma, double total, const double *p, double *grad)
 {
 	double f = 0, z[64], pull[64];
 
@@ -462,7 +462,7 @@ oracle_objective(const joint *all, const mg_measurement *m, double gamma, double
 		f += p[x] > 0 ? gamma * p[x] * log(ratio) : 0;
 		grad[x] = gamma * log(p[x] > 0 ? ratio : 1e-300);
 	}
-	for (uint32_t i = 0; i < NET_MEASURED; i++)
+	for (uint32_t i = 0; i < count; i++)
 	{
 		size_t cells;
 		uint32_t code[MOST];
@@ -491,7 +491,7 @@ oracle_minimise(world *w, const joint *all, const mg_measurement *m, double gamm
 
 	for (size_t x = 0; x < all->cells; x++)
 		p[x] = total / (double) all->cells;
-	f = oracle_objective(all, m, gamma, total, p, grad);
+	f = oracle_objective(all, m, NET_MEASURED, gamma, total, p, grad);
 	for (int i = 0; i < iterations; i++)
 	{
 		double sum = 0, g;
@@ -500,7 +500,7 @@ oracle_minimise(world *w, const joint *all, const mg_measurement *m, double gamm
 			sum += next[x] = p[x] * exp(-step * grad[x]);
 		for (size_t x = 0; x < all->cells; x++)
 			next[x] *= total / sum;
-		g = oracle_objective(all, m, gamma, total, next, spare);
+		g = oracle_objective(all, m, NET_MEASURED, gamma, total, next, spare);
 		if (g > f)
 		{
 			step /= 2;
@@ -568,7 +568,36 @@ project_simplex(double *p, size_t n, double total)
 		p[x] = p[x] > low ? p[x] - low : 0;
 }
 
-/* Proximal steps converge to plain Private-PGM: compared with accelerated projected gradient on the joint table. */
+/* Least squares over the joint table by accelerated projected gradient (Beck, Teboulle 2009): the minimum, minimiser in p. */
+static double
+oracle_least_squares(world *w, const joint *all, const mg_measurement *m, uint32_t count, double total, double step,
+					 int iterations, double *p)
+{
+	size_t n = all->cells;
+	double *q = mg_arena_alloc(w->a, n, sizeof(double)), *r = mg_arena_alloc(w->a, n, sizeof(double));
+	double *grad = mg_arena_alloc(w->a, n, sizeof(double)), momentum = 1;
+
+	for (size_t x = 0; x < n; x++)
+		p[x] = q[x] = total / (double) n;
+	for (int i = 0; i < iterations; i++)
+	{
+		double next = (1 + sqrt(1 + 4 * momentum * momentum)) / 2;
+
+		oracle_objective(all, m, count, 0, total, q, grad);
+		for (size_t x = 0; x < n; x++)
+			r[x] = q[x] - step * grad[x];
+		project_simplex(r, n, total);
+		for (size_t x = 0; x < n; x++)
+		{
+			q[x] = r[x] + (momentum - 1) / next * (r[x] - p[x]);
+			p[x] = r[x];
+		}
+		momentum = next;
+	}
+	return oracle_objective(all, m, count, 0, total, p, grad);
+}
+
+/* Proximal steps converge to plain Private-PGM. */
 static void
 many_steps_find_the_least_squares(void **state)
 {
@@ -579,35 +608,139 @@ many_steps_find_the_least_squares(void **state)
 	mg_estimate_report report;
 	mg_junction j;
 	mg_factor *f;
-	size_t n = all.cells;
-	double *p = mg_arena_alloc(w->a, n, sizeof(double)), *q = mg_arena_alloc(w->a, n, sizeof(double));
-	double *r = mg_arena_alloc(w->a, n, sizeof(double)), *grad = mg_arena_alloc(w->a, n, sizeof(double)), least, momentum = 1;
+	double *p = mg_arena_alloc(w->a, all.cells, sizeof(double)), least;
 
 	build_net(w, &j);
 	measure_net(w, 1000, m);
 	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
 	assert_int_equal(mg_estimate(&w->ctx, &j, m, NET_MEASURED, 1000, &opt, f, &report), MG_OK);
-	for (size_t x = 0; x < n; x++)
-		p[x] = q[x] = 1000.0 / (double) n;
-	for (int i = 0; i < 3000; i++)
-	{
-		double next = (1 + sqrt(1 + 4 * momentum * momentum)) / 2;
-
-		oracle_objective(&all, m, 0, 1000, q, grad);
-		/* the Hessian's norm is at most sum over measurements of (cells of the joint per measured cell) / variance */
-		for (size_t x = 0; x < n; x++)
-			r[x] = q[x] - 0.15 * grad[x];
-		project_simplex(r, n, 1000);
-		for (size_t x = 0; x < n; x++)
-		{
-			q[x] = r[x] + (momentum - 1) / next * (r[x] - p[x]);
-			p[x] = r[x];
-		}
-		momentum = next;
-	}
-	least = oracle_objective(&all, m, 0, 1000, p, grad);
+	least = oracle_least_squares(w, &all, m, NET_MEASURED, 1000, 0.15, 3000, p);
 	assert_true(report.loss >= least - 1e-3 * least);
 	assert_true(report.loss <= least * 1.001 + 0.01);
+}
+
+#define TREE_COLUMNS 5
+#define TREE_MEASURED 8
+static const uint32_t tree_sizes[] = {3, 2, 4, 2, 3}, tree_pairs[][2] = {{0, 1}, {1, 2}, {1, 3}};
+static const uint32_t tree_columns[] = {0, 1, 2, 3, 4};
+
+/* Three pairs and five columns, one of them alone; y is noise around a product, much of it negative. */
+static void
+measure_tree(world *w, double total, double sigma, mg_junction *j, mg_measurement *m)
+{
+	mg_column_set sets[4];
+
+	for (uint32_t i = 0; i < TREE_MEASURED; i++)
+	{
+		bool pair = i < 3;
+		const uint32_t *cols = pair ? tree_pairs[i] : &tree_columns[i - 3];
+		double *y, *var;
+		size_t cells;
+
+		assert_true(mg_factor_count(cols, pair ? 2 : 1, tree_sizes, &cells));
+		y = mg_arena_alloc(w->a, cells, sizeof(double));
+		var = mg_arena_alloc(w->a, cells, sizeof(double));
+		for (size_t x = 0; x < cells; x++)
+		{
+			var[x] = sigma * sigma * (0.2 + mg_rng_unit(&w->rng));
+			y[x] = rint((x % 3 == 0 ? 2 : 0.5) * total / (double) cells + sigma * normal(&w->rng));
+		}
+		m[i] = (mg_measurement){pair ? 2 : 1, cols, y, sigma * sigma * (i + 1), pair ? NULL : var};
+		if (pair)
+			sets[i] = (mg_column_set){2, cols, 0};
+	}
+	sets[3] = (mg_column_set){1, &tree_columns[4], 0};
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, tree_sizes, TREE_COLUMNS, sets, 4, j), MG_OK);
+}
+
+static void
+trees_are_solved_exactly(void **state)
+{
+	static const double sigmas[] = {1, 10, 40};
+	world *w = *state;
+	joint all = whole(tree_sizes, TREE_COLUMNS);
+	double *p = mg_arena_alloc(w->a, all.cells, sizeof(double));
+
+	for (int round = 0; round < 9; round++)
+	{
+		double total = 100, sigma = sigmas[round % 3], least, expect[64];
+		trace t = {.monotone = true};
+		mg_estimate_options opt = {.tolerance = 1e-9, .max_iterations = 2000, .watch = watch, .watch_arg = &t};
+		mg_measurement m[TREE_MEASURED];
+		mg_estimate_report report;
+		mg_messages messages;
+		mg_junction j;
+		mg_factor *f;
+
+		measure_tree(w, total, sigma, &j, m);
+		assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+		assert_int_equal(mg_messages_make(&w->ctx, w->a, &j, &messages), MG_OK);
+		assert_int_equal(mg_estimate_tree(&w->ctx, &j, m, TREE_MEASURED, total, &opt, f, &report), MG_OK);
+		assert_true(t.monotone && t.calls > 0);
+		assert_true(report.gap <= 1e-9 * 64);
+		assert_true(mg_junction_inconsistency(&j, &messages, f) < 1e-9);
+		least = oracle_least_squares(w, &all, m, TREE_MEASURED, total, 0.004 * sigma * sigma, 3000, p);
+		assert_near(report.loss, least, 1e-4 * (1 + least));
+		for (uint32_t c = 0; c < j.count; c++)
+		{
+			oracle_marginal(&all, p, f[c].cols, f[c].k, expect, f[c].cells);
+			for (size_t i = 0; i < f[c].cells; i++)
+			{
+				assert_true(f[c].v[i] >= 0);
+				assert_near(f[c].v[i], expect[i], 0.02 * (1 + sigma / 10));
+			}
+			assert_near(mg_factor_total(&f[c]), total, 1e-9);
+		}
+	}
+}
+
+/* The two estimators share a limit: the general one with a vanishing prior is the tree's. */
+static void
+both_estimators_agree(void **state)
+{
+	world *w = *state;
+	mg_estimate_options exact = {.tolerance = 1e-9, .max_iterations = 2000};
+	mg_estimate_options general = {.gamma = 0.02, .steps = 100, .tolerance = 1e-9, .max_iterations = 100000};
+	mg_measurement m[TREE_MEASURED];
+	mg_estimate_report report, other;
+	mg_junction j;
+	mg_factor *f, *g;
+
+	measure_tree(w, 500, 8, &j, m);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &g), MG_OK);
+	assert_int_equal(mg_estimate_tree(&w->ctx, &j, m, TREE_MEASURED, 500, &exact, f, &report), MG_OK);
+	assert_int_equal(mg_estimate(&w->ctx, &j, m, TREE_MEASURED, 500, &general, g, &other), MG_OK);
+	assert_near(report.loss, other.loss, 1e-3 * report.loss);
+	for (uint32_t c = 0; c < j.count; c++)
+		for (size_t i = 0; i < f[c].cells; i++)
+			assert_near(f[c].v[i], g[c].v[i], 0.5);
+}
+
+/* A column with all its mass in a slice that its edge measured as empty still has a distribution. */
+static void
+contradictions_are_settled(void **state)
+{
+	static const uint32_t sizes[] = {2, 2}, ab[] = {0, 1}, a[] = {0}, b[] = {1};
+	static const double pair[] = {0, 0, 500, 500}, first[] = {1000, 0}, second[] = {-1000, -2000};
+	const mg_column_set sets[] = {{2, ab, 0}};
+	const mg_measurement m[] = {{2, ab, pair, 1e8, NULL}, {1, a, first, 1e-6, NULL}, {1, b, second, 1e6, NULL}};
+	mg_estimate_options opt = {.tolerance = 1e-9, .max_iterations = 5000};
+	world *w = *state;
+	mg_estimate_report report;
+	mg_junction j;
+	mg_factor *f;
+
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 2, sets, 1, &j), MG_OK);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	assert_int_equal(mg_estimate_tree(&w->ctx, &j, m, 3, 1000, &opt, f, &report), MG_OK);
+	assert_near(mg_factor_total(&f[0]), 1000, 1e-9);
+	assert_near(f[0].v[0] + f[0].v[1], 1000, 0.1);
+	assert_true(isfinite(report.loss) && isfinite(report.gap));
+	/* of another shape: refused */
+	assert_int_equal(mg_estimate_tree(&w->ctx, &j, m, 2, 1000, &opt, f, &report), MG_INVALID);
+	mg_ctx_init(&w->ctx);
+	assert_int_equal(mg_estimate_tree(&w->ctx, &j, &m[1], 2, 1000, &opt, f, &report), MG_INVALID);
 }
 
 static void
@@ -1172,6 +1305,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(dual_gradient_matches_differences, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(estimation_finds_the_regularised_minimum, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(many_steps_find_the_least_squares, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(trees_are_solved_exactly, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(both_estimators_agree, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(contradictions_are_settled, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(estimation_is_exact_without_noise, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(total_weighs_by_inverse_variance, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(estimation_refuses_nonsense, set_up, tear_down),
