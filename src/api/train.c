@@ -4,6 +4,8 @@
  */
 #include "api/args.h"
 
+#include <math.h>
+
 #include "access/relation.h"
 #include "catalog/pg_class.h"
 #include "funcapi.h"
@@ -135,12 +137,12 @@ put_plan_row(ReturnSetInfo *rsi, const char *step, const char *column, double sh
 	values[0] = CStringGetTextDatum(step);
 	values[1] = CStringGetTextDatum(column);
 	nulls[1] = column[0] == '\0';
-	values[2] = Float8GetDatum(share);
+	values[2] = Float8GetDatum(rint(share * 1e6) / 1e6); /* for the eye; rho is exact */
 	values[3] = Float8GetDatum(rho);
 	nulls[3] = rho == 0;
 	values[4] = Float8GetDatum(delta);
 	nulls[4] = delta == 0;
-	values[5] = Float8GetDatum(sigma);
+	values[5] = Float8GetDatum(rint(sigma * 100) / 100);
 	nulls[5] = sigma == 0;
 	values[6] = Int64GetDatum(count);
 	tuplestore_putvalues(rsi->setResult, rsi->setDesc, values, nulls);

@@ -1,9 +1,9 @@
 /*
  * graphical/body.c: the stored form of a graphical model and its public facts.
  *
- * Body: split (4 doubles), rounds, iterations, evaluations (u32 each), loss, gap, number of cliques; then each clique in the
- * tree's order: columns, parent (u32, all ones for the first), sigma, cells as doubles. Reading trusts nothing: what it accepts is a
- * calibrated junction tree over all columns of the model.
+ * Body: split (4 doubles), rounds, iterations, evaluations (u32 each), loss, gap, number of cliques; then each
+ * clique in the tree's order: columns, parent (u32, all ones for the first), sigma, cells as doubles. Reading
+ * trusts nothing: what it accepts is a calibrated junction tree over all columns of the model.
  */
 #include "graphical/body.h"
 

@@ -1,5 +1,6 @@
 /*
- * graphical/body.h: what a graphical model holds; shared by the methods of this folder. Everything belongs to the model's arena.
+ * graphical/body.h: what a graphical model holds; shared by the methods of this folder. Everything belongs to
+ * the model's arena.
  */
 #ifndef MIRAGE_GRAPHICAL_BODY_H
 #define MIRAGE_GRAPHICAL_BODY_H

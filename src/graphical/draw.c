@@ -1,16 +1,19 @@
 /*
  * graphical/draw.c: rows from a calibrated junction tree, by systematic sampling.
  *
- * Columns are drawn one after another in the order of the tree's cliques; a column's parents are the separator of the clique
- * that brings it and the columns that the clique brought before. A batch draws a whole column at once: rows are grouped by
- * their parents' codes, and the m rows of a group get codes whose numbers are the systematic allocation
+ * Columns are drawn one after another in the order of the tree's cliques; a column's parents are the separator
+ * of the clique that brings it and the columns that the clique brought before. A batch draws a whole column at
+ * once: rows are grouped by their parents' codes, and the m rows of a group get codes whose numbers are the
+ * systematic allocation
  *
  *     rows with a code <= c  =  floor(m * P(code <= c | parents) + u),     u uniform in [0, 1), one a group,
  *
- * so that each number differs from m * P by less than one and is right in expectation. Which row of the group gets which code is decided by a
- * fresh uniform permutation for each column, without which columns would be tied to each other through the order of rows.
+ * so that each number differs from m * P by less than one and is right in expectation. Which row of the group
+ * gets which code is decided by a fresh uniform permutation for each column, without which columns would be
+ * tied to each other through the order of rows.
  *
- * Probabilities are 32-bit fixed point: the allocation is exact integer arithmetic, and a code whose cells are zero is never drawn.
+ * Probabilities are 32-bit fixed point: the allocation is exact integer arithmetic, and a code whose cells are
+ * zero is never drawn.
  */
 #include "graphical/body.h"
 
@@ -168,8 +171,9 @@ sampler_destroy(mg_sampler *base)
 }
 
 /*
- * Cumulative fixed-point probabilities of one group from weights w[c * step]; false when all are zero. Rounding the cumulative sums, not the
- * probabilities, keeps every code within 2^-32 of its probability; a zero weight repeats the sum before it.
+ * Cumulative fixed-point probabilities of one group from weights w[c * step]; false when all are zero. Rounding
+ * the cumulative sums, not the probabilities, keeps every code within 2^-32 of its probability; a zero weight
+ * repeats the sum before it.
  */
 static bool
 set_group(draw *d, uint32_t g, const double *w, size_t step)

@@ -1,17 +1,18 @@
 /*
  * graphical/estimate.c: L-BFGS on the dual of regularised Private-PGM.
  *
- * Write A for the linear map from the joint to the stacked measured cells and z = A (N P). Introducing z as a variable and
- * multipliers r = -gamma q for z = A (N P), the Lagrangian is minimised by z = y - gamma v q and P = P0 exp(A' q) / Z, and
+ * Write A for the linear map from the joint to the stacked measured cells and z = A (N P). Introducing z as a
+ * variable and multipliers r = -gamma q for z = A (N P), the Lagrangian is minimised by z = y - gamma v q and P
+ * = P0 exp(A' q) / Z, and
  *
  *     D(q) / gamma  = <q, y> - gamma/2 <q, v q> - N log( Z(q) / Z(0) )
  *     grad            = y - gamma v q - A (N P_q)                        (y, v: measured values and variances)
  *
- * Since z = A (N P_q) of any q is feasible for the primal, the duality gap is known exactly: F(P_q) - D(q) = 1/2 <grad, grad / v>, in
- * nats of the noise's log-likelihood. That is the stopping rule.
+ * Since z = A (N P_q) of any q is feasible for the primal, the duality gap is known exactly: F(P_q) - D(q) =
+ * 1/2 <grad, grad / v>, in nats of the noise's log-likelihood. That is the stopping rule.
  *
- * The Hessian is -(gamma diag(v) + Cov), where Cov is close to diag(z) (counts of a multinomial), so 1 / (gamma v + z) is the
- * initial matrix of the L-BFGS recursion.
+ * The Hessian is -(gamma diag(v) + Cov), where Cov is close to diag(z) (counts of a multinomial), so 1 / (gamma
+ * v + z) is the initial matrix of the L-BFGS recursion.
  *
  * Memory: an arena of its own for the time of the call.
  */
@@ -191,7 +192,10 @@ done(void *arg, uint32_t iteration, const double *q, const double *grad, double 
 	return p->gap <= p->opt->tolerance * (double) p->dim;
 }
 
-/* P0 becomes the result; the same q is then the natural first guess of the next step, as the residuals hardly move. */
+/*
+ * P0 becomes the result; the same q is then the natural first guess of the next step, as the residuals hardly
+ * move.
+ */
 static void
 move_prior(problem *p, const double *q)
 {

@@ -1,7 +1,8 @@
 /*
- * graphical/factor.c: walks a factor row by row (a row: the last column, contiguous) with the offset of the matching cell of a
- * smaller factor beside it. Since columns ascend, the last column of the larger factor is either the last of the smaller one too
- * (stride 1 in it) or absent (stride 0), so that both inner loops run over contiguous memory.
+ * graphical/factor.c: walks a factor row by row (a row: the last column, contiguous) with the offset of the
+ * matching cell of a smaller factor beside it. Since columns ascend, the last column of the larger factor is
+ * either the last of the smaller one too (stride 1 in it) or absent (stride 0), so that both inner loops run
+ * over contiguous memory.
  */
 #include "graphical/factor.h"
 

@@ -1,9 +1,10 @@
 /*
  * graphical/factor.h: dense tables over sets of columns.
  *
- * A factor's columns are strictly ascending indices; its cells are row-major, the last column fastest (as the curator's marginals are).
- * Whether the cells are probabilities, masses or logarithms is the caller's business: functions whose name says `log` expect
- * logarithms (-inf is zero), all others are plain sums. No function allocates but mg_factor_make and mg_factor_product.
+ * A factor's columns are strictly ascending indices; its cells are row-major, the last column fastest (as the
+ * curator's marginals are). Whether the cells are probabilities, masses or logarithms is the caller's business:
+ * functions whose name says `log` expect logarithms (-inf is zero), all others are plain sums. No function
+ * allocates but mg_factor_make and mg_factor_product.
  */
 #ifndef MIRAGE_GRAPHICAL_FACTOR_H
 #define MIRAGE_GRAPHICAL_FACTOR_H
@@ -25,10 +26,16 @@ typedef struct mg_factor
 /* Is a (ascending) a subset of b (ascending)? */
 bool mg_columns_within(const uint32_t *a, uint32_t na, const uint32_t *b, uint32_t nb);
 
-/* Product of the sizes of these columns; false above MG_FACTOR_CELLS, or when a size is zero. sizes: of all columns. */
+/*
+ * Product of the sizes of these columns; false above MG_FACTOR_CELLS, or when a size is zero. sizes: of all
+ * columns.
+ */
 bool mg_factor_count(const uint32_t *cols, uint32_t k, const uint32_t *sizes, size_t *cells);
 
-/* A factor of zeros over cols (copied); sizes: of all columns. MG_INVALID: columns not ascending, too many columns or cells. */
+/*
+ * A factor of zeros over cols (copied); sizes: of all columns. MG_INVALID: columns not ascending, too many
+ * columns or cells.
+ */
 mg_code mg_factor_make(mg_ctx *ctx, mg_arena *a, const uint32_t *cols, uint32_t k, const uint32_t *sizes, mg_factor *out);
 
 /* out = f * g over the union of their columns (log: f + g); cells are multiplied when `log` is false. */
@@ -42,9 +49,10 @@ void mg_factor_scale(mg_factor *f, const mg_factor *g);
 void mg_factor_marginal(const mg_factor *f, mg_factor *out);
 
 /*
- * Turns logarithms into slice weights: for each cell s of `sum` (columns within f's), peak[s] = max of f over the slice, f becomes
- * exp(f - peak[s]), and sum[s] is the sum of the new f over the slice (at least 1, or 0 where the whole slice is -inf; peak is 0 there). So
- * log-sum-exp of the slice is peak + log(sum), and f / sum is the distribution of the slice: one exp a cell serves both.
+ * Turns logarithms into slice weights: for each cell s of `sum` (columns within f's), peak[s] = max of f over
+ * the slice, f becomes exp(f - peak[s]), and sum[s] is the sum of the new f over the slice (at least 1, or 0
+ * where the whole slice is -inf; peak is 0 there). So log-sum-exp of the slice is peak + log(sum), and f / sum
+ * is the distribution of the slice: one exp a cell serves both.
  */
 void mg_factor_log_slices(mg_factor *f, mg_factor *peak, mg_factor *sum);
 

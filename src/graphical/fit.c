@@ -1,5 +1,6 @@
 /*
- * graphical/fit.c: see fit.h. Memory: what outlives a step belongs to the model's arena, scratch to an arena of the step.
+ * graphical/fit.c: see fit.h. Memory: what outlives a step belongs to the model's arena, scratch to an arena of
+ * the step.
  */
 #include "graphical/fit.h"
 
@@ -16,7 +17,10 @@ mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double rho, mg_r
 {
 	double sum = 0;
 
-	/* 1 / (2 sigma_i^2) = rho w_i / sum w with w_i = cells_i^(2/3), by Lagrange's condition cells_i = lambda sigma_i^-3 */
+	/*
+	 * 1 / (2 sigma_i^2) = rho w_i / sum w with w_i = cells_i^(2/3), by Lagrange's condition cells_i = lambda
+	 * sigma_i^-3
+	 */
 	for (uint32_t i = 0; i < n; i++)
 		sum += cbrt((double) cells[i] * (double) cells[i]);
 	for (uint32_t i = 0; i < n; i++)

@@ -17,8 +17,9 @@ typedef struct mg_pair
 } mg_pair;
 
 /*
- * sigma2[i] = sigma_i^2 of n Gaussian measurements with sum 1 / (2 sigma_i^2) <= rho that minimise the expected sum of absolute noise,
- * sum_i cells_i sigma_i: sigma_i proportional to cells_i^(-1/3). Rounded up, so that the charge stays within rho.
+ * sigma2[i] = sigma_i^2 of n Gaussian measurements with sum 1 / (2 sigma_i^2) <= rho that minimise the expected
+ * sum of absolute noise, sum_i cells_i sigma_i: sigma_i proportional to cells_i^(-1/3). Rounded up, so that the
+ * charge stays within rho.
  */
 mg_code mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double rho, mg_ratio *sigma2);
 
@@ -29,7 +30,10 @@ mg_code mg_begin_model(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, co
 /* Noisy one-way marginals as probabilities, all positive: one array a column, in arena a. */
 mg_code mg_oneway_probabilities(mg_ctx *ctx, mg_arena *a, const mg_model *m, double ***out);
 
-/* Builds the tree of these pairs and of the columns that no pair has, and estimates it from pairs and one-way marginals. */
+/*
+ * Builds the tree of these pairs and of the columns that no pair has, and estimates it from pairs and one-way
+ * marginals.
+ */
 mg_code mg_finish_model(mg_ctx *ctx, mg_model *m, mg_graphical *body, const mg_pair *pairs, uint32_t npairs);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * graphical/graphical.h: the methods of this folder.
  *
- * Options (text; numbers are shares of the training's rho, each between 0.001 and 0.9, at least 0.05 left for the marginals):
+ * Options (text; numbers are shares of the training's rho, each between 0.001 and 0.9, at least 0.05 left for
+ * the marginals):
  *   independent  learn_share
  *   mst          learn_share, oneway_share, select_share
  */

@@ -1,6 +1,7 @@
 /*
- * graphical/junction.c: construction, checks and the sum-product algorithm (Lauritzen, Spiegelhalter 1988, in the one-pass-up,
- * one-pass-down form of Shenoy and Shafer: conditionals on the way up, marginals on the way down).
+ * graphical/junction.c: construction, checks and the sum-product algorithm (Lauritzen, Spiegelhalter 1988, in
+ * the one-pass-up, one-pass-down form of Shenoy and Shafer: conditionals on the way up, marginals on the way
+ * down).
  */
 #include "graphical/junction.h"
 
@@ -103,7 +104,10 @@ mg_junction_adopt(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncol
 	return MG_OK;
 }
 
-/* Prim's algorithm: order[i] is the i-th clique to join, sets[i] a copy of it with its parent among the earlier ones. */
+/*
+ * Prim's algorithm: order[i] is the i-th clique to join, sets[i] a copy of it with its parent among the
+ * earlier ones.
+ */
 static mg_code
 span(mg_ctx *ctx, mg_arena *a, const mg_column_set *cliques, uint32_t count, mg_column_set *sets)
 {
@@ -190,8 +194,9 @@ mg_junction_factors(mg_ctx *ctx, mg_arena *a, const mg_junction *j, mg_factor **
 }
 
 /*
- * Up: f[c] + its children's messages, as weights within each slice of the separator, exp(.. - peak); the message is peak +
- * log(sum). The weights divided by the sums are P(clique | separator), so the way down only multiplies.
+ * Up: f[c] + its children's messages, as weights within each slice of the separator, exp(.. - peak); the
+ * message is peak + log(sum). The weights divided by the sums are P(clique | separator), so the way down only
+ * multiplies.
  */
 double
 mg_junction_calibrate(const mg_junction *j, mg_messages *m, double total, mg_factor *f)

@@ -1,9 +1,10 @@
 /*
  * graphical/junction.h: junction trees and exact inference on them.
  *
- * Cliques are column sets, in an order in which every clique but the first has its parent before it. The separator of a
- * clique is its intersection with its parent; it may be empty, which is how the parts of a forest hang together (messages are
- * scalars there). Running intersection: what a clique shares with all cliques before it lies within its parent. Every column is in a clique.
+ * Cliques are column sets, in an order in which every clique but the first has its parent before it. The
+ * separator of a clique is its intersection with its parent; it may be empty, which is how the parts of a
+ * forest hang together (messages are scalars there). Running intersection: what a clique shares with all
+ * cliques before it lies within its parent. Every column is in a clique.
  */
 #ifndef MIRAGE_GRAPHICAL_JUNCTION_H
 #define MIRAGE_GRAPHICAL_JUNCTION_H
@@ -40,9 +41,10 @@ typedef struct mg_column_set
 } mg_column_set;
 
 /*
- * Joins cliques into a junction tree: a maximum spanning tree by separator size (which is one whenever one exists: Jensen,
- * Jensen 1994), first clique first. Everything is copied into the arena. MG_INVALID: the cliques have no junction tree, a column is in none, a
- * column is out of range, columns do not ascend, too many cells.
+ * Joins cliques into a junction tree: a maximum spanning tree by separator size (which is one whenever one
+ * exists: Jensen, Jensen 1994), first clique first. Everything is copied into the arena. MG_INVALID: the
+ * cliques have no junction tree, a column is in none, a column is out of range, columns do not ascend, too many
+ * cells.
  */
 mg_code mg_junction_build(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *cliques,
 						  uint32_t count, mg_junction *out);
@@ -65,10 +67,11 @@ mg_code mg_messages_make(mg_ctx *ctx, mg_arena *a, const mg_junction *j, mg_mess
 mg_code mg_junction_factors(mg_ctx *ctx, mg_arena *a, const mg_junction *j, mg_factor **out);
 
 /*
- * Sum-product, in place: f[c] holds the log-potential of clique c and becomes its marginal, scaled to `total` (every clique
- * sums to it, cliques agree on their separators). Returns log Z, the logarithm of the sum over all cells of the joint of exp(sum of
- * potentials); -inf, and all marginals zero, when every cell is impossible. One exp a cell; no under- or overflow
- * whatever the potentials, as long as they are not +inf or NaN.
+ * Sum-product, in place: f[c] holds the log-potential of clique c and becomes its marginal, scaled to `total`
+ * (every clique sums to it, cliques agree on their separators). Returns log Z, the logarithm of the sum over
+ * all cells of the joint of exp(sum of potentials); -inf, and all marginals zero, when every cell is
+ * impossible. One exp a cell; no under- or overflow whatever the potentials, as long as they are not +inf or
+ * NaN.
  */
 double mg_junction_calibrate(const mg_junction *j, mg_messages *m, double total, mg_factor *f);
 

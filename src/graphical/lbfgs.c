@@ -1,4 +1,7 @@
-/* graphical/lbfgs.c: see lbfgs.h. The line search is Armijo's with quadratic interpolation; strong convexity does the rest. */
+/*
+ * graphical/lbfgs.c: see lbfgs.h. The line search is Armijo's with quadratic interpolation; strong convexity
+ * does the rest.
+ */
 #include "graphical/lbfgs.h"
 
 #include <math.h>

@@ -1,14 +1,16 @@
 /*
- * graphical/mst.c: a private maximum spanning tree of pairs of columns, measured and estimated (McKenna, Miklau, Sheldon 2021,
- * "Winning the NIST Contest", section 4), with three differences:
+ * graphical/mst.c: a private maximum spanning tree of pairs of columns, measured and estimated (McKenna,
+ * Miklau, Sheldon 2021, "Winning the NIST Contest", section 4), with three differences:
  *
  *   - one-way marginals come from the fine histograms of discretisation, nothing is measured twice;
- *   - a pair's score is its distance from independence less the noise that measuring it would bring, so that a large table that would drown
+ * - a pair's score is its distance from independence less the noise that measuring it would bring, so that a
+ * large table that would drown
  *     loses against a small one that will not;
- *   - the measurement's rho is shared out over the chosen pairs by their numbers of cells, and estimation is an exact quadratic program on the tree (tree.c).
+ * - the measurement's rho is shared out over the chosen pairs by their numbers of cells, and estimation is an
+ * exact quadratic program on the tree (tree.c).
  *
- * Rounds are Kruskal's: each picks, by the exponential mechanism, one of the pairs that join two parts of the forest. A round's epsilon
- * e costs e^2 / 8 (bounded range), hence e = sqrt(8 rho / rounds).
+ * Rounds are Kruskal's: each picks, by the exponential mechanism, one of the pairs that join two parts of the
+ * forest. A round's epsilon e costs e^2 / 8 (bounded range), hence e = sqrt(8 rho / rounds).
  */
 #include "graphical/fit.h"
 #include "graphical/graphical.h"

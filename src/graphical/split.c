@@ -1,6 +1,6 @@
 /*
- * graphical/split.c: see split.h. The default shares were chosen by measuring, on census data at epsilon 1, the mean total
- * variation distance of pairs and triples of columns (docs/ and test/bench/fit_csv.c).
+ * graphical/split.c: see split.h. The default shares were chosen by measuring, on census data at epsilon 1, the
+ * mean total variation distance of pairs and triples of columns (docs/ and test/bench/fit_csv.c).
  */
 #include "graphical/split.h"
 

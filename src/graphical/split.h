@@ -1,12 +1,16 @@
 /*
- * graphical/split.h: options of this folder's methods, how they split rho, and the plan that follows; public figures only.
+ * graphical/split.h: options of this folder's methods, how they split rho, and the plan that follows; public
+ * figures only.
  */
 #ifndef MIRAGE_GRAPHICAL_SPLIT_H
 #define MIRAGE_GRAPHICAL_SPLIT_H
 
 #include "model/model.h"
 
-/* MG_UNKNOWN: an option that the method does not have (hint: its names). MG_INVALID: a value that is no number, or out of range. */
+/*
+ * MG_UNKNOWN: an option that the method does not have (hint: its names). MG_INVALID: a value that is no
+ * number, or out of range.
+ */
 mg_code mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out);
 mg_code mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *out);
 

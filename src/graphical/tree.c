@@ -1,17 +1,20 @@
 /*
- * graphical/tree.c: exact least squares on a tree of pairs of columns (plain Private-PGM, no prior), see mg_estimate_tree.
+ * graphical/tree.c: exact least squares on a tree of pairs of columns (plain Private-PGM, no prior), see
+ * mg_estimate_tree.
  *
- * On a tree, consistent non-negative pair tables are the marginals of some distribution, so the problem is a quadratic
- * program: nodes u (columns) with z_u >= 0 and sum z_u = N, edges e = (u, v) with z_e >= 0, and for each edge two constraints: its
- * margins are z_u and z_v. With multipliers l_eu(x) for these (and L_u = sum of l_eu over the edges at u),
+ * On a tree, consistent non-negative pair tables are the marginals of some distribution, so the problem is a
+ * quadratic program: nodes u (columns) with z_u >= 0 and sum z_u = N, edges e = (u, v) with z_e >= 0, and for
+ * each edge two constraints: its margins are z_u and z_v. With multipliers l_eu(x) for these (and L_u = sum of
+ * l_eu over the edges at u),
  *
- *     z_e = max(0, y_e + s_e^2 (l_eu + l_ev)),     z_u = max(0, y_u - v_u (L_u + nu_u)),  nu_u such that z_u sums to N
+ * z_e = max(0, y_e + s_e^2 (l_eu + l_ev)), z_u = max(0, y_u - v_u (L_u + nu_u)), nu_u such that z_u sums to N
  *     D(l) = sum_e sum (y_e^2 - z_e^2) / (2 s_e^2)  +  sum_u sum [ (z_u - y_u)^2 / (2 v_u) + L_u z_u ]
  *     grad wrt l_eu = z_u - (margin of z_e on u)
  *
- * D is concave and piecewise quadratic; its curvature is in units of variances and counts of active cells, not of masses, so that L-BFGS
- * converges alike for little and for much noise, and no iteration needs an exponential. Every hundredth of the way or so the edges are made
- * exactly consistent (conditionals along the tree): that point's loss less D is the duality gap, which stops the search.
+ * D is concave and piecewise quadratic; its curvature is in units of variances and counts of active cells, not
+ * of masses, so that L-BFGS converges alike for little and for much noise, and no iteration needs an
+ * exponential. Every hundredth of the way or so the edges are made exactly consistent (conditionals along the
+ * tree): that point's loss less D is the duality gap, which stops the search.
  *
  * Memory: an arena of its own for the time of the call.
  */
@@ -24,7 +27,10 @@
 
 /* Iterations between two looks at the gap. */
 #define LOOK_EVERY 8
-/* Share of the independent product that is mixed into each edge before conditionals are taken, so that no slice is empty. */
+/*
+ * Share of the independent product that is mixed into each edge before conditionals are taken, so that no
+ * slice is empty.
+ */
 #define MIX 1e-12
 
 typedef struct node
@@ -152,8 +158,9 @@ set_up(mg_ctx *ctx, mg_arena *a, forest *t, const mg_measurement *m, uint32_t co
 }
 
 /*
- * z = max(0, y - v (pull + nu)) with sum total. The sum falls in nu and is convex and piecewise linear, so Newton's steps
- * from the left, where all cells are taken as active, rise to the root in finitely many. Returns the node's part of D.
+ * z = max(0, y - v (pull + nu)) with sum total. The sum falls in nu and is convex and piecewise linear, so
+ * Newton's steps from the left, where all cells are taken as active, rise to the root in finitely many. Returns
+ * the node's part of D.
  */
 static double
 solve_node(node *u, double total)

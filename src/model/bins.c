@@ -50,7 +50,8 @@ share_bins(stretch *s, uint32_t count, double target, double least)
 	return sum;
 }
 
-/* Cuts a stretch into its bins at about equal masses, none lighter than `least`: a cell goes to the bin in which its middle falls. */
+/* Cuts a stretch into its bins at about equal masses, none lighter than `least`: a cell goes to the bin in which its
+ * middle falls. */
 static uint32_t
 cut_stretch(const stretch *s, const double *fine, double least, uint32_t code, uint16_t *merge)
 {
@@ -97,7 +98,8 @@ bin_mass(const double *fine, uint32_t n, double total, const mg_bin_rule *rule)
 				heavy++;
 			else
 				rest += fine[i];
-		/* heavy cells weigh at least the target, so the others' share of the bins left is never above it; few rounds in practice */
+		/* heavy cells weigh at least the target, so the others' share of the bins left is never above it; few rounds in
+		 * practice */
 		next = heavy < rule->most ? fmax(rest / (rule->most - heavy), rule->least) : target;
 		if (!(next < target * 0.999))
 			return target;

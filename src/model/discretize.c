@@ -1,10 +1,10 @@
 /*
  * model/discretize.c: from columns as the schema knows them to coarse codes (DESIGN, section 7).
  *
- * Everything here is computed from public figures and from what the curator released; the file holds no exact count. What is spent is
- * fixed before the first query by share_budget: rho_learn + rho_oneway in all, whichever way the data goes (what a step turns out
- * not to need goes to the same column's histogram), and delta_atoms at most.
- * Results live in the caller's arena, scratch in one that ends with the call.
+ * Everything here is computed from public figures and from what the curator released; the file holds no exact count.
+ * What is spent is fixed before the first query by share_budget: rho_learn + rho_oneway in all, whichever way the data
+ * goes (what a step turns out not to need goes to the same column's histogram), and delta_atoms at most. Results live
+ * in the caller's arena, scratch in one that ends with the call.
  */
 #include "model/model.h"
 
@@ -81,8 +81,8 @@ valid_share(double x)
 }
 
 /*
- * Learning is split evenly over the columns that learn. Histograms: a flat one of k cells has an L1 error of k sigma, and the
- * least sum of k_c / sqrt(rho_c) under a given sum of rho_c has rho_c proportional to k_c^(2/3).
+ * Learning is split evenly over the columns that learn. Histograms: a flat one of k cells has an L1 error of k sigma,
+ * and the least sum of k_c / sqrt(rho_c) under a given sum of rho_c has rho_c proportional to k_c^(2/3).
  */
 static mg_code
 share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discretize_options *opt, share *out)
@@ -170,8 +170,8 @@ alloc_leaves(mg_ctx *ctx, mg_arena *s, work *w)
 }
 
 /*
- * A released count is one more measurement of its cell. Being released selects large noise near the threshold: counts within
- * two deviations of it are left out, and the bias of the others is below a twentieth of a deviation.
+ * A released count is one more measurement of its cell. Being released selects large noise near the threshold: counts
+ * within two deviations of it are left out, and the bias of the others is below a twentieth of a deviation.
  */
 static void
 reuse_count(work *w, uint32_t cell, int64_t noisy, int64_t threshold, double variance)
@@ -354,8 +354,8 @@ measure_column(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, work *w, c
 }
 
 /*
- * The number of rows is in every column's histogram: inverse variance over all. Each column then gets what the *others* know, so that its own noise is
- * not counted twice.
+ * The number of rows is in every column's histogram: inverse variance over all. Each column then gets what the *others*
+ * know, so that its own noise is not counted twice.
  */
 static double
 join_totals(work *w, uint32_t n)
@@ -383,7 +383,8 @@ join_totals(work *w, uint32_t n)
 
 /* ---- codes ---- */
 
-/* Takes noise out where it shows: neighbours that are alike, masses of zero. The cells of a number are about alike in kind. */
+/* Takes noise out where it shows: neighbours that are alike, masses of zero. The cells of a number are about alike in
+ * kind. */
 static mg_code
 smooth_column(mg_ctx *ctx, mg_arena *s, work *w, const mg_domain *d, double total)
 {
@@ -498,8 +499,8 @@ discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t n, con
 }
 
 mg_code
-mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t ncolumns,
-			  const mg_discretize_options *opt, mg_arena *a, mg_column *out)
+mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t ncolumns, const mg_discretize_options *opt,
+			  mg_arena *a, mg_column *out)
 {
 	mg_arena *scratch = mg_arena_create(0);
 	mg_code code;
@@ -528,7 +529,8 @@ plan_item(mg_plan *plan, const char *what, const char *column, double rho, doubl
 	it->sigma = noise_of(rho / (double) count, &sigma2) ? sqrt(mg_ratio_value(sigma2)) : 0;
 }
 
-/* Appends to plan->item, which is moved to a larger array of arena a; `share` is left to the caller, who knows the whole. */
+/* Appends to plan->item, which is moved to a larger array of arena a; `share` is left to the caller, who knows the
+ * whole. */
 mg_code
 mg_discretize_plan(mg_ctx *ctx, mg_arena *a, const mg_domain *domains, uint32_t ncolumns,
 				   const mg_discretize_options *opt, mg_plan *plan)

@@ -9,10 +9,10 @@
  *   body      u64      its length, then the method's own bytes
  *   checksum  u32      CRC-32C of everything before it
  *
- * All little-endian. The reader trusts nothing: the checksum guards against accidents only (a stored model is sealed with
- * authenticated encryption, seal/), so every length, code and figure is checked again, every count is held against the
- * bytes that are left, and what may be allocated is bounded by a multiple of the bytes given.
- * A model owns one arena, in which the model itself lives.
+ * All little-endian. The reader trusts nothing: the checksum guards against accidents only (a stored model is sealed
+ * with authenticated encryption, seal/), so every length, code and figure is checked again, every count is held against
+ * the bytes that are left, and what may be allocated is bounded by a multiple of the bytes given. A model owns one
+ * arena, in which the model itself lives.
  */
 #include "model/model.h"
 
@@ -27,7 +27,8 @@
 
 static const uint8_t model_magic[8] = {'M', 'G', 'M', 'O', 'D', 'E', 'L', 0};
 
-/* CRC-32C (Castagnoli), reflected polynomial 0x82F63B78, a byte at a time. The table is cheap next to a blob, so no state is kept. */
+/* CRC-32C (Castagnoli), reflected polynomial 0x82F63B78, a byte at a time. The table is cheap next to a blob, so no
+ * state is kept. */
 uint32_t
 mg_crc32c(const void *data, size_t n)
 {

@@ -235,7 +235,8 @@ mg_project_simplex(double *x, const double *var, uint32_t n, double total)
 			x[0] = total;
 		return;
 	}
-	/* Michelot 1986: shift onto the plane, drop what is negative for good, again; at most n rounds, each removes one. Dropped: -1. */
+	/* Michelot 1986: shift onto the plane, drop what is negative for good, again; at most n rounds, each removes one.
+	 * Dropped: -1. */
 	while (changed)
 	{
 		double shift;

@@ -1,8 +1,9 @@
 /*
  * model/model.h: the interface that every method implements.
  *
- * A method fits a model through a curator, which is all it ever sees of the table; a model writes itself into bytes, reads
- * itself back, describes itself, and compiles into a sampler of coarse codes. Columns (table/domain.h) belong to the model.
+ * A method fits a model through a curator, which is all it ever sees of the table; a model writes itself into bytes,
+ * reads itself back, describes itself, and compiles into a sampler of coarse codes. Columns (table/domain.h) belong to
+ * the model.
  */
 #ifndef MIRAGE_MODEL_MODEL_H
 #define MIRAGE_MODEL_MODEL_H
@@ -22,7 +23,8 @@ typedef struct mg_split
 	double measure; /* marginals */
 } mg_split;
 
-/* Options come as name/value pairs of text; a method refuses a name it does not know (MG_UNKNOWN, hint lists the names). */
+/* Options come as name/value pairs of text; a method refuses a name it does not know (MG_UNKNOWN, hint lists the
+ * names). */
 typedef struct mg_option
 {
 	const char *name, *value;
@@ -41,10 +43,10 @@ typedef struct mg_fit_request
 /* One line of a plan: what will be measured, with what noise. Known before any private read. */
 typedef struct mg_plan_item
 {
-	char what[96];   /* "labels", "bounds", "fine histogram", "selection", "pair marginals" */
-	char column[64]; /* "" for all */
+	char what[96];            /* "labels", "bounds", "fine histogram", "selection", "pair marginals" */
+	char column[64];          /* "" for all */
 	double rho, delta, share; /* share of the training's rho */
-	double sigma;    /* noise of one count; 0 where it does not apply */
+	double sigma;             /* noise of one count; 0 where it does not apply */
 	uint64_t count;
 } mg_plan_item;
 
@@ -66,7 +68,8 @@ typedef struct mg_method
 	mg_code (*write_body)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 	mg_code (*read_body)(mg_ctx *ctx, mg_model *m, mg_reader *r);
 	mg_code (*compile)(mg_ctx *ctx, const mg_model *m, mg_sampler **out);
-	/* Appends name/value facts (public: structure, noise) as JSON members to `w`, e.g. "cliques": [["age","sex"], ...] */
+	/* Appends name/value facts (public: structure, noise) as JSON members to `w`, e.g. "cliques": [["age","sex"], ...]
+	 */
 	mg_code (*describe)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 } mg_method;
 
@@ -85,33 +88,36 @@ mg_code mg_model_create(mg_ctx *ctx, const mg_method *method, uint32_t ncolumns,
 /* Destroys m->arena, in which m itself and its body live. NULL allowed. */
 void mg_model_destroy(mg_model *m);
 
-/* Versioned, length-checked, with a SHA-free checksum (CRC-32C): magic "MGMODEL", format version, method, columns, body. */
+/* Versioned, length-checked, with a SHA-free checksum (CRC-32C): magic "MGMODEL", format version, method, columns,
+ * body. */
 mg_code mg_model_write(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 /* MG_CORRUPT on anything that is not a well-formed model; methods are looked up in `methods`, NULL-terminated. */
 mg_code mg_model_read(mg_ctx *ctx, const mg_method *const *methods, const void *data, size_t len, mg_model **out);
 uint32_t mg_crc32c(const void *data, size_t len);
 
 /*
- * A sampler draws batches of coarse codes. codes[col][0..n-1]; the batch is a function of (model, rng state, n) alone. Systematic
- * sampling: each conditional's counts within a group differ from expectation by less than one.
+ * A sampler draws batches of coarse codes. codes[col][0..n-1]; the batch is a function of (model, rng state, n) alone.
+ * Systematic sampling: each conditional's counts within a group differ from expectation by less than one.
  */
 #define MG_BATCH_ROWS 16384
 struct mg_sampler
 {
-	mg_code (*batch)(mg_ctx *ctx, mg_sampler *s, mg_rng *rng, uint32_t n, uint16_t *const *codes); /* n <= MG_BATCH_ROWS */
+	mg_code (*batch)(mg_ctx *ctx, mg_sampler *s, mg_rng *rng, uint32_t n,
+					 uint16_t *const *codes); /* n <= MG_BATCH_ROWS */
 	void (*destroy)(mg_sampler *s);
 };
 
 /*
- * Discretisation (DESIGN section 7): learns open domains, measures fine histograms as hierarchies, makes them consistent,
- * merges fine cells into coarse codes, and recodes the curator's table. Uses rho * (split.learn + split.oneway) and the atoms.
- * Returns columns in arena a. Where no column is open the learn share goes to `measure`, by plan.
+ * Discretisation (DESIGN section 7): learns open domains, measures fine histograms as hierarchies, makes them
+ * consistent, merges fine cells into coarse codes, and recodes the curator's table. Uses rho * (split.learn +
+ * split.oneway) and the atoms. Returns columns in arena a. Where no column is open the learn share goes to `measure`,
+ * by plan.
  */
 typedef struct mg_discretize_options
 {
 	double rho_learn, rho_oneway, delta_atoms;
-	double rho_measure;   /* what the method will spend on marginals later: bins are made heavy against that noise */
-	uint32_t most_bins;   /* of a number, where the column declares none */
+	double rho_measure; /* what the method will spend on marginals later: bins are made heavy against that noise */
+	uint32_t most_bins; /* of a number, where the column declares none */
 } mg_discretize_options;
 
 mg_code mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t ncolumns,

@@ -13,7 +13,8 @@
 #define EXPONENT_STRIDE 32
 #define MAX_LOG_EDGES 600
 
-/* A tail of k cells is taken in from so many deviations of its sum on; when wrong, empty cells are learnt as nearly empty. */
+/* A tail of k cells is taken in from so many deviations of its sum on; when wrong, empty cells are learnt as nearly
+ * empty. */
 #define TAIL_DEVIATIONS 3.0
 
 /* Room beside the split cells for what is joined and kept. */
@@ -120,8 +121,8 @@ qualifies(const mg_partition *p, uint32_t i)
 }
 
 /*
- * Parts of a significant cell that drown one by one go back into the cell, which stays: what was found must not be lost by
- * looking closer.
+ * Parts of a significant cell that drown one by one go back into the cell, which stays: what was found must not be lost
+ * by looking closer.
  */
 static void
 settle(mg_partition *p)
@@ -171,8 +172,9 @@ mg_partition_measure(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_ratio sigma2, 
 }
 
 /*
- * How many of the `n` cells outward (mass[0], mass[step], ..) belong to the range: the count at which their sum stands out most above
- * TAIL_DEVIATIONS of its own noise; 0 where it never does. A thin tail is seen in this way that no cell alone shows.
+ * How many of the `n` cells outward (mass[0], mass[step], ..) belong to the range: the count at which their sum stands
+ * out most above TAIL_DEVIATIONS of its own noise; 0 where it never does. A thin tail is seen in this way that no cell
+ * alone shows.
  */
 static uint32_t
 tail_cells(const mg_partition *p, const double *mass, int step, uint32_t n)
@@ -286,8 +288,9 @@ split_cell(mg_partition *out, uint32_t *edges, const mg_grid *g, double from, do
 }
 
 /*
- * Of `parts`, those of a cell with this mass: most by mass, some to every significant cell so that its shape is seen. At least two, and no
- * more than can be told from noise when the mass is spread out, unless they are the last (`final`).
+ * Of `parts`, those of a cell with this mass: most by mass, some to every significant cell so that its shape is seen.
+ * At least two, and no more than can be told from noise when the mass is spread out, unless they are the last
+ * (`final`).
  */
 static uint32_t
 parts_of(const mg_partition *p, double mass, double sum, uint32_t significant, uint32_t parts, bool final)
@@ -337,8 +340,8 @@ mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts
 		}
 		else
 		{
-			/* a run that holds nothing, not even together, becomes one cell; but never a wider one than all that is known to be
-			 * occupied, so that a thin tail does not reach to the end of the type */
+			/* a run that holds nothing, not even together, becomes one cell; but never a wider one than all that is
+			 * known to be occupied, so that a thin tail does not reach to the end of the type */
 			double mass = p->mass[i];
 
 			while (end < p->n && !qualifies(p, end) && p->edge[end + 1] - p->edge[i] <= extent &&

@@ -1,10 +1,11 @@
 /*
  * model/ranges.h: where on its axis a number lives, learnt from noisy histograms in a few rounds.
  *
- * Round one counts the type's whole public range on a logarithmic grid that is symmetric around zero; each further round splits the
- * cells that hold more than noise would, in proportion to what they hold. So a table of ages, of incomes over six orders of magnitude
- * and of timestamps of one afternoon, far from zero, all end in cells of their own scale. What no round found significant
- * at either end is cut off when the domain is open (values there are clamped); where all is noise a fixed public range stands.
+ * Round one counts the type's whole public range on a logarithmic grid that is symmetric around zero; each further
+ * round splits the cells that hold more than noise would, in proportion to what they hold. So a table of ages, of
+ * incomes over six orders of magnitude and of timestamps of one afternoon, far from zero, all end in cells of their own
+ * scale. What no round found significant at either end is cut off when the domain is open (values there are clamped);
+ * where all is noise a fixed public range stands.
  */
 #ifndef MIRAGE_MODEL_RANGES_H
 #define MIRAGE_MODEL_RANGES_H
@@ -16,27 +17,27 @@
 typedef struct mg_partition
 {
 	uint32_t n;
-	double *edge;  /* [n + 1] strictly increasing */
-	double *mass;  /* [n] noisy; zero before the first measurement */
+	double *edge;    /* [n + 1] strictly increasing */
+	double *mass;    /* [n] noisy; zero before the first measurement */
 	uint32_t *group; /* [n] parts of one significant cell share a number; 0: of none */
-	bool *kept;    /* [n] significant in the round before, when its parts were not */
-	double sigma;  /* of each mass */
-	double total;  /* noisy, without NULL */
+	bool *kept;      /* [n] significant in the round before, when its parts were not */
+	double sigma;    /* of each mass */
+	double total;    /* noisy, without NULL */
 } mg_partition;
 
 mg_code mg_partition_start(mg_ctx *ctx, mg_arena *a, const mg_domain *d, mg_partition *p);
 mg_code mg_partition_measure(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_ratio sigma2, mg_arena *a, mg_partition *p);
-/* Splits significant cells into about `parts` in all; joins neighbours that hold nothing. final: no measurement of these cells
- * decides what is significant any more. */
+/* Splits significant cells into about `parts` in all; joins neighbours that hold nothing. final: no measurement of
+ * these cells decides what is significant any more. */
 mg_code mg_partition_refine(mg_ctx *ctx, mg_arena *a, const mg_domain *d, uint32_t parts, bool final,
 							const mg_partition *p, mg_partition *out);
 /* The range [*lower, *upper] (on the lattice) that holds what is significant; a fixed public one when nothing is. */
 void mg_partition_bounds(const mg_domain *d, const mg_partition *p, double *lower, double *upper);
 
 /*
- * Fine cells of the range [lower, upper] of a number: one a value when there are at most MG_MAX_CELLS; else the cells of the
- * partition within the range, split into about `wanted`, with a cell of its own for each spike (any order, no duplicates).
- * *ncells <= MG_MAX_CELLS.
+ * Fine cells of the range [lower, upper] of a number: one a value when there are at most MG_MAX_CELLS; else the cells
+ * of the partition within the range, split into about `wanted`, with a cell of its own for each spike (any order, no
+ * duplicates). *ncells <= MG_MAX_CELLS.
  */
 mg_code mg_partition_cells(mg_ctx *ctx, mg_arena *a, const mg_domain *d, const mg_partition *p, double lower,
 						   double upper, uint32_t wanted, const double *spikes, uint32_t nspikes, mg_cell **cells,

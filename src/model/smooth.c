@@ -1,15 +1,17 @@
 /*
  * model/smooth.c: Bayes estimates of non-negative masses. See smooth.h.
  *
- * Prior of one mass: zero with probability ZERO_SHARE, else exponential with mean total / 4^j, j uniform in 0..SCALES-1: about
- * log-uniform over the scales that counts have. With a Gaussian likelihood each part has a closed form: for y with
- * precision w = 1 / v and prior mean m, the posterior is N(y - v/m, v) cut at zero, and the evidence is
+ * Prior of one mass: zero with probability ZERO_SHARE, else exponential with mean total / 4^j, j uniform in
+ * 0..SCALES-1: about log-uniform over the scales that counts have. With a Gaussian likelihood each part has a closed
+ * form: for y with precision w = 1 / v and prior mean m, the posterior is N(y - v/m, v) cut at zero, and the evidence
+ * is
  *
- *   (1/m) sqrt(2 pi v) Phi((y - v/m) / sqrt v) exp(-y/m + v / (2 m^2)) exp(w y^2 / 2)          relative to that of zero.
+ *   (1/m) sqrt(2 pi v) Phi((y - v/m) / sqrt v) exp(-y/m + v / (2 m^2)) exp(w y^2 / 2)          relative to that of
+ * zero.
  *
- * Ordered cells: a sequence of segments of one mass each; a boundary between two cells exists with probability p, which is
- * given a grid and weighted by its evidence. Posterior means by the forward-backward recursion over segment ends (the exact Bayesian
- * change point analysis of Barry, Hartigan 1992; Fearnhead 2006), in O(n * longest segment).
+ * Ordered cells: a sequence of segments of one mass each; a boundary between two cells exists with probability p, which
+ * is given a grid and weighted by its evidence. Posterior means by the forward-backward recursion over segment ends
+ * (the exact Bayesian change point analysis of Barry, Hartigan 1992; Fearnhead 2006), in O(n * longest segment).
  */
 #include "model/smooth.h"
 
@@ -39,7 +41,7 @@ mass_posterior(double y, double v, double total, double *mean)
 		double centre = y - v / m, z = centre / sd, log_phi = mg_log_normal_cdf(z);
 
 		level[j] = log((1 - ZERO_SHARE) / SCALES) - log(m) + 0.5 * log(2 * M_PI * v) + log_phi - y / m +
-			v / (2 * m * m) + y * y / (2 * v);
+				   v / (2 * m * m) + y * y / (2 * v);
 		at[j] = fmax(centre + sd * exp(-z * z / 2 - 0.5 * log(2 * M_PI) - log_phi), 0);
 	}
 	level[SCALES] = log(ZERO_SHARE);
@@ -111,8 +113,8 @@ add(double a, double b)
 }
 
 /*
- * forward[j]: all segmentations of the cells before j, with a boundary at j; backward[j]: of those from j on. A segment of k + 1 cells
- * has k places without a boundary. Returns the log evidence.
+ * forward[j]: all segmentations of the cells before j, with a boundary at j; backward[j]: of those from j on. A segment
+ * of k + 1 cells has k places without a boundary. Returns the log evidence.
  */
 static double
 recurse(segments *s, double p)

@@ -134,7 +134,7 @@ is_not_null(Relation rel, Form_pg_attribute att)
 			bool null;
 			Datum keys;
 
-			if (form->contype != 'n' || form->convalidated)
+			if (form->contype != 'n' || (form->convalidated && !(form->connoinherit && rel->rd_rel->relhassubclass)))
 				continue;
 			keys = heap_getattr(tuple, Anum_pg_constraint_conkey, RelationGetDescr(constraints), &null);
 			if (!null && ((int16 *) ARR_DATA_PTR(DatumGetArrayTypeP(keys)))[0] == att->attnum)

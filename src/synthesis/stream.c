@@ -1,9 +1,9 @@
 /*
  * synthesis/stream.c: batches of rows from a model and a key.
  *
- * Batch b draws its codes from a generator seeded by (key, b), and each column its values from one seeded by (key, b, column): a
- * column's values do not depend on which others are wanted. The stream owns one arena: buffers of MG_BATCH_ROWS a column.
- * The key is wiped with the stream.
+ * Batch b draws its codes from a generator seeded by (key, b), and each column its values from one seeded by (key, b,
+ * column): a column's values do not depend on which others are wanted. The stream owns one arena: buffers of
+ * MG_BATCH_ROWS a column. The key is wiped with the stream.
  */
 #include "synthesis/synthesis.h"
 

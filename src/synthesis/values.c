@@ -1,8 +1,8 @@
 /*
  * synthesis/values.c: fine cells within bins, values within cells. The hot path of emission: about 10 ns a value.
  *
- * Layout: the emittable fine cells, sorted by coarse code; each bin is a run of them with cumulative shares. What a cell
- * becomes (label, NULL, single number, lattice points, an interval) is worked out once.
+ * Layout: the emittable fine cells, sorted by coarse code; each bin is a run of them with cumulative shares. What a
+ * cell becomes (label, NULL, single number, lattice points, an interval) is worked out once.
  */
 #include "synthesis/values.h"
 
@@ -16,8 +16,8 @@ typedef enum cell_kind
 	CELL_NULL,
 	CELL_LABEL,
 	CELL_SINGLE,
-	CELL_STEPS,  /* lattice points, uniform */
-	CELL_SPAN    /* uniform in [low, high], rounded to decimals */
+	CELL_STEPS, /* lattice points, uniform */
+	CELL_SPAN   /* uniform in [low, high], rounded to decimals */
 } cell_kind;
 
 typedef struct out_cell
@@ -44,8 +44,8 @@ struct mg_decoder_column
 	out_cell *cell; /* [ncells] */
 	double *upto;   /* [ncells] cumulative share within the bin; the last of a bin is 1 */
 	uint32_t nbins;
-	bin *bin;       /* [nbins] */
-	bool direct;    /* every bin is one cell, each NULL, a label or a single value: nothing is drawn */
+	bin *bin;    /* [nbins] */
+	bool direct; /* every bin is one cell, each NULL, a label or a single value: nothing is drawn */
 };
 
 /* ---- preparation ---- */
@@ -145,63 +145,92 @@ cumulate(double *upto, const double *mass, uint32_t n)
 	upto[n - 1] = 1;
 }
 
-/* The cells of one bin, or of the whole column (code < 0), appended. */
-static uint32_t
-append_cells(mg_decoder_column *dc, double *mass, int32_t code)
+/* Working memory of preparation. */
+typedef struct layout
 {
-	const mg_column *col = dc->col;
-	uint32_t from = dc->ncells;
+	uint32_t *order; /* [nfine] fine cells by coarse code */
+	uint32_t *start; /* [ncoarse + 1] where each code's begin in it */
+	double *mass;    /* of the cells appended so far */
+} layout;
 
+/* A counting sort of the fine cells by their codes. */
+static mg_code
+sort_cells(mg_ctx *ctx, mg_arena *a, const mg_column *col, layout *l)
+{
+	uint32_t *at;
+
+	MG_NEW(ctx, a, l->order, col->nfine);
+	MG_NEW(ctx, a, l->start, col->ncoarse + 1);
+	MG_NEW(ctx, a, at, col->ncoarse);
 	for (uint32_t i = 0; i < col->nfine; i++)
-		if ((code < 0 || col->merge[i] == code) && prepare_cell(col, &dc->grid, i, &dc->cell[dc->ncells]))
-			mass[dc->ncells++] = col->fine[i];
-	return dc->ncells - from;
+		l->start[col->merge[i] + 1]++;
+	for (uint32_t b = 0; b < col->ncoarse; b++)
+	{
+		at[b] = l->start[b];
+		l->start[b + 1] += l->start[b];
+	}
+	for (uint32_t i = 0; i < col->nfine; i++)
+		l->order[at[col->merge[i]]++] = i;
+	return MG_OK;
+}
+
+/* Appends those of the cells order[from..to) that can be emitted; how many. */
+static uint32_t
+append_cells(mg_decoder_column *dc, layout *l, uint32_t from, uint32_t to)
+{
+	uint32_t before = dc->ncells;
+
+	for (uint32_t k = from; k < to; k++)
+		if (prepare_cell(dc->col, &dc->grid, l->order[k], &dc->cell[dc->ncells]))
+			l->mass[dc->ncells++] = dc->col->fine[l->order[k]];
+	return dc->ncells - before;
+}
+
+/* The whole column, for codes that cannot be emitted; or a label index beyond the last, the caller's empty value. */
+static void
+append_whole(mg_decoder_column *dc, layout *l, bin *out)
+{
+	out->from = dc->ncells;
+	out->n = append_cells(dc, l, 0, dc->col->nfine);
+	if (out->n > 0)
+		return;
+	memset(&dc->cell[dc->ncells], 0, sizeof(out_cell));
+	dc->cell[dc->ncells].kind = CELL_LABEL;
+	dc->cell[dc->ncells].label = dc->col->domain.nlabels;
+	l->mass[dc->ncells++] = 1;
+	out->n = 1;
 }
 
 static void
-prepare_bins(mg_decoder_column *dc, double *mass)
+prepare_bins(mg_decoder_column *dc, layout *l)
 {
-	const mg_column *col = dc->col;
-	int64_t whole = -1;
+	bin whole = {0, 0};
 
 	dc->direct = true;
-	for (uint32_t b = 0; b < col->ncoarse; b++)
+	dc->nbins = dc->col->ncoarse;
+	for (uint32_t b = 0; b < dc->nbins; b++)
 	{
 		bin *bn = &dc->bin[b];
 
 		bn->from = dc->ncells;
-		bn->n = append_cells(dc, mass, (int32_t) b);
+		bn->n = append_cells(dc, l, l->start[b], l->start[b + 1]);
 		if (bn->n == 0)
 		{
-			if (whole < 0)
-			{
-				whole = b;
-				bn->n = append_cells(dc, mass, -1);
-			}
-			else
-				*bn = dc->bin[whole];
+			if (whole.n == 0)
+				append_whole(dc, l, &whole);
+			*bn = whole;
 		}
-		if (bn->n == 0)
-		{
-			/* nothing at all can be emitted: a label index beyond the last, the caller's empty value */
-			memset(&dc->cell[dc->ncells], 0, sizeof(out_cell));
-			dc->cell[dc->ncells].kind = CELL_LABEL;
-			dc->cell[dc->ncells].label = col->domain.nlabels;
-			mass[dc->ncells++] = 1;
-			bn->n = 1;
-		}
-		cumulate(dc->upto + bn->from, mass + bn->from, bn->n);
+		cumulate(dc->upto + bn->from, l->mass + bn->from, bn->n);
 		if (bn->n > 1 || dc->cell[bn->from].kind > CELL_SINGLE)
 			dc->direct = false;
 	}
-	dc->nbins = col->ncoarse;
 }
 
 mg_code
 mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_column **out)
 {
 	mg_decoder_column *dc;
-	double *mass;
+	layout l;
 	size_t most = 2 * (size_t) col->nfine + 1; /* the bins, the whole column once more, the caller's empty value */
 
 	if (most > UINT16_MAX)
@@ -209,12 +238,13 @@ mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_col
 	MG_NEW(ctx, a, dc, 1);
 	MG_NEW(ctx, a, dc->cell, most);
 	MG_NEW(ctx, a, dc->upto, most);
-	MG_NEW(ctx, a, mass, most);
+	MG_NEW(ctx, a, l.mass, most);
 	MG_NEW(ctx, a, dc->bin, col->ncoarse);
 	dc->col = col;
+	MG_TRY(sort_cells(ctx, a, col, &l));
 	if (col->domain.kind == MG_NUMBER)
 		mg_grid_init(&dc->grid, &col->domain);
-	prepare_bins(dc, mass);
+	prepare_bins(dc, &l);
 	*out = dc;
 	return MG_OK;
 }

@@ -1,9 +1,10 @@
 /*
  * synthesis/values.h: one column's coarse codes into values; what a stream is made of.
  *
- * Within a bin the fine cells are drawn systematically by their noisy masses, then dealt to the bin's rows in random order: of m
- * rows in a bin, a cell of share p gets floor(m p) or ceil(m p), and columns stay independent given their codes.
- * Codes that cannot be emitted (NULL in a NOT NULL column, `other` without a label there) are drawn from the whole column instead.
+ * Within a bin the fine cells are drawn systematically by their noisy masses, then dealt to the bin's rows in random
+ * order: of m rows in a bin, a cell of share p gets floor(m p) or ceil(m p), and columns stay independent given their
+ * codes. Codes that cannot be emitted (NULL in a NOT NULL column, `other` without a label there) are drawn from the
+ * whole column instead.
  */
 #ifndef MIRAGE_SYNTHESIS_VALUES_H
 #define MIRAGE_SYNTHESIS_VALUES_H
@@ -17,8 +18,8 @@ mg_code mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_dec
 /* Working memory of mg_values_fill, to be shared by all columns of a stream. */
 typedef struct mg_values_scratch
 {
-	uint16_t *cell, *pool;   /* [MG_BATCH_ROWS] */
-	uint32_t *left, *start;  /* [the most coarse codes of any column] */
+	uint16_t *cell, *pool;  /* [MG_BATCH_ROWS] */
+	uint32_t *left, *start; /* [the most coarse codes of any column] */
 } mg_values_scratch;
 
 /* codes[n], n <= MG_BATCH_ROWS, each below the column's ncoarse. Fills null, and label or number. */

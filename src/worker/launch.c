@@ -185,10 +185,10 @@ launch_loop(MgLaunch *launch, MgWorkState until, bool notices)
 		SpinLockAcquire(&launch->shared->mutex);
 		now = *launch->shared;
 		SpinLockRelease(&launch->shared->mutex);
-		if (notices && now.state >= MG_WORK_RESERVED)
-			launch_notice(&now, &watch);
 		if (now.state == MG_WORK_FAILED)
 			launch_raise(&now);
+		if (notices && now.state >= MG_WORK_RESERVED)
+			launch_notice(&now, &watch);
 		if (now.state >= until)
 			return;
 		if (status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED)

@@ -29,7 +29,7 @@
 /* What the failure path must know; one job a process. */
 static struct
 {
-	bool reserved, reading, read_done, locked;
+	bool reserved, reading, read_done;
 	int64 charge;
 	LockRelId relation;
 } progress;
@@ -152,19 +152,10 @@ lock_relation(Training *t)
 	if (!OidIsValid(progress.relation.dbId))
 		refuse_gone();
 	LockRelationIdForSession(&progress.relation, AccessShareLock);
-	progress.locked = true;
 	/* the lock may have been granted after a drop */
 	AcceptInvalidationMessages();
 	if (get_rel_relkind(t->call.relid) == '\0')
 		refuse_gone();
-}
-
-static void
-unlock_relation(void)
-{
-	if (progress.locked)
-		UnlockRelationIdForSession(&progress.relation, AccessShareLock);
-	progress.locked = false;
 }
 
 /* Rights and protection again, under the lock: they may have changed since the call. */
@@ -302,6 +293,7 @@ reserve(Training *t)
 	mg_log_chain();
 	mg_work_commit();
 	progress.reserved = true;
+	mg_work_progress(t->shared, "charged", 0);
 	mg_work_state(t->shared, MG_WORK_RESERVED);
 }
 
@@ -332,7 +324,9 @@ read_table(Training *t)
 	progress.read_done = true;
 	mg_identity_leave(&id);
 	mg_work_commit();
-	unlock_relation();
+	UnlockRelationIdForSession(&progress.relation, AccessShareLock);
+	/* code of a view or policy may have called pg_advisory_unlock_all() */
+	(void) mg_job_lock(t->call.job);
 }
 
 static void

@@ -1,12 +1,13 @@
 /*
- * test/bench/fit_csv.c: trains a model over a CSV of integer codes and writes synthetic rows, without a server: for measuring
- * the core's quality and speed, and for choosing its defaults. Real noise from the operating system's entropy; not a private
- * release of anything, since its times and its messages are not guarded.
+ * test/bench/fit_csv.c: trains a model over a CSV of integer codes and writes synthetic rows, without a server:
+ * for measuring the core's quality and speed, and for choosing its defaults. Real noise from the operating
+ * system's entropy; not a private release of anything, since its times and its messages are not guarded.
  *
  *   fit_csv CODES.csv SIZES METHOD EPSILON DELTA ROWS [OPTION=VALUE ...] > synthetic.csv
  *
- * CODES.csv: a header, then rows of integers. SIZES: lines of "name size"; columns are taken in its order, each a closed number
- * 0 .. size - 1. Processor seconds of each phase, the model's facts and the odometer go to stderr.
+ * CODES.csv: a header, then rows of integers. SIZES: lines of "name size"; columns are taken in its order, each
+ * a closed number 0 .. size - 1. Processor seconds of each phase, the model's facts and the odometer go to
+ * stderr.
  */
 #include <errno.h>
 #include <math.h>

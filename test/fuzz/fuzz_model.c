@@ -1,5 +1,6 @@
 /*
- * test/fuzz/fuzz_model.c: any bytes as a stored model. What is accepted must also compile, emit rows and write itself again.
+ * test/fuzz/fuzz_model.c: any bytes as a stored model. What is accepted must also compile, emit rows and write itself
+ * again.
  *
  * The bytes are tried as they are and with their checksum made right, or the fuzzer would never pass it.
  * With -DWRITE_CORPUS it is a program that writes its seeds into the folder given (no other main may be linked then).
@@ -95,7 +96,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifdef WRITE_CORPUS
 
-/* Small tables through the whole of training: a category, a number, NULLs; each method. The store is never used: they fit in memory. */
+/* Small tables through the whole of training: a category, a number, NULLs; each method. The store is never used: they
+ * fit in memory. */
 
 static mg_code
 no_store(mg_ctx *ctx, mg_store *s, int *file)

@@ -184,8 +184,8 @@ all_well('after a fast shutdown');
 
 # ---------------------------------------------------------------- while it computes, after the reading
 
-# Many columns with many labels: some seconds of work without a row to read.
-value($node, undef, "CREATE TABLE wide AS SELECT " . join(', ', map { "abs(hashint4(i * 31 + $_)) % 24 AS c$_" } 1 .. 40)
+# Many columns with many labels: a second of work and more without a row to read.
+value($node, undef, "CREATE TABLE wide AS SELECT " . join(', ', map { "abs(hashint4(i * 31 + $_)) % 24 AS c$_" } 1 .. 200)
 	  . " FROM generate_series(1, 20000) i");
 value($node, undef, "SELECT dp_protect('wide', epsilon => 20); SELECT count(*) FROM (SELECT dp_set_column('wide', attname, "
 	  . "kind => 'category', categories => ARRAY(SELECT g::text FROM generate_series(0, 23) g)) FROM pg_attribute "

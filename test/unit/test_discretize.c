@@ -1,6 +1,6 @@
 /*
- * test/unit/test_discretize.c: from columns to codes. Least squares, projection and smoothing against brute force; bins by
- * their rules; whole discretisations through a real curator, with noise from next to none to everything.
+ * test/unit/test_discretize.c: from columns to codes. Least squares, projection and smoothing against brute force; bins
+ * by their rules; whole discretisations through a real curator, with noise from next to none to everything.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -309,7 +309,10 @@ prior(double mass, double total)
 static double
 quadrature(const double *y, uint32_t from, uint32_t to, double var, double total, double *mean)
 {
-	enum { STEPS = 40000 };
+	enum
+	{
+		STEPS = 40000
+	};
 	double high = total * 1.5, step = high / STEPS, evidence = 0.1, first = 0;
 
 	for (uint32_t i = from; i < to; i++)
@@ -350,7 +353,10 @@ labels_by_quadrature(void **state)
 static void
 segments_by_enumeration(void **state)
 {
-	enum { N = 6 };
+	enum
+	{
+		N = 6
+	};
 	static const double rough[] = {0.05, 0.1, 0.2, 0.4, 0.7, 0.95};
 	const double y[N] = {4, -3, 1, 60, 52, 7};
 	double x[N], var[N], mean[N + 1][N + 1], evidence[N + 1][N + 1], want[N] = {0}, all = 0;
@@ -389,7 +395,10 @@ segments_by_enumeration(void **state)
 static void
 smoothing_pays(void **state)
 {
-	enum { N = 100 };
+	enum
+	{
+		N = 100
+	};
 	world *w = *state;
 	double plain = 0, smooth = 0;
 
@@ -415,12 +424,91 @@ smoothing_pays(void **state)
 	assert_true(smooth < 0.4 * plain);
 }
 
+/* ---- ranges ---- */
+
+/* A range takes in a thin tail that no cell of it shows alone, leaves out what is only noise, and clips a closed one
+ * nowhere. */
+static void
+bounds_take_in_tails(void **state)
+{
+	enum
+	{
+		N = 12
+	};
+	double edge[N + 1], mass[N] = {12, -20, -3, 18, 17, 19, 500, 700, 0, -8, 11, -14};
+	uint32_t group[N] = {0};
+	bool kept[N] = {false};
+	mg_partition p = {.n = N, .edge = edge, .mass = mass, .group = group, .kept = kept, .sigma = 10, .total = 1200};
+	mg_domain d = {.name = "x", .kind = MG_NUMBER, .open = true, .lower = -6, .upper = 113, .step = 1};
+	double lower, upper;
+
+	for (int i = 0; i <= N; i++)
+		edge[i] = -6 + 10 * i;
+	mg_partition_bounds(&d, &p, &lower, &upper);
+	assert_true(lower == 24 && upper == 73);
+	/* what was significant a round ago stays */
+	kept[10] = true;
+	mg_partition_bounds(&d, &p, &lower, &upper);
+	assert_true(lower == 24 && upper == 103);
+	d.open = false;
+	mg_partition_bounds(&d, &p, &lower, &upper);
+	assert_true(lower == -6 && upper == 113);
+	/* nothing: the public range, from zero */
+	d.open = true;
+	kept[10] = false;
+	mass[6] = mass[7] = 0;
+	mg_partition_bounds(&d, &p, &lower, &upper);
+	assert_true(lower == 0 && upper == 113);
+}
+
+/* Frequent values are cells of their own, in order, wherever they lie; the lattice is covered without gap or overlap.
+ */
+static void
+cells_cut_out_spikes(void **state)
+{
+	const double spikes[] = {99999, 0, 5000, 5001};
+	world *w = *state;
+	mg_domain d = {.name = "x", .kind = MG_NUMBER, .lower = 0, .upper = 99999, .step = 1};
+	mg_partition p;
+	mg_cell *cells;
+	uint32_t n, found = 0;
+	double covered = 0;
+
+	assert_int_equal(mg_partition_start(&w->ctx, w->a, &d, &p), MG_OK);
+	assert_int_equal(mg_partition_cells(&w->ctx, w->a, &d, &p, 0, 99999, 200, spikes, 4, &cells, &n), MG_OK);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		if (i > 0)
+			assert_true(cells[i].lower ==
+						(cells[i - 1].lower == cells[i - 1].upper ? cells[i - 1].upper + 1 : cells[i - 1].upper));
+		covered += cells[i].lower == cells[i].upper ? 1 : cells[i].upper - cells[i].lower;
+		for (int k = 0; k < 4; k++)
+			found += cells[i].lower == spikes[k] && cells[i].upper == spikes[k];
+	}
+	assert_int_equal(found, 4);
+	assert_true(covered == 100000);
+	/* on an axis without steps, at both ends */
+	d = (mg_domain){.name = "x", .kind = MG_NUMBER, .lower = -1, .upper = 1};
+	assert_int_equal(mg_partition_start(&w->ctx, w->a, &d, &p), MG_OK);
+	{
+		const double ends[] = {1, -1, 0};
+
+		assert_int_equal(mg_partition_cells(&w->ctx, w->a, &d, &p, -1, 1, 50, ends, 3, &cells, &n), MG_OK);
+		assert_true(cells[0].lower == -1 && cells[0].upper == -1);
+		assert_true(cells[n - 1].lower == 1 && cells[n - 1].upper == 1);
+		assert_true(n <= MG_MAX_CELLS);
+	}
+}
+
 /* ---- bins ---- */
 
 static void
 bins_of_numbers(void **state)
 {
-	enum { N = 102 };
+	enum
+	{
+		N = 102
+	};
 	world *w = *state;
 	mg_domain d = {.name = "x", .kind = MG_NUMBER, .nullable = true, .upper = N - 2};
 	double fine[N], mass[N] = {0};
@@ -648,9 +736,9 @@ load_axes(mg_curator *c, uint32_t row, mg_rng *rng)
 {
 	double z = normal(rng);
 
-	mg_load_number(c, 0, YEAR_2017 + floor(DAY * mg_rng_unit(rng)));         /* one day, in microseconds */
-	mg_load_number(c, 1, exp(4 * z));                                          /* incomes over many orders */
-	mg_load_number(c, 2, row % 10 < 8 ? 0 : floor(3000 + 1000 * z));         /* mostly zero */
+	mg_load_number(c, 0, YEAR_2017 + floor(DAY * mg_rng_unit(rng))); /* one day, in microseconds */
+	mg_load_number(c, 1, exp(4 * z));                                /* incomes over many orders */
+	mg_load_number(c, 2, row % 10 < 8 ? 0 : floor(3000 + 1000 * z)); /* mostly zero */
 	mg_load_number(c, 3, floor(40 + 12 * z));
 	if (row % 3 != 0)
 		mg_load_number(c, 4, rint(-1e6 + 100 * normal(rng) * 100) / 100);
@@ -676,7 +764,13 @@ open_numbers_find_their_range(void **state)
 		{.name = "income", .kind = MG_NUMBER, .open = true, .lower = -1.7e308, .upper = 1.7e308},
 		{.name = "gain", .kind = MG_NUMBER, .open = true, .lower = -2147483648.0, .upper = 2147483647, .step = 1},
 		{.name = "age", .kind = MG_NUMBER, .open = true, .lower = -32768, .upper = 32767, .step = 1, .bins = 9},
-		{.name = "cents", .kind = MG_NUMBER, .open = true, .nullable = true, .lower = -1e13, .upper = 1e13, .step = 0.01},
+		{.name = "cents",
+		 .kind = MG_NUMBER,
+		 .open = true,
+		 .nullable = true,
+		 .lower = -1e13,
+		 .upper = 1e13,
+		 .step = 0.01},
 	};
 	const mg_discretize_options opt = {.rho_learn = 0.02, .rho_oneway = 0.02, .delta_atoms = 1e-9, .rho_measure = 0.1};
 	const uint32_t rows = 20000;
@@ -766,8 +860,10 @@ nothing_makes_it_fail(void **state)
 		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++)
 			for (int kind = 0; kind < 3; kind++)
 			{
-				mg_discretize_options opt = {.rho_learn = kind == 2 ? 0 : budgets[b], .rho_oneway = budgets[b],
-											 .delta_atoms = 1e-11, .rho_measure = budgets[b]};
+				mg_discretize_options opt = {.rho_learn = kind == 2 ? 0 : budgets[b],
+											 .rho_oneway = budgets[b],
+											 .delta_atoms = 1e-11,
+											 .rho_measure = budgets[b]};
 				double rho = opt.rho_learn + opt.rho_oneway;
 				run r;
 
@@ -789,7 +885,8 @@ nothing_makes_it_fail(void **state)
 			}
 }
 
-/* A NOT NULL text column of which nothing was released still has something to show, and the same range stands for every empty table. */
+/* A NOT NULL text column of which nothing was released still has something to show, and the same range stands for every
+ * empty table. */
 static void
 noise_alone_gives_public_ranges(void **state)
 {
@@ -799,7 +896,10 @@ noise_alone_gives_public_ranges(void **state)
 		{.name = "int", .kind = MG_NUMBER, .open = true, .lower = -2147483648.0, .upper = 2147483647, .step = 1},
 		{.name = "far", .kind = MG_NUMBER, .open = true, .lower = 1e6, .upper = 2e9, .step = 1},
 	};
-	const mg_discretize_options opt = {.rho_learn = 1e-3, .rho_oneway = 1e-3, .delta_atoms = 1e-11, .rho_measure = 1e-2};
+	const mg_discretize_options opt = {.rho_learn = 1e-3,
+									   .rho_oneway = 1e-3,
+									   .delta_atoms = 1e-11,
+									   .rho_measure = 1e-2};
 	world *w = *state;
 
 	for (uint64_t seed = 0; seed < 10; seed++)
@@ -860,10 +960,21 @@ main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(grid_keeps_decimals), TEST(tree_is_least_squares), TEST(projection_is_nearest),
-		TEST(projection_at_its_ends), TEST(labels_by_quadrature), TEST(segments_by_enumeration), TEST(smoothing_pays),
-		TEST(bins_of_numbers), TEST(bins_of_labels), TEST(exact_when_nothing_is_private),
-		TEST(open_numbers_find_their_range), TEST(nothing_makes_it_fail), TEST(noise_alone_gives_public_ranges),
+		TEST(grid_keeps_decimals),
+		TEST(tree_is_least_squares),
+		TEST(projection_is_nearest),
+		TEST(projection_at_its_ends),
+		TEST(labels_by_quadrature),
+		TEST(segments_by_enumeration),
+		TEST(smoothing_pays),
+		TEST(bounds_take_in_tails),
+		TEST(cells_cut_out_spikes),
+		TEST(bins_of_numbers),
+		TEST(bins_of_labels),
+		TEST(exact_when_nothing_is_private),
+		TEST(open_numbers_find_their_range),
+		TEST(nothing_makes_it_fail),
+		TEST(noise_alone_gives_public_ranges),
 		TEST(plan_adds_up),
 	};
 

@@ -1,6 +1,6 @@
 /*
- * test/unit/test_graphical.c: factors, junction trees, estimation, stored form and sampler of graphical models, each against
- * an oracle that enumerates the whole joint table.
+ * test/unit/test_graphical.c: factors, junction trees, estimation, stored form and sampler of graphical models,
+ * each against an oracle that enumerates the whole joint table.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -340,7 +340,10 @@ junction_trees_are_checked(void **state)
 
 #define NET_MEASURED 6
 
-/* Noisy measurements of a random joint: all cliques but one of the triangles, of which a pair, and two single columns. */
+/*
+ * Noisy measurements of a random joint: all cliques but one of the triangles, of which a pair, and two single
+ * columns.
+ */
 static void
 measure_net(world *w, double total, mg_measurement *m)
 {
@@ -447,8 +450,9 @@ watch(void *arg, uint32_t step, uint32_t iteration, double dual, double gap)
 }
 
 /*
- * Oracle: minimises 1/2 sum (z - y)^2 / v + gamma N KL(P || P0) over the joint table of the net by exponentiated gradient steps
- * (Kivinen, Warmuth 1997) with backtracking. P0 uniform. Returns the minimum; p is the minimiser, scaled to total.
+ * Oracle: minimises 1/2 sum (z - y)^2 / v + gamma N KL(P || P0) over the joint table of the net by
+ * exponentiated gradient steps (Kivinen, Warmuth 1997) with backtracking. P0 uniform. Returns the minimum; p is
+ * the minimiser, scaled to total.
  */
 static double
 oracle_objective(const joint *all, const mg_measurement *m, uint32_t count, double gamma, double total, const double *p, double *grad)
@@ -568,7 +572,10 @@ project_simplex(double *p, size_t n, double total)
 		p[x] = p[x] > low ? p[x] - low : 0;
 }
 
-/* Least squares over the joint table by accelerated projected gradient (Beck, Teboulle 2009): the minimum, minimiser in p. */
+/*
+ * Least squares over the joint table by accelerated projected gradient (Beck, Teboulle 2009): the minimum,
+ * minimiser in p.
+ */
 static double
 oracle_least_squares(world *w, const joint *all, const mg_measurement *m, uint32_t count, double total, double step,
 					 int iterations, double *p)
@@ -889,7 +896,10 @@ bodies_survive_writing(void **state)
 	mg_model_destroy(m);
 }
 
-/* Writes the model after `spoil` and expects that it is refused, then undoes nothing: each call gets a fresh model. */
+/*
+ * Writes the model after `spoil` and expects that it is refused, then undoes nothing: each call gets a fresh
+ * model.
+ */
 static void
 expect_corrupt(world *w, void (*spoil)(mg_model *m, mg_graphical *g))
 {
@@ -1155,8 +1165,9 @@ batches_are_systematic(void **state)
 }
 
 /*
- * Rows as a whole follow the joint: one row is kept of each small batch, so that what is compared is independent draws
- * (chi-square at 10^-6, fixed seed). Reading a row at a fixed place also shows that places carry no information.
+ * Rows as a whole follow the joint: one row is kept of each small batch, so that what is compared is
+ * independent draws (chi-square at 10^-6, fixed seed). Reading a row at a fixed place also shows that places
+ * carry no information.
  */
 static void
 rows_follow_the_joint(void **state)

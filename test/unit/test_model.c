@@ -1,6 +1,6 @@
 /*
- * test/unit/test_model.c: the stored form of a model. Round trips, every byte damaged, every length cut, and damage that keeps its
- * checksum right.
+ * test/unit/test_model.c: the stored form of a model. Round trips, every byte damaged, every length cut, and damage
+ * that keeps its checksum right.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,8 +51,14 @@ toy_read(mg_ctx *ctx, mg_model *m, mg_reader *r)
 	return MG_OK;
 }
 
-static const mg_method toy_method = {.name = "toy", .summary = "numbers", .write_body = toy_write, .read_body = toy_read};
-static const mg_method other_method = {.name = "toys", .summary = "none", .write_body = toy_write, .read_body = toy_read};
+static const mg_method toy_method = {.name = "toy",
+									 .summary = "numbers",
+									 .write_body = toy_write,
+									 .read_body = toy_read};
+static const mg_method other_method = {.name = "toys",
+									   .summary = "none",
+									   .write_body = toy_write,
+									   .read_body = toy_read};
 static const mg_method *const methods[] = {&other_method, &toy_method, NULL};
 static const mg_method *const no_methods[] = {&other_method, NULL};
 
@@ -78,15 +84,31 @@ make_model(mg_ctx *ctx, uint32_t numbers)
 	t->v = ascending;
 	m->body = t;
 	m->total = 8.75;
-	m->columns[0] = (mg_column){
-		.domain = {.name = "colour", .kind = MG_CATEGORY, .nullable = true, .open = true, .has_other = true, .nlabels = 3,
-				   .labels = labels, .other = "else"},
-		.nfine = 5, .fine = fine_label, .ncoarse = 4, .merge = merge_label, .total = 8.75, .coarse = coarse_label,
-		.coarse_var = variance};
-	m->columns[1] = (mg_column){
-		.domain = {.name = "size", .kind = MG_NUMBER, .lower = 0, .upper = 10, .step = 0.5, .bins = 7},
-		.nfine = 4, .cells = cells, .fine = fine_number, .ncoarse = 2, .merge = merge_number, .total = 8.75,
-		.coarse = coarse_number, .coarse_var = variance};
+	m->columns[0] = (mg_column){.domain = {.name = "colour",
+										   .kind = MG_CATEGORY,
+										   .nullable = true,
+										   .open = true,
+										   .has_other = true,
+										   .nlabels = 3,
+										   .labels = labels,
+										   .other = "else"},
+								.nfine = 5,
+								.fine = fine_label,
+								.ncoarse = 4,
+								.merge = merge_label,
+								.total = 8.75,
+								.coarse = coarse_label,
+								.coarse_var = variance};
+	m->columns[1] =
+		(mg_column){.domain = {.name = "size", .kind = MG_NUMBER, .lower = 0, .upper = 10, .step = 0.5, .bins = 7},
+					.nfine = 4,
+					.cells = cells,
+					.fine = fine_number,
+					.ncoarse = 2,
+					.merge = merge_number,
+					.total = 8.75,
+					.coarse = coarse_number,
+					.coarse_var = variance};
 	return m;
 }
 
@@ -332,8 +354,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(checksum_is_castagnoli), cmocka_unit_test(round_trip),
-		cmocka_unit_test(every_damage_is_seen), cmocka_unit_test(sealed_damage_is_harmless),
-		cmocka_unit_test(hostile_headers), cmocka_unit_test(totals_must_be_counts),
+		cmocka_unit_test(every_damage_is_seen),   cmocka_unit_test(sealed_damage_is_harmless),
+		cmocka_unit_test(hostile_headers),        cmocka_unit_test(totals_must_be_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

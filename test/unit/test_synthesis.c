@@ -1,6 +1,6 @@
 /*
- * test/unit/test_synthesis.c: from codes to values. A method of the test's own hands out known codes; what comes out must stay in
- * its domain, follow the fine masses, and keep columns independent given their codes.
+ * test/unit/test_synthesis.c: from codes to values. A method of the test's own hands out known codes; what comes out
+ * must stay in its domain, follow the fine masses, and keep columns independent given their codes.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,8 +105,8 @@ add_column(world *w, mg_domain d, uint32_t nfine, const mg_cell *cells, const do
 {
 	mg_column *c = &w->column[w->model.ncolumns++];
 
-	*c = (mg_column){.domain = d, .nfine = nfine, .cells = cells, .fine = fine, .merge = merge, .ncoarse = ncoarse,
-					 .total = 1000};
+	*c = (mg_column){
+		.domain = d, .nfine = nfine, .cells = cells, .fine = fine, .merge = merge, .ncoarse = ncoarse, .total = 1000};
 	return c;
 }
 
@@ -140,8 +140,13 @@ number(const char *name, double lower, double upper, double step)
 static mg_domain
 category(const char *name, uint32_t nlabels, bool nullable, bool has_other, const char *other)
 {
-	return (mg_domain){.name = name, .kind = MG_CATEGORY, .nlabels = nlabels, .labels = colours, .nullable = nullable,
-					   .has_other = has_other, .other = other};
+	return (mg_domain){.name = name,
+					   .kind = MG_CATEGORY,
+					   .nlabels = nlabels,
+					   .labels = colours,
+					   .nullable = nullable,
+					   .has_other = has_other,
+					   .other = other};
 }
 
 /* Chi-square statistic of counts that should be even. */
@@ -157,7 +162,8 @@ chi_square(const uint32_t *count, uint32_t n, double expected)
 
 /* ---- frequencies ---- */
 
-/* Within each bin of each batch a cell's count is its share, rounded down or up: for large, small and single-row batches. */
+/* Within each bin of each batch a cell's count is its share, rounded down or up: for large, small and single-row
+ * batches. */
 static void
 cells_follow_their_masses(void **state)
 {
@@ -195,7 +201,8 @@ cells_follow_their_masses(void **state)
 	mg_stream_destroy(s);
 }
 
-/* The rows of a bin are dealt its cells in random order: two columns know nothing of each other, nor of the row number. */
+/* The rows of a bin are dealt its cells in random order: two columns know nothing of each other, nor of the row number.
+ */
 static void
 columns_are_independent_within_bins(void **state)
 {
@@ -341,7 +348,7 @@ spans_are_rounded(void **state)
 static void
 nulls_and_others(void **state)
 {
-	static const double fine[] = {30, 10, 20, 15, 25};        /* red blue green, other, NULL */
+	static const double fine[] = {30, 10, 20, 15, 25}; /* red blue green, other, NULL */
 	static const uint16_t own[] = {0, 1, 2, 3, 4}, four[] = {0, 1, 2, 3, 0}, three[] = {0, 1, 2, 0, 0};
 	static const mg_cell cells[] = {{1, 1}};
 	static const double number_fine[] = {3, 5};
@@ -355,7 +362,8 @@ nulls_and_others(void **state)
 	add_column(w, category("not null", 3, false, true, NULL), 5, NULL, fine, four, 4);
 	add_column(w, category("not null, else", 3, false, true, "else"), 5, NULL, fine, four, 4);
 	add_column(w, category("closed", 3, false, false, NULL), 5, NULL, fine, three, 3);
-	add_column(w, number("x", 1, 1, 1), 2, cells, number_fine, number_merge, 2); /* a code of NULL in a NOT NULL column */
+	add_column(w, number("x", 1, 1, 1), 2, cells, number_fine, number_merge,
+			   2); /* a code of NULL in a NOT NULL column */
 	add_column(w, category("nothing", 0, false, true, NULL), 2, NULL, fine, three, 2);
 	s = open_stream(w);
 	for (int round = 0; round < 4; round++)
@@ -516,9 +524,16 @@ main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(cells_follow_their_masses), TEST(columns_are_independent_within_bins), TEST(steps_are_uniform),
-		TEST(values_stay_in_their_domain), TEST(spans_are_rounded), TEST(nulls_and_others), TEST(empty_bins_are_even),
-		TEST(batches_repeat), TEST(bad_calls), TEST(methods_by_name),
+		TEST(cells_follow_their_masses),
+		TEST(columns_are_independent_within_bins),
+		TEST(steps_are_uniform),
+		TEST(values_stay_in_their_domain),
+		TEST(spans_are_rounded),
+		TEST(nulls_and_others),
+		TEST(empty_bins_are_even),
+		TEST(batches_repeat),
+		TEST(bad_calls),
+		TEST(methods_by_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
