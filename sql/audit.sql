@@ -51,14 +51,15 @@ EXCEPTION WHEN SQLSTATE 'XXUND' THEN
   RETURN NEXT;
 END
 $$;
+-- entry 4 is the first of block 2: what cannot be told within a block is put down to its first entry
 SELECT 'nothing' AS what, * FROM tamper('SELECT 1')
 UNION ALL SELECT 'entry altered', * FROM tamper($$UPDATE mirage.log SET object = object || 'x' WHERE id = 4$$)
-UNION ALL SELECT 'entry of another role', * FROM tamper($$UPDATE mirage.log SET role_name = 'mallory' WHERE id = 5$$)
-UNION ALL SELECT 'entry of another time', * FROM tamper($$UPDATE mirage.log SET at = at + interval '1 us' WHERE id = 5$$)
-UNION ALL SELECT 'fields shifted', * FROM tamper($$UPDATE mirage.log SET action = action || left(object, 1), object = substr(object, 2) WHERE id = 5$$)
-UNION ALL SELECT 'detail gone', * FROM tamper($$UPDATE mirage.log SET detail = NULL WHERE id = 5$$)
-UNION ALL SELECT 'entry deleted', * FROM tamper($$DELETE FROM mirage.log WHERE id = 5$$)
-UNION ALL SELECT 'entry slipped in', * FROM tamper($$INSERT INTO mirage.log SELECT 0, at, role_name, session_role, action, object, detail FROM mirage.log WHERE id = 5$$)
+UNION ALL SELECT 'entry of another role', * FROM tamper($$UPDATE mirage.log SET role_name = 'mallory' WHERE id = 4$$)
+UNION ALL SELECT 'entry of another time', * FROM tamper($$UPDATE mirage.log SET at = at + interval '1 us' WHERE id = 4$$)
+UNION ALL SELECT 'fields shifted', * FROM tamper($$UPDATE mirage.log SET action = action || left(object, 1), object = substr(object, 2) WHERE id = 4$$)
+UNION ALL SELECT 'detail gone', * FROM tamper($$UPDATE mirage.log SET detail = NULL WHERE id = 4$$)
+UNION ALL SELECT 'entry deleted', * FROM tamper($$DELETE FROM mirage.log WHERE id = 4$$)
+UNION ALL SELECT 'entry slipped in', * FROM tamper($$INSERT INTO mirage.log SELECT 0, at, role_name, session_role, action, object, detail FROM mirage.log WHERE id = 4$$)
 UNION ALL SELECT 'block deleted', * FROM tamper($$DELETE FROM mirage.log_block WHERE number = 2$$)
 UNION ALL SELECT 'first block deleted', * FROM tamper($$DELETE FROM mirage.log_block WHERE number = 1$$)
 UNION ALL SELECT 'all blocks deleted', * FROM tamper($$DELETE FROM mirage.log_block$$)

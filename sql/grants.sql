@@ -69,7 +69,7 @@ SELECT dp_grant('m', 'regress_reader', valid_until => '2001-01-01');
 SELECT dp_grant('m', 'regress_reader', valid_until => '-infinity');
 SELECT dp_grant('m', NULL);
 SELECT dp_grant('m', '-');
-SELECT dp_grant('m', 'no such role');
+SELECT dp_grant('m', 'no_such_role');
 SELECT dp_grant(NULL, 'regress_reader');
 SELECT dp_grant('no such model', 'regress_reader');
 SELECT dp_drop_model('no such model');
@@ -92,7 +92,8 @@ SELECT dp_synthesize('m', 1);
 RESET SESSION AUTHORIZATION;
 SELECT (SELECT count(*) FROM mirage.wrapped_key WHERE purpose = 'model') AS keys, (SELECT count(*) FROM mirage.model_blob) AS blobs,
   (SELECT count(*) FROM mirage.model_grant) AS grants, (SELECT count(*) FROM dp_ledger) AS charges;
-SELECT role, action, object, detail FROM dp_audit_log WHERE action IN ('grant', 'revoke', 'drop model') ORDER BY id;
+SELECT role, action, object, detail ->> 'grantee' AS grantee, (detail ->> 'valid_until')::timestamptz = '2200-01-01 00:00+00' AS as_given
+  FROM dp_audit_log WHERE action IN ('grant', 'revoke', 'drop model') ORDER BY id;
 DROP EXTENSION pg_mirage CASCADE;
 DROP OWNED BY regress_owner;
 DROP ROLE regress_owner, regress_reader, regress_group, regress_member, regress_admin, regress_gone;

@@ -317,7 +317,8 @@ find_master_key(uint8 key[MG_KEY_BYTES], char fingerprint[FINGERPRINT_SIZE], boo
 	bool same;
 
 	if (recorded == NULL && !create)
-		return problem(why, "The first training records one.", "no master key is recorded in this database");
+		return problem(why, "The first training records one; where there are models, restore the table mirage.master_key.",
+					   "no master key is recorded in this database");
 	if (!fetch_key(key, recorded == NULL, why))
 		return false;
 	mg_ctx_init(&ctx);
@@ -643,7 +644,8 @@ mg_model_unseal(int64 model, const bytea *sealed, size_t *len)
 					 VARSIZE_ANY_EXHDR(sealed), &out, len);
 	mg_wipe(key, sizeof(key));
 	if (code == MG_CORRUPT)
-		mg_hint(&ctx, "Restore the table mirage.model_blob from a backup, or drop the model and train again.");
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the model's parameters are damaged"),
+						errhint("Restore the table mirage.model_blob from a backup, or drop the model and train again.")));
 	MG_CHECK(&ctx, code);
 	plain = MemoryContextAllocExtended(CurrentMemoryContext, Max(*len, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	if (plain != NULL)

@@ -1,11 +1,13 @@
 /*
  * curator/curator.h: the only door to the encoded table (DESIGN, principle 1).
  *
- * A curator is loaded once, row by row, and then answers DP queries, each of which debits the job's odometer before it draws
- * its noise. No function returns an exact count, a row, or a label that was not released. Row = privacy unit here;
- * every query's sensitivity is stated with it, under add/remove of one row.
+ * A curator is loaded once, row by row, and then answers DP queries, each of which debits the job's odometer before it
+ * draws its noise. No function returns an exact count, a row, or a label that was not released. Row = privacy unit
+ * here; every query's sensitivity is stated with it, under add/remove of one row.
  *
- * Memory: a fixed amount that depends on `memory` and on the columns, never on the rows; what does not fit goes to the store.
+ * Memory: a fixed amount that depends on `memory` and on the columns, never on the rows; what does not fit goes to the
+ * store.
+ *
  * Life: create, load rows, finish, learn columns (open ones must be fixed first), recode, query, destroy.
  */
 #ifndef MIRAGE_CURATOR_CURATOR_H
@@ -19,21 +21,25 @@
 typedef struct mg_curator mg_curator;
 
 /*
- * columns: copied, deeply. odometer, noise, store: kept by reference, owned by the caller. memory: bytes; MG_NOMEM, with a
- * hint, when they are too few for so many columns. store: may be NULL where nothing will spill (tests); MG_IO when it would.
+ * columns: copied, deeply. odometer, noise, store: kept by reference, owned by the caller. memory: bytes; MG_NOMEM,
+ * with a hint, when they are too few for so many columns. store: may be NULL where nothing will spill (tests); MG_IO
+ * when it would.
  */
 mg_code mg_curator_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, mg_noise *noise,
 						  mg_odometer *odometer, mg_store *store, size_t memory, mg_curator **out);
 void mg_curator_destroy(mg_curator *c); /* wipes what it held; NULL allowed */
 
 /*
- * Loading. For each row, one call a column (any order), then mg_load_row. A column that got no call is NULL. In a column that
- * is not nullable, NULL is loaded all the same. Values never cause an error:
- *   number  clamped into a closed range; NaN is NULL; -inf, +inf are NULL
- *   text    looked up among closed labels; else `other`. Open: kept by a keyed 64-bit hash; over MG_MAX_LABEL_BYTES: `other`
- *   code    index of a closed label; out of range: `other`
- * A value of the wrong kind for its column is NULL; a column that is not there is ignored. A row that mg_load_row did not
- * complete is dropped. Text is copied. mg_load_row is what can fail: MG_CANCELLED, MG_IO, MG_NOMEM.
+ * Loading. For each row, one call a column (any order), then mg_load_row. A column that got no call is NULL. In a
+ * column that is not nullable, NULL is loaded all the same. Values never cause an error:
+ *
+ * - number: clamped into a closed range; NaN, -inf and +inf are NULL;
+ * - text: looked up among closed labels, else `other`. Open: kept by a keyed 64-bit hash; over MG_MAX_LABEL_BYTES
+ *   bytes: `other`;
+ * - code: index of a closed label; out of range: `other`.
+ *
+ * A value of the wrong kind for its column is NULL; a column that is not there is ignored. A row that mg_load_row did
+ * not complete is dropped. Text is copied. mg_load_row is what can fail: MG_CANCELLED, MG_IO, MG_NOMEM.
  */
 void mg_load_null(mg_curator *c, uint32_t col);
 void mg_load_number(mg_curator *c, uint32_t col, double v);
@@ -43,11 +49,11 @@ mg_code mg_load_row(mg_ctx *ctx, mg_curator *c);
 mg_code mg_load_finish(mg_ctx *ctx, mg_curator *c);
 
 /*
- * Partition selection. Of the values that occur in an open category, or of the exact values of a number ("spikes"): adds
- * discrete Gaussian noise of sigma2 to each value's count and releases those at or over the threshold that belongs to
- * `delta` (mg_partition_threshold), at most `most` of them, and at most MG_MAX_LABELS (the heaviest by noisy count), ordered by
- * falling noisy count, then by label bytes or value. NULL and `other` are never released. Before the column is recoded; a number of
- * few closed steps has public values and is refused (MG_INVALID). Labels live in arena a.
+ * Partition selection. Of the values that occur in an open category, or of the exact values of a number ("spikes"):
+ * adds discrete Gaussian noise of sigma2 to each value's count and releases those at or over the threshold that belongs
+ * to `delta` (mg_partition_threshold), at most `most` of them, and at most MG_MAX_LABELS (the heaviest by noisy count),
+ * ordered by falling noisy count, then by label bytes or value. NULL and `other` are never released. Before the column
+ * is recoded; a number of few closed steps has public values and is refused (MG_INVALID). Labels live in arena a.
  * Sensitivity: a row holds one value. Charged: discrete Gaussian with atom delta.
  */
 typedef struct mg_released
@@ -63,8 +69,8 @@ mg_code mg_curator_release(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_ratio si
 						   mg_arena *a, mg_released *out);
 
 /*
- * Noisy histogram of a number over the caller's cells: cuts[0] < ... < cuts[ncuts - 1]; cell 0 is below cuts[0], cell i is
- * [cuts[i-1], cuts[i]), cell ncuts is the rest, cell ncuts + 1 is NULL. noisy[ncuts + 2]. One row is in one cell.
+ * Noisy histogram of a number over the caller's cells: cuts[0] < ... < cuts[ncuts - 1]; cell 0 is below cuts[0], cell i
+ * is [cuts[i-1], cuts[i]), cell ncuts is the rest, cell ncuts + 1 is NULL. noisy[ncuts + 2]. One row is in one cell.
  * Charged: discrete Gaussian.
  */
 mg_code mg_curator_cells(mg_ctx *ctx, mg_curator *c, uint32_t col, const double *cuts, uint32_t ncuts, mg_ratio sigma2,
@@ -72,31 +78,34 @@ mg_code mg_curator_cells(mg_ctx *ctx, mg_curator *c, uint32_t col, const double 
 
 /*
  * A hierarchy over the fine cells of a column: fixes the fine cells (`cells` for a number, sorted and disjoint, values
- * outside them go to the nearest; `labels` for an open category; both from released or public figures only), then measures `levels` histograms,
- * level 0 the fine cells (nfine of them), level k > 0 the groups that group[k][cell] names (size[k] of them).
- * group[0] is not read; size[k] <= nfine. noisy[k][size[k]]. Each level is charged as one discrete Gaussian of sigma2[k] (one row is in one group of each level).
+ * outside them go to the nearest; `labels` for an open category; both from released or public figures only), then
+ * measures `levels` histograms, level 0 the fine cells (nfine of them), level k > 0 the groups that group[k][cell]
+ * names (size[k] of them). group[0] is not read; size[k] <= nfine. noisy[k][size[k]]. Each level is charged as one
+ * discrete Gaussian of sigma2[k] (one row is in one group of each level).
  */
 mg_code mg_curator_fix_number(mg_ctx *ctx, mg_curator *c, uint32_t col, const mg_cell *cells, uint32_t ncells);
 mg_code mg_curator_fix_labels(mg_ctx *ctx, mg_curator *c, uint32_t col, const mg_label *labels, uint32_t nlabels);
-/* Number of fine cells of a column, laid out as table/domain.h says (`other` and NULL always among them). Closed columns are fixed
- * from the start when they are categories, or numbers of at most MG_MAX_CELLS steps (then a cell is one value, lower == upper);
- * any other number, closed ones too, has 0 fine cells until mg_curator_fix_number. A column is fixed once. An interval may begin at the
- * single value that is the cell before it, and then leaves that value out. */
+/* Number of fine cells of a column, laid out as table/domain.h says (`other` and NULL always among them). Closed
+ * columns are fixed from the start when they are categories, or numbers of at most MG_MAX_CELLS steps (then a cell is
+ * one value, lower == upper); any other number, closed ones too, has 0 fine cells until mg_curator_fix_number. A column
+ * is fixed once. An interval may begin at the single value that is the cell before it, and then leaves that value out.
+ */
 uint32_t mg_curator_nfine(const mg_curator *c, uint32_t col);
 mg_code mg_curator_hierarchy(mg_ctx *ctx, mg_curator *c, uint32_t col, uint32_t levels, const uint32_t *size,
 							 const uint32_t *const *group, const mg_ratio *sigma2, int64_t *const *noisy);
 
 /*
- * Recodes the whole table once: merge[col][fine] -> coarse, ncoarse[col] (1..65535, at most nfine). After it only the queries below
- * work; after a failure (a cancel, the store) none does.
+ * Recodes the whole table once: merge[col][fine] -> coarse, ncoarse[col] (1..65535, at most nfine). After it only the
+ * queries below work; after a failure (a cancel, the store) none does.
  */
 mg_code mg_curator_recode(mg_ctx *ctx, mg_curator *c, const uint16_t *const *merge, const uint32_t *ncoarse);
 
 /* Noisy marginal over k columns (row-major, the last column fastest) of coarse codes: noisy[product]. Sensitivity 1.
  * Charged: discrete Gaussian. MG_INVALID above 2^28 cells. */
-mg_code mg_curator_marginal(mg_ctx *ctx, mg_curator *c, const uint32_t *cols, uint32_t k, mg_ratio sigma2, int64_t *noisy);
-/* The same for many marginals in as few passes over the table as memory allows, each charged on its own (all or none), with its own
- * noise. A failure after the charge may leave some results written: noised ones, never others. */
+mg_code mg_curator_marginal(mg_ctx *ctx, mg_curator *c, const uint32_t *cols, uint32_t k, mg_ratio sigma2,
+							int64_t *noisy);
+/* The same for many marginals in as few passes over the table as memory allows, each charged on its own (all or none),
+ * with its own noise. A failure after the charge may leave some results written: noised ones, never others. */
 typedef struct mg_marginal_query
 {
 	uint32_t k;
@@ -119,7 +128,8 @@ typedef struct mg_candidate
 	int64_t penalty;       /* public */
 } mg_candidate;
 typedef struct mg_selection mg_selection;
-/* fill: writes candidate i's answer into out[product] (called from one thread, just before it is compared); may be NULL. */
+/* fill: writes candidate i's answer into out[product] (called from one thread, just before it is compared); may be
+ * NULL. */
 mg_code mg_selection_begin(mg_ctx *ctx, mg_curator *c, const mg_candidate *cand, size_t count,
 						   void (*fill)(void *arg, size_t i, int64_t *out), void *arg, mg_selection **out);
 mg_code mg_selection_choose(mg_ctx *ctx, mg_selection *s, const bool *allowed, mg_ratio epsilon, size_t *chosen);

@@ -2,9 +2,9 @@
  * curator/curator_private.h: inside the curator, and the seam that its own tests look through. Nobody else includes it.
  *
  * Each query has the same four steps: check the call (public figures only), debit the odometer, count exactly into a
- * private buffer (the mgc_exact_* functions), noise that buffer and copy it out. A refusal leaves the caller's buffer as it was, a
- * later failure (a cancel, the store) leaves in it what it held or numbers that are noised and paid for; private buffers are wiped
- * before they are freed. So an exact count exists outside table/ only between an mgc_exact_*
+ * private buffer (the mgc_exact_* functions), noise that buffer and copy it out. A refusal leaves the caller's buffer
+ * as it was, a later failure (a cancel, the store) leaves in it what it held or numbers that are noised and paid for;
+ * private buffers are wiped before they are freed. So an exact count exists outside table/ only between an mgc_exact_*
  * call and the mg_noise call that follows it in the same function.
  */
 #ifndef MIRAGE_CURATOR_PRIVATE_H
@@ -34,7 +34,8 @@ mg_code mgc_check_sigma2(mg_ctx *ctx, mg_ratio sigma2);
 mg_event mgc_gaussian_event(mg_ratio sigma2, double delta);
 mg_code mgc_debit(mg_ctx *ctx, mg_curator *c, const mg_event *e);
 /* All or none of them. */
-mg_code mgc_debit_all(mg_ctx *ctx, mg_curator *c, size_t count, mg_event (*event)(const void *arg, size_t i), const void *arg);
+mg_code mgc_debit_all(mg_ctx *ctx, mg_curator *c, size_t count, mg_event (*event)(const void *arg, size_t i),
+					  const void *arg);
 
 /* Memory for counters: a quarter of the whole. */
 size_t mgc_counting_memory(const mg_curator *c);

@@ -1,9 +1,10 @@
 /*
- * curator/marginal.c: noisy marginals. One row is in one cell of a marginal: L2 sensitivity 1 under add/remove of a row.
+ * curator/marginal.c: noisy marginals. One row is in one cell of a marginal: L2 sensitivity 1 under add/remove of a
+ * row.
  *
  * Marginals are counted in batches whose counters fit the counting memory; one that does not fit alone is counted in
- * ranges of cells. Each batch or range is noised before the next is counted, and reaches the caller when all are done or,
- * for a range, when it is noised; the odometer was debited for all of them before the first.
+ * ranges of cells. Each batch or range is noised before the next is counted, and reaches the caller when all are done
+ * or, for a range, when it is noised; the odometer was debited for all of them before the first.
  */
 #include "curator/curator_private.h"
 
@@ -78,8 +79,8 @@ next_batch(const mg_curator *c, const mg_marginal_query *q, size_t total, size_t
 				break; /* it begins the next batch */
 			left = most;
 		}
-		count[n] = (mg_count) {.k = q[*next].k, .cols = q[*next].cols, .first = *first, .cells = left,
-							   .out = buffer + used};
+		count[n] =
+			(mg_count){.k = q[*next].k, .cols = q[*next].cols, .first = *first, .cells = left, .out = buffer + used};
 		which[n++] = *next;
 		used += left;
 		*first += left;

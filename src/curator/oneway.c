@@ -1,5 +1,6 @@
 /*
- * curator/oneway.c: queries about one column: histograms and partition selection. Row = unit; neighbours differ by one row.
+ * curator/oneway.c: queries about one column: histograms and partition selection. Row = unit; neighbours differ by one
+ * row.
  */
 #include "curator/curator_private.h"
 

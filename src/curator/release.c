@@ -1,13 +1,13 @@
 /*
  * curator/release.c: partition selection: which values of a column may be named at all.
  *
- * Each value that occurs gets independent noise on its exact count and is named iff that reaches the threshold (Korolova et
- * al. 2009; with Gaussian noise, Swanberg et al. 2023). Neighbours differ by one row: a value that both tables hold
- * has its count moved by at most one, which the Gaussian covers; a value that only one of them holds has count 1 there, and is
- * named with probability at most `delta` by the choice of the threshold (mg_partition_threshold).
+ * Each value that occurs gets independent noise on its exact count and is named iff that reaches the threshold
+ * (Korolova et al. 2009, here with Gaussian noise). Neighbours differ by one row: a value that both
+ * tables hold has its count moved by at most one, which the Gaussian covers; a value that only one of them holds has
+ * count 1 there, and is named with probability at most `delta` by the choice of the threshold (mg_partition_threshold).
  *
- * The result is a function of the multiset of rows and of noise. Of more than `most` values at or over the threshold the
- * heaviest by noisy count stay, ties broken by a fresh random word; the result is ordered by noisy count, then by
+ * The result is a function of the multiset of rows and of noise. Of more than `most` values at or over the threshold
+ * the heaviest by noisy count stay, ties broken by a fresh random word; the result is ordered by noisy count, then by
  * label or value. So neither the order of rows nor hashes are visible in it, and cutting at `most` is post-processing.
  */
 #include "curator/curator_private.h"

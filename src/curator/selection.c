@@ -1,10 +1,10 @@
 /*
  * curator/selection.c: private selection among marginals.
  *
- * score = sum over cells of |exact - answer| - penalty. Answers and penalties do not depend on the table, and a row is in
- * one cell: adding or removing it moves the sum by at most one, so scores have sensitivity 1, as mg_exponential asks. Exact
- * marginals are counted in batches and wiped; scores stay in here until mg_selection_end, and only indexes drawn by the exponential
- * mechanism leave.
+ * score = sum over cells of |exact - answer| - penalty. Answers and penalties do not depend on the table, and a row is
+ * in one cell: adding or removing it moves the sum by at most one, so scores have sensitivity 1, as mg_exponential
+ * asks. Exact marginals are counted in batches and wiped; scores stay in here until mg_selection_end, and only indexes
+ * drawn by the exponential mechanism leave.
  */
 #include "curator/curator_private.h"
 
@@ -25,9 +25,9 @@ typedef struct scoring
 	void (*fill)(void *arg, size_t i, int64_t *out);
 	void *arg;
 	mg_count *batch;
-	int64_t *buffer;  /* [most] exact counts */
+	int64_t *buffer; /* [most] exact counts */
 	size_t most;
-	int64_t *answer;  /* [longest] what fill wrote */
+	int64_t *answer; /* [longest] what fill wrote */
 	size_t longest;
 	int64_t *score;
 } scoring;
@@ -86,7 +86,7 @@ score_batch(mg_ctx *ctx, scoring *s, size_t first, size_t n)
 	{
 		const mg_candidate *k = &s->cand[first + i];
 
-		s->batch[i] = (mg_count) {.k = k->k, .cols = k->cols, .cells = cells_of(s, first + i), .out = s->buffer + used};
+		s->batch[i] = (mg_count){.k = k->k, .cols = k->cols, .cells = cells_of(s, first + i), .out = s->buffer + used};
 		used += s->batch[i].cells;
 	}
 	MG_TRY(mg_count_run(ctx, s->c->codes, s->batch, n, mgc_counting_memory(s->c)));

@@ -12,7 +12,7 @@ typedef struct mg_graphical
 {
 	mg_junction tree;
 	mg_factor *marginal; /* [tree.count] calibrated, each summing to the model's total */
-	double *sigma;       /* [tree.count] noise of the clique's own measurement; 0: none, it is known from its columns only */
+	double *sigma; /* [tree.count] noise of the clique's own measurement; 0: none, it is known from its columns only */
 	mg_split split;
 	uint32_t rounds; /* of private selection */
 	mg_estimate_report report;

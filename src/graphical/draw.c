@@ -29,8 +29,8 @@ typedef struct draw
 	uint32_t nparents;
 	uint32_t parent[MG_FACTOR_COLUMNS]; /* ascending */
 	uint32_t stride[MG_FACTOR_COLUMNS];
-	uint32_t *cum;   /* [groups * codes] P(code <= c | group) * 2^32, unused from last on */
-	uint16_t *last;  /* [groups] the last code of positive probability */
+	uint32_t *cum;  /* [groups * codes] P(code <= c | group) * 2^32, unused from last on */
+	uint16_t *last; /* [groups] the last code of positive probability */
 } draw;
 
 typedef struct sampler
@@ -104,7 +104,8 @@ mix_parents(const draw *d, uint16_t *const *codes, uint32_t n, uint32_t *group)
 
 /* Either narrow (one parent: its codes) or wide (several) is given; inlined twice so that each loop knows which. */
 static inline void
-draw_groups(sampler *s, const draw *d, mg_rng *rng, uint32_t n, const uint16_t *narrow, const uint32_t *wide, uint16_t *out)
+draw_groups(sampler *s, const draw *d, mg_rng *rng, uint32_t n, const uint16_t *narrow, const uint32_t *wide,
+			uint16_t *out)
 {
 	uint32_t *cursor = s->cursor, ntouched = 0, at = 0;
 

@@ -27,17 +27,17 @@ typedef struct problem
 {
 	const mg_junction *j;
 	uint32_t count;
-	size_t dim;         /* measured cells */
+	size_t dim; /* measured cells */
 	double total, gamma;
-	mg_factor *scope;   /* [count] views: columns of measurement i; v points where it is needed */
-	size_t *start;      /* [count] first cell of measurement i in the arrays below */
-	uint32_t *home;     /* [count] its clique */
-	double *y, *var;    /* [dim] */
-	mg_factor *base;    /* log-potentials of P0 */
+	mg_factor *scope; /* [count] views: columns of measurement i; v points where it is needed */
+	size_t *start;    /* [count] first cell of measurement i in the arrays below */
+	uint32_t *home;   /* [count] its clique */
+	double *y, *var;  /* [dim] */
+	mg_factor *base;  /* log-potentials of P0 */
 	double base_log_z;
-	mg_factor *work;    /* potentials, then marginals at the last evaluated point */
+	mg_factor *work; /* potentials, then marginals at the last evaluated point */
 	mg_messages messages;
-	double *z;          /* [dim] measured marginals of the point evaluated last */
+	double *z; /* [dim] measured marginals of the point evaluated last */
 	uint32_t evaluations;
 	uint32_t step, before;          /* of the proximal point method; iterations of the steps before */
 	double gap;                     /* of the last accepted point */
@@ -93,8 +93,8 @@ set_measurement(mg_ctx *ctx, problem *p, const mg_measurement *m, uint32_t i)
 }
 
 static mg_code
-set_up(mg_ctx *ctx, mg_arena *a, problem *p, const mg_junction *j, const mg_measurement *m, uint32_t count, double total,
-	   double gamma, const mg_factor *prior)
+set_up(mg_ctx *ctx, mg_arena *a, problem *p, const mg_junction *j, const mg_measurement *m, uint32_t count,
+	   double total, double gamma, const mg_factor *prior)
 {
 	memset(p, 0, sizeof(*p));
 	if (!(gamma > 0) || !isfinite(gamma) || !(total > 0) || !isfinite(total))

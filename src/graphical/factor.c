@@ -11,14 +11,14 @@
 
 typedef struct walk
 {
-	uint32_t k;                         /* outer columns: all but the last */
+	uint32_t k; /* outer columns: all but the last */
 	uint32_t size[MG_FACTOR_COLUMNS];
 	uint32_t at[MG_FACTOR_COLUMNS];
-	size_t stride[MG_FACTOR_COLUMNS];   /* in the smaller factor; 0: absent */
-	size_t offset;                      /* of the current row in the smaller factor */
-	size_t rows;                        /* of the larger factor */
-	uint32_t inner;                     /* cells of a row */
-	bool along;                         /* the smaller factor has the last column */
+	size_t stride[MG_FACTOR_COLUMNS]; /* in the smaller factor; 0: absent */
+	size_t offset;                    /* of the current row in the smaller factor */
+	size_t rows;                      /* of the larger factor */
+	uint32_t inner;                   /* cells of a row */
+	bool along;                       /* the smaller factor has the last column */
 } walk;
 
 bool

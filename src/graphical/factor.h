@@ -36,7 +36,8 @@ bool mg_factor_count(const uint32_t *cols, uint32_t k, const uint32_t *sizes, si
  * A factor of zeros over cols (copied); sizes: of all columns. MG_INVALID: columns not ascending, too many
  * columns or cells.
  */
-mg_code mg_factor_make(mg_ctx *ctx, mg_arena *a, const uint32_t *cols, uint32_t k, const uint32_t *sizes, mg_factor *out);
+mg_code mg_factor_make(mg_ctx *ctx, mg_arena *a, const uint32_t *cols, uint32_t k, const uint32_t *sizes,
+					   mg_factor *out);
 
 /* out = f * g over the union of their columns (log: f + g); cells are multiplied when `log` is false. */
 mg_code mg_factor_product(mg_ctx *ctx, mg_arena *a, const mg_factor *f, const mg_factor *g, bool log, mg_factor *out);

@@ -91,7 +91,8 @@ mg_oneway_probabilities(mg_ctx *ctx, mg_arena *a, const mg_model *m, double ***o
 
 /* Measurements of the pairs, then of every column. */
 static mg_code
-list_measurements(mg_ctx *ctx, mg_arena *a, const mg_model *m, const mg_pair *pairs, uint32_t npairs, mg_measurement **out)
+list_measurements(mg_ctx *ctx, mg_arena *a, const mg_model *m, const mg_pair *pairs, uint32_t npairs,
+				  mg_measurement **out)
 {
 	mg_measurement *list = NULL;
 	uint32_t *index;
@@ -99,7 +100,8 @@ list_measurements(mg_ctx *ctx, mg_arena *a, const mg_model *m, const mg_pair *pa
 	MG_NEW(ctx, a, list, (size_t) npairs + m->ncolumns);
 	MG_NEW(ctx, a, index, m->ncolumns);
 	for (uint32_t i = 0; i < npairs; i++)
-		list[i] = (mg_measurement){.k = 2, .cols = pairs[i].cols, .y = pairs[i].y, .var = mg_ratio_value(pairs[i].sigma2)};
+		list[i] =
+			(mg_measurement){.k = 2, .cols = pairs[i].cols, .y = pairs[i].y, .var = mg_ratio_value(pairs[i].sigma2)};
 	for (uint32_t i = 0; i < m->ncolumns; i++)
 	{
 		const mg_column *col = &m->columns[i];

@@ -24,8 +24,8 @@ typedef struct mg_pair
 mg_code mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double rho, mg_ratio *sigma2);
 
 /* An empty model with its columns made by discretisation, and the body's split filled in. */
-mg_code mg_begin_model(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, const mg_method *method, const mg_split *split,
-					   mg_model **out, mg_graphical **body);
+mg_code mg_begin_model(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, const mg_method *method,
+					   const mg_split *split, mg_model **out, mg_graphical **body);
 
 /* Noisy one-way marginals as probabilities, all positive: one array a column, in arena a. */
 mg_code mg_oneway_probabilities(mg_ctx *ctx, mg_arena *a, const mg_model *m, double ***out);

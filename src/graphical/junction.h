@@ -19,7 +19,7 @@ typedef struct mg_clique
 	const uint32_t *cols; /* [k] ascending */
 	uint32_t parent;      /* MG_NO_PARENT for the first */
 	uint32_t nsep;
-	const uint32_t *sep;  /* [nsep] ascending; empty for the first */
+	const uint32_t *sep; /* [nsep] ascending; empty for the first */
 	size_t cells;
 } mg_clique;
 
@@ -46,11 +46,11 @@ typedef struct mg_column_set
  * cliques have no junction tree, a column is in none, a column is out of range, columns do not ascend, too many
  * cells.
  */
-mg_code mg_junction_build(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *cliques,
-						  uint32_t count, mg_junction *out);
+mg_code mg_junction_build(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns,
+						  const mg_column_set *cliques, uint32_t count, mg_junction *out);
 /* The same with the order and the parents given, all checked: what reading a stored model does. */
-mg_code mg_junction_adopt(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *cliques,
-						  uint32_t count, mg_junction *out);
+mg_code mg_junction_adopt(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns,
+						  const mg_column_set *cliques, uint32_t count, mg_junction *out);
 
 /* The first clique that contains all of cols; count when none does. */
 uint32_t mg_junction_find(const mg_junction *j, const uint32_t *cols, uint32_t k);

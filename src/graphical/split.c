@@ -50,7 +50,8 @@ parse_share(mg_ctx *ctx, const mg_option *option, double *out)
 
 	if (end == NULL || end == option->value || *end != '\0' || !(x >= LEAST_SHARE && x <= MOST_SHARE))
 	{
-		mg_fail(ctx, MG_INVALID, "option \"%s\" is not a number between %g and %g", option->name, LEAST_SHARE, MOST_SHARE);
+		mg_fail(ctx, MG_INVALID, "option \"%s\" is not a number between %g and %g", option->name, LEAST_SHARE,
+				MOST_SHARE);
 		return mg_hint(ctx, "It is the share of the training's privacy budget, such as 0.1.");
 	}
 	*out = x;
@@ -98,7 +99,8 @@ check_request(mg_ctx *ctx, const mg_fit_request *req)
 mg_code
 mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 {
-	share known[] = {{"learn_share", LEARN_SHARE, false}, {"oneway_share", ONEWAY_SHARE, false},
+	share known[] = {{"learn_share", LEARN_SHARE, false},
+					 {"oneway_share", ONEWAY_SHARE, false},
 					 {"select_share", SELECT_SHARE, false}};
 
 	MG_TRY(check_request(ctx, req));

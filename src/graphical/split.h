@@ -18,7 +18,7 @@ mg_code mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *o
 void mg_split_discretize(const mg_fit_request *req, const mg_split *split, mg_discretize_options *out);
 
 /* The items of discretisation, then `extra` more. */
-mg_code mg_split_plan(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_split *split, const mg_plan_item *extra,
-					  uint32_t nextra, mg_plan *out);
+mg_code mg_split_plan(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_split *split,
+					  const mg_plan_item *extra, uint32_t nextra, mg_plan *out);
 
 #endif

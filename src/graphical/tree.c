@@ -378,7 +378,11 @@ done(void *arg, uint32_t iteration, const double *l, const double *grad, double 
 static mg_code
 run(mg_ctx *ctx, mg_arena *a, forest *t, const mg_estimate_options *opt, mg_factor *f, mg_estimate_report *report)
 {
-	mg_lbfgs search = {.dim = t->dim, .evaluate = evaluate, .precondition = precondition, .done = done, .arg = t,
+	mg_lbfgs search = {.dim = t->dim,
+					   .evaluate = evaluate,
+					   .precondition = precondition,
+					   .done = done,
+					   .arg = t,
 					   .max_iterations = opt->max_iterations};
 	double *l, *grad, value;
 

@@ -383,8 +383,7 @@ join_totals(work *w, uint32_t n)
 
 /* ---- codes ---- */
 
-/* Takes noise out where it shows: neighbours that are alike, masses of zero. The cells of a number are about alike in
- * kind. */
+/* Takes noise out where it shows: neighbours that are alike, masses of zero. */
 static mg_code
 smooth_column(mg_ctx *ctx, mg_arena *s, work *w, const mg_domain *d, double total)
 {
@@ -529,8 +528,6 @@ plan_item(mg_plan *plan, const char *what, const char *column, double rho, doubl
 	it->sigma = noise_of(rho / (double) count, &sigma2) ? sqrt(mg_ratio_value(sigma2)) : 0;
 }
 
-/* Appends to plan->item, which is moved to a larger array of arena a; `share` is left to the caller, who knows the
- * whole. */
 mg_code
 mg_discretize_plan(mg_ctx *ctx, mg_arena *a, const mg_domain *domains, uint32_t ncolumns,
 				   const mg_discretize_options *opt, mg_plan *plan)

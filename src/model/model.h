@@ -91,9 +91,12 @@ void mg_model_destroy(mg_model *m);
 /* Versioned, length-checked, with a SHA-free checksum (CRC-32C): magic "MGMODEL", format version, method, columns,
  * body. */
 mg_code mg_model_write(mg_ctx *ctx, const mg_model *m, mg_writer *w);
-/* MG_CORRUPT on anything that is not a well-formed model; methods are looked up in `methods`, NULL-terminated. */
+/*
+ * MG_CORRUPT on anything that is not a well-formed model, MG_NOMEM where it would take more memory than a fixed
+ * multiple of its bytes; methods are looked up in `methods`, NULL-terminated.
+ */
 mg_code mg_model_read(mg_ctx *ctx, const mg_method *const *methods, const void *data, size_t len, mg_model **out);
-uint32_t mg_crc32c(const void *data, size_t len);
+uint32_t mg_crc32c(const void *data, size_t len); /* Castagnoli's, as in iSCSI */
 
 /*
  * A sampler draws batches of coarse codes. codes[col][0..n-1]; the batch is a function of (model, rng state, n) alone.
@@ -110,8 +113,11 @@ struct mg_sampler
 /*
  * Discretisation (DESIGN section 7): learns open domains, measures fine histograms as hierarchies, makes them
  * consistent, merges fine cells into coarse codes, and recodes the curator's table. Uses rho * (split.learn +
- * split.oneway) and the atoms. Returns columns in arena a. Where no column is open the learn share goes to `measure`,
- * by plan.
+ * split.oneway), to rounding, and at most the atoms. Returns columns in arena a, strings included; `domains` is not
+ * kept. Where no column is open the learn share goes to `measure`, by plan; a closed number with more values than
+ * MG_MAX_CELLS then learns its cells and frequent values out of its own part of the one-way share.
+ * All columns get the same total. A NOT NULL open category of which no label was released, and without a declared
+ * `other`, gets the empty text for it.
  */
 typedef struct mg_discretize_options
 {
@@ -122,7 +128,10 @@ typedef struct mg_discretize_options
 
 mg_code mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t ncolumns,
 					  const mg_discretize_options *opt, mg_arena *a, mg_column *out);
-/* The plan items of the same, without data. */
+/*
+ * The plan items of the same, without data, appended to plan->item (moved to arena a). rho is for all `count` calls;
+ * item->share is left to the caller, who knows the training's rho.
+ */
 mg_code mg_discretize_plan(mg_ctx *ctx, mg_arena *a, const mg_domain *domains, uint32_t ncolumns,
 						   const mg_discretize_options *opt, mg_plan *plan);
 

@@ -105,13 +105,6 @@ build_segments(mg_ctx *ctx, mg_arena *a, const double *x, const double *var, uin
 	return MG_OK;
 }
 
-/* log(e^a + e^b), either may be -inf. */
-static double
-add(double a, double b)
-{
-	return mg_log_add(a, b);
-}
-
 /*
  * forward[j]: all segmentations of the cells before j, with a boundary at j; backward[j]: of those from j on. A segment
  * of k + 1 cells has k places without a boundary. Returns the log evidence.
@@ -127,7 +120,7 @@ recurse(segments *s, double p)
 		double all = -INFINITY;
 
 		for (uint32_t k = 0; k < s->longest && k < j; k++)
-			all = add(all, s->forward[j - 1 - k] + s->level[(size_t) j * s->longest + k] + k * inside);
+			all = mg_log_add(all, s->forward[j - 1 - k] + s->level[(size_t) j * s->longest + k] + k * inside);
 		s->forward[j] = all + (j < s->n ? boundary : 0);
 	}
 	for (uint32_t j = 0; j < s->n; j++)
@@ -141,7 +134,7 @@ recurse(segments *s, double p)
 		{
 			uint32_t l = j - 1 - k;
 
-			s->backward[l] = add(s->backward[l], after + s->level[(size_t) j * s->longest + k] + k * inside);
+			s->backward[l] = mg_log_add(s->backward[l], after + s->level[(size_t) j * s->longest + k] + k * inside);
 		}
 	}
 	return s->forward[s->n];

@@ -287,14 +287,28 @@ mg_source_base_peek(Oid relid, List *column_names, bool assert_stable)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	Oid base;
+	ErrorData *volatile error = NULL;
+	volatile Oid base = InvalidOid;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	base = mg_source_base(relid, column_names, assert_stable);
+	PG_TRY();
+	{
+		base = mg_source_base(relid, column_names, assert_stable);
+	}
+	PG_CATCH();
+	{
+		/* the subtransaction is ours: whoever sees the error must not find itself in it */
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	if (error != NULL)
+		ReThrowError(error);
 	return base;
 }
 

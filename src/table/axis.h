@@ -1,7 +1,8 @@
 /*
  * table/axis.h: doubles as order-preserving 64-bit keys, and their way into cells.
  *
- * key(x) < key(y) iff x < y for finite x, y, with -0 taken as 0; keys of finite values lie strictly between 0 and all ones.
+ * key(x) < key(y) iff x < y for finite x, y, with -0 taken as 0; keys of finite values lie strictly between 0 and all
+ * ones.
  */
 #ifndef MIRAGE_TABLE_AXIS_H
 #define MIRAGE_TABLE_AXIS_H
@@ -19,7 +20,7 @@ mg_key_of(double v)
 
 	v += 0.0; /* -0 + 0 is +0 */
 	memcpy(&u, &v, sizeof(u));
-	return u ^ ((uint64_t) ((int64_t) u >> 63) | UINT64_C(0x8000000000000000));
+	return u ^ ((0 - (u >> 63)) | UINT64_C(0x8000000000000000));
 }
 
 static inline double
@@ -39,8 +40,9 @@ typedef struct mg_axis
 	uint64_t bound[];
 } mg_axis;
 
-/* Neither allows NaN. Cuts increase strictly; cells are sorted and disjoint, an interval may begin at the single value before it
- * (which it then leaves out); a value between two cells goes to the nearer, to the upper one of two as near. */
+/* Neither allows NaN. Cuts increase strictly; cells are sorted and disjoint, an interval may begin at the single value
+ * before it (which it then leaves out); a value between two cells goes to the nearer, to the upper one of two as near.
+ */
 mg_code mg_axis_of_cuts(mg_ctx *ctx, const double *cuts, uint32_t ncuts, mg_axis **out);
 mg_code mg_axis_of_cells(mg_ctx *ctx, const mg_cell *cells, uint32_t ncells, mg_axis **out);
 

@@ -69,7 +69,8 @@ layout(mg_code_column *column, uint32_t ncolumns, uint32_t group_rows)
 	for (uint32_t j = 0; j < ncolumns; j++)
 	{
 		column[j].offset = bytes;
-		bytes += (size_t) group_rows * column[j].width; /* at most 1600 * 2^16 * 8, and group_rows is a power of two >= 64 */
+		bytes +=
+			(size_t) group_rows * column[j].width; /* at most 1600 * 2^16 * 8, and group_rows is a power of two >= 64 */
 	}
 	return bytes;
 }
@@ -235,7 +236,8 @@ mg_codes_group_full(mg_ctx *ctx, mg_codes *t)
 {
 	if (t->nresident < t->max_resident)
 	{
-		/* The list grows with the groups, up to max_resident; so do the groups: memory is bounded, not fixed from the start. */
+		/* The list grows with the groups, up to max_resident; so do the groups: memory is bounded, not fixed from the
+		 * start. */
 		uint32_t n = t->nresident;
 		uint8_t *fresh = malloc(t->group_bytes);
 

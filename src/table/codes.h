@@ -1,19 +1,20 @@
 /*
  * table/codes.h: the code table: rows as columns of narrow integers. Exact data; only curator/ may include this.
  *
- * Rows come in groups (up to 65,536 rows; fewer where many columns would make a group too large for `memory`). In a group each column is
- * an array of its own, in the narrowest form that loses nothing:
+ * Rows come in groups (up to 65,536 rows; fewer where many columns would make a group too large for `memory`). In a
+ * group each column is an array of its own, in the narrowest form that loses nothing:
  *
- *   MG_STORE_CODE  u8 or u16   closed categories (domain.h's fine layout), numbers of at most MG_MAX_CELLS steps; coarse codes
- *   MG_STORE_TEXT  u16         open categories, ids and escapes (text.h)
- *   MG_STORE_KEY   u64         any other number: its double as an order-preserving integer, NULL all ones (axis.h)
+ * - MG_STORE_CODE, u8 or u16: closed categories (domain.h's fine layout), numbers of few steps; coarse codes
+ * - MG_STORE_TEXT, u16: open categories, ids and escapes (text.h)
+ * - MG_STORE_KEY, u64: any other number, its double as an order-preserving integer, NULL all ones (axis.h)
  *
  * As many groups as `memory` allows stay in memory, later ones go to the store in the same form, the last (partial) one
- * stays in the loading buffer. Row order is: resident groups, stored groups, the last. All sizes follow from `memory` and the columns.
+ * stays in the loading buffer. Row order is: resident groups, stored groups, the last. All sizes follow from `memory`
+ * and the columns.
  *
- * Two stages: *fine* while loading and learning, *coarse* after mg_codes_recode. Nothing here adds noise, so nothing here may be
- * reached but through a curator query that does. The table is owned by its curator and used by one thread at a time;
- * pool tasks read blocks of it.
+ * Two stages: *fine* while loading and learning, *coarse* after mg_codes_recode. Nothing here adds noise, so nothing
+ * here may be reached but through a curator query that does. The table is owned by its curator and used by one thread
+ * at a time; pool tasks read blocks of it.
  */
 #ifndef MIRAGE_TABLE_CODES_H
 #define MIRAGE_TABLE_CODES_H
@@ -40,20 +41,20 @@ typedef enum mg_storage
 typedef struct mg_code_column
 {
 	/* what loading touches */
-	uint8_t *load;        /* this column's array in the group being loaded */
+	uint8_t *load; /* this column's array in the group being loaded */
 	mg_storage storage;
-	uint8_t width;        /* bytes a row: 1, 2, 8 */
-	bool clamped;         /* number: closed range */
+	uint8_t width;                  /* bytes a row: 1, 2, 8 */
+	bool clamped;                   /* number: closed range */
 	uint16_t null_code, other_code; /* CODE and TEXT; other_code of a number is its null_code */
 	double lower, upper, step;
-	mg_text *text;        /* category; NULL for a number */
+	mg_text *text; /* category; NULL for a number */
 
-	size_t offset;        /* of the array within a group */
+	size_t offset; /* of the array within a group */
 	mg_kind kind;
 	bool nullable;
-	bool fixed;           /* its fine cells are known */
-	uint32_t nfine;       /* 0 until fixed */
-	uint32_t ncodes;      /* ncoarse after recoding; 0 before */
+	bool fixed;      /* its fine cells are known */
+	uint32_t nfine;  /* 0 until fixed */
+	uint32_t ncodes; /* ncoarse after recoding; 0 before */
 
 	/* how what is stored becomes fine cells, once fixed; NULL where stored codes are fine already */
 	mg_axis *axis;        /* KEY */
@@ -66,7 +67,7 @@ typedef struct mg_code_column
 typedef struct mg_codes
 {
 	uint32_t ncolumns;
-	uint32_t nloading;    /* ncolumns while rows are loaded, then 0: a loading call is a no-op then */
+	uint32_t nloading; /* ncolumns while rows are loaded, then 0: a loading call is a no-op then */
 	mg_code_column *column;
 	mg_store *store;
 	size_t memory;
@@ -75,25 +76,25 @@ typedef struct mg_codes
 	size_t group_bytes;
 	uint32_t max_resident;
 	uint32_t nresident;
-	uint8_t **resident;   /* [max_resident] */
-	uint64_t nstored;     /* groups in the store */
+	uint8_t **resident; /* [max_resident] */
+	uint64_t nstored;   /* groups in the store */
 	int file;
-	uint8_t *last;        /* being loaded; then the partial group */
+	uint8_t *last; /* being loaded; then the partial group */
 	uint32_t last_rows;
-	uint8_t *scratch;     /* one stored group, read back */
-	uint64_t rows;        /* exact: never leaves the curator */
+	uint8_t *scratch; /* one stored group, read back */
+	uint64_t rows;    /* exact: never leaves the curator */
 
 	uint64_t key[2];
-	uint64_t odd;         /* multiplier of mg_mix64 */
+	uint64_t odd; /* multiplier of mg_mix64 */
 
 	/* escapes of the row being loaded */
 	struct mg_row_escape
 	{
 		uint32_t col;
 		uint64_t hash;
-	} *escape;
+	} * escape;
 	uint32_t nescape, ntext;
-	bool misused;         /* a column was loaded twice in a row */
+	bool misused; /* a column was loaded twice in a row */
 
 	/* the label file */
 	uint8_t *label_buffer;
@@ -102,12 +103,12 @@ typedef struct mg_codes
 	int label_file;
 
 	bool recoded;
-	bool broken;          /* a recoding failed half way: no query is answered any more */
+	bool broken; /* a recoding failed half way: no query is answered any more */
 } mg_codes;
 
 /* key: MG_HASH_KEY_BYTES secret random bytes and 8 more. */
-mg_code mg_codes_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, const uint8_t key[MG_HASH_KEY_BYTES + 8],
-						mg_store *store, size_t memory, mg_codes **out);
+mg_code mg_codes_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns,
+						const uint8_t key[MG_HASH_KEY_BYTES + 8], mg_store *store, size_t memory, mg_codes **out);
 void mg_codes_destroy(mg_codes *t);
 
 /* load.c; the contract is mg_load_* in curator/curator.h */
@@ -136,19 +137,21 @@ mg_block_column(const mg_code_column *col, const mg_block *b)
 }
 
 /*
- * Passes over all rows in blocks. `cols` names the columns that the pass reads (of stored groups only these are fetched).
- * In parallel: fn on any lane of the pool, in any order, no ctx; `between` (may be NULL) is called, by the caller's thread, at least every
- * 2^30 rows and at the end, with no task running. In order: fn by the caller's thread, in row order.
+ * Passes over all rows in blocks. `cols` names the columns that the pass reads (of stored groups only these are
+ * fetched). In parallel: fn on any lane of the pool, in any order, no ctx; `between` (may be NULL) is called, by the
+ * caller's thread, at least every 2^30 rows and at the end, with no task running. In order: fn by the caller's thread,
+ * in row order.
  */
 typedef void (*mg_block_task)(void *arg, const mg_block *b, int lane);
 typedef mg_code (*mg_block_step)(mg_ctx *ctx, void *arg, const mg_block *b);
 mg_code mg_codes_pass(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_pool *pool, mg_block_task fn,
 					  void (*between)(void *arg), void *arg);
-mg_code mg_codes_pass_in_order(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_block_step fn, void *arg);
+mg_code mg_codes_pass_in_order(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_block_step fn,
+							   void *arg);
 
 /*
- * fix.c: fine cells of open columns. Cells: sorted and disjoint (MG_INVALID otherwise); labels: those that occur twice count
- * once, under their first index.
+ * fix.c: fine cells of open columns. Cells: sorted and disjoint (MG_INVALID otherwise); labels: those that occur twice
+ * count once, under their first index.
  */
 mg_code mg_codes_fix_number(mg_ctx *ctx, mg_codes *t, uint32_t col, const mg_cell *cells, uint32_t ncells);
 mg_code mg_codes_fix_labels(mg_ctx *ctx, mg_codes *t, uint32_t col, const mg_label *labels, uint32_t nlabels);
@@ -158,8 +161,8 @@ mg_code mg_codes_recode(mg_ctx *ctx, mg_codes *t, const uint16_t *const *merge, 
 uint16_t mg_codes_fine_of_hash(const mg_code_column *col, uint64_t hash);
 
 /*
- * Exact histogram of one column into out[nout], which it clears first: over the cells of `axis` (KEY columns only; nout = nbounds + 2), or
- * where that is NULL over the fine cells of a fixed column (nout = nfine).
+ * Exact histogram of one column into out[nout], which it clears first: over the cells of `axis` (KEY columns only; nout
+ * = nbounds + 2), or where that is NULL over the fine cells of a fixed column (nout = nfine).
  */
 mg_code mg_codes_histogram(mg_ctx *ctx, mg_codes *t, uint32_t col, const mg_axis *axis, uint32_t nout, int64_t *out);
 

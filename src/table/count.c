@@ -1,8 +1,9 @@
 /*
  * table/count.c: the counting loops.
  *
- * Index of a row in a marginal over columns c1..ck with n1..nk codes: ((c1 * n2 + c2) * n3 + c3) .., mixed radix. One and two columns, the
- * bulk of all work, have loops of their own; more go through an array of indices, built column by column.
+ * Index of a row in a marginal over columns c1..ck with n1..nk codes: ((c1 * n2 + c2) * n3 + c3) .., mixed radix. One
+ * and two columns, the bulk of all work, have loops of their own; more go through an array of indices, built column by
+ * column.
  */
 #include "table/count.h"
 
@@ -15,11 +16,11 @@ typedef struct counting
 {
 	mg_codes *t;
 	mg_count *count;
-	size_t n;              /* jobs */
-	size_t *start;         /* [n] place of each job's counters in a lane */
-	size_t cells;          /* of all jobs */
+	size_t n;      /* jobs */
+	size_t *start; /* [n] place of each job's counters in a lane */
+	size_t cells;  /* of all jobs */
 	int lanes;
-	uint32_t *lane;        /* [lanes][cells] */
+	uint32_t *lane;            /* [lanes][cells] */
 	size_t job_first, job_end; /* what tasks run now */
 } counting;
 
@@ -43,20 +44,20 @@ mg_count_bytes(size_t cells)
 	return cells * (sizeof(int64_t) + sizeof(uint32_t));
 }
 
-#define ONE(name, ta)                                                \
-	static void name(const ta *a, uint32_t rows, uint32_t *n)        \
-	{                                                                \
-		for (uint32_t i = 0; i < rows; i++)                          \
-			n[a[i]]++;                                               \
+#define ONE(name, ta)                                         \
+	static void name(const ta *a, uint32_t rows, uint32_t *n) \
+	{                                                         \
+		for (uint32_t i = 0; i < rows; i++)                   \
+			n[a[i]]++;                                        \
 	}
 ONE(count_8, uint8_t)
 ONE(count_16, uint16_t)
 
-#define TWO(name, ta, tb)                                                              \
+#define TWO(name, ta, tb)                                                               \
 	static void name(const ta *a, const tb *b, uint32_t nb, uint32_t rows, uint32_t *n) \
-	{                                                                                  \
-		for (uint32_t i = 0; i < rows; i++)                                            \
-			n[(size_t) a[i] * nb + b[i]]++;                                            \
+	{                                                                                   \
+		for (uint32_t i = 0; i < rows; i++)                                             \
+			n[(size_t) a[i] * nb + b[i]]++;                                             \
 	}
 TWO(count_8_8, uint8_t, uint8_t)
 TWO(count_8_16, uint8_t, uint16_t)

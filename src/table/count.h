@@ -1,10 +1,11 @@
 /*
  * table/count.h: exact k-way marginals of a coarse code table. Exact data; only curator/ may include this.
  *
- * A pass over the table serves many marginals: each task takes a block of rows, small enough that the columns it touches stay in the
- * cache, and runs all marginals over it. Counters of a task's lane are 32 bits; they are folded into 64 bits before they
- * could overflow. Marginals whose counters do not fit the given memory together take several passes; one that does not fit
- * alone is counted in ranges of cells. How many passes there are follows from dimensions and memory only.
+ * A pass over the table serves many marginals: each task takes a block of rows, small enough that the columns it
+ * touches stay in the cache, and runs all marginals over it. Counters of a task's lane are 32 bits; they are folded
+ * into 64 bits before they could overflow. Marginals whose counters do not fit the given memory together take several
+ * passes; one that does not fit alone is counted in ranges of cells. How many passes there are follows from dimensions
+ * and memory only.
  */
 #ifndef MIRAGE_TABLE_COUNT_H
 #define MIRAGE_TABLE_COUNT_H

@@ -1,18 +1,18 @@
 /*
  * table/domain.h: what is publicly known about a column, and what private learning made of it.
  *
- * A column enters the core as a category (labels) or a number (a point on an axis; dates, times, intervals too, the server
- * edge maps them). Identifiers and excluded columns never do.
+ * A column enters the core as a category (labels) or a number (a point on an axis; dates, times, intervals too, the
+ * server edge maps them). Identifiers and excluded columns never do.
  *
- * Codes of a column go through two stages: *fine* cells and *coarse* codes, the bins that fine cells were merged into, which
- * the model is over. Fine cells are laid out the same way for every column:
+ * Codes of a column go through two stages: *fine* cells and *coarse* codes, the bins that fine cells were merged into,
+ * which the model is over. Fine cells are laid out the same way for every column:
  *
- *   category   0..nlabels-1 the labels, nlabels `other` (a value without a label), nlabels+1 NULL      nfine = nlabels + 2
- *   number     0..ncells-1 the cells (at most 1,024), ncells NULL                                      nfine = ncells + 1
+ * - category: 0..nlabels-1 the labels, nlabels `other` (a value without a label), nlabels+1 NULL; nfine = nlabels + 2
+ * - number: 0..ncells-1 the cells (at most 1,024), ncells NULL; nfine = ncells + 1
  *
- * whether or not the column can hold them. A coarse code of its own for NULL exists iff the column is nullable, and is then
- * the last (ncoarse - 1) and holds nothing else; one for `other` exists iff has_other. Otherwise the merge sends that fine
- * cell, which public facts say is empty, to coarse code 0. Nothing here holds an exact count.
+ * whether or not the column can hold them. A coarse code of its own for NULL exists iff the column is nullable, and is
+ * then the last (ncoarse - 1) and holds nothing else; one for `other` exists iff has_other. Otherwise the merge sends
+ * that fine cell, which public facts say is empty, to coarse code 0. Nothing here holds an exact count.
  */
 #ifndef MIRAGE_TABLE_DOMAIN_H
 #define MIRAGE_TABLE_DOMAIN_H
@@ -20,8 +20,8 @@
 #include "base/bytes.h"
 
 #define MG_MAX_COLUMNS 1600
-#define MG_MAX_CELLS 1024      /* fine cells of a number, NULL not counted */
-#define MG_MAX_LABELS 16384    /* labels of a category */
+#define MG_MAX_CELLS 1024       /* fine cells of a number, NULL not counted */
+#define MG_MAX_LABELS 16384     /* labels of a category */
 #define MG_MAX_LABEL_BYTES 1024 /* a longer open text is coded `other` */
 
 typedef enum mg_kind
@@ -42,8 +42,8 @@ typedef struct mg_domain
 	const char *name;
 	mg_kind kind;
 	bool nullable;
-	bool open; /* the domain is learnt: labels by partition selection, bounds by DP quantiles */
-	bool has_other; /* category: a value without a label may occur (open, or declared labels that no constraint enforces) */
+	bool open;      /* the domain is learnt: labels by partition selection, bounds by DP quantiles */
+	bool has_other; /* category: a value without a label may occur (open, or labels that no constraint enforces) */
 
 	/* category, closed */
 	uint32_t nlabels;
@@ -52,11 +52,11 @@ typedef struct mg_domain
 
 	/* number: closed: the range. open: the widest public range of the type, which bounds are learnt within */
 	double lower, upper;
-	double step;  /* values are lower + k * step; 0: continuous (a public granularity: integers 1, numeric(p,s) 10^-s) */
+	double step; /* values are lower + k * step; 0: continuous (a public granularity: integers 1, numeric(p,s) 10^-s) */
 	uint32_t bins; /* most coarse bins, declared; 0: as the method thinks best */
 } mg_domain;
 
-/* One fine cell of a number: the closed-open interval [lower, upper) of the axis, or the single value lower == upper. */
+/* One fine cell of a number: the interval [lower, upper) of the axis, or the single value lower == upper. */
 typedef struct mg_cell
 {
 	double lower, upper;
@@ -69,16 +69,17 @@ typedef struct mg_column
 {
 	mg_domain domain; /* labels: as released; lower, upper: as learnt */
 	uint32_t nfine;
-	const mg_cell *cells;   /* number: [nfine - 1], sorted, disjoint */
-	const double *fine;     /* [nfine] noisy masses, made consistent, >= 0 */
-	uint32_t ncoarse;       /* <= 65535 */
-	const uint16_t *merge;  /* [nfine] fine -> coarse; */
-	double total;           /* noisy total of this column's measurement */
-	const double *coarse;      /* [ncoarse] the method's one-way measurement */
-	const double *coarse_var;  /* [ncoarse] its variance */
+	const mg_cell *cells;     /* number: [nfine - 1], sorted, disjoint */
+	const double *fine;       /* [nfine] noisy masses, made consistent, >= 0 */
+	uint32_t ncoarse;         /* <= 65535 */
+	const uint16_t *merge;    /* [nfine] fine -> coarse; */
+	double total;             /* noisy total of this column's measurement */
+	const double *coarse;     /* [ncoarse] the method's one-way measurement */
+	const double *coarse_var; /* [ncoarse] its variance */
 } mg_column;
 
-/* Portable form, for a model's blob. Read checks everything (lengths, monotone cells, codes in range); allocates in arena. */
+/* Portable form, for a model's blob. Read checks everything (lengths, monotone cells, codes in range); allocates in
+ * arena. */
 void mg_column_write(mg_writer *w, const mg_column *c);
 mg_code mg_column_read(mg_ctx *ctx, mg_arena *a, mg_reader *r, mg_column *out);
 

@@ -1,8 +1,8 @@
 /*
  * table/fix.c: stored forms into fine cells, fine cells into histograms and coarse codes.
  *
- * A KEY column gets its cell by binary search, a TEXT column by a table over ids, and by a hash table for hashes from its
- * side stream, which is read in step with the rows.
+ * A KEY column gets its cell by binary search, a TEXT column by a table over ids, and by a hash table for hashes from
+ * its side stream, which is read in step with the rows.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -167,8 +167,8 @@ typedef struct recode
 {
 	mg_codes *t;
 	const uint16_t *const *merge;
-	mg_code_column *to;   /* layout after */
-	uint16_t **text_of;   /* [ncolumns]: stored text code -> coarse; NULL for others */
+	mg_code_column *to; /* layout after */
+	uint16_t **text_of; /* [ncolumns]: stored text code -> coarse; NULL for others */
 	size_t to_bytes;
 	uint32_t rows;
 	const uint8_t *from_base;

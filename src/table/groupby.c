@@ -16,7 +16,7 @@ typedef struct grouping
 	size_t mask, used, limit;
 	uint64_t low, high; /* the slice */
 	bool full;
-	int64_t *per_id;    /* TEXT: exact counts of ids */
+	int64_t *per_id; /* TEXT: exact counts of ids */
 } grouping;
 
 static inline void
@@ -106,7 +106,8 @@ hand_over(mg_ctx *ctx, grouping *g, mg_groups_step each, void *arg)
 static mg_code
 group_slices(mg_ctx *ctx, grouping *g, uint32_t col, uint64_t expected, mg_groups_step each, void *arg)
 {
-	uint64_t slices = 1 + expected / (g->limit / 4 * 3), width = SPACE / slices + 1;
+	const uint64_t widest = SPACE / (1 + expected / (g->limit / 4 * 3)) + 1;
+	uint64_t width = widest;
 
 	for (g->low = 0; g->low < SPACE; g->low = g->high)
 	{
@@ -128,6 +129,7 @@ group_slices(mg_ctx *ctx, grouping *g, uint32_t col, uint64_t expected, mg_group
 			width /= 2;
 		}
 		MG_TRY(hand_over(ctx, g, each, arg));
+		width = width <= widest / 2 ? 2 * width : widest; /* a crowded place does not make all later slices narrow */
 	}
 	return MG_OK;
 }
@@ -222,7 +224,10 @@ find_records(mg_ctx *ctx, finding *f, const uint8_t *p, size_t n, size_t *used)
 static mg_code
 scan_label_file(mg_ctx *ctx, mg_codes *t, finding *f)
 {
-	enum { CHUNK = 65536 }; /* a record is far shorter */
+	enum
+	{
+		CHUNK = 65536
+	}; /* a record is far shorter */
 	uint8_t *buffer = malloc(CHUNK);
 	uint64_t at = 0;
 	mg_code code = MG_OK;

@@ -1,9 +1,10 @@
 /*
  * table/hash.h: the keyed hash of open text, and the wiping of memory that held private values.
  *
- * SipHash-1-3 (Aumasson, Bernstein 2012; the reduced-round variant that hash tables use): under a random key that lives and
- * dies with one code table, equal hashes of different labels are a matter of chance (2^-64 a pair) that no author of data
- * can help. What a collision would do is merge two labels into one; a row still counts once, so sensitivity is untouched.
+ * SipHash-1-3 (Aumasson, Bernstein 2012; the reduced-round variant that hash tables use): under a random key that lives
+ * and dies with one code table, equal hashes of different labels are a matter of chance (2^-64 a pair) that no author
+ * of data can help. What a collision would do is merge two labels into one; a row still counts once, so sensitivity is
+ * untouched.
  */
 #ifndef MIRAGE_TABLE_HASH_H
 #define MIRAGE_TABLE_HASH_H

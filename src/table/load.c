@@ -54,7 +54,8 @@ mg_codes_load_number(mg_codes *t, uint32_t col, double v)
 		put_key(c, t->last_rows, mg_key_of(v));
 	else
 	{
-		/* v is in range, so the quotient is in 0 .. null_code - 1/2; rounding up at the very end must not reach NULL. */
+		/* v is in range, so the quotient is in 0 .. null_code - 1/2; rounding up at the very end must not reach NULL.
+		 */
 		uint32_t k = (uint32_t) ((v - c->lower) / c->step + 0.5);
 
 		put_code(c, t->last_rows, k < c->null_code ? k : c->null_code - 1u);

@@ -187,8 +187,7 @@ mg_text_room(mg_ctx *ctx, mg_text *x, mg_store *store)
 		return mg_fail(ctx, MG_IO, "there is no store for what does not fit the memory");
 	if (x->file < 0)
 		MG_TRY(store->open(ctx, store, &x->file));
-	MG_TRY(store->write(ctx, store, x->file, x->written * sizeof(uint64_t), x->stream,
-						x->nstream * sizeof(uint64_t)));
+	MG_TRY(store->write(ctx, store, x->file, x->written * sizeof(uint64_t), x->stream, x->nstream * sizeof(uint64_t)));
 	x->written += x->nstream;
 	x->nstream = 0;
 	return MG_OK;

@@ -3,14 +3,14 @@
  *
  * Closed columns: the dictionary holds the public labels; a text is compared byte by byte and gets the label's index.
  *
- * Open columns: in principle the column is a sequence of keyed 64-bit hashes. It is stored in two bytes a row: labels that
- * were seen while the dictionary (of a fixed size) had room have an id, for any other the row holds MG_TEXT_ESCAPE and its hash
- * goes to the end of a side stream. Reading ids and stream in row order gives back exactly the sequence of hashes,
- * whatever the dictionary admitted: the encoding is lossless, so every query over it is a function of the multiset of
- * hashes, and admission (which does depend on the order of rows) can influence neither outputs nor errors, only time
- * and the length of temporary files. A label that has no id is also appended, as (hash, length, bytes), to a label file, through a
- * filter that drops hashes written recently; the first occurrence always passes, so each released hash has its bytes in
- * the dictionary or the file.
+ * Open columns: in principle the column is a sequence of keyed 64-bit hashes. It is stored in two bytes a row: labels
+ * that were seen while the dictionary (of a fixed size) had room have an id, for any other the row holds MG_TEXT_ESCAPE
+ * and its hash goes to the end of a side stream. Reading ids and stream in row order gives back exactly the sequence of
+ * hashes, whatever the dictionary admitted: the encoding is lossless, so every query over it is a function of the
+ * multiset of hashes, and admission (which does depend on the order of rows) can influence neither outputs nor errors,
+ * only time and the length of temporary files. A label that has no id is also appended, as (hash, length, bytes), to a
+ * label file, through a filter that drops hashes written recently; the first occurrence always passes, so each released
+ * hash has its bytes in the dictionary or the file.
  *
  * Memory is fixed by capacities that come from public figures. Owned by the code table (table/codes.h), curator only.
  */
@@ -28,7 +28,7 @@
 #define MG_TEXT_MAX_IDS 32768
 #define MG_TEXT_ENTRY_BYTES 80 /* fixed memory for each id of an open dictionary, all arrays together */
 
-#define MG_STREAM_HASHES 1024  /* buffered hashes of a side stream */
+#define MG_STREAM_HASHES 1024 /* buffered hashes of a side stream */
 
 /* A direct-mapped cache in front of the keyed hash: texts of at most 24 bytes as three overlapping words. */
 #define MG_CACHE_BITS 7
@@ -48,32 +48,33 @@ typedef struct mg_text
 
 	/* dictionary: open addressing over hashes, at most half full */
 	uint32_t nids, max_ids;
-	size_t mask;          /* slots - 1 */
-	uint64_t *slot_hash;  /* [slots], 0: empty */
-	uint16_t *slot_id;    /* [slots] */
-	uint64_t *hash;       /* [max_ids] */
-	uint32_t *start;      /* [max_ids] into bytes */
-	uint16_t *len;        /* [max_ids] */
+	size_t mask;         /* slots - 1 */
+	uint64_t *slot_hash; /* [slots], 0: empty */
+	uint16_t *slot_id;   /* [slots] */
+	uint64_t *hash;      /* [max_ids] */
+	uint32_t *start;     /* [max_ids] into bytes */
+	uint16_t *len;       /* [max_ids] */
 	char *bytes;
 	size_t nbytes, max_bytes;
-	size_t longest;       /* closed: bytes of the longest label; nothing longer is hashed */
+	size_t longest; /* closed: bytes of the longest label; nothing longer is hashed */
 
 	/* open only */
-	uint64_t *recent;     /* [recent_mask + 1] hashes written to the label file lately */
+	uint64_t *recent; /* [recent_mask + 1] hashes written to the label file lately */
 	size_t recent_mask;
-	uint64_t *stream;     /* [MG_STREAM_HASHES] tail when loading, window when reading */
-	uint32_t nstream;     /* hashes in the buffer */
-	uint64_t written;     /* hashes in the file */
-	int file;             /* -1: nothing was written yet */
-	uint64_t read_at;     /* next hash to read */
-	uint64_t window;      /* index of the buffer's first hash when reading a file */
+	uint64_t *stream; /* [MG_STREAM_HASHES] tail when loading, window when reading */
+	uint32_t nstream; /* hashes in the buffer */
+	uint64_t written; /* hashes in the file */
+	int file;         /* -1: nothing was written yet */
+	uint64_t read_at; /* next hash to read */
+	uint64_t window;  /* index of the buffer's first hash when reading a file */
 	uint32_t nwindow;
-	uint64_t *tail;       /* what was still buffered when loading ended: hashes written .. written + nstream - 1 */
-	uint32_t row_slot;    /* 1 + place in the table's list of this row's escapes; 0: none */
+	uint64_t *tail;    /* what was still buffered when loading ended: hashes written .. written + nstream - 1 */
+	uint32_t row_slot; /* 1 + place in the table's list of this row's escapes; 0: none */
 } mg_text;
 
 /* Closed: over labels (copied). Labels that occur twice: the first counts. */
-mg_code mg_text_create_closed(mg_ctx *ctx, const uint64_t key[2], const mg_label *labels, uint32_t nlabels, mg_text **out);
+mg_code mg_text_create_closed(mg_ctx *ctx, const uint64_t key[2], const mg_label *labels, uint32_t nlabels,
+							  mg_text **out);
 mg_code mg_text_create_open(mg_ctx *ctx, const uint64_t key[2], uint32_t max_ids, mg_text **out);
 void mg_text_destroy(mg_text *x, mg_store *store); /* closes its file, wipes, frees; NULL allowed */
 
@@ -126,7 +127,8 @@ mg_text_words(const char *s, size_t len, uint64_t w[3])
 		__builtin_memcpy(&w[2], s + len - 4, 4);
 	}
 	else if (len > 0)
-		w[0] = (uint64_t) (uint8_t) s[0] | (uint64_t) (uint8_t) s[len >> 1] << 8 | (uint64_t) (uint8_t) s[len - 1] << 16;
+		w[0] =
+			(uint64_t) (uint8_t) s[0] | (uint64_t) (uint8_t) s[len >> 1] << 8 | (uint64_t) (uint8_t) s[len - 1] << 16;
 }
 
 /* Any spread will do: it decides time, never a code. */

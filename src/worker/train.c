@@ -183,6 +183,7 @@ describe(Training *t)
 	mg_allowance allowance;
 
 	t->columns = mg_describe_columns(t->call.relid, t->call.columns, mg_declaration, &t->call.base);
+	mg_require_trainable(t->columns);
 	domains = palloc0(sizeof(mg_domain) * Max(t->columns->ncore, 1));
 	for (int i = 0; i < t->columns->n; i++)
 		if (t->columns->col[i].core >= 0)

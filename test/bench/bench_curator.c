@@ -1,9 +1,9 @@
 /*
- * test/bench/bench_curator.c: what the curator costs: loading and coding a mixed table of 15 columns, learning its columns,
- * recoding, and counting all 105 pairs.
+ * test/bench/bench_curator.c: what the curator costs: loading and coding a mixed table of 15 columns, learning its
+ * columns, recoding, and counting all 105 pairs.
  *
- * usage: bench_curator [rows [memory in MB [threads]]]. Prints a line for each step: seconds, and ns a row, a value or an increment.
- * Nine columns are short open text, three closed numbers, three open numbers, as in a table of people.
+ * usage: bench_curator [rows [memory in MB [threads]]]. Prints a line for each step: seconds, and ns a row, a value or
+ * an increment. Nine columns are short open text, three closed numbers, three open numbers, as in a table of people.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,18 +141,18 @@ learn(mg_curator *c, mg_arena *a)
 
 		if (j < TEXTS)
 		{
-			check(mg_curator_release(&ctx, c, j, (mg_ratio) {100, 1}, 1e-9, 1000, a, &out));
+			check(mg_curator_release(&ctx, c, j, (mg_ratio){100, 1}, 1e-9, 1000, a, &out));
 			check(mg_curator_fix_labels(&ctx, c, j, out.labels, out.count));
 		}
 		else if (mg_curator_nfine(c, j) == 0)
 		{
 			for (int i = 0; i < 256; i++)
-				cells[i] = (mg_cell) {i * 400.0, (i + 1) * 400.0};
+				cells[i] = (mg_cell){i * 400.0, (i + 1) * 400.0};
 			check(mg_curator_fix_number(&ctx, c, j, cells, 256));
 		}
 		n = mg_curator_nfine(c, j);
 		int64_t *noisy = malloc(n * sizeof(*noisy));
-		check(mg_curator_hierarchy(&ctx, c, j, 1, &n, NULL, &(mg_ratio) {100, 1}, &noisy));
+		check(mg_curator_hierarchy(&ctx, c, j, 1, &n, NULL, &(mg_ratio){100, 1}, &noisy));
 		free(noisy);
 		ncoarse[j] = n < 32 ? n : 32;
 		m = mg_arena_alloc(a, n, sizeof(*m));
@@ -177,7 +177,7 @@ count_pairs(mg_curator *c)
 			cols[n][0] = i;
 			cols[n][1] = j;
 			/* Next to no noise, so that drawing it is not what is measured. */
-			q[n] = (mg_marginal_query) {2, cols[n], {1, 1 << 20}, calloc(32 * 32, sizeof(int64_t))};
+			q[n] = (mg_marginal_query){2, cols[n], {1, 1 << 20}, calloc(32 * 32, sizeof(int64_t))};
 			n++;
 		}
 	check(mg_curator_marginals(&ctx, c, q, n));
@@ -202,8 +202,14 @@ main(int argc, char **argv)
 	ctx.pool = argc > 3 ? mg_pool_create(atoi(argv[3])) : NULL;
 	make_sample();
 	for (int j = 0; j < COLUMNS; j++)
-		domain[j] = j < TEXTS ? (mg_domain) {.name = "t", .kind = MG_CATEGORY, .nullable = true, .open = true, .has_other = true}
-			: (mg_domain) {.name = "n", .kind = MG_NUMBER, .open = j >= TEXTS + 3, .lower = 0, .upper = j >= TEXTS + 3 ? 1e9 : 90, .step = 1};
+		domain[j] =
+			j < TEXTS ? (mg_domain){.name = "t", .kind = MG_CATEGORY, .nullable = true, .open = true, .has_other = true}
+					  : (mg_domain){.name = "n",
+									.kind = MG_NUMBER,
+									.open = j >= TEXTS + 3,
+									.lower = 0,
+									.upper = j >= TEXTS + 3 ? 1e9 : 90,
+									.step = 1};
 	mg_odometer_init(&odometer, 1e12, 1);
 	check(mg_noise_create(&ctx, &noise));
 	check(mg_curator_create(&ctx, domain, COLUMNS, noise, &odometer, &store, memory, &c));

@@ -1,9 +1,10 @@
 /*
- * test/unit/test_curator.c: every query of the curator against brute force over the rows that were loaded, with memory so
- * small that all goes to the store, with plenty, and with threads; and what makes it private: the sensitivity of each exact
- * vector, the charge of each query, and noise that is there.
+ * test/unit/test_curator.c: every query of the curator against brute force over the rows that were loaded, with memory
+ * so small that all goes to the store, with plenty, and with threads; and what makes it private: the sensitivity of
+ * each exact vector, the charge of each query, and noise that is there.
  *
- * Exactness is seen through queries of a variance of 2^-20: a discrete Gaussian of sigma 0.001 is 0 but with probability e^-500000.
+ * Exactness is seen through queries of a variance of 2^-20: a discrete Gaussian of sigma 0.001 is 0 but with
+ * probability e^-500000.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,22 +39,32 @@ enum
 };
 
 static const mg_ratio exactly = {1, 1 << 20};
-static const mg_label colours[] = {{"red", 3}, {"green", 5}, {"blue", 4}, {"", 0}, {"a label that is longer than the cache", 37}};
+static const mg_label colours[] = {{"red", 3},
+								   {"green", 5},
+								   {"blue", 4},
+								   {"", 0},
+								   {"a label that is longer than the cache", 37}};
 static mg_label codes[300];
 
 static void
 fill_domains(mg_domain d[COLUMNS])
 {
 	for (int i = 0; i < 300; i++)
-		codes[i] = (mg_label) {"x", 1}; /* loaded by code: the text does not matter */
+		codes[i] = (mg_label){"x", 1}; /* loaded by code: the text does not matter */
 	memset(d, 0, COLUMNS * sizeof(*d));
-	d[COLOUR] = (mg_domain) {.name = "colour", .kind = MG_CATEGORY, .nullable = true, .has_other = true, .nlabels = 5, .labels = colours};
-	d[CODE] = (mg_domain) {.name = "code", .kind = MG_CATEGORY, .nlabels = 300, .labels = codes};
-	d[AGE] = (mg_domain) {.name = "age", .kind = MG_NUMBER, .nullable = true, .upper = 90, .step = 1};
-	d[HALF] = (mg_domain) {.name = "half", .kind = MG_NUMBER, .lower = -100, .upper = 100, .step = 0.5};
-	d[TOWN] = (mg_domain) {.name = "town", .kind = MG_CATEGORY, .nullable = true, .open = true, .has_other = true};
-	d[PAY] = (mg_domain) {.name = "pay", .kind = MG_NUMBER, .nullable = true, .open = true, .lower = -1e300, .upper = 1e300, .step = 1};
-	d[REAL] = (mg_domain) {.name = "real", .kind = MG_NUMBER, .lower = -1, .upper = 1};
+	d[COLOUR] = (mg_domain){.name = "colour",
+							.kind = MG_CATEGORY,
+							.nullable = true,
+							.has_other = true,
+							.nlabels = 5,
+							.labels = colours};
+	d[CODE] = (mg_domain){.name = "code", .kind = MG_CATEGORY, .nlabels = 300, .labels = codes};
+	d[AGE] = (mg_domain){.name = "age", .kind = MG_NUMBER, .nullable = true, .upper = 90, .step = 1};
+	d[HALF] = (mg_domain){.name = "half", .kind = MG_NUMBER, .lower = -100, .upper = 100, .step = 0.5};
+	d[TOWN] = (mg_domain){.name = "town", .kind = MG_CATEGORY, .nullable = true, .open = true, .has_other = true};
+	d[PAY] = (mg_domain){
+		.name = "pay", .kind = MG_NUMBER, .nullable = true, .open = true, .lower = -1e300, .upper = 1e300, .step = 1};
+	d[REAL] = (mg_domain){.name = "real", .kind = MG_NUMBER, .lower = -1, .upper = 1};
 }
 
 /* A row as the test made it. */
@@ -78,7 +89,8 @@ make_row(mg_rng *r, row *w, uint32_t towns)
 	for (int j = 0; j < COLUMNS; j++)
 	{
 		w->null[j] = mg_rng_u64(r) % 13 == 0;
-		w->number[j] = mg_rng_u64(r) % 10 == 0 ? odd[mg_rng_u64(r) % 8] : (double) (int) (mg_rng_unit(r) * mg_rng_unit(r) * 100);
+		w->number[j] =
+			mg_rng_u64(r) % 10 == 0 ? odd[mg_rng_u64(r) % 8] : (double) (int) (mg_rng_unit(r) * mg_rng_unit(r) * 100);
 	}
 	if (mg_rng_u64(r) % 2)
 		w->number[REAL] = mg_rng_unit(r) * 2.2 - 1.1;
@@ -94,7 +106,8 @@ make_row(mg_rng *r, row *w, uint32_t towns)
 	if (mg_rng_u64(r) % 50 == 0)
 		w->len[1] = LONG_TEXT;
 	else
-		w->len[1] = (uint32_t) sprintf(w->text[1], "town %d", (int) (mg_rng_unit(r) * mg_rng_unit(r) * mg_rng_unit(r) * towns));
+		w->len[1] =
+			(uint32_t) sprintf(w->text[1], "town %d", (int) (mg_rng_unit(r) * mg_rng_unit(r) * mg_rng_unit(r) * towns));
 }
 
 static void
@@ -151,7 +164,8 @@ open_world(world *w, size_t memory, int threads, uint64_t seed)
 	memory_store_init(&w->store);
 	w->a = mg_arena_create(0);
 	fill_domains(w->domain);
-	assert_int_equal(mg_curator_create(&w->ctx, w->domain, COLUMNS, w->noise, &w->odometer, &w->store.store, memory, &w->c),
+	assert_int_equal(mg_curator_create(&w->ctx, w->domain, COLUMNS, w->noise, &w->odometer, &w->store.store, memory,
+									   &w->c),
 					 MG_OK);
 }
 
@@ -191,9 +205,9 @@ static void
 fill_cells(void)
 {
 	for (int i = 0; i < PAY_CELLS; i++)
-		pay_cells[i] = (mg_cell) {i * 8, (i + 1) * 8};
+		pay_cells[i] = (mg_cell){i * 8, (i + 1) * 8};
 	for (int i = 0; i < REAL_CELLS; i++)
-		real_cells[i] = (mg_cell) {-1 + i * 0.25, -0.75 + i * 0.25};
+		real_cells[i] = (mg_cell){-1 + i * 0.25, -0.75 + i * 0.25};
 }
 
 /* What the contract says the fine cell of a value is, once open columns are fixed to the cells and towns above. */
@@ -302,7 +316,7 @@ static const struct
 	size_t rows;
 	uint32_t towns;
 } settings[] = {{SMALL, 0, 30000, 9000}, {SMALL, 2, 30000, 9000}, {LARGE, 0, 30000, 50}, {LARGE, 3, 70000, 9000},
-				{SMALL, 0, 0, 1}, {LARGE, 0, 1, 1}, {SMALL, 0, 8192, 1000}};
+				{SMALL, 0, 0, 1},        {LARGE, 0, 1, 1},        {SMALL, 0, 8192, 1000}};
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
 static void
@@ -424,10 +438,10 @@ test_marginals_match_brute_force(void **state)
 		check_marginal(&w, rows, settings[s].rows, NULL, 0);
 		for (uint32_t j = 0; j < COLUMNS; j++)
 			check_marginal(&w, rows, settings[s].rows, &j, 1);
-		check_marginal(&w, rows, settings[s].rows, (const uint32_t[]) {TOWN, COLOUR, AGE}, 3);
-		check_marginal(&w, rows, settings[s].rows, (const uint32_t[]) {REAL, PAY, TOWN, COLOUR}, 4);
+		check_marginal(&w, rows, settings[s].rows, (const uint32_t[]){TOWN, COLOUR, AGE}, 3);
+		check_marginal(&w, rows, settings[s].rows, (const uint32_t[]){REAL, PAY, TOWN, COLOUR}, 4);
 		/* half a million cells: in SMALL memory, 65,536 / 12 at a time */
-		check_marginal(&w, rows, settings[s].rows, (const uint32_t[]) {CODE, COLOUR, HALF}, 3);
+		check_marginal(&w, rows, settings[s].rows, (const uint32_t[]){CODE, COLOUR, HALF}, 3);
 
 		/* All pairs at once: the same, whichever share a pass. */
 		for (uint32_t i = 0; i < COLUMNS; i++)
@@ -435,7 +449,7 @@ test_marginals_match_brute_force(void **state)
 			{
 				cols[n][0] = i;
 				cols[n][1] = j;
-				q[n] = (mg_marginal_query) {2, cols[n], exactly, malloc(marginal_cells(cols[n], 2) * sizeof(int64_t))};
+				q[n] = (mg_marginal_query){2, cols[n], exactly, malloc(marginal_cells(cols[n], 2) * sizeof(int64_t))};
 			}
 		assert_int_equal(mg_curator_marginals(&w.ctx, w.c, q, n), MG_OK);
 		while (n-- > 0)
@@ -464,9 +478,13 @@ fill_answer(void *arg, size_t i, int64_t *out)
 static void
 test_selection_matches_brute_force(void **state)
 {
-	static const uint32_t cols[][3] = {{COLOUR, AGE}, {CODE, HALF}, {TOWN, PAY}, {CODE, COLOUR, HALF}, {REAL}, {PAY, AGE, REAL}};
+	static const uint32_t cols[][3] = {{COLOUR, AGE},        {CODE, HALF}, {TOWN, PAY},
+									   {CODE, COLOUR, HALF}, {REAL},       {PAY, AGE, REAL}};
 	static const uint32_t k[] = {2, 2, 2, 3, 1, 3};
-	enum { N = 6 };
+	enum
+	{
+		N = 6
+	};
 
 	for (size_t s = 0; s < SETTINGS; s++)
 	{
@@ -483,12 +501,13 @@ test_selection_matches_brute_force(void **state)
 		fix_open(&w);
 		recode_all(&w);
 		for (size_t i = 0; i < N; i++)
-			cand[i] = (mg_candidate) {k[i], cols[i], i == 4 ? fixed : NULL, (int64_t) i * 100};
+			cand[i] = (mg_candidate){k[i], cols[i], i == 4 ? fixed : NULL, (int64_t) i * 100};
 		assert_int_equal(mg_selection_begin(&w.ctx, w.c, cand, N, fill_answer, cand, &sel), MG_OK);
 		for (size_t i = 0; i < N; i++)
 		{
 			size_t cells = marginal_cells(cols[i], k[i]);
-			int64_t *m = marginal_by_force(rows, settings[s].rows, cols[i], k[i]), *a = calloc(cells, sizeof(*a)), sum = 0;
+			int64_t *m = marginal_by_force(rows, settings[s].rows, cols[i], k[i]), *a = calloc(cells, sizeof(*a)),
+					sum = 0;
 
 			if (i == 4)
 				memcpy(a, fixed, cells * sizeof(*a));
@@ -507,7 +526,7 @@ test_selection_matches_brute_force(void **state)
 		}
 		/* At an epsilon of 64 a lead of one is worth e^32, and what is not allowed is not chosen. */
 		allowed[3] = false;
-		assert_int_equal(mg_selection_choose(&w.ctx, sel, allowed, (mg_ratio) {64, 1}, &chosen), MG_OK);
+		assert_int_equal(mg_selection_choose(&w.ctx, sel, allowed, (mg_ratio){64, 1}, &chosen), MG_OK);
 		assert_int_equal(mgc_selection_scores(sel)[chosen], best);
 		assert_true(chosen == winner || mgc_selection_scores(sel)[chosen] == mgc_selection_scores(sel)[winner]);
 		mg_selection_end(sel);
@@ -530,7 +549,8 @@ occurrences(const row *rows, size_t n, uint32_t col, const row *like)
 	int64_t count = 0;
 
 	for (size_t i = 0; i < n; i++)
-		count += !rows[i].null[col] && (col == TOWN ? same_text(&rows[i], like) : rows[i].number[col] == like->number[col]);
+		count +=
+			!rows[i].null[col] && (col == TOWN ? same_text(&rows[i], like) : rows[i].number[col] == like->number[col]);
 	return count;
 }
 
@@ -609,7 +629,7 @@ test_release_from_an_overflowing_dictionary(void **state)
 		assert_int_equal(mg_load_row(&w.ctx, w.c), MG_OK);
 	}
 	assert_int_equal(mg_load_finish(&w.ctx, w.c), MG_OK);
-	assert_int_equal(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio) {25, 1}, 1e-9, 1000, w.a, &out), MG_OK);
+	assert_int_equal(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio){25, 1}, 1e-9, 1000, w.a, &out), MG_OK);
 	assert_int_equal(out.count, 40);
 	for (uint32_t i = 0; i < out.count; i++)
 	{
@@ -621,9 +641,9 @@ test_release_from_an_overflowing_dictionary(void **state)
 	}
 
 	/* `most` keeps the heaviest. */
-	assert_int_equal(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio) {25, 1}, 1e-9, 7, w.a, &out), MG_OK);
+	assert_int_equal(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio){25, 1}, 1e-9, 7, w.a, &out), MG_OK);
 	assert_int_equal(out.count, 7);
-	assert_int_equal(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio) {25, 1}, 1e-9, 0, w.a, &out), MG_OK);
+	assert_int_equal(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio){25, 1}, 1e-9, 0, w.a, &out), MG_OK);
 	assert_int_equal(out.count, 0);
 	close_world(&w);
 }
@@ -632,7 +652,10 @@ test_release_from_an_overflowing_dictionary(void **state)
 static void
 test_order_of_rows_does_not_matter(void **state)
 {
-	enum { N = 20000 };
+	enum
+	{
+		N = 20000
+	};
 	row *rows = make_rows(N, 30000, 40);
 	mg_released out[2];
 	int64_t marginal[2][6 * 7];
@@ -647,8 +670,8 @@ test_order_of_rows_does_not_matter(void **state)
 		assert_int_equal(mg_curator_release(&w[k].ctx, w[k].c, TOWN, exactly, 1e-9, 100000, w[k].a, &out[k]), MG_OK);
 		fix_open(&w[k]);
 		recode_all(&w[k]);
-		assert_int_equal(marginal_cells((const uint32_t[]) {TOWN, PAY}, 2), 3 * 7);
-		assert_int_equal(mg_curator_marginal(&w[k].ctx, w[k].c, (const uint32_t[]) {TOWN, PAY}, 2, exactly, marginal[k]),
+		assert_int_equal(marginal_cells((const uint32_t[]){TOWN, PAY}, 2), 3 * 7);
+		assert_int_equal(mg_curator_marginal(&w[k].ctx, w[k].c, (const uint32_t[]){TOWN, PAY}, 2, exactly, marginal[k]),
 						 MG_OK);
 		for (size_t i = N - 1; i > 0; i--)
 		{
@@ -719,7 +742,10 @@ take_vectors(const row *rows, size_t n, size_t leave_out, vectors *v)
 static void
 test_sensitivity_is_one(void **state)
 {
-	enum { N = 40 };
+	enum
+	{
+		N = 40
+	};
 	vectors *with = malloc(sizeof(*with)), *without = malloc(sizeof(*without));
 
 	for (uint64_t seed = 50; seed < 53; seed++)
@@ -773,14 +799,19 @@ check_noise(const int64_t *noisy, const int64_t *exact, size_t n, double sigma2,
 		squares += d * d;
 	}
 	/* 5 standard deviations of mean and variance of n Gaussians */
-	if (fabs(sum / (double) n) > 5 * sqrt(sigma2 / (double) n) || fabs(squares / (double) n - sigma2) > 5 * sigma2 * sqrt(2 / (double) n))
+	if (fabs(sum / (double) n) > 5 * sqrt(sigma2 / (double) n) ||
+		fabs(squares / (double) n - sigma2) > 5 * sigma2 * sqrt(2 / (double) n))
 		fail_msg("%s: mean %g, variance %g instead of 0, %g", what, sum / (double) n, squares / (double) n, sigma2);
 }
 
 static void
 test_noise_is_there(void **state)
 {
-	enum { N = 5000, CUTS = 4000 };
+	enum
+	{
+		N = 5000,
+		CUTS = 4000
+	};
 	const mg_ratio sigma2 = {400, 1}, twice[2] = {{400, 1}, {100, 1}};
 	uint32_t pair[] = {CODE, COLOUR}, size[2] = {402, 402}, identity[402];
 	const uint32_t *group[2] = {NULL, identity};
@@ -848,7 +879,10 @@ test_noise_is_there(void **state)
 static void
 test_a_rare_label_is_released_with_probability_delta(void **state)
 {
-	enum { LABELS = 20000 };
+	enum
+	{
+		LABELS = 20000
+	};
 	const double delta = 0.02;
 	mg_released out;
 	world w;
@@ -862,7 +896,7 @@ test_a_rare_label_is_released_with_probability_delta(void **state)
 		assert_int_equal(mg_load_row(&w.ctx, w.c), MG_OK);
 	}
 	assert_int_equal(mg_load_finish(&w.ctx, w.c), MG_OK);
-	assert_int_equal(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio) {9, 1}, delta, 100000, w.a, &out), MG_OK);
+	assert_int_equal(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio){9, 1}, delta, 100000, w.a, &out), MG_OK);
 	/* The threshold is an integer: at most delta, and more than that of one sigma above it. 5 standard deviations. */
 	assert_true(out.count < LABELS * delta + 5 * sqrt(LABELS * delta));
 	assert_true(out.count > LABELS * delta / 4);
@@ -892,7 +926,7 @@ test_selection_is_random(void **state)
 	{
 		size_t chosen;
 
-		assert_int_equal(mg_selection_choose(&w.ctx, sel, NULL, (mg_ratio) {1, 2}, &chosen), MG_OK);
+		assert_int_equal(mg_selection_choose(&w.ctx, sel, NULL, (mg_ratio){1, 2}, &chosen), MG_OK);
 		first += chosen == 0;
 	}
 	p = 1 / (1 + exp(-0.5 * 3 / 2)); /* epsilon * lead / 2 */
@@ -937,9 +971,9 @@ test_each_query_is_charged(void **state)
 	open_world(&w, SMALL, 0, 91);
 	load_rows(&w.ctx, w.c, rows, 100, SIZE_MAX);
 	expect_charge(&w, &rho, &delta, &calls, 0, 0, 0);
-	assert_int_equal(mg_curator_cells(&w.ctx, w.c, PAY, &cut, 1, (mg_ratio) {10, 1}, buffer[0]), MG_OK);
+	assert_int_equal(mg_curator_cells(&w.ctx, w.c, PAY, &cut, 1, (mg_ratio){10, 1}, buffer[0]), MG_OK);
 	expect_charge(&w, &rho, &delta, &calls, 0.05, 0, 1);
-	assert_int_equal(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio) {4, 1}, 1e-7, 10, w.a, &out), MG_OK);
+	assert_int_equal(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio){4, 1}, 1e-7, 10, w.a, &out), MG_OK);
 	expect_charge(&w, &rho, &delta, &calls, 0.125, 1e-7, 1);
 	fix_open(&w);
 	assert_int_equal(mg_curator_hierarchy(&w.ctx, w.c, AGE, 2, size, group, sigma2, levels), MG_OK);
@@ -969,33 +1003,33 @@ test_refused_beyond_the_reservation(void **state)
 	row *rows = make_rows(100, 5, 92);
 	world w;
 
-#define REFUSED(expr)                                                             \
-	do                                                                            \
-	{                                                                             \
-		uint64_t before_ = w.odometer.calls;                                      \
-		for (int i_ = 0; i_ < 200; i_++)                                          \
-			buffer[i_] = SENTINEL;                                                \
-		mg_ctx_init(&w.ctx);                                                      \
-		assert_int_equal((expr), MG_BUDGET);                                      \
-		assert_true(w.odometer.calls == before_ && w.odometer.rho_used == 0);     \
-		for (int i_ = 0; i_ < 200; i_++)                                          \
-			assert_true(buffer[i_] == SENTINEL);                                  \
+#define REFUSED(expr)                                                         \
+	do                                                                        \
+	{                                                                         \
+		uint64_t before_ = w.odometer.calls;                                  \
+		for (int i_ = 0; i_ < 200; i_++)                                      \
+			buffer[i_] = SENTINEL;                                            \
+		mg_ctx_init(&w.ctx);                                                  \
+		assert_int_equal((expr), MG_BUDGET);                                  \
+		assert_true(w.odometer.calls == before_ && w.odometer.rho_used == 0); \
+		for (int i_ = 0; i_ < 200; i_++)                                      \
+			assert_true(buffer[i_] == SENTINEL);                              \
 	} while (0)
 
 	open_world(&w, SMALL, 0, 93);
 	load_rows(&w.ctx, w.c, rows, 100, SIZE_MAX);
 	mg_odometer_init(&w.odometer, 0.6, 0); /* one query of sigma 1 fits, two do not; no atom does */
-	REFUSED(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio) {100, 1}, 1e-9, 10, w.a, &out));
+	REFUSED(mg_curator_release(&w.ctx, w.c, TOWN, (mg_ratio){100, 1}, 1e-9, 10, w.a, &out));
 	assert_int_equal(out.count, 77);
-	REFUSED(mg_curator_cells(&w.ctx, w.c, PAY, &cut, 1, (mg_ratio) {1, 2}, buffer));
+	REFUSED(mg_curator_cells(&w.ctx, w.c, PAY, &cut, 1, (mg_ratio){1, 2}, buffer));
 	fix_open(&w);
 	REFUSED(mg_curator_hierarchy(&w.ctx, w.c, AGE, 2, size, group, both, levels));
 	recode_all(&w);
 	REFUSED(mg_curator_marginals(&w.ctx, w.c, q, 2));
-	REFUSED(mg_curator_marginal(&w.ctx, w.c, pair, 2, (mg_ratio) {1, 2}, buffer));
+	REFUSED(mg_curator_marginal(&w.ctx, w.c, pair, 2, (mg_ratio){1, 2}, buffer));
 	mg_ctx_init(&w.ctx);
 	assert_int_equal(mg_selection_begin(&w.ctx, w.c, &cand, 1, fill_answer, &cand, &sel), MG_OK);
-	REFUSED(mg_selection_choose(&w.ctx, sel, NULL, (mg_ratio) {4, 1}, &chosen));
+	REFUSED(mg_selection_choose(&w.ctx, sel, NULL, (mg_ratio){4, 1}, &chosen));
 	assert_int_equal(chosen, 77);
 	mg_selection_end(sel);
 	mg_ctx_init(&w.ctx);
@@ -1010,7 +1044,8 @@ test_refused_beyond_the_reservation(void **state)
 static void
 test_bad_calls_are_refused_and_cost_nothing(void **state)
 {
-	const uint32_t pair[] = {AGE, 99}, big[] = {CODE, HALF, CODE, HALF}, age = AGE, size[2] = {92, 2}, beyond[92] = {0, 2};
+	const uint32_t pair[] = {AGE, 99}, big[] = {CODE, HALF, CODE, HALF}, age = AGE, size[2] = {92, 2},
+				   beyond[92] = {0, 2};
 	const uint32_t *group[2] = {NULL, beyond};
 	const mg_ratio zero = {0, 1}, one[2] = {{1, 1}, {1, 1}};
 	const double cuts[] = {2, 1};
@@ -1108,12 +1143,16 @@ stop_after(void *arg)
 static void
 test_cancel_and_failing_store(void **state)
 {
-	enum { N = 30000 };
+	enum
+	{
+		N = 30000
+	};
 	const uint32_t pair[] = {AGE, PAY};
 	row *rows = make_rows(N, 30000, 97);
 	bool succeeded = false;
 
-	/* Cut off after 0, 1, 3, 7 .. polls or store calls: an error of the right kind each time, no exact number left behind. */
+	/* Cut off after 0, 1, 3, 7 .. polls or store calls: an error of the right kind each time, no exact number left
+	 * behind. */
 	for (int k = 0; k < 16; k++)
 	{
 		int left = (1 << k) - 1;

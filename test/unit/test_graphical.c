@@ -455,7 +455,8 @@ watch(void *arg, uint32_t step, uint32_t iteration, double dual, double gap)
  * the minimiser, scaled to total.
  */
 static double
-oracle_objective(const joint *all, const mg_measurement *m, uint32_t count, double gamma, double total, const double *p, double *grad)
+oracle_objective(const joint *all, const mg_measurement *m, uint32_t count, double gamma, double total, const double *p,
+				 double *grad)
 {
 	double f = 0, z[64], pull[64];
 
@@ -488,9 +489,11 @@ oracle_objective(const joint *all, const mg_measurement *m, uint32_t count, doub
 }
 
 static double
-oracle_minimise(world *w, const joint *all, const mg_measurement *m, double gamma, double total, int iterations, double *p)
+oracle_minimise(world *w, const joint *all, const mg_measurement *m, double gamma, double total, int iterations,
+				double *p)
 {
-	double *grad = mg_arena_alloc(w->a, all->cells, sizeof(double)), *next = mg_arena_alloc(w->a, all->cells, sizeof(double));
+	double *grad = mg_arena_alloc(w->a, all->cells, sizeof(double)),
+		   *next = mg_arena_alloc(w->a, all->cells, sizeof(double));
 	double *spare = mg_arena_alloc(w->a, all->cells, sizeof(double)), step = 0.1, f;
 
 	for (size_t x = 0; x < all->cells; x++)
@@ -524,8 +527,8 @@ estimation_finds_the_regularised_minimum(void **state)
 	world *w = *state;
 	joint all = whole(net_sizes, NET_COLUMNS);
 	trace t = {.monotone = true};
-	mg_estimate_options opt = {.gamma = 0.5, .steps = 1, .tolerance = 1e-12, .max_iterations = 2000, .watch = watch,
-							   .watch_arg = &t};
+	mg_estimate_options opt =
+		{.gamma = 0.5, .steps = 1, .tolerance = 1e-12, .max_iterations = 2000, .watch = watch, .watch_arg = &t};
 	mg_measurement m[NET_MEASURED];
 	mg_estimate_report report;
 	mg_messages messages;
@@ -1013,8 +1016,8 @@ static void
 damaged_bodies_are_refused(void **state)
 {
 	static void (*const spoils[])(mg_model *, mg_graphical *) = {
-		spoil_nan,		   spoil_negative, spoil_infinite, spoil_sum,	  spoil_consistency, spoil_sigma,
-		spoil_split, spoil_parent,   spoil_running,	 spoil_column, spoil_facts,
+		spoil_nan,   spoil_negative, spoil_infinite, spoil_sum,    spoil_consistency, spoil_sigma,
+		spoil_split, spoil_parent,   spoil_running,  spoil_column, spoil_facts,
 	};
 	world *w = *state;
 	mg_model *m;
@@ -1174,7 +1177,10 @@ rows_follow_the_joint(void **state)
 {
 	static const uint32_t sizes[] = {2, 3, 2, 2, 2}, abc[] = {0, 1, 2}, bcd[] = {1, 2, 3}, e[] = {3, 4};
 	static const mg_column_set sets[] = {{3, abc, 0}, {3, bcd, 0}, {2, e, 0}};
-	enum { DRAWS = 60000 };
+	enum
+	{
+		DRAWS = 60000
+	};
 	world *w = *state;
 	mg_model *m = make_model(w, 5, sizes, sets, 3, 0.7);
 	const mg_graphical *g = m->body;

@@ -141,7 +141,10 @@ static void
 noise_is_allocated_best(void **state)
 {
 	static const size_t cells[] = {4, 30, 900, 12};
-	enum { N = 4 };
+	enum
+	{
+		N = 4
+	};
 	world *w = *state;
 	mg_ratio ratio[N];
 	double sigma2[N], rho = 0, least;
@@ -274,9 +277,12 @@ distance(const mg_model *m, uint32_t (*rows)[COLUMNS], uint32_t n)
 static void
 true_tree_is_found(void **state)
 {
-	enum { ROWS = 4000 };
+	enum
+	{
+		ROWS = 4000
+	};
 	world *w = *state;
-	uint32_t (*rows)[COLUMNS] = mg_arena_alloc(w->a, ROWS, sizeof(*rows));
+	uint32_t(*rows)[COLUMNS] = mg_arena_alloc(w->a, ROWS, sizeof(*rows));
 	const mg_graphical *g;
 	mg_model *m;
 
@@ -352,10 +358,13 @@ drawn_distance(world *w, const mg_model *m, uint32_t (*rows)[COLUMNS], uint32_t 
 static void
 noise_shrinks_with_rho(void **state)
 {
-	enum { ROWS = 2000 };
+	enum
+	{
+		ROWS = 2000
+	};
 	static const double rhos[] = {1e-6, 0.02, 4};
 	world *w = *state;
-	uint32_t (*rows)[COLUMNS] = mg_arena_alloc(w->a, ROWS, sizeof(*rows));
+	uint32_t(*rows)[COLUMNS] = mg_arena_alloc(w->a, ROWS, sizeof(*rows));
 	double error[3];
 
 	for (uint32_t i = 0; i < 3; i++)
@@ -376,9 +385,12 @@ noise_shrinks_with_rho(void **state)
 static void
 independent_has_single_columns(void **state)
 {
-	enum { ROWS = 3000 };
+	enum
+	{
+		ROWS = 3000
+	};
 	world *w = *state;
-	uint32_t (*rows)[COLUMNS] = mg_arena_alloc(w->a, ROWS, sizeof(*rows));
+	uint32_t(*rows)[COLUMNS] = mg_arena_alloc(w->a, ROWS, sizeof(*rows));
 	const mg_graphical *g;
 	mg_model *m;
 
