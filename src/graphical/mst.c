@@ -22,6 +22,9 @@
 
 /* Pairs with more cells are no candidates: they would not be worth their noise, nor their memory. */
 #define MOST_CELLS ((size_t) 1 << 22)
+/* A cell of a chosen pair: the noisy count, the same as a double, estimation's table, the model's table; and as much
+ * again. */
+#define PAIR_BYTES 64
 
 typedef struct candidates
 {
@@ -70,7 +73,7 @@ mst_plan(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, mg_plan *out)
 static size_t
 cell_limit(const mg_fit_request *req)
 {
-	size_t each = mg_estimate_memory(1, 1), pairs = req->ncolumns > 1 ? req->ncolumns - 1 : 1;
+	size_t each = PAIR_BYTES, pairs = req->ncolumns > 1 ? req->ncolumns - 1 : 1;
 	size_t limit = req->memory == 0 ? MOST_CELLS : req->memory / each / pairs;
 
 	if (limit > MOST_CELLS)

@@ -1044,6 +1044,32 @@ damaged_bodies_are_refused(void **state)
 	mg_model_destroy(m);
 }
 
+/* A lone clique has no separator that would give a wrong cell away: its own checks must. */
+static void
+lone_cliques_are_checked(void **state)
+{
+	static const uint32_t sizes[] = {4}, a[] = {0};
+	static const mg_column_set sets[] = {{1, a, 0}};
+	/* moved from cell to cell; added */
+	static const double move[] = {0, 1e5, 0, INFINITY}, add[] = {0, 0, 100, 0};
+	world *w = *state;
+
+	for (int i = 0; i < 4; i++)
+	{
+		mg_model *m = make_model(w, 1, sizes, sets, 1, 0);
+		double *v = ((mg_graphical *) m->body)->marginal[0].v;
+		mg_writer out;
+
+		mg_writer_init(&out);
+		v[0] -= move[i];
+		v[1] += move[i] + add[i];
+		assert_int_equal(m->method->write_body(&w->ctx, m, &out), MG_OK);
+		assert_int_equal(read_bytes(w, m, out.data, out.len, NULL), i == 0 ? MG_OK : MG_CORRUPT);
+		mg_writer_free(&out);
+		mg_model_destroy(m);
+	}
+}
+
 static void
 description_is_escaped_json(void **state)
 {
@@ -1330,6 +1356,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(estimation_refuses_nonsense, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bodies_survive_writing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(damaged_bodies_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(lone_cliques_are_checked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(description_is_escaped_json, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(batches_are_systematic, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rows_follow_the_joint, set_up, tear_down),
