@@ -5,6 +5,7 @@
 #include "api/args.h"
 
 #include "catalog/pg_class.h"
+#include "commands/event_trigger.h"
 #include "miscadmin.h"
 #include "pg/compat.h"
 #include "pg/server.h"
@@ -17,6 +18,7 @@ MG_FUNCTION(dp_create_budget);
 MG_FUNCTION(dp_grant_budget);
 MG_FUNCTION(dp_protect);
 MG_FUNCTION(dp_set_column);
+MG_FUNCTION(mg_sql_follow_names);
 
 #define DEFAULT_DELTA 1e-9
 
@@ -201,4 +203,14 @@ dp_set_column(PG_FUNCTION_ARGS)
 	mg_declaration_store(relid, column, &decl);
 	mg_log("set column", psprintf("%s.%s", mg_relation_name(relid), quote_identifier(column)), NULL);
 	PG_RETURN_VOID();
+}
+
+/* The event trigger behind whatever may rename a relation or move it to another schema. */
+Datum
+mg_sql_follow_names(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED), errmsg("not called as an event trigger")));
+	mg_relations_follow_names();
+	PG_RETURN_NULL();
 }

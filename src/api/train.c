@@ -201,6 +201,10 @@ dp_train(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("the protection of \"%s\" was made by this transaction, which has not committed", r.protection->name),
 						errhint("Commit first: the background worker that trains cannot see it yet.")));
+	if (mg_declarations_uncommitted(r.base))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("columns of \"%s\" were declared by this transaction, which has not committed", r.protection->name),
+						errhint("Commit first: the background worker that trains cannot see it yet.")));
 	call.job = mg_job_next_id();
 	call.model = model;
 	call.method = r.method->name;

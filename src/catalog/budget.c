@@ -376,6 +376,38 @@ mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl)
 	mg_query_end(&q);
 }
 
+bool
+mg_declarations_uncommitted(Oid relid)
+{
+	MgRelation *r = mg_relation_find(relid);
+	MgArg arg = MG_INT8(r == NULL ? 0 : r->id);
+	MgQuery q;
+	bool mine = false;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true, "SELECT xmin FROM mirage.column_decl WHERE relation = $1", 1, &arg);
+	for (uint64 i = 0; i < n && !mine; i++)
+		mine = is_mine(i, 1);
+	mg_query_end(&q);
+	return mine;
+}
+
+void
+mg_relations_follow_names(void)
+{
+	MgArg arg = MG_TEXT(mg_database_identity());
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "UPDATE mirage.relation r SET name = format('%I.%I', n.nspname, c.relname) "
+				 "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = r.relid AND r.identity = $1 "
+				 "AND NOT r.dropped AND r.name <> format('%I.%I', n.nspname, c.relname)",
+				 1, &arg);
+	mg_query_end(&q);
+}
+
 void
 mg_share_grant(int64 budget, Oid grantee, double epsilon)
 {

@@ -76,6 +76,10 @@ extern int64 mg_relation_record(Oid relid); /* finds or makes the record */
 extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable);
 extern MgDeclaration *mg_declaration(void *relid_p, const char *column); /* an MgDeclarationLookup; arg: Oid * */
 extern void mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl);
+/* Did the caller's own open transaction declare a column of it? A worker could not see that. */
+extern bool mg_declarations_uncommitted(Oid relid);
+/* Brings recorded names up to what the relations are called now, so that a dump, which carries no OIDs over, finds them again. */
+extern void mg_relations_follow_names(void);
 
 extern void mg_share_grant(int64 budget, Oid grantee, double epsilon);
 /* The largest live share whose grantee `role` is or is a member of: its epsilon and the grantee's name; 0: none. */
