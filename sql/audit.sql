@@ -33,6 +33,21 @@ SELECT count(*) FROM dp_synthesize_as(NULL::people, 'm', 1);
 CALL chained();
 SELECT entries, ok, first_bad FROM dp_verify_audit(:'earlier');
 SELECT entries, ok, first_bad FROM dp_verify_audit(upper(:'earlier'));
+-- the chain again, by other means: entries and blocks are hashed over these bytes, which anybody can recompute
+CREATE FUNCTION le(value bigint, bytes int) RETURNS bytea LANGUAGE sql AS
+  $$SELECT string_agg(set_byte('\x00', 0, (value >> (8 * i))::int & 255), '' ORDER BY i) FROM generate_series(0, bytes - 1) i$$;
+CREATE FUNCTION field(value text) RETURNS bytea LANGUAGE sql AS
+  $$SELECT int8send(octet_length(convert_to(value, 'UTF8'))) || convert_to(value, 'UTF8')$$;
+CREATE FUNCTION entry_hash(l mirage.log) RETURNS bytea LANGUAGE sql AS
+  $$SELECT sha256('pg_mirage log entry 1'::bytea || int8send(l.id) || timestamptz_send(l.at) || field(l.role_name) ||
+    field(l.session_role) || field(l.action) || field(l.object) ||
+    CASE WHEN l.detail IS NULL THEN '\x00'::bytea ELSE '\x01'::bytea || field(l.detail::text) END)$$;
+SELECT count(*) > 1 AS blocks, bool_and(hash = again) AS hashes, bool_and(previous = before) AS links,
+  sum(cardinality(entries)) AS entries
+FROM (SELECT b.*, lag(b.hash, 1, decode(repeat('00', 32), 'hex')) OVER (ORDER BY b.number) AS before,
+        sha256('pg_mirage block'::bytea || le(b.number, 8) || b.previous || le(cardinality(b.entries), 4) ||
+          (SELECT string_agg(entry_hash(l), '' ORDER BY l.id) FROM mirage.log l WHERE l.id = ANY (b.entries))) AS again
+      FROM mirage.log_block b) x;
 -- a head that this chain never had, and what is no head
 SELECT ok FROM dp_verify_audit('1:' || repeat('0', 64));
 SELECT ok FROM dp_verify_audit('0:' || repeat('0', 64));
@@ -130,7 +145,7 @@ SET ROLE regress_user;
 SELECT ok FROM dp_verify_audit();
 RESET ROLE;
 DROP EXTENSION pg_mirage CASCADE;
-DROP FUNCTION tamper, cut, attempt;
+DROP FUNCTION tamper, cut, attempt, le, field;
 DROP PROCEDURE chained;
 DROP TABLE people;
 DROP ROLE regress_user;

@@ -4,7 +4,6 @@
 #include "postgres.h"
 
 #include "api/synthesize.h"
-#include "emit/scan.h"
 #include "pg/export.h"
 #include "pg/guc.h"
 
@@ -14,5 +13,5 @@ void
 _PG_init(void)
 {
 	mg_define_gucs();
-	mg_scan_install(dp_synthesize_support, dp_synthesize, dp_synthesize_as);
+	mg_synthesize_init();
 }

@@ -1,15 +1,17 @@
 /*
- * api/synthesize.c: rows of a model, and who may have them: dp_synthesize, dp_synthesize_as, dp_grant, dp_revoke, dp_drop_model.
+ * api/synthesize.c: rows of a model, and who may have them: dp_synthesize, dp_synthesize_as, dp_grant, dp_revoke,
+ * dp_drop_model.
  *
- * Where the executor prefers it (a function in FROM) all rows go to a tuplestore, which it would make of them anyway; in
- * the select list they are streamed, and LIMIT ends the work. Everything of a call lives in one memory context, so that an
- * error, a LIMIT and an abandoned cursor free it alike.
+ * Where the executor prefers it (a function in FROM) all rows go to a tuplestore, which it would make of them anyway;
+ * in the select list they are streamed, and LIMIT ends the work. Everything of a call lives in one memory context, so
+ * that an error, a LIMIT and an abandoned cursor free it alike.
  */
 #include "api/args.h"
 #include "api/synthesize.h"
 
 #include "catalog/pg_type.h"
 #include "emit/emit.h"
+#include "emit/scan.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -20,6 +22,7 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "worker/worker.h"
 
 MG_FUNCTION(dp_synthesize);
 MG_FUNCTION(dp_synthesize_as);
@@ -45,7 +48,8 @@ base_shape(FunctionCallInfo fcinfo)
 			break;
 		case TYPEFUNC_COMPOSITE_DOMAIN:
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("rows of domain type %s cannot be made: its constraint is over a whole row", format_type_be(type)),
+							errmsg("rows of domain type %s cannot be made: its constraint is over a whole row",
+								   format_type_be(type)),
 							errhint("Ask for rows of the composite type %s.", format_type_be(desc->tdtypeid))));
 			break;
 		default:
@@ -56,7 +60,8 @@ base_shape(FunctionCallInfo fcinfo)
 					errhint("Write NULL::table_name, or call dp_synthesize() with a column definition list.")));
 }
 
-/* Opens the release and fits the caller's shape to it. Until mg_rows_begin nothing has happened that is worth a record. */
+/* Opens the release and fits the caller's shape to it. Until mg_rows_begin nothing has happened that is worth a record.
+ */
 static MgRows *
 open_rows(FunctionCallInfo fcinfo, bool typed, TupleDesc expected, TupleDesc *shape)
 {
@@ -174,6 +179,28 @@ dp_synthesize_support(PG_FUNCTION_ARGS)
 			PG_RETURN_POINTER(r);
 	}
 	PG_RETURN_POINTER(NULL);
+}
+
+/* ---------------------------------------------------------------- setting up */
+
+static int64
+record_issuance(const MgIssuance *i)
+{
+	MgReleaseCall call = {.model = i->model,
+						  .model_name = i->model_name,
+						  .role = i->role,
+						  .recipient = i->recipient,
+						  .rows = i->rows,
+						  .seeded = i->seeded};
+
+	return mg_release_record(&call);
+}
+
+void
+mg_synthesize_init(void)
+{
+	mg_release_set_recorder(record_issuance);
+	mg_scan_install(dp_synthesize_support, dp_synthesize, dp_synthesize_as);
 }
 
 /* ---------------------------------------------------------------- rights */

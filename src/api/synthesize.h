@@ -1,13 +1,10 @@
 /*
- * api/synthesize.h: the functions that the scan node of emit/ takes the place of.
+ * api/synthesize.h: what loading the module has to set up for releases.
  */
 #ifndef MIRAGE_API_SYNTHESIZE_H
 #define MIRAGE_API_SYNTHESIZE_H
 
-#include "pg/export.h"
-
-extern PGDLLEXPORT Datum dp_synthesize(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dp_synthesize_as(PG_FUNCTION_ARGS);
-extern PGDLLEXPORT Datum dp_synthesize_support(PG_FUNCTION_ARGS);
+/* Tells emit/ how an issuance is recorded, and which functions its scan node stands for. Called once, from _PG_init. */
+extern void mg_synthesize_init(void);
 
 #endif

@@ -1,15 +1,16 @@
 /*
  * catalog/keys.c: the master key, and the keys that are wrapped under it.
  *
- * The master key comes from a command or from a file and is never kept: each use reads it, compares its fingerprint with the one that
- * the catalog records, and wipes it. Once a fingerprint is recorded no other key is accepted and no file is made, so that a lost or
- * exchanged file is noticed before anything is sealed under the wrong key. Several databases of a cluster share the file.
+ * The master key comes from a command or from a file and is never kept: each use reads it, compares its fingerprint
+ * with the one that the catalog records, and wipes it. Once a fingerprint is recorded no other key is accepted and no
+ * file is made, so that a lost or exchanged file is noticed before anything is sealed under the wrong key. Several
+ * databases of a cluster share the file.
  *
- * Wrapped keys are sealed with AAD "pg_mirage key|purpose|model": a wrapped key moved to another row does not unwrap. A model's
- * blob is sealed under the model's own key with AAD "pg_mirage model|id|version".
+ * Wrapped keys are sealed with AAD "pg_mirage key|purpose|model": a wrapped key moved to another row does not unwrap. A
+ * model's blob is sealed under the model's own key with AAD "pg_mirage model|id|version".
  *
- * Key bytes live on the stack or in the core's malloc'ed buffers and are wiped before anything can raise an error or return.
- * No message shows a byte of a key, or what a command printed.
+ * Key bytes live on the stack or in the core's malloc'ed buffers and are wiped before anything can raise an error or
+ * return. No message shows a byte of a key, or what a command printed.
  */
 #include "postgres.h"
 
@@ -30,7 +31,8 @@
 #define FINGERPRINT_SIZE 33
 #define WRAPPED_SIZE (VARHDRSZ + MG_KEY_BYTES + MG_SEAL_OVERHEAD)
 
-/* Why there is no master key; raised by those who cannot do without. Where the key lies is for superusers and the server's log. */
+/* Why there is no master key; raised by those who cannot do without. Where the key lies is for superusers and the
+ * server's log. */
 typedef struct KeyProblem
 {
 	char message[256];
@@ -100,8 +102,8 @@ format_key(const uint8 key[MG_KEY_BYTES], char text[KEY_DIGITS + 1])
 }
 
 /*
- * A cancel or a timeout reaches the command too, since the server signals our whole process group; it then ends, and so does the
- * wait for its output.
+ * A cancel or a timeout reaches the command too, since the server signals our whole process group; it then ends, and so
+ * does the wait for its output.
  */
 static bool
 key_from_command(uint8 key[MG_KEY_BYTES], KeyProblem *why)
@@ -213,8 +215,8 @@ write_new_file(const char *path, const char *text, size_t len)
 }
 
 /*
- * Makes the key file unless somebody else does at the same moment: the whole file is written under another name and linked
- * into place, which never replaces a file and never shows half of one.
+ * Makes the key file unless somebody else does at the same moment: the whole file is written under another name and
+ * linked into place, which never replaces a file and never shows half of one.
  */
 static void
 make_key_file(const char *path)
@@ -258,14 +260,16 @@ recorded_fingerprint(void)
 	char *fingerprint = NULL;
 
 	mg_query_begin(&q);
-	if (mg_query_run(&q, true, "SELECT fingerprint FROM mirage.master_key ORDER BY recorded_at DESC, fingerprint LIMIT 1", 0,
+	if (mg_query_run(&q, true,
+					 "SELECT fingerprint FROM mirage.master_key ORDER BY recorded_at DESC, fingerprint LIMIT 1", 0,
 					 NULL) > 0)
 		fingerprint = mg_get_text(&q, 0, 1);
 	mg_query_end(&q);
 	return fingerprint;
 }
 
-/* Records the first fingerprint of this database; one that another transaction recorded meanwhile stands. Returns what stands. */
+/* Records the first fingerprint of this database; one that another transaction recorded meanwhile stands. Returns what
+ * stands. */
 static char *
 record_fingerprint(const char *fingerprint)
 {
@@ -294,7 +298,8 @@ fetch_key(uint8 key[MG_KEY_BYTES], bool may_make, KeyProblem *why)
 	if (mg_guc_master_key_command != NULL && mg_guc_master_key_command[0] != '\0')
 		return key_from_command(key, why);
 	if (mg_guc_master_key_file == NULL || mg_guc_master_key_file[0] == '\0')
-		return problem(why, "Set pg_mirage.master_key_file or pg_mirage.master_key_command.", "no master key is configured");
+		return problem(why, "Set pg_mirage.master_key_file or pg_mirage.master_key_command.",
+					   "no master key is configured");
 	key_path(path);
 	if (key_from_file(path, key, &missing, why))
 		return true;
@@ -317,7 +322,8 @@ find_master_key(uint8 key[MG_KEY_BYTES], char fingerprint[FINGERPRINT_SIZE], boo
 	bool same;
 
 	if (recorded == NULL && !create)
-		return problem(why, "The first training records one; where there are models, restore the table mirage.master_key.",
+		return problem(why,
+					   "The first training records one; where there are models, restore the table mirage.master_key.",
 					   "no master key is recorded in this database");
 	if (!fetch_key(key, recorded == NULL, why))
 		return false;
@@ -346,7 +352,8 @@ find_master_key(uint8 key[MG_KEY_BYTES], char fingerprint[FINGERPRINT_SIZE], boo
 		char hint[sizeof(why->hint)];
 
 		mg_wipe(key, MG_KEY_BYTES);
-		snprintf(hint, sizeof(hint), "Provide the key with fingerprint %s, which sealed what this database holds.", recorded);
+		snprintf(hint, sizeof(hint), "Provide the key with fingerprint %s, which sealed what this database holds.",
+				 recorded);
 		problem(why, hint, "the master key is not the one of this database");
 	}
 	return same;
@@ -391,7 +398,8 @@ wrap(uint8 master[MG_KEY_BYTES], const char *purpose, int64 model, const uint8 k
 	mg_code code;
 
 	mg_ctx_init(&ctx);
-	code = mg_seal(&ctx, master, aad, (size_t) wrap_aad(aad, sizeof(aad), purpose, model), key, MG_KEY_BYTES, &out, &len);
+	code =
+		mg_seal(&ctx, master, aad, (size_t) wrap_aad(aad, sizeof(aad), purpose, model), key, MG_KEY_BYTES, &out, &len);
 	mg_wipe(master, MG_KEY_BYTES);
 	MG_CHECK(&ctx, code);
 	Assert(len == WRAPPED_SIZE - VARHDRSZ);
@@ -433,8 +441,8 @@ wrapped_find(const char *purpose, int64 model)
 	bytea *wrapped = NULL;
 
 	mg_query_begin(&q);
-	if (mg_query_run(&q, true, "SELECT wrapped FROM mirage.wrapped_key WHERE purpose = $1 AND model = $2", lengthof(args),
-					 args) > 0)
+	if (mg_query_run(&q, true, "SELECT wrapped FROM mirage.wrapped_key WHERE purpose = $1 AND model = $2",
+					 lengthof(args), args) > 0)
 		wrapped = (bytea *) mg_get_varlena(&q, 0, 1);
 	mg_query_end(&q);
 	return wrapped;
@@ -444,7 +452,10 @@ wrapped_find(const char *purpose, int64 model)
 static bool
 wrapped_store(const char *purpose, int64 model, const char *fingerprint, const bytea *wrapped, const bytea *public_key)
 {
-	MgArg args[] = {MG_TEXT(purpose), MG_INT8(model), MG_TEXT(fingerprint), MG_BYTEA(wrapped),
+	MgArg args[] = {MG_TEXT(purpose),
+					MG_INT8(model),
+					MG_TEXT(fingerprint),
+					MG_BYTEA(wrapped),
 					{BYTEAOID, PointerGetDatum(public_key), public_key == NULL}};
 	MgQuery q;
 	uint64 n;
@@ -502,8 +513,9 @@ mg_model_key(int64 model, uint8 key[MG_KEY_BYTES])
 	bytea *wrapped = wrapped_find("model", model);
 
 	if (wrapped == NULL)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the model's key is missing"),
-						errhint("Restore the table mirage.wrapped_key from a backup, or drop the model and train again.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("the model's key is missing"),
+				 errhint("Restore the table mirage.wrapped_key from a backup, or drop the model and train again.")));
 	unwrap_or_fail("model", model, wrapped, key);
 }
 
@@ -521,7 +533,8 @@ root_create(const char *purpose)
 	require_master_key(master, fingerprint, true);
 	mg_ctx_init(&ctx);
 	SET_VARSIZE(public_key, VARHDRSZ + 32);
-	if (mg_random_key(&ctx, root) != MG_OK || (signs && mg_sign_public(&ctx, root, (uint8 *) VARDATA(public_key)) != MG_OK))
+	if (mg_random_key(&ctx, root) != MG_OK ||
+		(signs && mg_sign_public(&ctx, root, (uint8 *) VARDATA(public_key)) != MG_OK))
 	{
 		mg_wipe(root, sizeof(root));
 		mg_wipe(master, sizeof(master));
@@ -557,7 +570,8 @@ mg_root_public(const char *purpose, uint8 pub[32])
 	bytea *found = NULL;
 
 	mg_query_begin(&q);
-	if (mg_query_run(&q, true, "SELECT public_key FROM mirage.wrapped_key WHERE purpose = $1 AND model = 0", 1, &arg) > 0)
+	if (mg_query_run(&q, true, "SELECT public_key FROM mirage.wrapped_key WHERE purpose = $1 AND model = 0", 1, &arg) >
+		0)
 		found = (bytea *) mg_get_varlena(&q, 0, 1);
 	mg_query_end(&q);
 	if (found == NULL || VARSIZE_ANY_EXHDR(found) != 32)
@@ -644,8 +658,9 @@ mg_model_unseal(int64 model, const bytea *sealed, size_t *len)
 					 VARSIZE_ANY_EXHDR(sealed), &out, len);
 	mg_wipe(key, sizeof(key));
 	if (code == MG_CORRUPT)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the model's parameters are damaged"),
-						errhint("Restore the table mirage.model_blob from a backup, or drop the model and train again.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("the model's parameters are damaged"),
+				 errhint("Restore the table mirage.model_blob from a backup, or drop the model and train again.")));
 	MG_CHECK(&ctx, code);
 	plain = MemoryContextAllocExtended(CurrentMemoryContext, Max(*len, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	if (plain != NULL)

@@ -1,22 +1,25 @@
 /*
  * catalog/log.c: the tamper-evident log.
  *
- * Entries are ordinary rows of mirage.log, in whatever transaction they belong to. Workers chain *committed* entries into
- * blocks: block = SHA-256 over its number, the previous block's hash and the hashes of its entries, signed with the Ed25519 root
- * "log". So no user's transaction ever holds the head of the chain, and an entry is in no block only until the next worker ran.
+ * Entries are ordinary rows of mirage.log, in whatever transaction they belong to. Workers chain *committed* entries
+ * into blocks: block = SHA-256 over its number, the previous block's hash and the hashes of its entries, signed with
+ * the Ed25519 root "log". So no user's transaction ever holds the head of the chain, and an entry is in no block only
+ * until the next worker ran.
  *
- * Finding what is in no block yet must not read the whole log each time, and ids do not tell: they are drawn before the commit, so a
- * lower id may appear later. A block therefore records `settled`: the largest id such that whatever has an id up to it, and is in no
- * block up to this one, will never appear. It is found so, in this order: (1) read the sequence's last value M; (2) look who
- * holds ROW EXCLUSIVE on mirage.log, which a writer takes before it draws an id and keeps to its end; (3) take a snapshot. If nobody
- * does in (2), every id up to M is committed and in the snapshot, or gone: settled = M. Else it stays as it was, and
- * later blocks search a longer tail, which costs time and nothing else.
+ * Finding what is in no block yet must not read the whole log each time, and ids do not tell: they are drawn before the
+ * commit, so a lower id may appear later. A block therefore records `settled`: the largest id such that whatever has an
+ * id up to it, and is in no block up to this one, will never appear. It is found so, in this order: (1) read the
+ * sequence's last value M; (2) look who holds ROW EXCLUSIVE on mirage.log, which a writer takes before it draws an id
+ * and keeps to its end; (3) take a snapshot. If nobody does in (2), every id up to M is committed and in the snapshot,
+ * or gone: settled = M. Else it stays as it was, and later blocks search a longer tail, which costs time and nothing
+ * else.
  *
- * Lock order: mirage.log_block in SHARE ROW EXCLUSIVE mode first, held to the end of the transaction: one block at a time.
+ * Lock order: mirage.log_block in SHARE ROW EXCLUSIVE mode first, held to the end of the transaction: one block at a
+ * time.
  *
- * The canonical bytes of an entry (version 1): integers of 64 bits big-endian, strings as their length and their bytes in
- * UTF-8; id, at in microseconds since 2000-01-01, role, session role, action, object, whether there is a detail, detail
- * as jsonb prints itself.
+ * The canonical bytes of an entry (version 1): integers of 64 bits big-endian, strings as their length and their bytes
+ * in UTF-8; id, at in microseconds since 2000-01-01, role, session role, action, object, whether there is a detail,
+ * detail as jsonb prints itself.
  */
 #include "postgres.h"
 
@@ -34,7 +37,8 @@
 #include "utils/memutils.h"
 
 #define ENTRIES_PER_BLOCK 4096
-#define BLOCKS_PER_PAGE 64 /* of verification */
+#define BLOCKS_PER_PAGE 2048   /* of verification: at most so many blocks, */
+#define ENTRIES_PER_PAGE 16384 /* and no further one once there are so many entries */
 #define HEAD_SIZE (24 + 2 * MG_HASH_BYTES)
 #define SIGNED_LABEL "pg_mirage log block"
 
@@ -51,9 +55,10 @@ mg_log(const char *action, const char *object, const char *detail)
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.log (role_name, session_role, action, object, detail) VALUES ($1, $2, $3, $4, $5::jsonb)",
-				 lengthof(args), args);
+	mg_query_run(
+		&q, false,
+		"INSERT INTO mirage.log (role_name, session_role, action, object, detail) VALUES ($1, $2, $3, $4, $5::jsonb)",
+		lengthof(args), args);
 	mg_query_end(&q);
 }
 
@@ -125,15 +130,17 @@ static void
 last_block(MgQuery *q, Block *b)
 {
 	memset(b, 0, sizeof(*b));
-	if (mg_query_run(q, true, "SELECT number, settled, hash FROM mirage.log_block ORDER BY number DESC LIMIT 1", 0, NULL) > 0)
+	if (mg_query_run(q, true, "SELECT number, settled, hash FROM mirage.log_block ORDER BY number DESC LIMIT 1", 0,
+					 NULL) > 0)
 	{
 		bytea *hash = (bytea *) mg_get_varlena(q, 0, 3);
 
 		b->number = mg_get_int8(0, 1);
 		b->settled = mg_get_int8(0, 2);
 		if (VARSIZE_ANY_EXHDR(hash) != MG_HASH_BYTES)
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the head of the audit log is damaged"),
-							errhint("Call dp_verify_audit(), and restore the tables mirage.log and mirage.log_block.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED), errmsg("the head of the audit log is damaged"),
+					 errhint("Call dp_verify_audit(), and restore the tables mirage.log and mirage.log_block.")));
 		memcpy(b->hash, VARDATA_ANY(hash), MG_HASH_BYTES);
 	}
 }
@@ -197,9 +204,12 @@ append_block(MgQuery *q, Block *b, const int64 *ids, const Hash *hashes, int n, 
 	signed_bytes(b->number + 1, hash, message);
 	MG_CHECK(&ctx, mg_sign(&ctx, seed, message, sizeof(message), signature));
 	{
-		MgArg args[] = {MG_INT8(b->number + 1), {INT8ARRAYOID, id_array(ids, n), false},
-						MG_BYTEA(make_bytea(b->hash, MG_HASH_BYTES)), MG_BYTEA(make_bytea(hash, MG_HASH_BYTES)),
-						MG_BYTEA(make_bytea(signature, MG_SIGNATURE_BYTES)), MG_INT8(settled)};
+		MgArg args[] = {MG_INT8(b->number + 1),
+						{INT8ARRAYOID, id_array(ids, n), false},
+						MG_BYTEA(make_bytea(b->hash, MG_HASH_BYTES)),
+						MG_BYTEA(make_bytea(hash, MG_HASH_BYTES)),
+						MG_BYTEA(make_bytea(signature, MG_SIGNATURE_BYTES)),
+						MG_INT8(settled)};
 
 		mg_query_run(q, false,
 					 "INSERT INTO mirage.log_block (number, entries, previous, hash, signature, settled) "
@@ -212,8 +222,8 @@ append_block(MgQuery *q, Block *b, const int64 *ids, const Hash *hashes, int n, 
 }
 
 /*
- * One block of what is in none; true when there may be more. Entries beyond `settled` may be in a block that recorded the same mark (it
- * never falls), so only those blocks are looked at.
+ * One block of what is in none; true when there may be more. Entries beyond `settled` may be in a block that recorded
+ * the same mark (it never falls), so only those blocks are looked at.
  */
 static bool
 chain_some(MgQuery *q, Block *b, const uint8 seed[32])
@@ -285,15 +295,15 @@ mg_log_chain(void)
 typedef struct Verify
 {
 	MgQuery q;
-	Block last;        /* what has been walked */
+	Block last; /* what has been walked */
 	uint8 pub[32];
 	bool have_pub;
-	int64 first_bad;   /* smallest entry that is wrong, or first of a block that is; 0: none */
+	int64 first_bad; /* smallest entry that is wrong, or first of a block that is; 0: none */
 	bool bad;
 	const char *expected;
 	bool expected_seen;
 	StringInfoData buf;
-	Hash *hashes;      /* of the block at hand */
+	Hash *hashes; /* of the block at hand */
 	uint32 nhashes;
 	size_t room;
 } Verify;
@@ -312,7 +322,8 @@ bytea_equals(const bytea *b, const void *p, size_t n)
 	return b != NULL && VARSIZE_ANY_EXHDR(b) == n && memcmp(VARDATA_ANY(b), p, n) == 0;
 }
 
-/* Judges the block whose columns stand in `row` and whose entries' hashes have been gathered; first: its first entry. */
+/* Judges the block whose columns stand in `row` and whose entries' hashes have been gathered; first: its first entry.
+ */
 static void
 verify_block(Verify *v, uint64 row, int64 first)
 {
@@ -352,8 +363,8 @@ verify_entry(Verify *v, uint64 row)
 	if (v->nhashes >= v->room)
 	{
 		v->room = v->room == 0 ? 256 : v->room * 2;
-		v->hashes = v->hashes == NULL ? palloc(v->room * sizeof(Hash))
-									  : repalloc_huge(v->hashes, v->room * sizeof(Hash));
+		v->hashes =
+			v->hashes == NULL ? palloc(v->room * sizeof(Hash)) : repalloc_huge(v->hashes, v->room * sizeof(Hash));
 	}
 	if (mg_get_null(row, 7))
 	{
@@ -364,19 +375,23 @@ verify_entry(Verify *v, uint64 row)
 		hash_entry(&v->q, row, 7, &v->buf, v->hashes[v->nhashes++]);
 }
 
-/* Blocks after the last one walked; false: there are no more. Rows come by block, and within it in the block's own order. */
+/* Blocks after the last one walked; false: there are no more. Rows come by block, and within it in the block's own
+ * order. */
 static bool
 verify_page(Verify *v)
 {
-	MgArg args[] = {MG_INT8(v->last.number), MG_INT4(BLOCKS_PER_PAGE)};
+	MgArg args[] = {MG_INT8(v->last.number), MG_INT4(BLOCKS_PER_PAGE), MG_INT4(ENTRIES_PER_PAGE)};
 	uint64 n, begin;
 
-	n = mg_query_run(&v->q, true,
-					 "SELECT b.number, b.previous, b.hash, b.signature, b.settled, e.id, " ENTRY_COLUMNS
-					 " FROM (SELECT * FROM mirage.log_block WHERE number > $1 ORDER BY number LIMIT $2) b "
-					 "LEFT JOIN LATERAL pg_catalog.unnest(b.entries) WITH ORDINALITY e (id, pos) ON true "
-					 "LEFT JOIN mirage.log l ON l.id = e.id ORDER BY b.number, e.pos",
-					 lengthof(args), args);
+	n = mg_query_run(
+		&v->q, true,
+		"SELECT b.number, b.previous, b.hash, b.signature, b.settled, e.id, " ENTRY_COLUMNS
+		" FROM (SELECT p.*, pg_catalog.sum(pg_catalog.cardinality(p.entries)) OVER (ORDER BY p.number) AS upto "
+		"FROM (SELECT * FROM mirage.log_block WHERE number > $1 ORDER BY number LIMIT $2) p) b "
+		"LEFT JOIN LATERAL pg_catalog.unnest(b.entries) WITH ORDINALITY e (id, pos) ON true "
+		"LEFT JOIN mirage.log l ON l.id = e.id "
+		"WHERE b.upto - pg_catalog.cardinality(b.entries) < $3 ORDER BY b.number, e.pos",
+		lengthof(args), args);
 	begin = 0;
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -396,19 +411,21 @@ verify_page(Verify *v)
 	return n > 0;
 }
 
-/* How many entries there are; those that are in two blocks, or that came after everything of their number was settled, are bad. */
+/* How many entries there are; those that are in two blocks, or that came after everything of their number was settled,
+ * are bad. */
 static int64
 verify_entries(Verify *v)
 {
 	MgArg arg = MG_INT8(v->last.settled);
 	int64 entries;
 
-	mg_query_run(&v->q, true,
-				 "WITH c AS (SELECT e.id, pg_catalog.count(*) AS n FROM mirage.log_block b, pg_catalog.unnest(b.entries) e (id) "
-				 "GROUP BY e.id) "
-				 "SELECT pg_catalog.count(l.id), pg_catalog.min(l.id) FILTER (WHERE c.id IS NULL AND l.id <= $1), "
-				 "(SELECT pg_catalog.min(id) FROM c WHERE n > 1) FROM mirage.log l LEFT JOIN c ON c.id = l.id",
-				 1, &arg);
+	mg_query_run(
+		&v->q, true,
+		"WITH c AS (SELECT e.id, pg_catalog.count(*) AS n FROM mirage.log_block b, pg_catalog.unnest(b.entries) e (id) "
+		"GROUP BY e.id) "
+		"SELECT pg_catalog.count(l.id), pg_catalog.min(l.id) FILTER (WHERE c.id IS NULL AND l.id <= $1), "
+		"(SELECT pg_catalog.min(id) FROM c WHERE n > 1) FROM mirage.log l LEFT JOIN c ON c.id = l.id",
+		1, &arg);
 	entries = mg_get_int8(0, 1);
 	for (int col = 2; col <= 3; col++)
 		if (!mg_get_null(0, col))
@@ -429,8 +446,8 @@ check_head_syntax(const char *head)
 }
 
 /*
- * The signing key. Without the master key only the recorded public half can be used, which whoever may rewrite our tables could
- * exchange with the signatures: then a caller should hold an earlier head.
+ * The signing key. Without the master key only the recorded public half can be used, which whoever may rewrite our
+ * tables could exchange with the signatures: then a caller should hold an earlier head.
  */
 static void
 verify_signer(Verify *v)
@@ -446,7 +463,10 @@ verify_signer(Verify *v)
 			v->have_pub = false;
 			break;
 		case MG_GENUINE_UNKNOWN:
-			ereport(NOTICE, (errmsg("the master key is not available: signatures are checked against the recorded public key only")));
+			ereport(
+				NOTICE,
+				(errmsg(
+					"the master key is not available: signatures are checked against the recorded public key only")));
 			break;
 	}
 }

@@ -1,10 +1,10 @@
 /*
  * emit/emit.h: the release of rows: from a call's parameters to tuples of the shape that the caller asked for.
  *
- * A release goes through four steps, in this order and once each: open (every check that can refuse, and the unsealed model), a
- * shape (the caller's columns against the model's; still able to refuse), begin (the autonomous record: from here on it
- * has happened), rows. All of it lives in the memory context that was current at open; resetting or deleting that context frees the
- * core's memory and wipes the keys, after errors and abandoned cursors as well.
+ * A release goes through four steps, in this order and once each: open (every check that can refuse, and the unsealed
+ * model), a shape (the caller's columns against the model's; still able to refuse), begin (the autonomous record: from
+ * here on it has happened), rows. All of it lives in the memory context that was current at open; resetting or deleting
+ * that context frees the core's memory and wipes the keys, after errors and abandoned cursors as well.
  */
 #ifndef MIRAGE_EMIT_EMIT_H
 #define MIRAGE_EMIT_EMIT_H
@@ -25,12 +25,24 @@ typedef struct MgRelease MgRelease;
 typedef enum MgReleaseArg
 {
 	MG_ARG_MODEL,
-	MG_ARG_N,          /* NULL: as many as the model's noisy total */
+	MG_ARG_N, /* NULL: as many as the model's noisy total */
 	MG_ARG_CONDITIONS,
-	MG_ARG_SEED,       /* repeats for the same recipient; NULL: each issuance is fresh */
+	MG_ARG_SEED, /* repeats for the same recipient; NULL: each issuance is fresh */
 	MG_ARG_PURPOSE,
 	MG_RELEASE_ARGS
 } MgReleaseArg;
+
+/* What records an issuance durably, outside the caller's transaction, and returns its number. Set from above, by api/:
+ * recording takes a worker, and emit/ knows none. */
+typedef struct MgIssuance
+{
+	int64 model;
+	const char *model_name, *role, *recipient;
+	int64 rows;
+	bool seeded;
+} MgIssuance;
+typedef int64 (*MgRecorder)(const MgIssuance *issuance);
+extern void mg_release_set_recorder(MgRecorder recorder);
 
 /* Refuses, or returns the model ready to emit. Writes nothing. args: [MG_RELEASE_ARGS] */
 extern MgRelease *mg_release_open(const NullableDatum *args);
@@ -53,9 +65,10 @@ typedef struct MgRows MgRows;
 /* All columns of the model, in order: a descriptor for a blessed record. */
 extern TupleDesc mg_rows_record(const MgRelease *release);
 /*
- * Maps the attributes of desc (kept by reference) to the model's columns by name, with assignment casts. must_exist: an attribute
- * that the model has no column for is an error (a column definition list); else it is NULL (a composite type). All attributes are
- * checked; only attrs[0..nattrs-1] (numbers from 1) are made, in that order. attrs NULL: all of them.
+ * Maps the attributes of desc (kept by reference) to the model's columns by name, with assignment casts. must_exist: an
+ * attribute that the model has no column for is an error (a column definition list); else it is NULL (a composite
+ * type). All attributes are checked; only attrs[0..nattrs-1] (numbers from 1) are made, in that order. attrs NULL: all
+ * of them.
  */
 extern MgRows *mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *attrs, int nattrs);
 /* Calls mg_release_begin for the columns that are mapped. */

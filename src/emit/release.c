@@ -1,16 +1,17 @@
 /*
  * emit/release.c: who may have rows of a model, the record that they were given out, and the batches.
  *
- * Rights are looked up in the latest snapshot on every call; nothing is remembered between calls, so that a revoked grant, a dropped
- * model, a damaged blob or a missing key counts at once.
+ * Rights are looked up in the latest snapshot on every call; nothing is remembered between calls, so that a revoked
+ * grant, a dropped model, a damaged blob or a missing key counts at once.
  *
- * The stream's key is HKDF of the model's own key, which dies with the model, over who receives and which issuance it is:
+ * The stream's key is HKDF of the model's own key, which dies with the model, over who receives and which issuance it
+ * is:
  *
  *   label, recipient, 'S', seed                      with a seed: repeats for the recipient, differs between recipients
  *   label, recipient, 'F', issuance, 32 fresh bytes  without: never again
  *
- * Its first half drives the sampler, its second the decoder (identifiers). Seeds move post-processing only: no private noise
- * is drawn here.
+ * Its first half drives the sampler, its second the decoder (identifiers). Seeds move post-processing only: no private
+ * noise is drawn here.
  */
 #include "postgres.h"
 
@@ -22,7 +23,6 @@
 #include "miscadmin.h"
 #include "seal/seal.h"
 #include "utils/memutils.h"
-#include "worker/worker.h"
 
 #define STREAM_LABEL "pg_mirage stream 1"
 
@@ -41,6 +41,14 @@ struct MgRelease
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
 };
+
+static MgRecorder recorder;
+
+void
+mg_release_set_recorder(MgRecorder new_recorder)
+{
+	recorder = new_recorder;
+}
 
 static void
 release_free(void *arg)
@@ -109,8 +117,9 @@ static void
 check_args(const NullableDatum *args)
 {
 	if (RecoveryInProgress())
-		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("rows cannot be released on a standby"),
-						errdetail("Every release is recorded before its first row."), errhint("Connect to the primary.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("rows cannot be released on a standby"),
+				 errdetail("Every release is recorded before its first row."), errhint("Connect to the primary.")));
 	if (args[MG_ARG_MODEL].isnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"model\" must not be null")));
 	refuse_given(&args[MG_ARG_CONDITIONS], "conditions");
@@ -200,11 +209,14 @@ void
 mg_release_begin(MgRelease *r, const bool *want)
 {
 	char *recipient = GetUserNameFromId(GetSessionUserId(), false);
-	MgReleaseCall call = {.model = r->entry->id, .model_name = r->entry->name,
-						  .role = GetUserNameFromId(GetUserId(), false), .recipient = recipient,
-						  .rows = r->rows, .seeded = r->seeded};
+	MgIssuance issuance = {.model = r->entry->id,
+						   .model_name = r->entry->name,
+						   .role = GetUserNameFromId(GetUserId(), false),
+						   .recipient = recipient,
+						   .rows = r->rows,
+						   .seeded = r->seeded};
 
-	derive_key(r, recipient, mg_release_record(&call));
+	derive_key(r, recipient, recorder(&issuance));
 	r->want = want;
 	start_stream(r);
 }

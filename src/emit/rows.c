@@ -1,10 +1,12 @@
 /*
  * emit/rows.c: from batches of a model to tuples of the caller's shape.
  *
- * Only the columns that the shape names are sampled and decoded. They are given to the decoder in the shape's order, so that where
- * no attribute is missing and none needs a cast, a row is decoded straight into the arrays that the tuple is formed from.
+ * Only the columns that the shape names are sampled and decoded. They are given to the decoder in the shape's order, so
+ * that where no attribute is missing and none needs a cast, a row is decoded straight into the arrays that the tuple is
+ * formed from.
  *
- * Memory: values of a row are made in `row_context`, which is reset before every RESET_ROWS-th row. Casts are compiled once; they run as the caller, with the caller's rights on them.
+ * Memory: values of a row are made in `row_context`, which is reset before every RESET_ROWS-th row. Casts are compiled
+ * once; they run as the caller, with the caller's rights on them.
  */
 #include "postgres.h"
 
@@ -190,10 +192,12 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 	rows->release = release;
 	rows->desc = desc;
 	if (check_attributes(rows, must_exist) == 0)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("type %s has no column of model \"%s\"", format_type_be(desc->tdtypeid),
-							   mg_release_model_name(release)),
-						errhint("Give a row of the type to make as NULL::type, usually of the table the model was trained on.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("type %s has no column of model \"%s\"", format_type_be(desc->tdtypeid),
+						mg_release_model_name(release)),
+				 errhint(
+					 "Give a row of the type to make as NULL::type, usually of the table the model was trained on.")));
 	rows->used.ncore = mg_release_columns(release)->ncore;
 	rows->used.col = palloc0(sizeof(MgColumn) * room);
 	rows->output = palloc0(sizeof(Output) * room);
@@ -273,7 +277,8 @@ advance(MgRows *rows)
 	if (rows->next % RESET_ROWS == 0)
 		MemoryContextReset(rows->row_context);
 	old = MemoryContextSwitchTo(rows->row_context);
-	mg_decoder_row(rows->decoder, rows->batch, rows->next, rows->first + rows->next, rows->decoded, rows->decoded_nulls);
+	mg_decoder_row(rows->decoder, rows->batch, rows->next, rows->first + rows->next, rows->decoded,
+				   rows->decoded_nulls);
 	if (!rows->direct)
 		convert_row(rows);
 	MemoryContextSwitchTo(old);

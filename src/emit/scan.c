@@ -1,17 +1,18 @@
 /*
  * emit/scan.c: a scan node that streams the rows of dp_synthesize and dp_synthesize_as in FROM.
  *
- * The executor materialises whatever a function in FROM returns, all columns of it, before the first row is used. This node takes the
- * function scan's place where nothing else depends on it: rows are made when they are asked for, only in the columns that the query
- * reads, and LIMIT ends the work; nothing is written to temporary files. The rows are those that the function would have
- * made, since a column's values do not depend on which others are wanted.
+ * The executor materialises whatever a function in FROM returns, all columns of it, before the first row is used. This
+ * node takes the function scan's place where nothing else depends on it: rows are made when they are asked for, only in
+ * the columns that the query reads, and LIMIT ends the work; nothing is written to temporary files. The rows are those
+ * that the function would have made, since a column's values do not depend on which others are wanted.
  *
- * The node is planned like a join that was pushed down (scanrelid 0): its tuples hold just the needed attributes, listed in
- * custom_scan_tlist. The planner falls back to the function scan for whole-row references, which UPDATE, DELETE and row
- * locks need too (so that no EvalPlanQual recheck ever comes here), WITH ORDINALITY, ROWS FROM of several functions, subplans
- * among the arguments, members of an inheritance tree, and results that are no row type.
+ * The node is planned like a join that was pushed down (scanrelid 0): its tuples hold just the needed attributes,
+ * listed in custom_scan_tlist. The planner falls back to the function scan for whole-row references, which UPDATE,
+ * DELETE and row locks need too (so that no EvalPlanQual recheck ever comes here), WITH ORDINALITY, ROWS FROM of
+ * several functions, subplans among the arguments, members of an inheritance tree, and results that are no row type.
  *
- * As with a function scan, rescans show the same rows, without a second record, unless a parameter of the arguments changed.
+ * As with a function scan, rescans show the same rows, without a second record, unless a parameter of the arguments
+ * changed.
  *
  * custom_exprs: the call itself. custom_private: attribute numbers of the tuple's columns; then names, types, typmods
  * and collations of the column definition list, all NIL for a typed call.
@@ -20,6 +21,11 @@
 
 #include "catalog/objectaccess.h"
 #include "catalog/pg_proc.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#else
+#include "commands/explain.h"
+#endif
 #include "emit/emit.h"
 #include "emit/scan.h"
 #include "executor/executor.h"
@@ -104,7 +110,8 @@ streamable_call(RelOptInfo *rel, RangeTblEntry *rte)
 static List *
 needed_vars(Index relid, List *exprs)
 {
-	List *vars = pull_var_clause((Node *) exprs, PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS | PVC_RECURSE_PLACEHOLDERS);
+	List *vars =
+		pull_var_clause((Node *) exprs, PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS | PVC_RECURSE_PLACEHOLDERS);
 	List *needed = NIL;
 	Bitmapset *seen = NULL;
 	ListCell *cell;
@@ -136,8 +143,9 @@ plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, Lis
 		Var *var = lfirst_node(Var, cell);
 
 		attnos = lappend_int(attnos, var->varattno);
-		scan->custom_scan_tlist = lappend(scan->custom_scan_tlist,
-										  makeTargetEntry((Expr *) copyObject(var), (AttrNumber) list_length(attnos), NULL, false));
+		scan->custom_scan_tlist =
+			lappend(scan->custom_scan_tlist,
+					makeTargetEntry((Expr *) copyObject(var), (AttrNumber) list_length(attnos), NULL, false));
 	}
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.plan.qual = quals;
@@ -232,7 +240,8 @@ result_shape(const RowsScan *s, const List *private)
 	TupleDesc desc;
 
 	if (!s->typed)
-		return BuildDescFromLists(list_nth(private, 1), list_nth(private, 2), list_nth(private, 3), list_nth(private, 4));
+		return BuildDescFromLists(list_nth(private, 1), list_nth(private, 2), list_nth(private, 3),
+								  list_nth(private, 4));
 	if (get_expr_result_type((Node *) s->call, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "the result of a release is not a row any more");
 	return CreateTupleDescCopy(desc);
@@ -252,8 +261,9 @@ set_attributes(RowsScan *s, const List *attnos)
 
 		if (attnum > s->shape->natts || TupleDescAttr(s->shape, attnum - 1)->attisdropped ||
 			TupleDescAttr(s->shape, attnum - 1)->atttypid != TupleDescAttr(tuple, s->nattrs)->atttypid)
-			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-							errmsg("type %s was altered after the query was planned", format_type_be(s->shape->tdtypeid))));
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("type %s was altered after the query was planned", format_type_be(s->shape->tdtypeid))));
 		s->attrs[s->nattrs++] = attnum;
 	}
 }
@@ -345,11 +355,18 @@ rescan(CustomScanState *css)
 		mg_rows_rewind(s->rows);
 }
 
+static void
+explain_scan(CustomScanState *css, List *ancestors, ExplainState *es)
+{
+	ExplainPropertyText("Function", get_func_name(((RowsScan *) css)->call->funcid), es);
+}
+
 static const CustomExecMethods exec_methods = {.CustomName = SCAN_NAME,
 											   .BeginCustomScan = begin_scan,
 											   .ExecCustomScan = exec_scan,
 											   .EndCustomScan = end_scan,
-											   .ReScanCustomScan = rescan};
+											   .ReScanCustomScan = rescan,
+											   .ExplainCustomScan = explain_scan};
 
 static Node *
 create_state(CustomScan *scan)

@@ -9,8 +9,9 @@
 #include "fmgr.h"
 
 /*
- * Installs the planner hook; once, from _PG_init. The functions are recognised by their C code, whatever they are called in SQL:
- * `support` is their planner support function, which also sees to it that the library is loaded before a first query is planned.
+ * Installs the planner hook; once, from _PG_init. The functions are recognised by their C code, whatever they are
+ * called in SQL: `support` is their planner support function, which also sees to it that the library is loaded before a
+ * first query is planned.
  */
 extern void mg_scan_install(PGFunction support, PGFunction record, PGFunction typed);
 

@@ -69,12 +69,6 @@ mg_estimate_total(const uint32_t *sizes, const mg_measurement *m, uint32_t count
 	return weight > 0 && sum / weight > 1 ? sum / weight : 1;
 }
 
-size_t
-mg_estimate_memory(size_t cells, size_t measured)
-{
-	return sizeof(double) * (2 * cells + (MG_LBFGS_DOUBLES + 4) * measured);
-}
-
 static mg_code
 set_measurement(mg_ctx *ctx, problem *p, const mg_measurement *m, uint32_t i)
 {

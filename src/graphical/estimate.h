@@ -71,12 +71,6 @@ mg_code mg_estimate_tree(mg_ctx *ctx, const mg_junction *j, const mg_measurement
 						 const mg_estimate_options *opt, mg_factor *f, mg_estimate_report *report);
 
 /*
- * Bytes that mg_estimate takes for `measured` cells of measurements on a tree of `cells` cells, roughly from
- * above.
- */
-size_t mg_estimate_memory(size_t cells, size_t measured);
-
-/*
  * The dual objective and its gradient at q (concatenated in the order of m), for tests: value of D / gamma,
  * grad [measured cells].
  */

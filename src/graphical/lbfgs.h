@@ -31,7 +31,4 @@ typedef struct mg_lbfgs
  */
 mg_code mg_lbfgs_minimise(mg_ctx *ctx, mg_arena *a, const mg_lbfgs *f, double *x, uint32_t *iterations);
 
-/* Doubles that it takes from the arena for each variable. */
-#define MG_LBFGS_DOUBLES (2 * MG_LBFGS_HISTORY + 5)
-
 #endif

@@ -440,25 +440,45 @@ mg_work_train(MgShared *s, mg_reader *params)
 	MemoryContextDelete(t.context);
 }
 
-/* Errors of user code that ran in the reading phase may hold data: only their class is passed on. */
+/*
+ * Errors of the reading phase may come from user code, whose text, and whose choice of an SQLSTATE, may hold data: what is passed on is
+ * one of a few classes, in our own words.
+ */
 static void
 sanitise(ErrorData *e)
 {
-	switch (ERRCODE_TO_CATEGORY(e->sqlerrcode))
+	const char *message, *hint = NULL;
+	int code = e->sqlerrcode;
+
+	if (code == ERRCODE_QUERY_CANCELED)
+		message = "the job was cancelled while the relation was read";
+	else if (code == ERRCODE_LOCK_NOT_AVAILABLE)
+		message = "a lock was not to be had while the relation was read";
+	else if (code == ERRCODE_INSUFFICIENT_PRIVILEGE)
 	{
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-			return;
-		default:
-			break;
+		message = "permission denied while the relation was read";
+		hint = "The role that reads needs its rights on all that a view or policy of the relation uses.";
 	}
-	if (e->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		return;
-	e->message = pstrdup("the relation could not be read");
+	else if (ERRCODE_TO_CATEGORY(code) == ERRCODE_INSUFFICIENT_RESOURCES)
+	{
+		code = ERRCODE_INSUFFICIENT_RESOURCES;
+		message = "memory, disk or temp_file_limit did not suffice while the relation was read";
+	}
+	else if (ERRCODE_TO_CATEGORY(code) == ERRCODE_SYSTEM_ERROR)
+	{
+		code = ERRCODE_SYSTEM_ERROR;
+		message = "the system failed while the relation was read";
+	}
+	else
+	{
+		code = ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;
+		message = "the relation could not be read";
+		hint = "An expression of a view or policy, or a foreign server, raised an error; its text is withheld, as it may hold data.";
+	}
+	e->sqlerrcode = code;
+	e->message = pstrdup(message);
 	e->detail = NULL;
-	e->hint = pstrdup("An expression of a view or policy, or a foreign server, raised an error; its text is withheld, "
-					  "as it may hold data.");
+	e->hint = hint == NULL ? NULL : pstrdup(hint);
 }
 
 void
