@@ -125,6 +125,7 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 	if (r->base != r->relid)
 		r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, &r->base);
 	mg_require_trainable(r->columns);
+	mg_train_require_select(r->relid, r->right.reader, r->columns);
 	plan_request(r);
 }
 

@@ -203,6 +203,26 @@ relation_family(Oid relid)
 	return family;
 }
 
+/* The same for the relation or, where it has none, any of its family: a restored partition is under its parent's budget as it was before. */
+static MgRelation *
+family_stale(Oid relid)
+{
+	MgRelation *found = relation_stale(mg_relation_name(relid));
+	ListCell *lc;
+
+	if (found != NULL)
+		return found;
+	foreach (lc, relation_family(relid))
+	{
+		char *name = mg_relation_name(lfirst_oid(lc));
+
+		found = name == NULL ? NULL : relation_stale(name);
+		if (found != NULL)
+			return found;
+	}
+	return NULL;
+}
+
 MgRelation *
 mg_relation_protection(Oid relid, bool missing_ok)
 {
@@ -228,12 +248,12 @@ mg_relation_protection(Oid relid, bool missing_ok)
 	if (found == NULL && !missing_ok)
 	{
 		char *name = mg_relation_name(relid);
-		MgRelation *stale = relation_stale(name);
+		MgRelation *stale = family_stale(relid);
 
 		if (stale != NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("the protection of \"%s\" was recorded for another relation of that name", name),
+					 errmsg("the protection of \"%s\" was recorded for another relation of that name", stale->name),
 					 errdetail("It was restored from another database, or the table was made again."),
 					 errhint("SELECT dp_protect('%s', budget => '%s') renews it; what was charged stays charged.", name,
 							 mg_budget_by_id(stale->budget)->name)));
@@ -459,6 +479,6 @@ mg_relation_recorded_budget(Oid relid)
 	MgRelation *r = mg_relation_find(relid);
 
 	if (r == NULL || r->budget == 0)
-		r = relation_stale(mg_relation_name(relid));
+		r = family_stale(relid);
 	return r == NULL || r->budget == 0 ? NULL : mg_budget_by_id(r->budget);
 }

@@ -14,8 +14,8 @@
  * or gone: settled = M. Else it stays as it was, and later blocks search a longer tail, which costs time and nothing
  * else.
  *
- * Lock order: mirage.log_block in SHARE ROW EXCLUSIVE mode first, held to the end of the transaction: one block at a
- * time.
+ * Lock order: the extension, then mirage.log_block in SHARE ROW EXCLUSIVE mode first, held to the end of the
+ * transaction: one block at a time.
  *
  * The canonical bytes of an entry (version 1): integers of 64 bits big-endian, strings as their length and their bytes
  * in UTF-8; id, at in microseconds since 2000-01-01, role, session role, action, object, whether there is a detail,
@@ -26,6 +26,8 @@
 #include "access/genam.h"
 #include "catalog/keys.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "libpq/pqformat.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -254,8 +256,8 @@ chain_some(MgQuery *q, Block *b, const uint8 seed[32])
 	return n == ENTRIES_PER_BLOCK;
 }
 
-void
-mg_log_chain(void)
+static void
+chain_all(void)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage log chain", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -288,6 +290,28 @@ mg_log_chain(void)
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+/*
+ * Held to the end of the transaction: DROP EXTENSION takes the extension before its tables, so it waits for us here
+ * instead of meeting us half way. False: it was dropped.
+ */
+static bool
+hold_extension(void)
+{
+	Oid extension = get_extension_oid("pg_mirage", true);
+
+	if (!OidIsValid(extension))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	return get_extension_oid("pg_mirage", true) == extension;
+}
+
+void
+mg_log_chain(void)
+{
+	if (hold_extension())
+		chain_all();
 }
 
 /* ---------------------------------------------------------------- verification */

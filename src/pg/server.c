@@ -183,6 +183,8 @@ mg_identity_enter_owner(MgIdentity *id)
 	mg_identity_enter(id, owner);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
+	if (quote_all_identifiers)
+		(void) set_config_option("quote_all_identifiers", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 void
@@ -228,17 +230,22 @@ mg_is_auditor(Oid role)
 
 /* ---------------------------------------------------------------- names */
 
+/* Recorded names are compared with this: quoting is what the name needs, whatever the caller's quote_all_identifiers. */
 char *
 mg_relation_name(Oid relid)
 {
-	char *name = get_rel_name(relid), *schema;
+	char *name = get_rel_name(relid), *schema, *result;
+	bool quote_all = quote_all_identifiers;
 
 	if (name == NULL)
 		return NULL;
 	schema = get_namespace_name(get_rel_namespace(relid));
 	if (schema == NULL)
 		return NULL;
-	return quote_qualified_identifier(schema, name);
+	quote_all_identifiers = false;
+	result = quote_qualified_identifier(schema, name);
+	quote_all_identifiers = quote_all;
+	return result;
 }
 
 char *

@@ -298,6 +298,23 @@ reserve(Training *t)
 	mg_work_state(t->shared, MG_WORK_RESERVED);
 }
 
+void
+mg_train_require_select(Oid relid, Oid reader, const MgColumns *columns)
+{
+	if (pg_class_aclcheck(relid, reader, ACL_SELECT) == ACLCHECK_OK)
+		return;
+	for (int i = 0; i < columns->n; i++)
+	{
+		const MgColumn *c = &columns->col[i];
+
+		if (c->core >= 0 && pg_attribute_aclcheck(relid, c->attnum, reader, ACL_SELECT) != ACLCHECK_OK)
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							errmsg("role \"%s\" may not read column \"%s\" of relation \"%s\"", GetUserNameFromId(reader, false),
+								   c->name, mg_relation_name(relid)),
+							errhint("Grant it SELECT, or leave the column out by naming the others in parameter \"columns\".")));
+	}
+}
+
 /* The second transaction: one read-only snapshot, one pass, as the reading role. */
 static void
 read_table(Training *t)
@@ -316,9 +333,7 @@ read_table(Training *t)
 	mg_release_with(t->context, (void (*)(void *)) mg_curator_destroy, t->curator);
 	mg_work_begin(t->shared, true);
 	mg_identity_enter(&id, t->call.reader);
-	if (pg_class_aclcheck(t->call.relid, t->call.reader, ACL_SELECT) != ACLCHECK_OK &&
-		pg_attribute_aclcheck_all(t->call.relid, t->call.reader, ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(t->call.relid));
+	mg_train_require_select(t->call.relid, t->call.reader, t->columns);
 	(void) mg_source_base(t->call.relid, t->call.columns, t->assert_stable);
 	progress.reading = true;
 	mg_read_relation(&t->ctx, t->call.relid, t->columns, t->curator);

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "nodes/pg_list.h"
+#include "pg/columns.h"
 
 typedef struct MgTrainCall
 {
@@ -26,6 +27,8 @@ typedef struct MgTrainCall
 
 /* Starts the job; returns when it has ended (wait) or when its reservation is committed. Raises the worker's error. */
 extern void mg_train_start(const MgTrainCall *call, bool wait);
+/* Error unless the role that reads may SELECT every column that is learnt. */
+extern void mg_train_require_select(Oid relid, Oid reader, const MgColumns *columns);
 /* Waits for a running job of this database to end; timeout_ms < 0: for ever. Returns its state. */
 extern char *mg_job_wait(int64 job, int64 timeout_ms);
 /* Asks a job to stop; false: it does not run any more. */

@@ -222,16 +222,28 @@ all_well('after all of it');
 
 # ---------------------------------------------------------------- the one refund: nothing was read
 
-value($node, 'owner', "SELECT dp_grant_budget('folk', 'analyst', 1)");
-value($node, 'owner', 'REVOKE SELECT ON folk FROM owner');
+# A share reads as the role that protected the table: a policy of the kind that is refused, forced upon that role, is seen by the
+# worker alone, after it has reserved and before it reads.
+value($node, 'owner', <<'EOC');
+SELECT dp_grant_budget('folk', 'analyst', 1);
+CREATE POLICY p ON folk USING (age + 0 > (SELECT 0));
+ALTER TABLE folk ENABLE ROW LEVEL SECURITY;
+ALTER TABLE folk FORCE ROW LEVEL SECURITY;
+EOC
 my $before = value($node, undef, "SELECT used FROM dp_budgets WHERE name = 'folk'");
-refused($node, 'analyst', "SELECT dp_train('unread', 'folk', epsilon => 0.3)", '42501', undef,
-	'the role that a share reads as has lost its right to read');
+refused($node, 'analyst', "SELECT dp_train('unread', 'folk', epsilon => 0.3)", '0A000', qr/row security/, 'a policy that is refused');
 push @folk, 'unread:released';
 is(value($node, undef, "SELECT state FROM dp_jobs WHERE model = 'unread'"), 'failed', 'the job has failed');
 is(value($node, undef, "SELECT used FROM dp_budgets WHERE name = 'folk'"), $before, 'what read nothing is given back');
-value($node, 'owner', 'GRANT SELECT ON folk TO owner');
+value($node, 'owner', 'ALTER TABLE folk NO FORCE ROW LEVEL SECURITY; ALTER TABLE folk DISABLE ROW LEVEL SECURITY');
 all_well('after a release');
+
+# What can be seen before is refused before, and charges nothing at all.
+value($node, 'owner', 'REVOKE SELECT ON folk FROM owner');
+refused($node, 'analyst', "SELECT dp_train('unread', 'folk', epsilon => 0.3)", '42501', qr/role "owner" may not read/,
+	'the role that a share reads as has lost its right to read');
+value($node, 'owner', 'GRANT SELECT ON folk TO owner');
+all_well('after that');
 
 # ---------------------------------------------------------------- a server that could forget
 

@@ -155,6 +155,15 @@ refused($node, 'owner', "SELECT dp_protect('elsewhere.moved', epsilon => 10)", '
 is(quietly($node, 'owner', "SELECT dp_protect('elsewhere.moved', budget => 'moving')", 'its protection can be renewed'), 'moving',
 	'under the old budget');
 
+refused($node, 'owner', "SET quote_all_identifiers = on; SELECT dp_protect('elsewhere.moved', epsilon => 10)", '55000', undef,
+	'however its name is quoted');
+value($node, 'owner', "CREATE TABLE sly AS SELECT age FROM folk; SET quote_all_identifiers = on; SELECT dp_protect('sly', epsilon => 1); "
+	  . "ALTER INDEX sly RENAME TO \"Sly one\"; DROP TABLE \"Sly one\"; CREATE TABLE \"Sly one\" AS SELECT age FROM folk");
+refused($node, 'owner', "SELECT dp_protect('\"Sly one\"', epsilon => 1)", '55000', undef, 'and by whatever command it was renamed');
+value($node, undef, 'ALTER SCHEMA elsewhere RENAME TO "else where"');
+value($node, 'owner', 'DROP TABLE "else where".moved; CREATE TABLE "else where".moved AS SELECT age FROM folk');
+refused($node, 'owner', "SELECT dp_protect('\"else where\".moved', epsilon => 10)", '55000', undef, 'even with its schema');
+
 # A role that protected the table, dropped.
 value($node, undef, "CREATE ROLE fleeting LOGIN; GRANT CREATE ON SCHEMA public TO fleeting");
 value($node, 'fleeting', "CREATE TABLE flighty AS SELECT 1 AS a; SELECT dp_protect('flighty', epsilon => 5); "
@@ -166,6 +175,23 @@ can_train($node, 'owner', 'flighty_2', 'flighty', 'the new owner trains', epsilo
 refused($node, 'owner', "SELECT dp_synthesize('flighty_1', 1)", '42501', undef, 'a dropped role\'s model is not the new owner\'s');
 quietly($node, undef, "SELECT count(*) FROM dp_budgets; SELECT count(*) FROM dp_ledger; SELECT count(*) FROM dp_models; "
 	  . "SELECT count(*) FROM dp_jobs; SELECT count(*) FROM dp_audit_log", 'the views bear with a role that is gone');
+
+# ---------------------------------------------------------------- a caller with odd settings
+
+my $odd = join('; ', map { "SET $_" } "search_path = ''", "DateStyle = 'SQL, DMY'", "IntervalStyle = sql_standard", "TimeZone = 'Asia/Kathmandu'",
+	'standard_conforming_strings = off', 'transform_null_equals = on', 'default_transaction_isolation = serializable', 'extra_float_digits = -15',
+	'quote_all_identifiers = on', 'row_security = off', 'bytea_output = escape', 'array_nulls = off', 'synchronous_commit = off',
+	"client_encoding = LATIN1", 'default_transaction_deferrable = on', 'enable_seqscan = off', "work_mem = '64kB'", 'app.x = 1',
+	'idle_in_transaction_session_timeout = 50', 'client_min_messages = error', 'check_function_bodies = off',
+	($node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . ' = on', "statement_timeout = '60s'", "lock_timeout = '50s'");
+quietly($node, 'owner', "$odd; SELECT public.dp_train('odd', 'public.folk', epsilon => 0.3)", 'odd settings do not hinder a training');
+is(value($node, 'owner', "$odd; SELECT pg_catalog.count(*) FROM public.dp_synthesize('odd', 10) AS t(age int)"), '10', 'nor a release');
+quietly($node, undef, "SET session_replication_role = replica; SELECT dp_train('replica', 'folk', epsilon => 0.3); "
+	  . "SELECT count(*) FROM dp_synthesize('replica', 1) AS t(age int)", 'nor does replica mode');
+quietly($node, undef, "SET ROLE owner; SELECT dp_train('role', 'folk', epsilon => 0.3); SET SESSION AUTHORIZATION owner; "
+	  . "SELECT dp_train('session', 'folk', epsilon => 0.3)", 'SET ROLE and SET SESSION AUTHORIZATION');
+is(value($node, undef, "SELECT string_agg(DISTINCT owner, ',') FROM dp_models WHERE name IN ('role', 'session')"), 'owner',
+	'travel with the call');
 
 # ---------------------------------------------------------------- while a training reads
 

@@ -15,6 +15,9 @@ people($from, 'kept', 1500, owner => 'owner');
 people($from, 'dropped', 500, owner => 'owner');
 people($from, 'called', 500, owner => 'owner');
 people($from, 'orphan', 500, owner => 'lost');
+value($from, 'owner', "CREATE TABLE parent (age int, sex text) PARTITION BY LIST (sex); "
+	  . "CREATE TABLE child PARTITION OF parent FOR VALUES IN ('Female', 'Male'); INSERT INTO parent SELECT age, sex FROM called; "
+	  . "SELECT dp_protect('parent', epsilon => $epsilon); SELECT dp_train('parent_1', 'parent', epsilon => 1)");
 value($from, 'owner', <<EOC);
 SET client_min_messages = warning;
 SELECT dp_protect('kept', epsilon => $epsilon), dp_protect('dropped', epsilon => $epsilon), dp_protect('called', epsilon => $epsilon);
@@ -143,6 +146,10 @@ can_train($to, 'owner', 'named_2', 'named', 'it trains', @plain);
 is(charges($to, 'called', @plain), 'called_1:spent, named_2:spent', 'under its old budget');
 refused($to, undef, "SELECT dp_protect('archive.orphan', epsilon => 100)", '55000', qr/budget => 'orphan'/,
 	'nor is one that was moved to another schema', @plain);
+
+# a partition of what was protected
+refused($to, 'owner', "SELECT dp_protect('child', epsilon => 100)", '55000', qr/budget => 'parent'/, 'nor is a partition', @plain);
+refused($to, 'owner', "SELECT dp_train('x', 'child', epsilon => 0.1)", '55000', qr/HINT.*budget => 'parent'/s, 'it asks, too', @plain);
 
 # dropped before the dump
 refused($to, 'owner', "SELECT dp_train('x', 'dropped', epsilon => 0.1)", '42P01', undef, 'a table that was dropped is not there', @plain);

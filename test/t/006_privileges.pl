@@ -100,6 +100,16 @@ is(value($node, 'distant', "SET ROLE team; SELECT count(*) FROM dp_synthesize('m
 is(value($node, undef, "SELECT role_name, recipient FROM mirage.issuance ORDER BY id DESC LIMIT 1"), 'team|distant',
 	'the record names the role and who received');
 
+# Columns one by one.
+value($node, undef, 'CREATE ROLE partial LOGIN; GRANT mirage_trainer TO partial');
+value($node, 'owner', 'GRANT SELECT (age, sex) ON folk TO partial');
+my $charged = charges($node, 'folk');
+refused($node, 'partial', "SELECT dp_train('x', 'folk', epsilon => 0.2)", '42501', qr/may not read column "city"/,
+	'a right on some columns is none on the others');
+is(charges($node, 'folk'), $charged, 'and is refused before anything is charged');
+quietly($node, 'partial', "SELECT dp_train('partial', 'folk', epsilon => 0.2, columns => ARRAY['sex', 'age'])", 'those can be learnt');
+refused($node, 'partial', "SELECT * FROM dp_synthesize('partial', 1) AS t(city text)", '42703', qr/no column "city"/, 'and no others');
+
 # ---------------------------------------------------------------- the tables themselves
 
 my @tables = split(/\n/, value($node, undef,
