@@ -221,8 +221,10 @@ CREATE TABLE mirage.log_block (
   previous bytea NOT NULL,
   hash bytea NOT NULL,
   signature bytea NOT NULL,
+  settled bigint NOT NULL, -- every entry with an id up to this is in a block by now, or will never appear: catalog/log.c
   chained_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+CREATE INDEX ON mirage.log_block (settled);
 
 DO $$
 DECLARE

@@ -61,9 +61,10 @@ WHERE mirage.oversees() OR mirage.is_me(j.role_oid, j.role_name, j.identity) OR 
 COMMENT ON VIEW dp_jobs IS 'trainings and how far they are; a job is orphaned when its worker is gone: its charge stands';
 
 CREATE VIEW dp_audit_log WITH (security_barrier) AS
-SELECT g.id, g.at, g.role_name AS role, g.session_role, g.action, g.object, g.detail,
-       (SELECT max(b.number) FROM mirage.log_block b WHERE g.id OPERATOR(pg_catalog.=) ANY (b.entries)) AS block
+SELECT g.id, g.at, g.role_name AS role, g.session_role, g.action, g.object, g.detail, c.number AS block
 FROM mirage.log g
+     LEFT JOIN (SELECT b.number, e.id FROM mirage.log_block b, pg_catalog.unnest(b.entries) e(id)) c
+     ON c.id OPERATOR(pg_catalog.=) g.id
 WHERE mirage.oversees() OR g.role_name OPERATOR(pg_catalog.=) CURRENT_USER::text;
 COMMENT ON VIEW dp_audit_log IS 'the tamper-evident log: everything for auditors, what it did itself for any other role';
 

@@ -1,9 +1,5 @@
 -- The tamper-evident log.
 
--- Every entry with an id up to this is in a block by now, or will never appear: see catalog/log.c.
-ALTER TABLE mirage.log_block ADD COLUMN settled bigint NOT NULL;
-CREATE INDEX ON mirage.log_block (settled);
-
 CREATE FUNCTION dp_verify_audit(head text DEFAULT NULL)
 RETURNS TABLE (entries bigint, ok boolean, first_bad bigint, head text)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME';

@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "catalog/catalog.h"
+#include "catalog/pg_extension_d.h"
 #include "miscadmin.h"
 #include "pg/compat.h"
 #include "pg/server.h"
@@ -16,6 +17,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
@@ -81,6 +83,8 @@ mg_work_begin(MgShared *s, bool read_only)
 	XactReadOnly = read_only;
 	XactDeferrable = false;
 	SetUserIdAndSecContext(s->current_user, SECURITY_LOCAL_USERID_CHANGE);
+	/* before any table: in the order in which DROP EXTENSION takes its locks */
+	LockDatabaseObject(ExtensionRelationId, mg_extension_oid(), 0, AccessShareLock);
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
