@@ -176,19 +176,6 @@ mg_require_writable(const char *function)
 	PreventCommandIfReadOnly(function);
 }
 
-bool
-mg_owns(Oid relid, Oid role)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid owner;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return has_privs_of_role(role, owner);
-}
-
 void
 mg_require_owner(Oid relid)
 {
@@ -199,37 +186,6 @@ mg_require_owner(Oid relid)
 	if (!mg_owns(relid, GetUserId()) && !mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of relation \"%s\"", name),
 						errhint("Its owner or a member of mirage_admin may do this.")));
-}
-
-MgTrainRight
-mg_train_right(Oid relid, Oid base, const MgRelation *protection)
-{
-	Oid me = GetUserId();
-	MgTrainRight right = {.reader = me, .share = NULL};
-	bool selects = pg_class_aclcheck(relid, me, ACL_SELECT) == ACLCHECK_OK ||
-				   pg_attribute_aclcheck_all(relid, me, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
-
-	if (mg_owns(base, me) || (selects && mg_is_trainer(me)))
-		return right;
-	if (mg_share_find(protection->budget, me, &right.share) > 0)
-	{
-		/* Without SELECT of its own the role learns through the eyes of whoever protected the table: of that table alone, not
-		 * of a view that somebody else wrote over it. */
-		if (pg_class_aclcheck(relid, me, ACL_SELECT) == ACLCHECK_OK)
-			return right;
-		if (relid != base)
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-							errmsg("permission denied for view \"%s\"", mg_relation_name(relid)),
-							errhint("A share of the budget reaches the protected table itself, not views over it.")));
-		if (!protection->protected_by.live)
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							errmsg("the role that protected \"%s\" is gone", protection->name),
-							errhint("The table's owner renews the protection with dp_protect.")));
-		right.reader = protection->protected_by.oid;
-		return right;
-	}
-	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to train on relation \"%s\"", protection->name),
-					errhint("Its owner may, a member of mirage_trainer with SELECT on it, and a role that dp_grant_budget gave a share.")));
 }
 
 /* Does the role own a relation under the budget, or may it train on one? */
@@ -243,7 +199,7 @@ concerned(int64 budget)
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, true, "SELECT relid FROM mirage.relation WHERE budget = $1 AND NOT dropped", 1, &arg);
+	n = mg_query_run(&q, true, "SELECT relid FROM mirage.relation WHERE budget = $1", 1, &arg);
 	for (uint64 i = 0; i < n && !result; i++)
 	{
 		Oid relid = mg_get_oid(i, 1);
@@ -261,7 +217,8 @@ mg_budget_visible(const MgBudget *budget)
 {
 	Oid me = GetUserId();
 	char *grantee;
+	int64 share;
 
 	return mg_is_admin(me) || mg_is_auditor(me) || (budget->owner.live && has_privs_of_role(me, budget->owner.oid)) ||
-		   mg_share_find(budget->id, me, &grantee) > 0 || concerned(budget->id);
+		   mg_share_find(budget->id, me, &share, &grantee) > 0 || concerned(budget->id);
 }

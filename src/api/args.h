@@ -34,14 +34,6 @@ extern void mg_check_name(const char *what, const char *name);
 extern void mg_require_writable(const char *function);
 /* Error unless the relation exists and the current role owns it or is an admin. */
 extern void mg_require_owner(Oid relid);
-extern bool mg_owns(Oid relid, Oid role);
-/* How the current role may train on a relation whose base is `base`, protected as given; error when it may not. */
-typedef struct MgTrainRight
-{
-	Oid reader;        /* the role that the table is read as */
-	char *share;       /* the grantee whose share pays; NULL: none */
-} MgTrainRight;
-extern MgTrainRight mg_train_right(Oid relid, Oid base, const MgRelation *protection);
 /* May the current role see what the budget's figures are? */
 extern bool mg_budget_visible(const MgBudget *budget);
 

@@ -164,9 +164,10 @@ dp_protect(PG_FUNCTION_ARGS)
 	if (assert_stable && !mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only a member of mirage_admin may assert stability"),
 						errhint("Without it, views and row security over the table must be checkable.")));
-	mg_relations_lock();
+	mg_relations_lock(relid);
 	budget = choose_budget(relid, name, make, make ? PG_GETARG_FLOAT8(4) : 0);
 	mg_relation_protect(relid, budget, assert_stable);
+	mg_relation_stamp_family(relid, budget);
 	mg_log("protect", mg_relation_name(relid),
 		   psprintf("{\"budget\": " INT64_FORMAT ", \"assert_stable\": %s}", budget, assert_stable ? "true" : "false"));
 	PG_RETURN_TEXT_P(cstring_to_text(mg_budget_by_id(budget)->name));
@@ -199,7 +200,7 @@ dp_set_column(PG_FUNCTION_ARGS)
 	mg_require_owner(relid);
 	require_protectable(relid);
 	mg_check_declaration(relid, column, &decl);
-	mg_relations_lock();
+	mg_relations_lock(relid);
 	mg_declaration_store(relid, column, &decl);
 	mg_log("set column", psprintf("%s.%s", mg_relation_name(relid), quote_identifier(column)), NULL);
 	PG_RETURN_VOID();

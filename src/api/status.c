@@ -31,6 +31,7 @@ dp_describe(PG_FUNCTION_ARGS)
 	Oid me = GetUserId();
 	ReturnSetInfo *rsi = (ReturnSetInfo *) fcinfo->resultinfo;
 	char *name = mg_relation_name(relid), *grantee;
+	int64 share;
 	MgColumns *columns;
 
 	if (name == NULL)
@@ -40,7 +41,7 @@ dp_describe(PG_FUNCTION_ARGS)
 	{
 		MgRelation *r = mg_relation_protection(relid, true);
 
-		if (r == NULL || mg_share_find(r->budget, me, &grantee) == 0)
+		if (r == NULL || mg_share_find(r->budget, me, &share, &grantee) == 0)
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for relation \"%s\"", name),
 							errhint("It takes SELECT on the relation, or a share of its budget.")));
 	}
@@ -118,7 +119,7 @@ mg_sql_budget_figures(PG_FUNCTION_ARGS)
 	if (DatumGetBool(values[0]))
 	{
 		const mg_filter *f = &b->filter;
-		MgUse use = mg_ledger_use(b, NULL);
+		MgUse use = mg_ledger_use(b, 0);
 		double spent = use.rho > 0 ? mg_zcdp_epsilon(use.rho, f->delta - use.delta_atoms) : 0;
 
 		values[1] = Float8GetDatum(mg_filter_used(f, use.rdp, use.delta_atoms));

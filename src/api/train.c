@@ -85,7 +85,7 @@ plan_request(Request *r)
 		if (r->columns->col[i].core >= 0)
 			domains[r->columns->col[i].core] = r->columns->col[i].domain;
 	mg_server_ctx(&ctx);
-	MG_CHECK(&ctx, mg_training_allowance(&ctx, &r->budget->filter, r->epsilon, r->delta, &r->fit.allowance));
+	r->fit.allowance = mg_ledger_allowance(r->budget, r->right.share_epsilon, r->epsilon, r->delta);
 	r->fit.domains = domains;
 	r->fit.ncolumns = (uint32_t) r->columns->ncore;
 	mg_options_parse(r->options, &r->fit);
@@ -163,7 +163,7 @@ dp_plan(PG_FUNCTION_ARGS)
 
 	understand(fcinfo, 0, &r);
 	f = &r.budget->filter;
-	use = mg_ledger_use(r.budget, NULL);
+	use = mg_ledger_use(r.budget, 0);
 	mg_arg_materialize(fcinfo);
 	for (uint32 i = 0; i < r.plan.count; i++)
 	{
@@ -214,7 +214,7 @@ dp_train(PG_FUNCTION_ARGS)
 	call.base = r.base;
 	call.budget = r.budget->id;
 	call.reader = r.right.reader;
-	call.share = r.right.share;
+	call.share = r.right.share_id;
 	call.columns = column_names(r.columns);
 	call.epsilon = r.epsilon;
 	call.delta = r.delta;

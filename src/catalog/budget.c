@@ -102,13 +102,17 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 	"SELECT id, relid, name, identity, budget, protected_by_oid, protected_by_name, assert_stable, is_public, xmin " \
 	"FROM mirage.relation "
 
-/* A recorded relation is live when its OID still names a relation, and either it was recorded here or its name agrees. */
+/*
+ * A recorded relation is live when its OID still names a relation, and either it was recorded here or, in a cluster that pg_upgrade made, its
+ * name agrees. A database copied within the cluster (CREATE DATABASE ... TEMPLATE) is another one, whose charges are not counted here.
+ */
 static bool
 relation_live(Oid relid, const char *name, const char *identity)
 {
 	char *now = mg_relation_name(relid);
 
-	return now != NULL && (strcmp(identity, mg_database_identity()) == 0 || strcmp(now, name) == 0);
+	return now != NULL && (strcmp(identity, mg_database_identity()) == 0 ||
+						   (strcmp(now, name) == 0 && !mg_same_cluster(identity)));
 }
 
 static MgRelation *
@@ -141,7 +145,7 @@ mg_relation_find(Oid relid)
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, true, RELATION_COLUMNS "WHERE relid = $1 AND NOT dropped ORDER BY id DESC", 1, &arg);
+	n = mg_query_run(&q, true, RELATION_COLUMNS "WHERE relid = $1 ORDER BY id DESC", 1, &arg);
 	for (uint64 i = 0; i < n && found == NULL; i++)
 	{
 		MgRelation *r = relation_row(&q, i);
@@ -164,7 +168,7 @@ relation_stale(const char *name)
 
 	mg_query_begin(&q);
 	n = mg_query_run(&q, true,
-					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL AND NOT dropped ORDER BY id DESC", 1, &arg);
+					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL ORDER BY id DESC", 1, &arg);
 	for (uint64 i = 0; i < n && found == NULL; i++)
 	{
 		MgRelation *r = relation_row(&q, i);
@@ -176,7 +180,7 @@ relation_stale(const char *name)
 	return found;
 }
 
-/* The relation, its ancestors and its descendants, through inheritance and partitioning: one set of people. */
+/* All that is connected with the relation through inheritance and partitioning, up and down: one set of people. */
 static List *
 relation_family(Oid relid)
 {
@@ -187,10 +191,9 @@ relation_family(Oid relid)
 
 	mg_query_begin(&q);
 	n = mg_query_run(&q, true,
-					 "WITH RECURSIVE up AS (SELECT $1 AS r UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, up "
-					 "WHERE i.inhrelid = up.r), down AS (SELECT $1 AS r UNION SELECT i.inhrelid "
-					 "FROM pg_catalog.pg_inherits i, down WHERE i.inhparent = down.r) "
-					 "SELECT r FROM up UNION SELECT r FROM down",
+					 "WITH RECURSIVE f AS (SELECT $1 AS r UNION SELECT CASE WHEN i.inhrelid = f.r THEN i.inhparent "
+					 "ELSE i.inhrelid END FROM f JOIN pg_catalog.pg_inherits i ON i.inhrelid = f.r OR i.inhparent = f.r) "
+					 "SELECT r FROM f ORDER BY r",
 					 1, &arg);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -240,7 +243,7 @@ mg_relation_protection(Oid relid, bool missing_ok)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("relation \"%s\" and its partitions or parents are protected by different budgets",
 							mg_relation_name(relid)),
-					 errhint("Put them under one budget with dp_protect(..., budget => ...).")));
+					 errhint("Detach or disinherit one of them: what two budgets have counted apart cannot be counted as one.")));
 		/* the record of the relation itself counts before a relative's */
 		if (found == NULL || r->relid == relid)
 			found = r;
@@ -266,9 +269,36 @@ mg_relation_protection(Oid relid, bool missing_ok)
 }
 
 void
-mg_relations_lock(void)
+mg_relations_lock(Oid relid)
 {
-	LockRelationOid(get_relname_relid("relation", get_namespace_oid("mirage", false)), ShareRowExclusiveLock);
+	Oid class = get_relname_relid("relation", get_namespace_oid("mirage", false));
+
+	/* the least OID stands for the family: thousands of partitions need one lock */
+	LockDatabaseObject(class, linitial_oid(relation_family(relid)), 0, ExclusiveLock);
+}
+
+void
+mg_relation_stamp_family(Oid relid, int64 budget)
+{
+	ListCell *lc;
+
+	foreach (lc, relation_family(relid))
+	{
+		Oid member = lfirst_oid(lc);
+		MgRelation *r = mg_relation_find(member);
+		MgArg args[] = {MG_OID(member), MG_TEXT(mg_relation_name(member)), MG_TEXT(mg_database_identity()), MG_INT8(budget)};
+		MgQuery q;
+
+		if (r != NULL && r->budget != 0)
+			continue;
+		mg_query_begin(&q);
+		mg_query_run(&q, false,
+					 "INSERT INTO mirage.relation AS r (relid, name, identity, budget, inherited) VALUES ($1, $2, $3, $4, true) "
+					 "ON CONFLICT (relid, identity) DO UPDATE SET budget = excluded.budget, inherited = true "
+					 "WHERE r.budget IS NULL",
+					 lengthof(args), args);
+		mg_query_end(&q);
+	}
 }
 
 int64
@@ -283,7 +313,8 @@ mg_relation_record(Oid relid)
 	if (r != NULL)
 		return r->id;
 	mg_query_begin(&q);
-	mg_query_run(&q, false, "INSERT INTO mirage.relation (relid, name, identity) VALUES ($1, $2, $3) RETURNING id",
+	mg_query_run(&q, false, "INSERT INTO mirage.relation (relid, name, identity) VALUES ($1, $2, $3) "
+				 "ON CONFLICT (relid, identity) DO UPDATE SET name = excluded.name RETURNING id",
 				 lengthof(args), args);
 	id = mg_get_int8(0, 1);
 	/* what was declared for a relation of this name in a database that was restored here goes on */
@@ -293,7 +324,7 @@ mg_relation_record(Oid relid)
 		mg_query_run(&q, false,
 					 "INSERT INTO mirage.column_decl SELECT $1, d.attname, d.kind, d.lower, d.upper, d.categories, d.bins, "
 					 "d.pattern, d.other FROM mirage.column_decl d WHERE d.relation = (SELECT max(r.id) FROM "
-					 "mirage.relation r WHERE r.name = $2 AND r.identity <> $3 AND NOT r.dropped) ON CONFLICT DO NOTHING",
+					 "mirage.relation r WHERE r.name = $2 AND r.identity <> $3) ON CONFLICT DO NOTHING",
 					 lengthof(adopt), adopt);
 	}
 	mg_query_end(&q);
@@ -313,7 +344,7 @@ mg_relation_protect(Oid relid, int64 budget, bool assert_stable)
 	mg_query_begin(&q);
 	mg_query_run(&q, false,
 				 "UPDATE mirage.relation SET budget = $2, assert_stable = $3, protected_by_oid = $4, "
-				 "protected_by_name = $5, name = $6, identity = $7, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
+				 "protected_by_name = $5, name = $6, identity = $7, inherited = false, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
 				 lengthof(args), args);
 	mg_query_end(&q);
 }
@@ -423,11 +454,12 @@ mg_relations_follow_names(void)
 	mg_query_run(&q, false,
 				 "UPDATE mirage.relation r SET name = format('%I.%I', n.nspname, c.relname) "
 				 "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = r.relid AND r.identity = $1 "
-				 "AND NOT r.dropped AND r.name <> format('%I.%I', n.nspname, c.relname)",
+				 "AND r.name <> format('%I.%I', n.nspname, c.relname)",
 				 1, &arg);
 	mg_query_end(&q);
 }
 
+/* A share follows its grantee through a change of name; what was charged to it stays charged to it. */
 void
 mg_share_grant(int64 budget, Oid grantee, double epsilon)
 {
@@ -436,17 +468,21 @@ mg_share_grant(int64 budget, Oid grantee, double epsilon)
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.share AS s (budget, grantee_oid, grantee_name, identity, epsilon, granted_by) "
-				 "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (budget, grantee_name) DO UPDATE SET "
-				 "grantee_oid = excluded.grantee_oid, identity = excluded.identity, epsilon = excluded.epsilon, "
-				 "granted_by = excluded.granted_by, granted_at = pg_catalog.clock_timestamp()",
-				 lengthof(args), args);
+	if (mg_query_run(&q, false,
+					 "UPDATE mirage.share SET grantee_oid = $2, grantee_name = $3, identity = $4, epsilon = $5, granted_by = $6, "
+					 "granted_at = clock_timestamp() WHERE budget = $1 AND (grantee_oid = $2 AND identity = $4 "
+					 "OR grantee_name = $3 AND NOT EXISTS (SELECT FROM mirage.share o WHERE o.budget = $1 AND "
+					 "o.grantee_oid = $2 AND o.identity = $4))",
+					 lengthof(args), args) == 0)
+		mg_query_run(&q, false,
+					 "INSERT INTO mirage.share (budget, grantee_oid, grantee_name, identity, epsilon, granted_by) "
+					 "VALUES ($1, $2, $3, $4, $5, $6)",
+					 lengthof(args), args);
 	mg_query_end(&q);
 }
 
 double
-mg_share_find(int64 budget, Oid role, char **grantee)
+mg_share_find(int64 budget, Oid role, int64 *id, char **grantee)
 {
 	MgArg arg = MG_INT8(budget);
 	MgQuery q;
@@ -455,18 +491,18 @@ mg_share_find(int64 budget, Oid role, char **grantee)
 
 	mg_query_begin(&q);
 	n = mg_query_run(&q, true,
-					 "SELECT grantee_oid, grantee_name, identity, epsilon FROM mirage.share WHERE budget = $1 "
-					 "ORDER BY epsilon DESC, grantee_name",
+					 "SELECT grantee_oid, grantee_name, identity, epsilon, id FROM mirage.share WHERE budget = $1 "
+					 "ORDER BY epsilon DESC, id",
 					 1, &arg);
 	for (uint64 i = 0; i < n && best == 0; i++)
 	{
-		char *name = mg_get_text(&q, i, 2);
-		MgRole r = mg_role_binding(mg_get_oid(i, 1), name, mg_get_text(&q, i, 3));
+		MgRole r = mg_role_binding(mg_get_oid(i, 1), mg_get_text(&q, i, 2), mg_get_text(&q, i, 3));
 
 		if (r.live && has_privs_of_role(role, r.oid))
 		{
 			best = mg_get_float8(i, 4);
-			*grantee = name;
+			*id = mg_get_int8(i, 5);
+			*grantee = MemoryContextStrdup(q.caller, r.name);
 		}
 	}
 	mg_query_end(&q);

@@ -60,9 +60,11 @@ extern MgBudget *mg_budget_by_name(const char *name); /* NULL: none */
 extern MgBudget *mg_budget_by_id(int64 id);
 extern int64 mg_budget_create(const char *name, double epsilon, double delta, Interval *period);
 
-/* Before any of the writes below: two sessions must not decide about one relation, or parent and child, at once. To the
- * end of the transaction; readers are not held up. */
-extern void mg_relations_lock(void);
+/* Before any of the writes below: two sessions must not decide about one relation, or parent and child, at once. Locks the family of
+ * `relid` (an object lock of ours on each member) to the end of the transaction; nobody else is held up. */
+extern void mg_relations_lock(Oid relid);
+/* Records the budget with every member of the family, so that a partition that is detached later keeps it. */
+extern void mg_relation_stamp_family(Oid relid, int64 budget);
 /* The live record of `relid` itself, or NULL. */
 extern MgRelation *mg_relation_find(Oid relid);
 /*
@@ -82,8 +84,22 @@ extern bool mg_declarations_uncommitted(Oid relid);
 extern void mg_relations_follow_names(void);
 
 extern void mg_share_grant(int64 budget, Oid grantee, double epsilon);
-/* The largest live share whose grantee `role` is or is a member of: its epsilon and the grantee's name; 0: none. */
-extern double mg_share_find(int64 budget, Oid role, char **grantee);
+/* The largest live share whose grantee `role` is or is a member of: its epsilon, number and grantee's name; 0: none. */
+extern double mg_share_find(int64 budget, Oid role, int64 *id, char **grantee);
+
+/* -- rights (catalog/rights.c) -- */
+
+extern bool mg_owns(Oid relid, Oid role);
+
+/* How the current role may train on a relation whose base is `base`, protected as given; error when it may not. */
+typedef struct MgTrainRight
+{
+	Oid reader;           /* the role that the table is read as */
+	int64 share_id;       /* the share that pays too; 0: none */
+	double share_epsilon;
+	char *share;          /* its grantee */
+} MgTrainRight;
+extern MgTrainRight mg_train_right(Oid relid, Oid base, const MgRelation *protection);
 
 /* -- ledger (catalog/ledger.c) -- */
 
@@ -100,11 +116,18 @@ typedef struct MgCharge
 	Oid relid, role;
 	int64 job;
 	double epsilon, delta, rho, delta_atoms;
-	const char *share;  /* the grantee whose share pays too; NULL: none */
+	int64 share;        /* the share that pays too; 0: none */
 	const char *events; /* json text */
 } MgCharge;
 
-extern MgUse mg_ledger_use(const MgBudget *budget, const char *share); /* NULL: all charges; else those of that share */
+extern MgUse mg_ledger_use(const MgBudget *budget, int64 share); /* 0: all charges; else those of that share */
+/*
+ * What a training of (epsilon, delta) may use: under the budget's filter and, where a share pays, also under a filter of the share's epsilon, so
+ * that (e) fits an untouched share of e as it fits an untouched budget of e.
+ */
+extern mg_allowance mg_ledger_allowance(const MgBudget *budget, double share_epsilon, double epsilon, double delta);
+/* The share's own filter. */
+extern mg_filter mg_ledger_share_filter(const MgBudget *budget, double share_epsilon);
 extern void mg_ledger_lock(int64 budget);   /* row lock, held to the end of the transaction */
 extern int64 mg_ledger_reserve(const MgCharge *charge); /* returns the charge's number */
 extern void mg_ledger_settle(int64 charge, const char *state); /* 'spent' or 'released': a new row */
@@ -236,6 +259,8 @@ extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoa
 
 /* This database, as bindings record it: system identifier and database OID as text, "6912...:16384". */
 extern const char *mg_database_identity(void);
+/* Was it recorded in this cluster, in whichever database? */
+extern bool mg_same_cluster(const char *identity);
 /* A role as recorded: live or not (see above). */
 extern MgRole mg_role_binding(Oid oid, const char *name, const char *identity);
 

@@ -10,16 +10,16 @@
 #include "miscadmin.h"
 
 MgUse
-mg_ledger_use(const MgBudget *budget, const char *share)
+mg_ledger_use(const MgBudget *budget, int64 share)
 {
-	MgArg args[] = {MG_INT8(budget->id), MG_TEXT(share)};
+	MgArg args[] = {MG_INT8(budget->id), MG_INT8(share)};
 	MgQuery q;
 	MgUse use;
 
 	mg_query_begin(&q);
 	mg_query_run(&q, true,
 				 "SELECT coalesce(sum(l.rho), 0), coalesce(sum(l.rdp), 0), coalesce(sum(l.delta_atoms), 0) "
-				 "FROM mirage.ledger l WHERE l.budget = $1 AND l.state = 'reserved' AND ($2 IS NULL OR l.share = $2) "
+				 "FROM mirage.ledger l WHERE l.budget = $1 AND l.state = 'reserved' AND ($2 = 0 OR l.share = $2) "
 				 "AND NOT EXISTS (SELECT FROM mirage.ledger r WHERE r.charge = l.charge AND r.state = 'released')",
 				 lengthof(args), args);
 	use.rho = mg_get_float8(0, 1);
@@ -27,6 +27,36 @@ mg_ledger_use(const MgBudget *budget, const char *share)
 	use.delta_atoms = mg_get_float8(0, 3);
 	mg_query_end(&q);
 	return use;
+}
+
+mg_filter
+mg_ledger_share_filter(const MgBudget *budget, double share_epsilon)
+{
+	mg_filter share;
+	mg_ctx ctx;
+
+	mg_server_ctx(&ctx);
+	MG_CHECK(&ctx, mg_filter_init(&ctx, &share, share_epsilon, budget->filter.delta));
+	return share;
+}
+
+mg_allowance
+mg_ledger_allowance(const MgBudget *budget, double share_epsilon, double epsilon, double delta)
+{
+	mg_allowance a, b;
+	mg_ctx ctx;
+
+	mg_server_ctx(&ctx);
+	MG_CHECK(&ctx, mg_training_allowance(&ctx, &budget->filter, epsilon, delta, &a));
+	if (share_epsilon > 0)
+	{
+		mg_filter share = mg_ledger_share_filter(budget, share_epsilon);
+
+		MG_CHECK(&ctx, mg_training_allowance(&ctx, &share, epsilon, delta, &b));
+		a.rho = Min(a.rho, b.rho);
+		a.delta_atoms = Min(a.delta_atoms, b.delta_atoms);
+	}
+	return a;
 }
 
 void
@@ -52,7 +82,7 @@ mg_ledger_reserve(const MgCharge *charge)
 	double rdp = budget->filter.alpha * charge->rho;
 	MgArg args[] = {MG_INT8(charge->budget), MG_TEXT(charge->budget_name), MG_TEXT(charge->relation),
 					MG_OID(charge->relid), MG_TEXT(charge->model), MG_INT8(charge->job), MG_OID(charge->role),
-					MG_TEXT(role_name), MG_TEXT(charge->share), MG_FLOAT8(charge->epsilon), MG_FLOAT8(charge->delta),
+					MG_TEXT(role_name), MG_INT8(charge->share), MG_FLOAT8(charge->epsilon), MG_FLOAT8(charge->delta),
 					MG_FLOAT8(charge->rho), MG_FLOAT8(rdp), MG_FLOAT8(charge->delta_atoms), MG_TEXT(charge->events)};
 	MgQuery q;
 	int64 number;
@@ -96,8 +126,7 @@ mg_ledger_require_whole(void)
 				 "(SELECT FROM mirage.ledger l WHERE l.charge = (g.detail->>'charge')::bigint AND l.state = 'reserved')) "
 				 "AND (SELECT count(*) FROM mirage.ledger WHERE state = 'reserved') >= "
 				 "(SELECT count(*) FROM mirage.log WHERE action = 'charge') "
-				 "AND NOT EXISTS (SELECT FROM mirage.log_block b, unnest(b.entries) e WHERE NOT EXISTS "
-				 "(SELECT FROM mirage.log g WHERE g.id = e))",
+				 "AND (SELECT count(*) FROM mirage.log) >= (SELECT coalesce(sum(cardinality(entries)), 0) FROM mirage.log_block)",
 				 0, NULL);
 	whole = mg_get_bool(0, 1);
 	mg_query_end(&q);

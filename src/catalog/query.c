@@ -137,6 +137,15 @@ mg_database_identity(void)
 	return identity;
 }
 
+bool
+mg_same_cluster(const char *identity)
+{
+	const char *mine = mg_database_identity();
+	const char *colon = strchr(mine, ':');
+
+	return strncmp(identity, mine, colon - mine + 1) == 0;
+}
+
 MgRole
 mg_role_binding(Oid oid, const char *name, const char *identity)
 {
@@ -145,7 +154,8 @@ mg_role_binding(Oid oid, const char *name, const char *identity)
 
 	if (now == NULL)
 		return role;
-	role.live = strcmp(identity, mg_database_identity()) == 0 || strcmp(now, name) == 0;
+	/* roles are the cluster's, whichever database they were recorded in */
+	role.live = mg_same_cluster(identity) || strcmp(now, name) == 0;
 	if (role.live)
 		role.name = now;
 	return role;

@@ -53,15 +53,15 @@ CREATE TABLE mirage.relation (
   relid oid NOT NULL,
   name text NOT NULL,
   identity text NOT NULL,
-  dropped boolean NOT NULL DEFAULT false,
   budget bigint,
+  inherited boolean NOT NULL DEFAULT false, -- under the budget as a partition, child or parent, not by dp_protect itself
   assert_stable boolean NOT NULL DEFAULT false,
   is_public boolean NOT NULL DEFAULT false,
   protected_by_oid oid,
   protected_by_name text,
   protected_at timestamptz
 );
-CREATE INDEX ON mirage.relation (relid);
+CREATE UNIQUE INDEX ON mirage.relation (relid, identity);
 
 CREATE TABLE mirage.column_decl (
   relation bigint NOT NULL,
@@ -70,16 +70,18 @@ CREATE TABLE mirage.column_decl (
   PRIMARY KEY (relation, attname)
 );
 
+CREATE SEQUENCE mirage.share_id;
 CREATE TABLE mirage.share (
+  id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.share_id'),
   budget bigint NOT NULL,
   grantee_oid oid NOT NULL,
   grantee_name text NOT NULL,
   identity text NOT NULL,
   epsilon float8 NOT NULL,
   granted_by text NOT NULL,
-  granted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-  PRIMARY KEY (budget, grantee_name)
+  granted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+CREATE INDEX ON mirage.share (budget);
 
 -- The ledger. A charge is one row of state 'reserved', committed before anything was read, and at most one more that
 -- settles it: 'spent' or 'released'. Only 'released' gives back.
@@ -97,7 +99,7 @@ CREATE TABLE mirage.ledger (
   job bigint NOT NULL,
   role_oid oid NOT NULL,
   role_name text NOT NULL,
-  share text,
+  share bigint NOT NULL, -- 0: none
   epsilon float8 NOT NULL,
   delta float8 NOT NULL,
   rho float8 NOT NULL,
@@ -107,6 +109,7 @@ CREATE TABLE mirage.ledger (
   charged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   UNIQUE (charge, state)
 );
+CREATE UNIQUE INDEX ON mirage.ledger (charge) WHERE state <> 'reserved';
 CREATE INDEX ON mirage.ledger (budget) WHERE state = 'reserved';
 
 CREATE SEQUENCE mirage.job_id;
@@ -213,7 +216,9 @@ CREATE TABLE mirage.log (
   session_role text NOT NULL,
   action text NOT NULL,
   object text NOT NULL,
-  detail jsonb
+  detail jsonb,
+  role_oid oid NOT NULL DEFAULT 0, -- with identity: whose entry it is to see; not part of the chain
+  identity text NOT NULL DEFAULT ''
 );
 CREATE TABLE mirage.log_block (
   number bigint PRIMARY KEY,
@@ -240,7 +245,7 @@ BEGIN
   END LOOP;
   FOREACH t IN ARRAY ARRAY['budget', 'relation', 'column_decl', 'share', 'ledger', 'job', 'model', 'model_column',
                            'model_blob', 'wrapped_key', 'master_key', 'model_grant', 'issuance', 'log', 'log_block',
-                           'budget_id', 'relation_id', 'ledger_id', 'charge_id', 'job_id', 'model_id', 'wrapped_key_id',
+                           'budget_id', 'relation_id', 'share_id', 'ledger_id', 'charge_id', 'job_id', 'model_id', 'wrapped_key_id',
                            'issuance_id', 'log_id'] LOOP
     PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('mirage.%I', t)::pg_catalog.regclass, '');
   END LOOP;

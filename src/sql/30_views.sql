@@ -17,7 +17,7 @@ RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 
 
 CREATE VIEW dp_budgets WITH (security_barrier) AS
 SELECT b.name, b.epsilon, b.delta, f.used, f.spent, f.remaining, f.lifetime, b.period, b.owner_name AS owner,
-       ARRAY(SELECT r.name FROM mirage.relation r WHERE r.budget OPERATOR(pg_catalog.=) b.id AND NOT r.dropped
+       ARRAY(SELECT r.name FROM mirage.relation r WHERE r.budget OPERATOR(pg_catalog.=) b.id AND NOT r.inherited
              ORDER BY r.name) AS protected_tables
 FROM mirage.budget b, LATERAL mirage.budget_figures(b.id) f
 WHERE f.visible;
@@ -25,7 +25,8 @@ COMMENT ON VIEW dp_budgets IS
 'used: fraction of the cap that is gone, which is enforced; spent: epsilon of all charges together; remaining: largest epsilon of one more training';
 
 CREATE VIEW dp_ledger WITH (security_barrier) AS
-SELECT l.charge AS id, l.budget_name AS budget, l.relation, l.model, l.role_name AS role, l.share,
+SELECT l.charge AS id, l.budget_name AS budget, l.relation, l.model, l.role_name AS role,
+       (SELECT h.grantee_name FROM mirage.share h WHERE h.id OPERATOR(pg_catalog.=) l.share) AS share,
        coalesce((SELECT s.state FROM mirage.ledger s WHERE s.charge OPERATOR(pg_catalog.=) l.charge
                  AND s.state OPERATOR(pg_catalog.<>) 'reserved' ORDER BY s.id DESC LIMIT 1), l.state) AS state,
        l.epsilon, l.delta, l.events, l.charged_at, l.job
@@ -65,7 +66,7 @@ SELECT g.id, g.at, g.role_name AS role, g.session_role, g.action, g.object, g.de
 FROM mirage.log g
      LEFT JOIN (SELECT b.number, e.id FROM mirage.log_block b, pg_catalog.unnest(b.entries) e(id)) c
      ON c.id OPERATOR(pg_catalog.=) g.id
-WHERE mirage.oversees() OR g.role_name OPERATOR(pg_catalog.=) CURRENT_USER::text;
+WHERE mirage.oversees() OR mirage.is_me(g.role_oid, g.role_name, g.identity);
 COMMENT ON VIEW dp_audit_log IS 'the tamper-evident log: everything for auditors, what it did itself for any other role';
 
 GRANT SELECT ON dp_budgets, dp_ledger, dp_models, dp_jobs, dp_audit_log TO PUBLIC;

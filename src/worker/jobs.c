@@ -16,6 +16,7 @@
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/procarray.h"
+#include "utils/memutils.h"
 
 #define JOB_LOCK_CLASS 0x6d67 /* tells our locks from those of others who may use this kind of tag */
 
@@ -115,27 +116,37 @@ mg_job_cancel(int64 job)
 	return true;
 }
 
+/* The job's state now; a worker that is gone without settling it left an orphan. */
+static const char *
+job_state(int64 job)
+{
+	MgJob *j = mg_job_find(job);
+
+	if (strcmp(j->state, "running") != 0 || job_lock_held(job))
+		return j->state;
+	/* it may have settled between the two looks */
+	j = mg_job_find(job);
+	return strcmp(j->state, "running") == 0 ? "orphaned" : j->state;
+}
+
 char *
 mg_job_wait(int64 job, int64 timeout_ms)
 {
 	TimestampTz deadline = timeout_ms < 0 ? DT_NOEND : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	MemoryContext look = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage wait", ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(look);
+	const char *state;
 
 	for (;;)
 	{
-		MgJob *j = mg_job_find(job);
-
-		if (strcmp(j->state, "running") != 0)
-			return j->state;
-		if (!job_lock_held(job))
-		{
-			/* it may have settled between the two looks */
-			j = mg_job_find(job);
-			return strcmp(j->state, "running") == 0 ? pstrdup("orphaned") : j->state;
-		}
-		if (GetCurrentTimestamp() >= deadline)
-			return pstrdup("running");
+		MemoryContextReset(look);
+		state = job_state(job);
+		if (strcmp(state, "running") != 0 || GetCurrentTimestamp() >= deadline)
+			break;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 50L, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+	MemoryContextSwitchTo(caller);
+	return pstrdup(state);
 }

@@ -23,7 +23,7 @@
 #define MAX_BLOCKERS 64
 
 static void
-launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params)
+launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params, bool own_settings)
 {
 	Size guc_size = EstimateGUCStateSpace();
 	Size guc_offset = MAXALIGN(sizeof(MgShared));
@@ -40,7 +40,8 @@ launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params
 	s->handle = dsm_segment_handle(launch->segment);
 	s->database = MyDatabaseId;
 	s->authenticated_user = GetAuthenticatedUserId();
-	GetUserIdAndSecContext(&s->current_user, &s->sec_context);
+	s->current_user = GetUserId();
+	s->own_settings = own_settings;
 	s->guc_offset = guc_offset;
 	s->guc_size = guc_size;
 	s->params_offset = params_offset;
@@ -55,20 +56,11 @@ launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params
 	s->magic = MG_SHARED_MAGIC;
 }
 
-void
-mg_launch(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params)
+static void
+launch_register(MgLaunch *launch, MgWork work)
 {
 	BackgroundWorker worker = {0};
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), mg_guc_worker_timeout);
-
-	if (RecoveryInProgress())
-		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("pg_mirage neither trains nor releases on a standby"),
-						errhint("Connect to the primary: what is spent and what is released is recorded there.")));
-	if (IsInParallelMode())
-		elog(ERROR, "a worker of pg_mirage cannot be started in parallel mode");
-	if (params->failed)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	launch_segment(launch, work, job, params);
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -91,21 +83,46 @@ mg_launch(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params)
 	}
 }
 
+void
+mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_settings)
+{
+	PG_TRY();
+	{
+		if (RecoveryInProgress())
+			ereport(ERROR,
+					(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("pg_mirage neither trains nor releases on a standby"),
+					 errhint("Connect to the primary: what is spent and what is released is recorded there.")));
+		if (IsInParallelMode())
+			elog(ERROR, "a worker of pg_mirage cannot be started in parallel mode");
+		if (params->failed)
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		launch_segment(launch, work, job, params, own_settings);
+		launch_register(launch, work);
+	}
+	PG_CATCH();
+	{
+		mg_writer_free(params);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	mg_writer_free(params);
+}
+
 /* Stops the worker: by the flag and a query cancel when it runs, by its slot when it has not started. */
 static void
 launch_cancel(MgLaunch *launch)
 {
-	pid_t pid;
+	pid_t pid, running;
 
 	SpinLockAcquire(&launch->shared->mutex);
 	launch->shared->cancel = true;
 	launch->shared->waiter = NULL;
 	pid = launch->shared->worker_pid;
 	SpinLockRelease(&launch->shared->mutex);
-	if (pid != 0)
-		kill(pid, SIGINT);
-	else
+	if (pid == 0)
 		TerminateBackgroundWorker(launch->handle);
+	else if (GetBackgroundWorkerPid(launch->handle, &running) == BGWH_STARTED && running == pid)
+		kill(pid, SIGINT);
 }
 
 static void

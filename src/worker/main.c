@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_extension_d.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pg/compat.h"
 #include "pg/server.h"
@@ -109,6 +110,20 @@ force_settings(void)
 	/* as long as honest queues last; the caller's own lock_timeout ends its wait, and with it the job */
 	SetConfigOption("lock_timeout", "60s", PGC_SUSET, PGC_S_SESSION);
 	SetConfigOption("client_min_messages", "error", PGC_SUSET, PGC_S_SESSION);
+	/* errors are caught here, sanitised and settled: none may end the process */
+	SetConfigOption("exit_on_error", "off", PGC_SUSET, PGC_S_SESSION);
+	SetConfigOption("quote_all_identifiers", "off", PGC_SUSET, PGC_S_SESSION);
+}
+
+/* Cuts at a whole character. */
+static void
+copy_text(char *to, size_t size, const char *from)
+{
+	int len = from == NULL ? 0 : pg_mbcliplen(from, (int) strlen(from), (int) size - 1);
+
+	if (len > 0)
+		memcpy(to, from, (size_t) len);
+	to[len] = '\0';
 }
 
 /* Leaves the error for the waiting caller; what the server's log gets is the same sanitised text. */
@@ -117,9 +132,9 @@ leave_error(MgShared *s, const ErrorData *e)
 {
 	SpinLockAcquire(&s->mutex);
 	s->sqlerrcode = e->sqlerrcode;
-	strlcpy(s->message, e->message ? e->message : "unknown failure", sizeof(s->message));
-	strlcpy(s->detail, e->detail ? e->detail : "", sizeof(s->detail));
-	strlcpy(s->hint, e->hint ? e->hint : "", sizeof(s->hint));
+	copy_text(s->message, sizeof(s->message), e->message ? e->message : "unknown failure");
+	copy_text(s->detail, sizeof(s->detail), e->detail);
+	copy_text(s->hint, sizeof(s->hint), e->hint);
 	SpinLockRelease(&s->mutex);
 	ereport(LOG, (errcode(e->sqlerrcode), errmsg_internal("job " INT64_FORMAT " ended: %s", s->job, s->message)));
 }
@@ -211,7 +226,10 @@ mg_worker_main(Datum arg)
 
 	BackgroundWorkerInitializeConnectionByOid(s->database, s->authenticated_user, 0);
 	StartTransactionCommand();
-	RestoreGUCState((char *) s + s->guc_offset);
+	if (s->own_settings)
+		RestoreGUCState((char *) s + s->guc_offset);
+	else
+		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION);
 	force_settings();
 	CommitTransactionCommand();
 	pgstat_report_activity(STATE_RUNNING, s->work == MG_WORK_TRAIN ? "pg_mirage: training" : "pg_mirage: release");

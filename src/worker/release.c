@@ -22,8 +22,7 @@ mg_release_record(const MgReleaseCall *call)
 	mg_put_str(&w, call->recipient, strlen(call->recipient));
 	mg_put_i64(&w, call->rows);
 	mg_put_u8(&w, call->seeded);
-	mg_launch(&launch, MG_WORK_RELEASE, 0, &w);
-	mg_writer_free(&w);
+	mg_launch(&launch, MG_WORK_RELEASE, 0, &w, true);
 	mg_launch_wait(&launch, MG_WORK_RESERVED, false);
 	id = launch.shared->result;
 	mg_launch_detach(&launch);

@@ -42,7 +42,7 @@ typedef struct MgShared
 	dsm_handle handle;
 	MgWork work;
 	Oid database, authenticated_user, current_user;
-	int sec_context;
+	bool own_settings; /* the caller's settings travel: the table is read as the caller */
 	Size guc_offset, guc_size;
 	Size params_offset, params_size;
 
@@ -66,8 +66,11 @@ typedef struct MgLaunch
 	BackgroundWorkerHandle *handle;
 } MgLaunch;
 
-/* Makes the segment and starts the worker; retries for pg_mirage.worker_timeout when there is no slot. */
-extern void mg_launch(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params);
+/*
+ * Makes the segment and starts the worker; retries for pg_mirage.worker_timeout when there is no slot. Frees params, also on errors.
+ * own_settings false: the worker runs with the settings of a fresh session and search_path = pg_catalog, pg_temp.
+ */
+extern void mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_settings);
 /* Waits for `until` (RESERVED or DONE), shows progress as NOTICEs when asked, cancels the worker when this backend is interrupted or is what
  * the worker waits for. Raises the worker's error. */
 extern void mg_launch_wait(MgLaunch *launch, MgWorkState until, bool notices);

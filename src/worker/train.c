@@ -10,9 +10,12 @@
 
 #include "access/xact.h"
 #include "base/pool.h"
+#include "catalog/namespace.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
+#include "replication/syncrep.h"
 #include "pg/compat.h"
 #include "pg/guc.h"
 #include "pg/options.h"
@@ -63,7 +66,7 @@ pack_call(mg_writer *w, const MgTrainCall *call)
 	put_text(w, call->model);
 	put_text(w, call->method);
 	put_text(w, call->options);
-	put_text(w, call->share);
+	mg_put_i64(w, call->share);
 	mg_put_u32(w, call->relid);
 	mg_put_u32(w, call->base);
 	mg_put_u32(w, call->reader);
@@ -85,7 +88,7 @@ unpack_call(mg_reader *r, MgTrainCall *call)
 	call->model = get_text(r);
 	call->method = get_text(r);
 	call->options = get_text(r);
-	call->share = get_text(r);
+	call->share = mg_get_i64(r);
 	call->relid = mg_get_u32(r);
 	call->base = mg_get_u32(r);
 	call->reader = mg_get_u32(r);
@@ -111,8 +114,7 @@ mg_train_start(const MgTrainCall *call, bool wait)
 						errhint("Turn fsync on. For tests only, a superuser may set pg_mirage.allow_unsafe_fsync.")));
 	mg_writer_init(&w);
 	pack_call(&w, call);
-	mg_launch(&launch, MG_WORK_TRAIN, call->job, &w);
-	mg_writer_free(&w);
+	mg_launch(&launch, MG_WORK_TRAIN, call->job, &w, call->reader == GetUserId());
 	mg_launch_wait(&launch, wait ? MG_WORK_DONE : MG_WORK_RESERVED, wait);
 	mg_launch_detach(&launch);
 }
@@ -125,6 +127,8 @@ typedef struct Training
 	MgColumns *columns;
 	MgBudget *budget;
 	char *relation_name;
+	double share_epsilon; /* 0: no share pays */
+	char *share_name;
 	bool assert_stable;
 	MemoryContext context;
 	const mg_method *method;
@@ -163,10 +167,17 @@ static void
 check_again(Training *t)
 {
 	MgRelation *protection = mg_relation_protection(t->call.base, false);
+	MgTrainRight right;
 
 	if (protection->budget != t->call.budget)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("the protection of \"%s\" changed while the job began", protection->name),
 						errhint("Call dp_train again; nothing was spent.")));
+	right = mg_train_right(t->call.relid, t->call.base, protection);
+	if (right.reader != t->call.reader || right.share_id != t->call.share)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("rights on \"%s\" changed while the job began", protection->name),
+						errhint("Call dp_train again; nothing was spent.")));
+	t->share_epsilon = right.share_epsilon;
+	t->share_name = right.share;
 	t->assert_stable = protection->assert_stable;
 	t->relation_name = mg_relation_name(t->call.relid);
 	t->budget = mg_budget_by_id(t->call.budget);
@@ -188,7 +199,7 @@ describe(Training *t)
 	for (int i = 0; i < t->columns->n; i++)
 		if (t->columns->col[i].core >= 0)
 			domains[t->columns->col[i].core] = t->columns->col[i].domain;
-	MG_CHECK(&t->ctx, mg_training_allowance(&t->ctx, &t->budget->filter, t->call.epsilon, t->call.delta, &allowance));
+	allowance = mg_ledger_allowance(t->budget, t->share_epsilon, t->call.epsilon, t->call.delta);
 	t->request.domains = domains;
 	t->request.ncolumns = (uint32_t) t->columns->ncore;
 	t->request.allowance = allowance;
@@ -210,9 +221,8 @@ require_room(Training *t)
 {
 	const mg_filter *f = &t->budget->filter;
 	const mg_allowance *a = &t->request.allowance;
-	MgUse use = mg_ledger_use(t->budget, NULL);
+	MgUse use = mg_ledger_use(t->budget, 0);
 	mg_filter share;
-	char *grantee;
 
 	if (!mg_filter_fits(f, use.rdp, use.delta_atoms, f->alpha * a->rho, a->delta_atoms))
 		ereport(ERROR,
@@ -220,19 +230,50 @@ require_room(Training *t)
 				 errmsg("budget \"%s\" has no room for a training of epsilon %g", t->budget->name, t->call.epsilon),
 				 errdetail("The largest that fits has epsilon %.4g.", mg_filter_remaining(f, use.rdp, use.delta_atoms)),
 				 errhint("Ask for less. What was learnt from these people stays learnt.")));
-	if (t->call.share == NULL)
+	if (t->call.share == 0)
 		return;
-	MG_CHECK(&t->ctx, mg_filter_init(&t->ctx, &share,
-									 mg_share_find(t->budget->id, t->shared->current_user, &grantee), f->delta));
+	share = mg_ledger_share_filter(t->budget, t->share_epsilon);
 	use = mg_ledger_use(t->budget, t->call.share);
 	if (!mg_filter_fits(&share, share.alpha * use.rho, use.delta_atoms, share.alpha * a->rho, a->delta_atoms))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the share of \"%s\" in budget \"%s\" has no room for a training of epsilon %g", t->call.share,
+				 errmsg("the share of \"%s\" in budget \"%s\" has no room for a training of epsilon %g", t->share_name,
 						t->budget->name, t->call.epsilon),
 				 errdetail("The largest that fits has epsilon %.4g.",
 						   mg_filter_remaining(&share, share.alpha * use.rho, use.delta_atoms)),
 				 errhint("Ask for less, or ask the budget's owner for a larger share.")));
+}
+
+/* One model name, one job at a time: a lock of ours on the name, held until the process ends. */
+static void
+claim_name(const Training *t)
+{
+	LOCKTAG tag;
+	Oid class = get_relname_relid("model", get_namespace_oid("mirage", false));
+	uint32 hash = DatumGetUInt32(hash_any((const unsigned char *) t->call.model, (int) strlen(t->call.model)));
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, class, hash, 0);
+	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("a job that trains model \"%s\" is running", t->call.model),
+						errhint("Choose another name, or wait for it: SELECT * FROM dp_jobs.")));
+	if (mg_model_find(t->call.model) != NULL)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" exists", t->call.model),
+						errhint("Choose another name, or drop it with dp_drop_model('%s').", t->call.model)));
+}
+
+/*
+ * A cancel while the commit waited for a synchronous standby is only a warning to the server, but the charge could be lost in a failover:
+ * wait again, and begin nothing for a caller that has gone.
+ */
+static void
+require_durable(Training *t)
+{
+	if (mg_work_cancelled(t->shared))
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the job was cancelled before it read anything")));
+	SyncRepWaitForLSN(XactLastCommitEnd, true);
+	CHECK_FOR_INTERRUPTS();
+	if (mg_work_cancelled(t->shared))
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the job was cancelled before it read anything")));
 }
 
 /* The first transaction: everything is checked again, and the charge is durable before anything is read. */
@@ -247,9 +288,7 @@ reserve(Training *t)
 	mg_work_begin(t->shared, false);
 	if (!mg_job_lock(t->call.job))
 		elog(ERROR, "job " INT64_FORMAT " runs already", t->call.job);
-	if (mg_model_find(t->call.model) != NULL)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" exists", t->call.model),
-						errhint("Choose another name, or drop it with dp_drop_model('%s').", t->call.model)));
+	claim_name(t);
 	lock_relation(t);
 	mg_master_key(key, true); /* no key: refuse before reading */
 	mg_root_key("log", key, true);
@@ -276,6 +315,7 @@ reserve(Training *t)
 	charge.share = t->call.share;
 	charge.events = events_json(t);
 	progress.charge = mg_ledger_reserve(&charge);
+	mg_relation_stamp_family(t->call.base, t->budget->id);
 
 	job.id = t->call.job;
 	job.model = (char *) t->call.model;
@@ -291,11 +331,15 @@ reserve(Training *t)
 		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"epsilon\": %.17g, \"delta\": %.17g, "
 					"\"rho\": %.17g}",
 					progress.charge, t->call.job, t->call.epsilon, t->call.delta, charge.rho));
-	mg_log_chain();
 	mg_work_commit();
 	progress.reserved = true;
+	require_durable(t);
 	mg_work_progress(t->shared, "charged", 0);
 	mg_work_state(t->shared, MG_WORK_RESERVED);
+	/* outside of the budget's lock, which others may be waiting for */
+	mg_work_begin(t->shared, false);
+	mg_log_chain();
+	mg_work_commit();
 }
 
 void

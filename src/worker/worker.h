@@ -20,7 +20,7 @@ typedef struct MgTrainCall
 	Oid base;    /* whose protection and budget stand for it */
 	int64 budget;
 	Oid reader;  /* the role that the table is read as */
-	const char *share; /* the grantee whose share pays; NULL: none */
+	int64 share;       /* the share that pays too; 0: none */
 	List *columns; /* char *; NIL: all */
 	double epsilon, delta;
 } MgTrainCall;

@@ -144,6 +144,23 @@ ends_as($job, 'orphaned', 'the same with nobody waiting');
 push @gated, 'shot2:reserved';
 all_well('after that');
 
+# While a cancelled job writes down that it was, it lives: it is no orphan, and a second cancel does not undo the first.
+$job = train_gated($node, 'settling');
+my $hold = session($node, undef);
+$hold->query('BEGIN; LOCK TABLE mirage.ledger IN SHARE MODE');
+is(value($node, undef, "SELECT dp_cancel($job)"), 't', 'a job is cancelled');
+my $settles = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'mirage.ledger'::regclass AND pid = " . worker_pid($node, $job);
+ok(await($node, $settles, 1), 'and has something to write down');
+is(job_state($node, $job), 'running', 'meanwhile it is no orphan');
+is(value($node, undef, "SELECT dp_wait($job, interval '10 ms')"), 'running', 'to dp_wait neither');
+is(value($node, undef, "SELECT dp_cancel($job)"), 't', 'it is cancelled again');
+is(value($node, undef, $settles), '1', 'and goes on');
+$hold->query('COMMIT');
+ends_as($job, 'cancelled', 'then');
+push @gated, 'settling:spent';
+all_well('after a cancel of a cancelled job');
+$hold->close;
+
 # The caller who did not wait may go: the job goes on.
 $s = session($node, undef);
 $job = $s->query("SELECT dp_train('alone', 'gated_v', epsilon => 0.5, wait => false)");

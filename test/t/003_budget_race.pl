@@ -92,13 +92,13 @@ CREATE TABLE west AS SELECT * FROM folk LIMIT 1000;
 SELECT dp_protect('east', budget => 'town');
 SELECT dp_protect('west', budget => 'town');
 SELECT dp_grant_budget('town', 'ann', 0.8);
-SELECT dp_grant_budget('town', 'bob', 0.8);
+SELECT dp_grant_budget('town', 'bob', 0.95);
 EOC
 my @a = all_at_once('ann', "SELECT dp_train('east_a', 'east', epsilon => 0.5)", "SELECT dp_train('west_a', 'west', epsilon => 0.7)");
 is(outcome(@a), '54000:1 ok:1', 'a share is not exceeded by two sessions at two tables');
 $seen = value($node, undef, "SELECT count(*), sum(epsilon) <= 0.7 FROM dp_ledger WHERE budget = 'town' AND share = 'ann'");
 is($seen, '1|t', 'one charge for it');
-refused($node, 'bob', "SELECT dp_train('west_b', 'west', epsilon => 0.8)", '54000', qr/budget "town" has no room/,
+refused($node, 'bob', "SELECT dp_train('west_b', 'west', epsilon => 0.95)", '54000', qr/budget "town" has no room/,
 	'another\'s share is not a claim on what the budget has not');
 
 # ---------------------------------------------------------------- one name

@@ -60,6 +60,23 @@ my $to = new_node('to', bare => 1);
 value($to, undef, "CREATE ROLE padding_$_") for 1 .. 3;    # so that OIDs differ
 value($to, undef, "CREATE ROLE $_ LOGIN") for @roles;
 
+# ... but for one: another role has the OID that the guest had.
+my $oid = value($from, undef, "SELECT 'guest'::regrole::oid");
+value($to, undef, <<EOC);
+DO \$\$
+DECLARE
+  r oid;
+BEGIN
+  LOOP
+    CREATE ROLE impostor LOGIN;
+    SELECT oid INTO r FROM pg_roles WHERE rolname = 'impostor';
+    EXIT WHEN r >= $oid;
+    DROP ROLE impostor;
+  END LOOP;
+END \$\$;
+EOC
+is(value($to, undef, "SELECT 'impostor'::regrole::oid"), $oid, 'there is a role with the OID of another');
+
 sub restore
 {
 	my ($node, $db) = @_;
@@ -118,6 +135,8 @@ is(value($to, undef, "SELECT count(*) FROM dp_synthesize_as(NULL::kept, 'kept_1'
 # grants and ownership are bound to roles of the server that they were made in
 refused($to, 'guest', "SELECT dp_synthesize('kept_1', 1)", '42501', undef, 'grants are inactive', @plain);
 refused($to, 'owner', "SELECT dp_synthesize('kept_1', 1)", '42501', undef, 'and so is ownership', @plain);
+refused($to, 'impostor', "SELECT dp_synthesize('kept_1', 1)", '42501', undef, 'an OID alone is nobody', @plain);
+is(value($to, 'impostor', 'SELECT count(*) FROM dp_models', @plain), '0', 'and sees nothing');
 is(value($to, 'guest', 'SELECT count(*) FROM dp_models', @plain), '0', 'nothing is shown to a namesake');
 value($to, undef, "SELECT dp_grant('kept_1', 'guest')", @plain);
 is(value($to, 'guest', "SELECT count(*) FROM dp_synthesize('kept_1', 10) AS t(age int)", @plain), '10', 'granted again, they count');

@@ -227,6 +227,7 @@ my %attempt = (
 	'resets itself' => "EXECUTE 'RESET ROLE'; PERFORM * FROM secrets",
 	'writes' => "INSERT INTO spoils VALUES (current_user)",
 	'leaves something behind' => "EXECUTE 'CREATE TEMP TABLE left_behind (a int)'",
+	'does what a restricted operation may not' => "EXECUTE 'UNLISTEN *'",
 	'reads the ledger' => "PERFORM * FROM mirage.ledger",
 	'says what it saw' => "RAISE EXCEPTION 'the age is %', \$1",
 	'says it by another code' => "RAISE EXCEPTION 'the age is %', \$1 USING ERRCODE = 'insufficient_privilege', HINT = 'the age is ' || \$1",
@@ -235,7 +236,7 @@ my %attempt = (
 );
 for my $what (sort keys %attempt)
 {
-	value($node, 'owner', "CREATE OR REPLACE FUNCTION peek(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS "
+	value($node, 'owner', "CREATE OR REPLACE FUNCTION peek(int) RETURNS boolean LANGUAGE plpgsql VOLATILE AS "
 		  . "\$\$ BEGIN $attempt{$what}; RETURN true; END \$\$");
 	$serial++;
 	my ($code, undef, $said) = run_as($node, 'trainer', "SELECT dp_train('trap_$serial', 'traps', epsilon => 0.2)");
@@ -245,7 +246,7 @@ for my $what (sort keys %attempt)
 }
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/the age is \d/, 'nor in the log of the server');
 is(value($node, undef, 'SELECT count(*) FROM spoils'), '0', 'nothing was written');
-value($node, 'owner', "CREATE OR REPLACE FUNCTION peek(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN "
+value($node, 'owner', "CREATE OR REPLACE FUNCTION peek(int) RETURNS boolean LANGUAGE plpgsql VOLATILE AS \$\$ BEGIN "
 	  . "RETURN current_user = 'trainer' AND session_user = 'trainer' AND current_setting('transaction_read_only') = 'on'; END \$\$");
 can_train($node, 'trainer', 'trap_as', 'traps', 'it runs as the reader, read-only', epsilon => 5);
 cmp_ok(value($node, 'trainer', "SELECT count(*) FROM dp_synthesize('trap_as') AS t(age int)"), '>', 200, 'and lets the rows through');

@@ -259,7 +259,7 @@ sub new
 {
 	my ($class, $node, $role, %o) = @_;
 	my $self = bless { in => '', out => '', err => '', marks => 0 }, $class;
-	my @command = ($node->installed_command('psql'), '-XAtq', '-d', $node->connstr($o{db} // 'postgres'),
+	my @command = ('psql', '-XAtq', '-d', $node->connstr($o{db} // 'postgres'),
 		Mirage::arguments($role, %o), '-f', '-');
 	local %ENV = $node->_get_env();
 
