@@ -133,11 +133,13 @@ SELECT ok FROM dp_verify_audit(:'latest');
 -- settings: none is a secret, none can be moved by a user
 CREATE ROLE regress_user;
 SET ROLE regress_user;
+\set VERBOSITY sqlstate
 SET pg_mirage.master_key_file = '/tmp/x';
 SET pg_mirage.allow_unsafe_fsync = on;
 SET pg_mirage.work_mem = '1MB';
 SET pg_mirage.no_such_setting = 1;
 SHOW pg_mirage.master_key_file;
+\set VERBOSITY default
 SELECT dp_verify_audit();
 RESET ROLE;
 GRANT mirage_auditor TO regress_user;

@@ -54,7 +54,7 @@ my ($rc, $out, $err) = run_as($node, 'clerk', "SELECT dp_train('adult_v1', 'adul
 is($rc, 0, 'the owner trains') or diag($err);
 my $job = $out;
 like($job, qr/^\d+$/, 'and gets the number of a job');
-like($err, qr/NOTICE:\s+00000: job $job: reading \(\d+%\)/, 'progress is shown while it waits');
+like($err, qr/NOTICE:\s+00000: job $job: (charged|reading|learning the domain|measuring columns) \(\d+%\)/, 'progress is shown while it waits');
 like($err, qr/NOTICE:\s+00000: job $job: storing \(100%\)/, 'to the end');
 is(job_state($node, $job), 'done', 'the job is done');
 is(charges($node, 'adult'), 'adult_v1:spent', 'the charge is spent');

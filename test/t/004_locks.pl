@@ -208,6 +208,18 @@ is($d->err =~ /ERROR/ ? $d->err : '', '', 'and then the table is dropped');
 $d->close;
 is(value($node, undef, "SELECT count(*) FROM dp_synthesize('held', 5) AS t(age int)"), '5', 'the model is there');
 
+# ---------------------------------------------------------------- a database that goes while a training reads
+
+value($node, undef, 'CREATE DATABASE doomed');
+value($node, undef, 'CREATE EXTENSION pg_mirage', db => 'doomed');
+make_gate($node, db => 'doomed');
+$gate = hold_gate($node, db => 'doomed');
+$job = train_gated($node, 'last', db => 'doomed');
+quietly($node, undef, 'DROP DATABASE doomed WITH (FORCE)', 'a database is dropped by force');
+nothing_runs('after that');
+$gate->close;
+is(value($node, undef, "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age int)"), '5', 'its neighbour does not mind');
+
 # ---------------------------------------------------------------- a standby
 
 $node->backup('base');
