@@ -8,6 +8,7 @@
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
 #include "pg/compat.h"
+#include "pg/reader.h"
 #include "pg/server.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
@@ -96,7 +97,7 @@ dp_grant_budget(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Only what holds rows of people is protected; a view's budget is its base table's. */
+/* Only what holds rows of people is protected; a view's budget is its base table's, see vouch_for_view(). */
 static void
 require_protectable(Oid relid)
 {
@@ -142,12 +143,38 @@ choose_budget(Oid relid, const char *name, bool make, double epsilon)
 	return budget->id;
 }
 
+/*
+ * A view has no people of its own. What an administrator can say of it is that its definition, as it is now, gives at most one row
+ * for each of the table's; whose budget it is then charged to is named again, so that nobody is mistaken about it.
+ */
+static char *
+vouch_for_view(Oid relid, const char *name, bool assert_stable)
+{
+	Oid base;
+	MgBudget *budget;
+
+	mg_relations_lock(relid);
+	base = mg_source_asserted_base(relid, mg_relation_source);
+	budget = mg_budget_by_id(mg_relation_protection(base, false)->budget);
+	if (name == NULL || strcmp(budget->name, name) != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("view \"%s\" is over \"%s\", which is protected by budget \"%s\"", mg_relation_name(relid),
+							   mg_relation_name(base), budget->name),
+						errhint("dp_protect('%s', budget => '%s', assert_stable => true) vouches for the view.",
+								mg_relation_name(relid), budget->name)));
+	mg_relation_protect(relid, budget->id, assert_stable, mg_source_fingerprint(relid));
+	mg_log("protect", mg_relation_name(relid),
+		   psprintf("{\"budget\": " INT64_FORMAT ", \"view\": true, \"assert_stable\": %s}", budget->id,
+					assert_stable ? "true" : "false"));
+	return budget->name;
+}
+
 Datum
 dp_protect(PG_FUNCTION_ARGS)
 {
 	Oid relid = mg_arg_oid(fcinfo, 0, "relation");
 	char *name = mg_arg_text_or_null(fcinfo, 1);
-	bool make = !PG_ARGISNULL(4), assert_stable = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
+	bool make = !PG_ARGISNULL(4), assert_stable = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5), view;
 	int64 budget;
 
 	if (!PG_ARGISNULL(2))
@@ -160,13 +187,17 @@ dp_protect(PG_FUNCTION_ARGS)
 						errhint("epsilon => 10 makes a budget for this table; budget => 'name' joins one that exists.")));
 	mg_require_writable("dp_protect");
 	mg_require_owner(relid);
-	require_protectable(relid);
+	view = get_rel_relkind(relid) == RELKIND_VIEW && (assert_stable || mg_relation_source(relid).asserted);
+	if (!view)
+		require_protectable(relid);
 	if (assert_stable && !mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only a member of mirage_admin may assert stability"),
 						errhint("Without it, views and row security over the table must be checkable.")));
+	if (view)
+		PG_RETURN_TEXT_P(cstring_to_text(vouch_for_view(relid, name, assert_stable)));
 	mg_relations_lock(relid);
 	budget = choose_budget(relid, name, make, make ? PG_GETARG_FLOAT8(4) : 0);
-	mg_relation_protect(relid, budget, assert_stable);
+	mg_relation_protect(relid, budget, assert_stable, NULL);
 	mg_relation_stamp_family(relid, budget);
 	mg_log("protect", mg_relation_name(relid),
 		   psprintf("{\"budget\": " INT64_FORMAT ", \"assert_stable\": %s}", budget, assert_stable ? "true" : "false"));

@@ -45,7 +45,7 @@ dp_describe(PG_FUNCTION_ARGS)
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for relation \"%s\"", name),
 							errhint("It takes SELECT on the relation, or a share of its budget.")));
 	}
-	columns = mg_describe_columns(relid, NIL, mg_declaration, &relid);
+	columns = mg_describe_columns(relid, NIL, mg_declaration);
 	mg_arg_materialize(fcinfo);
 	for (int i = 0; i < columns->n; i++)
 	{

@@ -109,12 +109,12 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 
 	if (mg_relation_name(r->relid) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", r->relid)));
-	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, &r->relid);
-	r->base = mg_source_base_peek(r->relid, column_names(r->columns), true);
+	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration);
+	r->base = mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, false);
 	r->protection = mg_relation_protection(r->base, false);
 	r->right = mg_train_right(r->relid, r->base, r->protection);
 	if (r->right.reader == GetUserId())
-		(void) mg_source_base_peek(r->relid, column_names(r->columns), r->protection->assert_stable);
+		(void) mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, true);
 	r->budget = mg_budget_by_id(r->protection->budget);
 	if (r->budget == NULL)
 		elog(ERROR, "budget " INT64_FORMAT " is gone", r->protection->budget);
@@ -122,8 +122,6 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 	if (r->delta > r->budget->filter.delta)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("delta is above that of the budget, %g", r->budget->filter.delta),
 						errhint("Leave delta out to take the budget's.")));
-	if (r->base != r->relid)
-		r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, &r->base);
 	mg_require_trainable(r->columns);
 	mg_train_require_select(r->relid, r->right.reader, r->columns);
 	plan_request(r);

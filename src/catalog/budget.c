@@ -99,8 +99,8 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 }
 
 #define RELATION_COLUMNS                                                                                      \
-	"SELECT id, relid, name, identity, budget, protected_by_oid, protected_by_name, assert_stable, is_public, xmin " \
-	"FROM mirage.relation "
+	"SELECT id, relid, name, identity, budget, protected_by_oid, protected_by_name, assert_stable, is_public, xmin, " \
+	"fingerprint FROM mirage.relation "
 
 /*
  * A recorded relation is live when its OID still names a relation, and either it was recorded here or, in a cluster that pg_upgrade made, its
@@ -132,6 +132,7 @@ relation_row(MgQuery *q, uint64 row)
 	r->assert_stable = mg_get_bool(row, 8);
 	r->is_public = mg_get_bool(row, 9);
 	r->mine_uncommitted = is_mine(row, 10);
+	r->fingerprint = mg_get_text(q, row, 11);
 	MemoryContextSwitchTo(old);
 	return r;
 }
@@ -168,7 +169,8 @@ relation_stale(const char *name)
 
 	mg_query_begin(&q);
 	n = mg_query_run(&q, true,
-					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL ORDER BY id DESC", 1, &arg);
+					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL AND fingerprint IS NULL ORDER BY id DESC", 1,
+					 &arg);
 	for (uint64 i = 0; i < n && found == NULL; i++)
 	{
 		MgRelation *r = relation_row(&q, i);
@@ -332,27 +334,42 @@ mg_relation_record(Oid relid)
 }
 
 void
-mg_relation_protect(Oid relid, int64 budget, bool assert_stable)
+mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint)
 {
 	int64 id = mg_relation_record(relid);
 	Oid by = GetUserId();
 	MgArg args[] = {MG_INT8(id), MG_INT8(budget), MG_BOOL(assert_stable), MG_OID(by),
 					MG_TEXT(GetUserNameFromId(by, false)), MG_TEXT(mg_relation_name(relid)),
-					MG_TEXT(mg_database_identity())};
+					MG_TEXT(mg_database_identity()), MG_TEXT(fingerprint)};
 	MgQuery q;
 
 	mg_query_begin(&q);
 	mg_query_run(&q, false,
 				 "UPDATE mirage.relation SET budget = $2, assert_stable = $3, protected_by_oid = $4, "
-				 "protected_by_name = $5, name = $6, identity = $7, inherited = false, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
+				 "protected_by_name = $5, name = $6, identity = $7, fingerprint = $8, inherited = false, "
+				 "protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
 				 lengthof(args), args);
 	mg_query_end(&q);
 }
 
-MgDeclaration *
-mg_declaration(void *relid_p, const char *column)
+MgSourceRecord
+mg_relation_source(Oid relid)
 {
-	MgRelation *r = mg_relation_find(*(Oid *) relid_p);
+	MgRelation *r = mg_relation_find(relid);
+	MgSourceRecord record = {.budgeted = mg_relation_protection(relid, true) != NULL};
+
+	if (r != NULL)
+	{
+		record.asserted = r->assert_stable;
+		record.fingerprint = r->fingerprint;
+	}
+	return record;
+}
+
+MgDeclaration *
+mg_declaration(Oid relid, const char *column)
+{
+	MgRelation *r = mg_relation_find(relid);
 	MgDeclaration *d = NULL;
 	MgQuery q;
 

@@ -18,6 +18,7 @@
 #include "nodes/pg_list.h"
 #include "catalog/pg_type.h"
 #include "pg/columns.h"
+#include "pg/reader.h"
 #include "pg/server.h"
 #include "privacy/account.h"
 #include "utils/builtins.h"
@@ -52,6 +53,7 @@ typedef struct MgRelation
 	int64 budget;  /* 0: not protected */
 	MgRole protected_by;
 	bool assert_stable;
+	char *fingerprint; /* of a view: of its definition when something was last said about its stability; else NULL */
 	bool is_public;
 	bool mine_uncommitted;
 } MgRelation;
@@ -75,8 +77,10 @@ extern MgRelation *mg_relation_protection(Oid relid, bool missing_ok);
 /* The budget that this relation is or, by its name, was protected by (a restore, a table made again); NULL: none. */
 extern MgBudget *mg_relation_recorded_budget(Oid relid);
 extern int64 mg_relation_record(Oid relid); /* finds or makes the record */
-extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable);
-extern MgDeclaration *mg_declaration(void *relid_p, const char *column); /* an MgDeclarationLookup; arg: Oid * */
+/* fingerprint: of a view, which it marks as one; else NULL. */
+extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint);
+extern MgSourceRecord mg_relation_source(Oid relid); /* an MgSourceLookup */
+extern MgDeclaration *mg_declaration(Oid relid, const char *column); /* an MgDeclarationLookup */
 extern void mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl);
 /* Did the caller's own open transaction declare a column of it? A worker could not see that. */
 extern bool mg_declarations_uncommitted(Oid relid);

@@ -641,25 +641,36 @@ describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *dec
 	col->domain.nullable = !col->notnull;
 }
 
-/* Everything about one attribute but its index in the core. */
 static void
-describe(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgColumn *col)
+begin_column(Form_pg_attribute att, MgColumn *col)
 {
-	Relation under = NULL;
-	AttrNumber traced;
-
 	memset(col, 0, sizeof(*col));
 	col->attnum = att->attnum;
 	col->name = pstrdup(NameStr(att->attname));
+}
+
+/* Everything about one attribute but its index in the core. declared: NULL: nothing is. */
+static void
+describe(Relation rel, Form_pg_attribute att, MgDeclarationLookup declared, MgColumn *col)
+{
+	Relation under = rel;
+	AttrNumber attnum = att->attnum;
+	MgDeclaration *decl = NULL;
+
+	begin_column(att, col);
 	if (rel->rd_rel->relkind == RELKIND_VIEW)
-		under = traced_relation(rel, att->attnum, &traced);
+		under = traced_relation(rel, att->attnum, &attnum);
 	if (under == NULL)
 	{
-		describe_attribute(rel, att, decl, col);
+		describe_attribute(rel, att, NULL, col);
 		return;
 	}
-	describe_attribute(under, TupleDescAttr(RelationGetDescr(under), traced - 1), decl, col);
-	relation_close(under, AccessShareLock);
+	att = TupleDescAttr(RelationGetDescr(under), attnum - 1);
+	if (declared != NULL)
+		decl = declared(RelationGetRelid(under), NameStr(att->attname));
+	describe_attribute(under, att, decl, col);
+	if (under != rel)
+		relation_close(under, AccessShareLock);
 }
 
 /* ---------------------------------------------------------------- relations */
@@ -698,7 +709,7 @@ find_attribute(Relation rel, const char *name)
 }
 
 MgColumns *
-mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, void *arg)
+mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared)
 {
 	Relation rel = open_source(relid);
 	TupleDesc desc = RelationGetDescr(rel);
@@ -715,7 +726,7 @@ mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, void *
 
 		if (att->attisdropped || !name_wanted(names, NameStr(att->attname)))
 			continue;
-		describe(rel, att, declared != NULL ? declared(arg, NameStr(att->attname)) : NULL, col);
+		describe(rel, att, declared, col);
 		if (col->kind != MG_COLUMN_IDENTIFIER && col->kind != MG_COLUMN_EXCLUDED)
 			col->core = columns->ncore++;
 		columns->n++;
@@ -767,9 +778,11 @@ void
 mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl)
 {
 	Relation rel = open_source(relid);
+	Form_pg_attribute att = find_attribute(rel, column);
 	MgColumn col;
 
-	describe(rel, find_attribute(rel, column), decl, &col);
+	begin_column(att, &col);
+	describe_attribute(rel, att, decl, &col);
 	canonicalize_decl(&col, decl);
 	relation_close(rel, AccessShareLock);
 }

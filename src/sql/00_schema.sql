@@ -56,6 +56,7 @@ CREATE TABLE mirage.relation (
   budget bigint,
   inherited boolean NOT NULL DEFAULT false, -- under the budget as a partition, child or parent, not by dp_protect itself
   assert_stable boolean NOT NULL DEFAULT false,
+  fingerprint text, -- of a view: the definition that assert_stable is about
   is_public boolean NOT NULL DEFAULT false,
   protected_by_oid oid,
   protected_by_name text,

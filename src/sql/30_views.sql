@@ -18,6 +18,7 @@ RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 
 CREATE VIEW dp_budgets WITH (security_barrier) AS
 SELECT b.name, b.epsilon, b.delta, f.used, f.spent, f.remaining, f.lifetime, b.period, b.owner_name AS owner,
        ARRAY(SELECT r.name FROM mirage.relation r WHERE r.budget OPERATOR(pg_catalog.=) b.id AND NOT r.inherited
+             AND r.fingerprint IS NULL
              ORDER BY r.name) AS protected_tables
 FROM mirage.budget b, LATERAL mirage.budget_figures(b.id) f
 WHERE f.visible;

@@ -193,7 +193,7 @@ describe(Training *t)
 	mg_domain *domains;
 	mg_allowance allowance;
 
-	t->columns = mg_describe_columns(t->call.relid, t->call.columns, mg_declaration, &t->call.base);
+	t->columns = mg_describe_columns(t->call.relid, t->call.columns, mg_declaration);
 	mg_require_trainable(t->columns);
 	domains = palloc0(sizeof(mg_domain) * Max(t->columns->ncore, 1));
 	for (int i = 0; i < t->columns->n; i++)
@@ -365,6 +365,7 @@ read_table(Training *t)
 {
 	MgIdentity id;
 	mg_store *store;
+	bool relied;
 	uint32 n = t->request.ncolumns;
 
 	mg_work_progress(t->shared, "reading", 0);
@@ -378,7 +379,10 @@ read_table(Training *t)
 	mg_work_begin(t->shared, true);
 	mg_identity_enter(&id, t->call.reader);
 	mg_train_require_select(t->call.relid, t->call.reader, t->columns);
-	(void) mg_source_base(t->call.relid, t->call.columns, t->assert_stable);
+	if (mg_source_base(t->call.relid, t->call.columns, mg_relation_source, &relied) != t->call.base)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("%s was defined anew while the job began", t->relation_name),
+						errhint("Call dp_train again; nothing was spent.")));
+	t->assert_stable |= relied; /* the card says either */
 	progress.reading = true;
 	mg_read_relation(&t->ctx, t->call.relid, t->columns, t->curator);
 	progress.read_done = true;

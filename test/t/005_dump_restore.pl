@@ -212,6 +212,17 @@ is(value($to, undef, 'SELECT count(*) FROM mirage.ledger', db => 'robbed'), '0',
 value($to, undef, "SELECT dp_protect('kept', budget => 'kept')", db => 'robbed');
 refused($to, undef, "SELECT dp_train('x', 'kept', epsilon => 0.1)", 'XX001', qr/fewer charges than the log/, 'does not train', db => 'robbed');
 
+# ---------------------------------------------------------------- a copy in the same server
+
+value($from, undef, 'CREATE DATABASE copy TEMPLATE postgres', db => 'template1');
+my @copy = (db => 'copy');
+whole($from, 'copy');
+refused($from, 'owner', "SELECT dp_train('x', 'kept', epsilon => 0.1)", '55000', qr/HINT.*budget => 'kept'/s,
+	'the tables of a copied database are the same people: it asks', @copy);
+refused($from, 'owner', "SELECT dp_protect('kept', epsilon => 100)", '55000', qr/budget => 'kept'/, 'and gives no fresh budget', @copy);
+is(value($from, 'owner', "SELECT count(*) FROM dp_synthesize('kept_1', 5) AS t(age int)", @copy), '5', 'roles are the same here');
+audit_ok($from, 'its log goes on', @copy);
+
 # ---------------------------------------------------------------- who may dump
 
 $from->command_fails_like([ 'pg_dump', '-U', 'owner', '-f', "$file.none", '-d', $from->connstr('postgres') ],

@@ -306,7 +306,14 @@ is(charges($node, 'parted'), 'parted_1:spent, parted_2:spent', 'a partition is c
 is(charges($node, 'heirs'), 'heirs_1:spent, heirs_2:spent', 'a parent to its child\'s');
 refused($node, 'owner', "SELECT dp_protect('parted_s', epsilon => 3)", '55000', qr/budget/, 'a partition gets no budget of its own');
 refused($node, 'owner', "SELECT dp_protect('elders', epsilon => 3)", '55000', qr/budget/, 'nor does a parent');
-value($node, 'owner', "ALTER TABLE parted DETACH PARTITION parted_s; CREATE TABLE third (id int, age int)");
+value($node, 'owner', "CREATE TABLE parted_w PARTITION OF parted FOR VALUES IN ('west')");
+can_train($node, 'owner', 'parted_3', 'parted', 'a partition that came later is learnt from with the others');
+value($node, 'owner', "ALTER TABLE parted DETACH PARTITION parted_s; ALTER TABLE parted DETACH PARTITION parted_w; "
+	  . "CREATE TABLE third (id int, age int)");
+refused($node, 'owner', "SELECT dp_protect('$_', epsilon => 3)", '55000', qr/budget => 'parted'/, "$_, detached, keeps its budget")
+  for ('parted_s', 'parted_w');
+can_train($node, 'owner', 'parted_4', 'parted_s', 'and is charged to it', epsilon => 0.2);
+is(charges($node, 'parted'), 'parted_1:spent, parted_2:spent, parted_3:spent, parted_4:spent', 'as everything before');
 value($node, 'owner', "SELECT dp_protect('third', epsilon => 3); ALTER TABLE third INHERIT elders");
 refused($node, 'owner', "SELECT dp_train('x', 'elders', epsilon => 0.1)", '55000', undef, 'two budgets under one parent are refused');
 

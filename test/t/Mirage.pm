@@ -152,7 +152,8 @@ sub make_gate
 	people($node, 'gated', $o{rows} // 500, db => $o{db});
 	value($node, undef, <<EOC, db => $o{db});
 CREATE VIEW gated_v AS SELECT age, sex, city, member FROM gated WHERE pg_advisory_xact_lock_shared($GATE) IS NOT NULL;
-SELECT dp_protect('gated', epsilon => $epsilon, assert_stable => true);
+SELECT dp_protect('gated', epsilon => $epsilon);
+SELECT dp_protect('gated_v', budget => 'gated', assert_stable => true);
 EOC
 }
 
