@@ -8,14 +8,17 @@
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
 #include "pg/compat.h"
+#include "pg/guc.h"
 #include "pg/reader.h"
 #include "pg/server.h"
+#include "datatype/timestamp.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 
 MG_FUNCTION(dp_create_budget);
+MG_FUNCTION(dp_alter_budget);
 MG_FUNCTION(dp_grant_budget);
 MG_FUNCTION(dp_protect);
 MG_FUNCTION(dp_set_column);
@@ -23,20 +26,42 @@ MG_FUNCTION(mg_sql_follow_names);
 
 #define DEFAULT_DELTA 1e-9
 
-static int64
-create_budget(const char *name, double epsilon, double delta)
+static void
+check_site_limit(double epsilon)
 {
-	mg_filter filter;
-	mg_ctx ctx;
+	if (mg_guc_max_epsilon > 0 && epsilon > mg_guc_max_epsilon)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("no budget of this site may exceed epsilon %g", mg_guc_max_epsilon),
+						errhint("The limit is pg_mirage.max_epsilon in the server's configuration.")));
+}
+
+/* An interval of at least a second, whatever a month is. */
+static Interval *
+arg_period(FunctionCallInfo fcinfo, int i)
+{
+	Interval *period;
+
+	if (PG_ARGISNULL(i))
+		return NULL;
+	period = PG_GETARG_INTERVAL_P(i);
+	if (period->month < 0 || period->day < 0 || period->time < 0 ||
+		(period->month == 0 && period->day == 0 && period->time < USECS_PER_SEC))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("period must be at least one second"),
+						errhint("For example '1 year'. Leave it out for a budget that never renews.")));
+	return period;
+}
+
+static int64
+create_budget(const char *name, double epsilon, double delta, Interval *period)
+{
 	int64 id;
 
 	mg_check_name("budget", name);
 	mg_check_epsilon(epsilon);
 	mg_check_delta(delta);
-	mg_server_ctx(&ctx);
-	MG_CHECK(&ctx, mg_filter_init(&ctx, &filter, epsilon, delta));
-	id = mg_budget_create(name, epsilon, delta, NULL);
-	mg_log("create budget", name, psprintf("{\"epsilon\": %.17g, \"delta\": %.17g}", epsilon, delta));
+	check_site_limit(epsilon);
+	id = mg_budget_create(name, epsilon, delta, period);
+	mg_log("create budget", name, psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"renews\": %s}", epsilon, delta,
+										   period == NULL ? "false" : "true"));
 	return id;
 }
 
@@ -47,10 +72,10 @@ dp_create_budget(PG_FUNCTION_ARGS)
 	double epsilon = mg_arg_float8(fcinfo, 1, "epsilon");
 	double delta = PG_ARGISNULL(2) ? DEFAULT_DELTA : PG_GETARG_FLOAT8(2);
 
-	if (!PG_ARGISNULL(3))
-		mg_refuse_parameter("period");
+	Interval *period = arg_period(fcinfo, 3);
+
 	mg_require_writable("dp_create_budget");
-	create_budget(name, epsilon, delta);
+	create_budget(name, epsilon, delta, period);
 	PG_RETURN_VOID();
 }
 
@@ -73,6 +98,41 @@ require_budget_owner(const MgBudget *budget, const char *act)
 	if (!mg_is_admin(me) && !(budget->owner.live && has_privs_of_role(me, budget->owner.oid)))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to %s budget \"%s\"", act, budget->name),
 						errhint("Its owner or a member of mirage_admin may.")));
+}
+
+/* A cap that all charges so far fit, whatever period they were made in; what is given as NULL stays. */
+Datum
+dp_alter_budget(PG_FUNCTION_ARGS)
+{
+	MgBudget *budget = require_budget(mg_arg_text(fcinfo, 0, "name"));
+	Interval *period = arg_period(fcinfo, 3);
+	double epsilon, delta;
+	mg_filter filter;
+	mg_ctx ctx;
+	MgUse use;
+
+	mg_require_writable("dp_alter_budget");
+	require_budget_owner(budget, "alter");
+	mg_ledger_lock(budget->id);
+	budget = mg_budget_by_id(budget->id);
+	epsilon = PG_ARGISNULL(1) ? budget->epsilon : PG_GETARG_FLOAT8(1);
+	delta = PG_ARGISNULL(2) ? budget->filter.delta : PG_GETARG_FLOAT8(2);
+	mg_check_epsilon(epsilon);
+	mg_check_delta(delta);
+	if (epsilon > budget->epsilon)
+		check_site_limit(epsilon);
+	mg_server_ctx(&ctx);
+	MG_CHECK(&ctx, mg_filter_init_at(&ctx, &filter, budget->filter.alpha, epsilon, delta));
+	use = period == NULL ? mg_ledger_use(budget, 0) : mg_ledger_lifetime(budget);
+	if (!mg_filter_fits(&filter, use.rdp, use.delta_atoms, 0, 0))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("more than that is spent of budget \"%s\" already", budget->name),
+						errhint("SELECT spent FROM dp_budgets shows how much. What was learnt stays learnt.")));
+	mg_budget_alter(budget, epsilon, delta, period == NULL ? budget->period : period);
+	mg_log("alter budget", budget->name,
+		   psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"was_epsilon\": %.17g, \"was_delta\": %.17g, \"renews\": %s}", epsilon,
+					delta, budget->epsilon, budget->filter.delta, period == NULL && budget->period == NULL ? "false" : "true"));
+	PG_RETURN_VOID();
 }
 
 Datum
@@ -136,7 +196,7 @@ choose_budget(Oid relid, const char *name, bool make, double epsilon)
 	if (make)
 	{
 		name = DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)));
-		return create_budget(name, epsilon, DEFAULT_DELTA);
+		return create_budget(name, epsilon, DEFAULT_DELTA, NULL);
 	}
 	budget = require_budget(name);
 	require_budget_owner(budget, "join");

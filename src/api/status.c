@@ -125,8 +125,8 @@ mg_sql_budget_figures(PG_FUNCTION_ARGS)
 		values[1] = Float8GetDatum(mg_filter_used(f, use.rdp, use.delta_atoms));
 		values[2] = Float8GetDatum(spent);
 		values[3] = Float8GetDatum(mg_filter_remaining(f, use.rdp, use.delta_atoms));
-		/* without renewal periods the lifetime's epsilon is what is spent */
-		values[4] = Float8GetDatum(spent);
+		use = mg_ledger_lifetime(b);
+		values[4] = Float8GetDatum(use.rho > 0 ? mg_zcdp_epsilon(use.rho, f->delta - use.delta_atoms) : 0);
 		memset(nulls, 0, sizeof(nulls));
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));

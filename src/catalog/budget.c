@@ -12,18 +12,38 @@
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "pg/guc.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#define BUDGET_COLUMNS "SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin FROM mirage.budget "
+#define BUDGET_COLUMNS "SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha FROM mirage.budget "
 
 static bool
 is_mine(uint64 row, int col)
 {
 	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(mg_get_datum(row, col)));
+}
+
+/* The site's limit binds budgets that were made before it was set as well. */
+static double
+effective_epsilon(double epsilon)
+{
+	return mg_guc_max_epsilon > 0 ? Min(epsilon, mg_guc_max_epsilon) : epsilon;
+}
+
+/* Remembers the cap that stands now. */
+static void
+budget_note_change(MgQuery *q, int64 id, const char *by)
+{
+	MgArg args[] = {MG_INT8(id), MG_TEXT(by)};
+
+	mg_query_run(q, false,
+				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, period, changed_by) "
+				 "SELECT id, epsilon, delta, period, $2 FROM mirage.budget WHERE id = $1",
+				 lengthof(args), args);
 }
 
 static MgBudget *
@@ -42,7 +62,9 @@ budget_fetch(const char *sql, const MgArg *arg)
 		b->id = mg_get_int8(0, 1);
 		b->name = mg_get_text(&q, 0, 2);
 		mg_server_ctx(&ctx);
-		MG_CHECK(&ctx, mg_filter_init(&ctx, &b->filter, mg_get_float8(0, 3), mg_get_float8(0, 4)));
+		b->epsilon = mg_get_float8(0, 3);
+		b->filter.alpha = mg_get_float8(0, 10);
+		MG_CHECK(&ctx, mg_filter_init_at(&ctx, &b->filter, b->filter.alpha, effective_epsilon(b->epsilon), mg_get_float8(0, 4)));
 		if (!mg_get_null(0, 5))
 		{
 			b->period = palloc(sizeof(Interval));
@@ -77,18 +99,26 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 {
 	Oid owner = GetUserId();
 	char *owner_name = GetUserNameFromId(owner, false);
-	MgArg args[] = {MG_TEXT(name), MG_FLOAT8(epsilon), MG_FLOAT8(delta),
-					{INTERVALOID, IntervalPGetDatum(period), period == NULL},
-					MG_OID(owner), MG_TEXT(owner_name), MG_TEXT(mg_database_identity())};
+	mg_filter filter;
+	mg_ctx ctx;
 	MgQuery q;
 	int64 id = 0;
 
+	mg_server_ctx(&ctx);
+	MG_CHECK(&ctx, mg_filter_init(&ctx, &filter, epsilon, delta));
+	MgArg args[] = {MG_TEXT(name), MG_FLOAT8(epsilon), MG_FLOAT8(delta),
+					{INTERVALOID, IntervalPGetDatum(period), period == NULL},
+					MG_OID(owner), MG_TEXT(owner_name), MG_TEXT(mg_database_identity()), MG_FLOAT8(filter.alpha)};
+
 	mg_query_begin(&q);
 	if (mg_query_run(&q, false,
-					 "INSERT INTO mirage.budget (name, epsilon, delta, period, owner_oid, owner_name, identity) "
-					 "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING RETURNING id",
+					 "INSERT INTO mirage.budget (name, epsilon, delta, period, owner_oid, owner_name, identity, alpha) "
+					 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING RETURNING id",
 					 lengthof(args), args) > 0)
+	{
 		id = mg_get_int8(0, 1);
+		budget_note_change(&q, id, owner_name);
+	}
 	mg_query_end(&q);
 	if (id == 0)
 		ereport(ERROR,
@@ -96,6 +126,21 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 				 errhint("Join it with dp_protect(..., budget => '%s'), or give the new one another name with dp_create_budget.",
 						 name)));
 	return id;
+}
+
+void
+mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period)
+{
+	MgArg args[] = {MG_INT8(budget->id), MG_FLOAT8(epsilon), MG_FLOAT8(delta),
+					{INTERVALOID, IntervalPGetDatum(period), period == NULL}};
+	char *by = GetUserNameFromId(GetUserId(), false);
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false, "UPDATE mirage.budget SET epsilon = $2, delta = $3, period = $4 WHERE id = $1", lengthof(args),
+				 args);
+	budget_note_change(&q, budget->id, by);
+	mg_query_end(&q);
 }
 
 #define RELATION_COLUMNS                                                                                      \

@@ -37,8 +37,9 @@ typedef struct MgBudget
 {
 	int64 id;
 	char *name;
-	mg_filter filter;
-	Interval *period;
+	double epsilon;   /* as declared; the filter's is at most pg_mirage.max_epsilon */
+	mg_filter filter; /* at the order that was fixed when the budget was made */
+	Interval *period; /* NULL: none. A policy: only charges of the last period count towards the cap */
 	MgRole owner;
 	bool mine_uncommitted; /* written by the caller's own open transaction: a worker cannot see it */
 } MgBudget;
@@ -60,6 +61,8 @@ typedef struct MgRelation
 
 extern MgBudget *mg_budget_by_name(const char *name); /* NULL: none */
 extern MgBudget *mg_budget_by_id(int64 id);
+/* A new cap and period; the caller has seen to it that what was charged fits, under mg_ledger_lock. */
+extern void mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period);
 extern int64 mg_budget_create(const char *name, double epsilon, double delta, Interval *period);
 
 /* Before any of the writes below: two sessions must not decide about one relation, or parent and child, at once. Locks the family of
@@ -124,7 +127,9 @@ typedef struct MgCharge
 	const char *events; /* json text */
 } MgCharge;
 
-extern MgUse mg_ledger_use(const MgBudget *budget, int64 share); /* 0: all charges; else those of that share */
+/* Of the budget's current period, where it has one: all charges, or (share > 0) those of one share. */
+extern MgUse mg_ledger_use(const MgBudget *budget, int64 share);
+extern MgUse mg_ledger_lifetime(const MgBudget *budget); /* whatever the period */
 /*
  * What a training of (epsilon, delta) may use: under the budget's filter and, where a share pays, also under a filter of the share's epsilon, so
  * that (e) fits an untouched share of e as it fits an untouched budget of e.
@@ -134,7 +139,8 @@ extern mg_allowance mg_ledger_allowance(const MgBudget *budget, double share_eps
 extern mg_filter mg_ledger_share_filter(const MgBudget *budget, double share_epsilon);
 extern void mg_ledger_lock(int64 budget);   /* row lock, held to the end of the transaction */
 extern int64 mg_ledger_reserve(const MgCharge *charge); /* returns the charge's number */
-extern void mg_ledger_settle(int64 charge, const char *state); /* 'spent' or 'released': a new row */
+/* 'spent' or 'released': a new row. used: what the job's mechanisms used, for information; NULL where it is not known. */
+extern void mg_ledger_settle(int64 charge, const char *state, const mg_odometer *used);
 /* Error unless the ledger is as whole as the log says it must be: a charge that is in the log is in the ledger. */
 extern void mg_ledger_require_whole(void);
 

@@ -473,7 +473,7 @@ store_model(Training *t)
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
-	mg_ledger_settle(progress.charge, "spent");
+	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
 	mg_log("train", m.name, psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"}",
 									 progress.charge, t->call.job, m.method));
@@ -554,7 +554,7 @@ mg_work_train_failed(MgShared *s, ErrorData *e)
 	if (!progress.reserved)
 		return;
 	mg_work_begin(s, false);
-	mg_ledger_settle(progress.charge, progress.reading ? "spent" : "released");
+	mg_ledger_settle(progress.charge, progress.reading ? "spent" : "released", NULL);
 	mg_job_finish(s->job, cancelled ? "cancelled" : "failed", unpack_sql_state(e->sqlerrcode), e->message);
 	mg_log(cancelled ? "cancel" : "fail", psprintf("job " INT64_FORMAT, s->job),
 		   psprintf("{\"charge\": " INT64_FORMAT ", \"state\": \"%s\"}", progress.charge,
