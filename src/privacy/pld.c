@@ -35,6 +35,8 @@
 #define INFLATION 4e-4   /* how much variance the grid may add */
 #define FRACTION 5e-4    /* grid step over epsilon, at most */
 #define LOG_LARGEST 19   /* 2^20 positions */
+#define MOST_PASSES 6
+#define GOOD_GUESS 0.6
 #define CHUNK 64
 #define BLOCK 512
 
@@ -578,10 +580,10 @@ compose_pairs(mg_ctx *ctx, gathered *g, mg_rdp_point at, bool for_delta, double 
 		c.total += (double) g->pair[j].count;
 	*answer = for_delta ? INFINITY : 1;
 	/* Beyond these figures Renyi's answer stands. */
-	if (!(c.total < 1e10) || !(variance > 0) || !isfinite(variance) || !(epsilon > 0))
+	if (!(c.total < 1e10) || !(variance > 0) || !isfinite(variance) || !(epsilon >= 0) || !(delta > 0))
 		return MG_OK;
 	c.tail = fmax(1e-7 * delta / c.total / (double) g->n, 1e-290);
-	c.h = choose_step(&c, epsilon, variance);
+	c.h = choose_step(&c, fmax(epsilon, sqrt(variance)), variance);
 	for (int tries = 0; tries < 8 && !fits; tries++, c.h *= 2)
 	{
 		mg_code code = MG_OK;
@@ -601,21 +603,47 @@ compose_pairs(mg_ctx *ctx, gathered *g, mg_rdp_point at, bool for_delta, double 
 	return MG_OK;
 }
 
-/* Either question; `rough` is the Renyi answer, which is improved. */
+/*
+ * The Renyi answer can be far off (small q and few steps), and with it the tilt, the grid and the tails that are cut in
+ * proportion to it. Then the answer takes its place, as often as that pays.
+ */
+static mg_code
+refine_pairs(mg_ctx *ctx, const mg_event *events, size_t count, gathered *g, bool for_delta, double given,
+			 double rough, double *answer)
+{
+	mg_rdp_point at;
+
+	at = for_delta ? mg_best_order_for_delta(events, count, given) : mg_best_order_for_epsilon(events, count, given);
+	*answer = INFINITY;
+	for (int pass = 0; pass < MOST_PASSES; pass++)
+	{
+		double here;
+
+		MG_TRY(compose_pairs(ctx, g, at, for_delta, given, rough, &here));
+		if (here < *answer)
+			*answer = here;
+		if (!(here > 0) || !(here < GOOD_GUESS * rough))
+			break;
+		rough = here;
+		if (for_delta)
+			at = mg_best_order_for_epsilon(events, count, here);
+	}
+	return MG_OK;
+}
+
+/* Either question; *answer is the Renyi answer, which is improved. */
 static mg_code
 tighten(mg_ctx *ctx, const mg_event *events, size_t count, bool for_delta, double given, double *answer)
 {
 	mg_arena *arena = mg_arena_create(0);
 	gathered g = {0};
 	bool ranges = false;
-	mg_rdp_point at;
 	mg_code code = MG_OK;
 
 	if (arena == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
 	for (size_t i = 0; i < count; i++)
 		ranges |= events[i].kind == MG_EVENT_EXPONENTIAL && events[i].count > 0;
-	at = for_delta ? mg_best_order_for_delta(events, count, given) : mg_best_order_for_epsilon(events, count, given);
 	g.pair = mg_arena_alloc(arena, count + 2, sizeof(*g.pair));
 	if (g.pair == NULL)
 		code = mg_fail(ctx, MG_NOMEM, "out of memory");
@@ -629,7 +657,7 @@ tighten(mg_ctx *ctx, const mg_event *events, size_t count, bool for_delta, doubl
 		else if (g.n == 1 && g.pair[0].kind == MG_PAIR_ZCDP)
 			here = for_delta ? mg_zcdp_epsilon(g.rho, given) : mg_zcdp_delta(g.rho, given);
 		else
-			code = compose_pairs(ctx, &g, at, for_delta, given, *answer, &here);
+			code = refine_pairs(ctx, events, count, &g, for_delta, given, *answer, &here);
 		if (code == MG_OK && here < *answer)
 			*answer = here;
 	}
