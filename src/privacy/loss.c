@@ -116,6 +116,25 @@ envelope_kink(double rho, double reach)
 	return low;
 }
 
+/* The loss at x. */
+static double
+sampled_loss(double q, double sigma, double x)
+{
+	double t = (x - 0.5) / sigma / sigma;
+
+	return t > 600 ? t + log(q) : log1p(q * expm1(t));
+}
+
+/* Q has at most `tail` below low, P above high. */
+static void
+sampled_range(const mg_pair *pair, double tail, double *low, double *high)
+{
+	double q = pair->q, sigma = pair->a;
+
+	*low = sampled_loss(q, sigma, -sigma * normal_reach(tail));
+	*high = sampled_loss(q, sigma, fmax(sigma * normal_reach(tail / 2), 1 + sigma * normal_reach(tail / 2 / q)));
+}
+
 double
 mg_pair_reach(const mg_pair *pair, double tail)
 {
@@ -138,11 +157,8 @@ mg_pair_reach(const mg_pair *pair, double tail)
 			/* at least one point on each side */
 			return (2 * ceil(pair->a * normal_reach(tail) + 2) - 1) / (2 * pair->a * pair->a);
 		case MG_PAIR_SUBSAMPLED_NORMAL:
-			high = fmax(pair->a * normal_reach(tail / 2), 1 + pair->a * normal_reach(tail / 2 / pair->q));
-			high = (high - 0.5) / pair->a / pair->a;
-			low = -log1p(-pair->q);
-			high = high > 600 ? high + log(pair->q) + 1 : log1p(pair->q * expm1(high));
-			return high > low ? high : low;
+			sampled_range(pair, tail, &low, &high);
+			return fmax(-low, high);
 	}
 	return INFINITY;
 }
@@ -437,11 +453,11 @@ static mg_code
 subsampled(mg_ctx *ctx, mg_arena *arena, const mg_pair *pair, double h, double tail, mg_loss *out)
 {
 	sampled s = {pair->q, pair->a, h, -expm1(-h)};
-	double start = -s.sigma * normal_reach(tail), t = (start - 0.5) / s.sigma / s.sigma, x = start, end;
-	double last = mg_pair_reach(pair, tail);
+	double start = -s.sigma * normal_reach(tail), x = start, low, high, end;
 
-	out->first = (int64_t) floor(log1p(s.q * expm1(t)) / h);
-	out->cells = (size_t) ((int64_t) ceil(last / h) - out->first) + 2;
+	sampled_range(pair, tail, &low, &high);
+	out->first = (int64_t) floor(low / h);
+	out->cells = (size_t) ((int64_t) ceil(high / h) - out->first) + 2;
 	MG_NEW(ctx, arena, out->mass, out->cells);
 	for (size_t i = 0; i + 1 < out->cells; i++)
 	{
