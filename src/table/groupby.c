@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "table/sort.h"
+
 #define SPACE (UINT64_C(1) << 32)
 
 typedef struct grouping
@@ -166,6 +168,116 @@ mg_codes_groupby(mg_ctx *ctx, mg_codes *t, uint32_t col, size_t memory, mg_group
 	mg_zeroize_free(g.value, g.value ? (g.mask + 1) * sizeof(*g.value) : 0);
 	mg_zeroize_free(g.count, g.count ? (g.mask + 1) * sizeof(*g.count) : 0);
 	mg_zeroize_free(g.per_id, ids * sizeof(*g.per_id));
+	return code;
+}
+
+/* ---- distinct units ---- */
+
+#define VALUES_AT_ONCE 4096
+
+typedef struct pairing
+{
+	mg_codes *t;
+	const mg_code_column *c, *units;
+	mg_sort *sort; /* of (value, unit) */
+	mg_groups_step each;
+	void *arg;
+	uint64_t *value; /* [VALUES_AT_ONCE] */
+	int64_t *count;
+	size_t n;
+} pairing;
+
+static mg_code
+pair_keys(mg_ctx *ctx, void *arg, const mg_block *b)
+{
+	pairing *g = arg;
+	const uint64_t *p = mg_block_column(g->c, b), *unit = mg_block_column(g->units, b);
+
+	for (uint32_t i = 0; i < b->rows; i++)
+		if (p[i] != MG_KEY_NULL)
+			MG_TRY(mg_sort_add(ctx, g->sort, (const uint64_t[]){p[i], unit[i]}));
+	return MG_OK;
+}
+
+static mg_code
+pair_text(mg_ctx *ctx, void *arg, const mg_block *b)
+{
+	pairing *g = arg;
+	const uint16_t *p = mg_block_column(g->c, b);
+	const uint64_t *unit = mg_block_column(g->units, b);
+
+	for (uint32_t i = 0; i < b->rows; i++)
+	{
+		uint64_t hash;
+
+		if (p[i] == MG_TEXT_ESCAPE)
+			MG_TRY(mg_text_next(ctx, g->c->text, g->t->store, &hash));
+		else if (p[i] >= MG_TEXT_FIRST)
+			hash = g->c->text->hash[p[i] - MG_TEXT_FIRST];
+		else
+			continue;
+		MG_TRY(mg_sort_add(ctx, g->sort, (const uint64_t[]){hash, unit[i]}));
+	}
+	return MG_OK;
+}
+
+static mg_code
+give_values(mg_ctx *ctx, pairing *g)
+{
+	size_t n = g->n;
+
+	g->n = 0;
+	return n > 0 ? g->each(ctx, g->arg, g->value, g->count, n) : MG_OK;
+}
+
+static mg_code
+count_pairs(mg_ctx *ctx, pairing *g)
+{
+	uint64_t last[2] = {0, 0}; /* no value is 0 */
+	const uint64_t *r;
+
+	MG_TRY(mg_sort_finish(ctx, g->sort));
+	for (;;)
+	{
+		MG_TRY(mg_sort_next(ctx, g->sort, &r));
+		if (r == NULL)
+			return give_values(ctx, g);
+		if (r[0] == last[0] && r[1] == last[1])
+			continue;
+		if (r[0] != last[0])
+		{
+			if (g->n == VALUES_AT_ONCE)
+				MG_TRY(give_values(ctx, g));
+			g->value[g->n] = r[0];
+			g->count[g->n++] = 0;
+		}
+		g->count[g->n - 1]++;
+		last[0] = r[0];
+		last[1] = r[1];
+	}
+}
+
+mg_code
+mg_codes_groupby_units(mg_ctx *ctx, mg_codes *t, uint32_t col, size_t memory, mg_groups_step each, void *arg)
+{
+	pairing g = {.t = t, .c = &t->column[col], .units = &t->column[t->ncolumns], .each = each, .arg = arg};
+	const uint32_t cols[2] = {col, t->ncolumns};
+	bool text = g.c->storage == MG_STORE_TEXT;
+	mg_code code = mg_sort_create(ctx, 2, memory, t->store, &g.sort);
+
+	g.value = malloc(VALUES_AT_ONCE * sizeof(*g.value));
+	g.count = malloc(VALUES_AT_ONCE * sizeof(*g.count));
+	if (code == MG_OK && (g.value == NULL || g.count == NULL))
+		code = mg_fail(ctx, MG_NOMEM, "out of memory");
+	if (code == MG_OK && text)
+		mg_text_rewind(g.c->text);
+	if (code == MG_OK)
+		code = mg_codes_pass_in_order(ctx, t, cols, 2, text ? pair_text : pair_keys, &g);
+	if (code == MG_OK)
+		code = count_pairs(ctx, &g);
+	mg_sort_destroy(g.sort);
+	mg_zeroize_free(g.value, g.value ? VALUES_AT_ONCE * sizeof(*g.value) : 0);
+	mg_zeroize_free(g.count, g.count ? VALUES_AT_ONCE * sizeof(*g.count) : 0);
 	return code;
 }
 

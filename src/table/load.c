@@ -204,6 +204,40 @@ keep_escapes(mg_ctx *ctx, mg_codes *t)
 	return MG_OK;
 }
 
+/*
+ * What the row holds, as bytes that are the same exactly for rows with the same cells: what is stored, but of an open
+ * text its hash where the dictionary's id, or an escape, stands for it.
+ */
+size_t
+mg_codes_row_content(const mg_codes *t, uint8_t *out)
+{
+	uint8_t *p = out;
+
+	for (uint32_t j = 0; j < t->ncolumns; j++)
+	{
+		const mg_code_column *c = &t->column[j];
+		uint16_t code;
+
+		memcpy(p, c->load + (size_t) t->last_rows * c->width, c->width);
+		if (c->storage == MG_STORE_TEXT)
+		{
+			memcpy(&code, p, sizeof(code));
+			if (code >= MG_TEXT_ESCAPE)
+			{
+				const uint64_t *hash = code == MG_TEXT_ESCAPE ? &t->escape[c->text->row_slot - 1].hash
+															  : &c->text->hash[code - MG_TEXT_FIRST];
+
+				code = MG_TEXT_ESCAPE;
+				memcpy(p, &code, sizeof(code));
+				memcpy(p + c->width, hash, sizeof(*hash));
+				p += sizeof(*hash);
+			}
+		}
+		p += c->width;
+	}
+	return (size_t) (p - out);
+}
+
 mg_code
 mg_codes_load_row(mg_ctx *ctx, mg_codes *t)
 {
