@@ -725,6 +725,29 @@ mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, void *
 	return columns;
 }
 
+char *
+mg_source_column(Oid source, Oid base, AttrNumber attnum)
+{
+	Relation rel = open_source(source);
+	TupleDesc desc = RelationGetDescr(rel);
+	char *found = NULL;
+
+	for (int i = 0; i < desc->natts && found == NULL; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		AttrNumber traced = att->attnum;
+		Relation under;
+
+		if (att->attisdropped || (under = traced_relation(rel, att->attnum, &traced)) == NULL)
+			continue;
+		if (RelationGetRelid(under) == base && traced == attnum)
+			found = pstrdup(NameStr(att->attname));
+		relation_close(under, AccessShareLock);
+	}
+	relation_close(rel, AccessShareLock);
+	return found;
+}
+
 void
 mg_require_trainable(const MgColumns *columns)
 {
