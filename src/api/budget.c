@@ -191,7 +191,7 @@ settle_unit(Oid relid, int64 budget, const MgRelation *before, const char *unit,
 						errmsg("the unit of \"%s\" cannot change any more", before->name),
 						errdetail("Budget \"%s\" has been charged, and its unit there is %s.", b->name,
 								  before->unit != NULL ? psprintf("column \"%s\"", before->unit) : "the row"),
-						errhint("max_rows_per_unit may change; for another unit, put the rows into another table under another budget.")));
+						errhint("max_rows_per_unit may change; what was learnt about one kind of unit cannot be recounted.")));
 	foreach (lc, mg_relation_relatives(relid))
 	{
 		MgRelation *r = lfirst(lc);
