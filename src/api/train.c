@@ -149,7 +149,7 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 	if (r->base != r->relid)
 		r->columns = describe_columns(r, r->base, r->unit != NULL ? r->unit->column : NULL);
 	mg_require_trainable(r->columns);
-	mg_train_require_select(r->relid, r->right.reader, r->columns);
+	mg_train_require_select(r->relid, r->right.reader, r->columns, r->unit);
 	plan_request(r);
 }
 

@@ -358,10 +358,16 @@ reserve(Training *t)
 }
 
 void
-mg_train_require_select(Oid relid, Oid reader, const MgColumns *columns)
+mg_train_require_select(Oid relid, Oid reader, const MgColumns *columns, const MgUnit *unit)
 {
 	if (pg_class_aclcheck(relid, reader, ACL_SELECT) == ACLCHECK_OK)
 		return;
+	if (unit != NULL &&
+		pg_attribute_aclcheck(relid, get_attnum(relid, unit->column), reader, ACL_SELECT) != ACLCHECK_OK)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\" may not read column \"%s\" of relation \"%s\", its unit",
+							   GetUserNameFromId(reader, false), unit->column, mg_relation_name(relid)),
+						errhint("Grant it SELECT on the column: whose each row is must be known to bound what is used of them.")));
 	for (int i = 0; i < columns->n; i++)
 	{
 		const MgColumn *c = &columns->col[i];
@@ -394,7 +400,7 @@ read_table(Training *t)
 	mg_release_with(t->context, (void (*)(void *)) mg_curator_destroy, t->curator);
 	mg_work_begin(t->shared, true);
 	mg_identity_enter(&id, t->call.reader);
-	mg_train_require_select(t->call.relid, t->call.reader, t->columns);
+	mg_train_require_select(t->call.relid, t->call.reader, t->columns, t->unit);
 	(void) mg_source_base(t->call.relid, t->call.columns, t->assert_stable);
 	/* a view under the view may have changed since; from here on its definition is held */
 	if (t->unit != NULL && strcmp(t->unit->column, mg_unit_of_source(t->call.relid, t->call.base, t->unit->base_column,
