@@ -107,6 +107,28 @@ ALTER TABLE stays_1 OWNER TO regress_unit_child;
 SET ROLE regress_unit_child;
 SELECT dp_protect('stays_1', budget => 'stays', unit => 'person', max_rows_per_unit => 9);
 RESET ROLE;
+-- one that leaves keeps it
+ALTER TABLE stays DETACH PARTITION stays_2;
+SELECT "column", count FROM dp_plan('stays_2', 'mst', 1) WHERE step LIKE 'unit%';
+-- those that come together must agree
+CREATE TABLE first_kind (a int NOT NULL, b int NOT NULL);
+CREATE TABLE second_kind (a int NOT NULL, b int NOT NULL);
+SELECT dp_create_budget('mixed', 10);
+SELECT dp_protect('first_kind', budget => 'mixed', unit => 'a'), dp_protect('second_kind', budget => 'mixed', unit => 'b');
+ALTER TABLE second_kind INHERIT first_kind;
+SELECT * FROM dp_plan('first_kind', 'mst', 1);
+SELECT dp_protect('second_kind', budget => 'mixed', unit => 'a', max_rows_per_unit => 2);
+SELECT "column", count FROM dp_plan('first_kind', 'mst', 1) WHERE step LIKE 'unit%';
+-- whose each row is must be readable
+CREATE ROLE regress_unit_trainer IN ROLE mirage_trainer;
+GRANT SELECT (ward, days) ON visits TO regress_unit_trainer;
+SET ROLE regress_unit_trainer;
+SELECT dp_train('t', 'visits', 'independent', epsilon => 1, columns => '{ward}');
+RESET ROLE;
+GRANT SELECT (person) ON visits TO regress_unit_trainer;
+SET ROLE regress_unit_trainer;
+SELECT dp_train('t', 'visits', 'independent', epsilon => 1, columns => '{ward}') > 0 AS trained;
+RESET ROLE;
 -- units by the type's own equality: each of these has 1,500 units of two spellings
 CREATE COLLATION regress_any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE TABLE spelt (n numeric NOT NULL, i interval NOT NULL, f float8 NOT NULL, c char(12) NOT NULL,
@@ -116,9 +138,7 @@ INSERT INTO spelt SELECT CASE s WHEN 0 THEN u::numeric ELSE (u || '.000')::numer
   CASE WHEN u > 1 THEN u WHEN s = 0 THEN '-0'::float8 ELSE 0 END, 'u' || u || repeat(' ', s),
   CASE s WHEN 0 THEN 'Unit ' ELSE 'uNIT ' END || u, u::text::bytea, u % 2 = 0
 FROM generate_series(1, 1500) u, generate_series(0, 1) s;
-SELECT column_name,
-       dp_protect('spelt', budget => NULL, epsilon => CASE WHEN column_name = 'n' THEN 5000 END, unit => column_name::name)
-FROM (VALUES ('n')) AS v(column_name);
+SELECT dp_protect('spelt', epsilon => 5000, unit => 'n');
 SELECT dp_train('spelt_n', 'spelt', 'independent', epsilon => 100, columns => '{x}') > 0 AS trained;
 SELECT abs(count(*) - 1500) < 60 AS numerics FROM dp_synthesize('spelt_n') AS t(x boolean);
 CREATE FUNCTION units_of(col name) RETURNS bigint LANGUAGE plpgsql AS $$
