@@ -72,7 +72,8 @@ typedef struct mg_codes
 	mg_store *store;
 	size_t memory;
 
-	bool units; /* column[ncolumns] is the unit of each row (keep.c): KEY, a number per unit; fine stage only */
+	bool units; /* column[ncolumns] is the unit of each row (keep.c): KEY, numbers from 0; fine stage only */
+	uint64_t nunits;
 
 	uint32_t group_rows;
 	size_t group_bytes;

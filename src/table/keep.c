@@ -136,6 +136,8 @@ keep_of_group(mg_ctx *ctx, keeping *k, const uint8_t *base, uint32_t rows)
 		{
 			k->index[n] = first + (uint32_t) (k->row - k->read);
 			k->unit_of[n] = k->unit;
+			if (k->unit >= k->t->nunits)
+				k->t->nunits = k->unit + 1;
 			MG_TRY(k->next(ctx, k->arg, &k->row, &k->unit));
 			if (k->row <= k->read + k->index[n] - first)
 				return mg_fail(ctx, MG_INTERNAL, "rows to keep are out of order");

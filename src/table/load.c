@@ -216,24 +216,33 @@ mg_codes_row_content(const mg_codes *t, uint8_t *out)
 	for (uint32_t j = 0; j < t->ncolumns; j++)
 	{
 		const mg_code_column *c = &t->column[j];
+		const uint8_t *cell = c->load + (size_t) t->last_rows * c->width;
 		uint16_t code;
 
-		memcpy(p, c->load + (size_t) t->last_rows * c->width, c->width);
-		if (c->storage == MG_STORE_TEXT)
+		if (c->width == 1)
+			*p++ = *cell;
+		else if (c->width == 8)
 		{
-			memcpy(&code, p, sizeof(code));
-			if (code >= MG_TEXT_ESCAPE)
+			memcpy(p, cell, 8);
+			p += 8;
+		}
+		else
+		{
+			memcpy(&code, cell, 2);
+			if (c->storage == MG_STORE_TEXT && code >= MG_TEXT_ESCAPE)
 			{
 				const uint64_t *hash = code == MG_TEXT_ESCAPE ? &t->escape[c->text->row_slot - 1].hash
 															  : &c->text->hash[code - MG_TEXT_FIRST];
 
-				code = MG_TEXT_ESCAPE;
-				memcpy(p, &code, sizeof(code));
-				memcpy(p + c->width, hash, sizeof(*hash));
-				p += sizeof(*hash);
+				code = MG_TEXT_ESCAPE; /* before the hash: from the first byte on it is known how long a cell is */
+				memcpy(p + 2, hash, 8);
+				memcpy(p, &code, 2);
+				p += 10;
+				continue;
 			}
+			memcpy(p, &code, 2);
+			p += 2;
 		}
-		p += c->width;
 	}
 	return (size_t) (p - out);
 }

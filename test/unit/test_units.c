@@ -594,30 +594,41 @@ test_sensitivity_is_k(void **state)
 	}
 }
 
-/* Distinct units of each label and value, against counting by hand, with dictionaries that overflow and a store. */
+/*
+ * Distinct units of each label, against counting by hand: by sorting where the dictionary overflows, by bits in one pass,
+ * and by bits in several passes of a memory that is too small for one.
+ */
 static void
 test_units_of_a_label_are_counted_once(void **state)
 {
-	const size_t n = 30000, memory[2] = {SMALL, LARGE};
-	const uint32_t contents = 4000, k = 40;
-
-	for (int m = 0; m < 2; m++)
+	static const struct
 	{
-		row *rows = random_rows(n, 900, contents, 2, 77), *kept;
+		size_t memory;
+		uint32_t units, contents, k;
+	} cases[] = {{SMALL, 900, 4000, 40}, {LARGE, 900, 4000, 40}, {SMALL, 4000, 200, 9}};
+	const size_t n = 30000;
+
+	for (size_t m = 0; m < sizeof(cases) / sizeof(cases[0]); m++)
+	{
+		const uint32_t contents = cases[m].contents;
+		row *rows = random_rows(n, cases[m].units, contents, 2, 77), *kept;
 		int64_t *expected = calloc(contents, sizeof(*expected));
 		size_t nkept, different = 0;
 		mg_released r;
 		world w;
 
-		open_world(&w, k, memory[m], 5);
+		open_world(&w, cases[m].k, cases[m].memory, 5);
 		load_rows(&w, rows, n);
+		assert_int_equal(mg_text_escapes(w.c->codes->column[NAME].text) > 0, m == 0);
 		kept = rows_kept(&w, contents, n, &nkept);
 		qsort(kept, nkept, sizeof(*kept), by_unit_content);
 		for (size_t i = 0; i < nkept; i++)
 			if (i == 0 || by_unit_content(&kept[i], &kept[i - 1]) != 0)
 				expected[kept[i].content]++, different++;
 		assert_true(different < nkept); /* or the test has no power */
+		assert_int_equal(w.c->codes->nunits, kept[nkept - 1].unit + 1);
 		assert_int_equal(mg_curator_release(&w.ctx, w.c, NAME, exactly, 0.9, MG_MAX_LABELS, w.a, &r), MG_OK);
+		assert_true(r.count > 0);
 		for (uint32_t i = 0; i < r.count; i++)
 		{
 			uint32_t content = (uint32_t) atoi(r.labels[i].text + 12);
