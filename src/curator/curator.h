@@ -82,11 +82,12 @@ mg_code mg_load_finish(mg_ctx *ctx, mg_curator *c);
 
 /*
  * Partition selection. Of the values that occur in an open category, or of the exact values of a number ("spikes"):
- * adds discrete Gaussian noise of sigma2 to the number of units that hold it and releases those at or over the threshold that belongs
- * to `delta` / k (mg_partition_threshold), at most `most` of them, and at most MG_MAX_LABELS (the heaviest by noisy count),
- * ordered by falling noisy count, then by label bytes or value. NULL and `other` are never released. Before the column
- * is recoded; a number of few closed steps has public values and is refused (MG_INVALID). Labels live in arena a.
- * Sensitivity: a unit adds one to at most k counts, L2 sqrt(k). Charged: discrete Gaussian with atom delta.
+ * adds discrete Gaussian noise of sigma2 to the number of units that hold it and releases those at or over the
+ * threshold that belongs to `delta` / k (mg_partition_threshold), at most `most` of them, and at most MG_MAX_LABELS
+ * (the heaviest by noisy count), ordered by falling noisy count, then by label bytes or value. NULL and `other` are
+ * never released. Before the column is recoded; a number of few closed steps has public values and is refused
+ * (MG_INVALID). Labels live in arena a. Sensitivity: a unit adds one to at most k counts, L2 sqrt(k). Charged: discrete
+ * Gaussian with atom delta.
  */
 typedef struct mg_released
 {

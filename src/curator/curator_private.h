@@ -24,8 +24,8 @@ struct mg_curator
 	mg_odometer *odometer;
 	size_t memory;
 	uint32_t ncolumns;
-	uint32_t k;            /* most rows of a unit: all sensitivities follow it */
-	mgc_bounding *units;   /* NULL: the unit is the row, or loading is over */
+	uint32_t k;          /* most rows of a unit: all sensitivities follow it */
+	mgc_bounding *units; /* NULL: the unit is the row, or loading is over */
 	bool loaded;
 };
 

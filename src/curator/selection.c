@@ -3,8 +3,9 @@
  *
  * score = sum over cells of |exact - answer| - penalty. Answers and penalties do not depend on the table, and a row is
  * in one cell: adding or removing a unit's k rows moves the sum by at most k. mg_exponential asks for scores of
- * sensitivity 1: it gets score / k by way of epsilon / k, which is exact in rationals. Exact marginals are counted in batches and wiped; scores stay in here until mg_selection_end, and only indexes
- * drawn by the exponential mechanism leave.
+ * sensitivity 1: it gets score / k by way of epsilon / k, which is exact in rationals. Exact marginals are counted in
+ * batches and wiped; scores stay in here until mg_selection_end, and only indexes drawn by the exponential mechanism
+ * leave.
  */
 #include "curator/curator_private.h"
 

@@ -2,9 +2,9 @@
  * curator/unit.c: at most k rows of a unit (docs/privacy-notes-units.md).
  *
  * A row is known by 128-bit keyed hashes of its unit and of its content (its cells as encoded). Of the rows of a unit
- * with the same content the r-th has rank r; the k rows whose keyed hash of (unit, content, rank) is least stay. Rows of
- * one unit and one content are interchangeable, so what stays of a unit, as a multiset of rows, is a function of the key
- * and of that unit's rows alone: not of other units, nor of the order of rows. Ties go by content and rank.
+ * with the same content the r-th has rank r; the k rows whose keyed hash of (unit, content, rank) is least stay. Rows
+ * of one unit and one content are interchangeable, so what stays of a unit, as a multiset of rows, is a function of the
+ * key and of that unit's rows alone: not of other units, nor of the order of rows. Ties go by content and rank.
  *
  * How: while rows are loaded their (unit, content, row number) goes to a sort that spills (table/sort.h). Read back in
  * order, a unit's rows come together, and rows of one content one after another, so ranks are counted and the least k

@@ -17,9 +17,9 @@ typedef struct mg_pair
 } mg_pair;
 
 /*
- * sigma2[i] = sigma_i^2 of n Gaussian measurements with sum k^2 / (2 sigma_i^2) <= rho, k the rows of a unit, that minimise the expected
- * sum of absolute noise, sum_i cells_i sigma_i: sigma_i proportional to cells_i^(-1/3). Rounded up, so that the
- * charge stays within rho.
+ * sigma2[i] = sigma_i^2 of n Gaussian measurements with sum k^2 / (2 sigma_i^2) <= rho, k the rows of a unit, that
+ * minimise the expected sum of absolute noise, sum_i cells_i sigma_i: sigma_i proportional to cells_i^(-1/3). Rounded
+ * up, so that the charge stays within rho.
  */
 mg_code mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double rho, uint32_t k, mg_ratio *sigma2);
 

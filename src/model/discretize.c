@@ -514,7 +514,8 @@ mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t nco
 /* ---- plan ---- */
 
 static void
-plan_item(mg_plan *plan, const char *what, const char *column, const share *sh, double rho, double delta, uint64_t count)
+plan_item(mg_plan *plan, const char *what, const char *column, const share *sh, double rho, double delta,
+		  uint64_t count)
 {
 	mg_plan_item *it = &plan->item[plan->count++];
 	mg_ratio sigma2;

@@ -31,8 +31,8 @@ extern Oid mg_source_base_peek(Oid relid, List *column_names, bool assert_stable
  * then, always with fraction 0: how far a pass is depends on the rows. Ends the loading with mg_load_finish. Errors
  * of the core are thrown. unit: whose each row is, with the key of its curator; NULL: the unit is the row.
  */
-extern void mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, const MgUnit *unit, const uint8 *unit_key,
-							 mg_curator *curator);
+extern void mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, const MgUnit *unit,
+							 const uint8 *unit_key, mg_curator *curator);
 
 /*
  * All relations that hold rows of `relid` or whose rows `relid` holds: itself, its partitions and children, its

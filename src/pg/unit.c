@@ -64,9 +64,10 @@ find_unit(Oid base, const char *column, Form_pg_attribute form)
 	HeapTuple tuple = SearchSysCacheAttName(base, column);
 
 	if (!HeapTupleIsValid(tuple) || ((Form_pg_attribute) GETSTRUCT(tuple))->attnum <= 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("relation \"%s\" has no column \"%s\" to be its unit", mg_relation_name(base), column),
-						errhint("The unit of a table is a column of it, and of its partitions, children and parents.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("relation \"%s\" has no column \"%s\" to be its unit", mg_relation_name(base), column),
+				 errhint("The unit of a table is a column of it, and of its partitions, children and parents.")));
 	*form = *(Form_pg_attribute) GETSTRUCT(tuple);
 	ReleaseSysCache(tuple);
 	return form->attnum;
@@ -95,10 +96,11 @@ mg_unit_of_source(Oid source, Oid base, const char *column, int max_rows)
 	unit->kind = mg_unit_kind(unit->type);
 	unit->column = mg_source_column(source, base, attnum);
 	if (unit->column == NULL)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("view \"%s\" does not show \"%s\", the unit of \"%s\"", mg_relation_name(source), column,
-							   mg_relation_name(base)),
-						errhint("Add the column to the view as it is; it is not learnt, and tells whose each row is.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("view \"%s\" does not show \"%s\", the unit of \"%s\"", mg_relation_name(source), column,
+						mg_relation_name(base)),
+				 errhint("Add the column to the view as it is; it is not learnt, and tells whose each row is.")));
 	return unit;
 }
 
@@ -111,7 +113,8 @@ mg_unit_declaration(Oid source, const char *column)
 
 	(void) find_unit(source, column, &att);
 	cls = mg_type_class(getBaseType(att.atttypid));
-	decl->kind = pstrdup(MG_TYPE_IS_INT(cls) || MG_TYPE_IS_TEXT(cls) || cls == MG_TYPE_UUID ? "identifier" : "excluded");
+	decl->kind =
+		pstrdup(MG_TYPE_IS_INT(cls) || MG_TYPE_IS_TEXT(cls) || cls == MG_TYPE_UUID ? "identifier" : "excluded");
 	return decl;
 }
 

@@ -31,8 +31,8 @@ extern MgDeclaration *mg_unit_declaration(Oid source, const char *column);
 
 /*
  * Values into mg_load_unit, as bytes that are the same exactly for values that the type's own equality calls equal: a
- * canonical form for the types that can be learnt, else (and for texts whose collation is not deterministic) 128 bits of
- * the type's extended hash function under two seeds that follow from the key. NULL, which a foreign table or a child
+ * canonical form for the types that can be learnt, else (and for texts whose collation is not deterministic) 128 bits
+ * of the type's extended hash function under two seeds that follow from the key. NULL, which a foreign table or a child
  * may hold all the same, is a unit of its own.
  */
 typedef struct MgUnitEncoder MgUnitEncoder;

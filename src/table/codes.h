@@ -67,7 +67,7 @@ typedef struct mg_code_column
 typedef struct mg_codes
 {
 	uint32_t ncolumns;
-	uint32_t nloading; /* ncolumns while rows are loaded, then 0: a loading call is a no-op then */
+	uint32_t nloading;      /* ncolumns while rows are loaded, then 0: a loading call is a no-op then */
 	mg_code_column *column; /* [ncolumns], and one more */
 	mg_store *store;
 	size_t memory;

@@ -44,9 +44,9 @@ struct mg_sort
 
 	/* reading */
 	bool finished;
-	size_t block;     /* records of a cursor's block */
-	cursor *cursor;   /* [ncursors] */
-	size_t *heap;     /* [nheap] cursors, the least record on top */
+	size_t block;   /* records of a cursor's block */
+	cursor *cursor; /* [ncursors] */
+	size_t *heap;   /* [nheap] cursors, the least record on top */
 	size_t ncursors, nheap;
 	bool advance;     /* the top's record was handed out: move on before the next */
 	size_t in_memory; /* next record of the buffer, where there are no runs */
@@ -225,8 +225,7 @@ flush_run(mg_ctx *ctx, mg_sort *s)
 	MG_TRY(radix_sort(ctx, s->buffer, s->used, s->words, 0));
 	if (s->file < 0)
 		MG_TRY(s->store->open(ctx, s->store, &s->file));
-	MG_TRY(s->store->write(ctx, s->store, s->file, s->written * record_bytes(s), s->buffer,
-						   s->used * record_bytes(s)));
+	MG_TRY(s->store->write(ctx, s->store, s->file, s->written * record_bytes(s), s->buffer, s->used * record_bytes(s)));
 	MG_TRY(remember_run(ctx, s, s->written, s->used));
 	s->written += s->used;
 	s->used = 0;

@@ -68,8 +68,8 @@ typedef struct mg_text
 	uint64_t read_at; /* next hash to read */
 	uint64_t window;  /* index of the buffer's first hash when reading a file */
 	uint32_t nwindow;
-	uint64_t *tail;    /* what was still buffered when loading ended: hashes written .. written + nstream - 1 */
-	uint64_t *kept;    /* the tail to be, while the stream is thinned out */
+	uint64_t *tail; /* what was still buffered when loading ended: hashes written .. written + nstream - 1 */
+	uint64_t *kept; /* the tail to be, while the stream is thinned out */
 	uint32_t nkept;
 	uint64_t kept_written;
 	uint32_t row_slot; /* 1 + place in the table's list of this row's escapes; 0: none */

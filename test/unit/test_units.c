@@ -1,7 +1,7 @@
 /*
  * test/unit/test_units.c: privacy units of several rows: what the bounding keeps of a unit, seen in the code table
- * itself, against what it says it keeps; that it is a function of the unit's rows alone; sensitivities, charges and laws
- * that follow k; the sort that all of it rests on.
+ * itself, against what it says it keeps; that it is a function of the unit's rows alone; sensitivities, charges and
+ * laws that follow k; the sort that all of it rests on.
  *
  * A row's cells here are functions of its `content`, so that a row put together from cells of several rows would show.
  */
@@ -74,8 +74,8 @@ open_world(world *w, uint32_t k, size_t memory, uint64_t seed)
 	mg_odometer_init(&w->odometer, 1e15, 1);
 	memory_store_init(&w->store);
 	w->a = mg_arena_create(0);
-	assert_int_equal(mg_curator_create_for_units(&w->ctx, domains, COLUMNS, k > 0 ? &units : NULL, w->noise, &w->odometer,
-												 &w->store.store, memory, &w->c),
+	assert_int_equal(mg_curator_create_for_units(&w->ctx, domains, COLUMNS, k > 0 ? &units : NULL, w->noise,
+												 &w->odometer, &w->store.store, memory, &w->c),
 					 MG_OK);
 }
 
@@ -264,11 +264,11 @@ static const struct
 	{500, 60, 5, 1, 1, LARGE},
 	{500, 60, 400, 2, 1, LARGE},
 	{500, 60, 5, 5, 2, LARGE},
-	{40000, 9000, 30000, 2, 1, SMALL}, /* spills, in several levels of merging */
-	{40000, 3000, 3, 5, 4, SMALL},     /* identical rows, skew */
-	{20000, 1, 20000, 7, 1, SMALL},    /* one unit owns all */
-	{20000, 1, 1, 7, 1, SMALL},        /* and all its rows are the same */
-	{20000, 20000, 500, 8, 1, SMALL},  /* most units are whole */
+	{40000, 9000, 30000, 2, 1, SMALL},  /* spills, in several levels of merging */
+	{40000, 3000, 3, 5, 4, SMALL},      /* identical rows, skew */
+	{20000, 1, 20000, 7, 1, SMALL},     /* one unit owns all */
+	{20000, 1, 1, 7, 1, SMALL},         /* and all its rows are the same */
+	{20000, 20000, 500, 8, 1, SMALL},   /* most units are whole */
 	{5120, 5120, 4000, 8192, 0, SMALL}, /* exactly five full groups, nothing dropped: skew 0 puts all in unit `units` */
 };
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
@@ -473,7 +473,8 @@ keep_counts(mg_ctx *ctx, void *arg, uint64_t *value, int64_t *count, size_t n)
 static mg_code
 groupby(world *w, uint32_t col, uint64_t (*out)[2])
 {
-	return (w->c->k > 1 ? mg_codes_groupby_units : mg_codes_groupby)(&w->ctx, w->c->codes, col, 1 << 16, keep_counts, out);
+	return (w->c->k > 1 ? mg_codes_groupby_units : mg_codes_groupby)(&w->ctx, w->c->codes, col, 1 << 16, keep_counts,
+																	 out);
 }
 
 static void
@@ -540,8 +541,9 @@ most_of(const int64_t *x, const int64_t *y, size_t n)
 }
 
 /*
- * Each unit of random tables removed in turn: histograms, marginals and scores move by at most k, and somewhere by k; the
- * counts of labels by at most one each, at most k of them. Without the bounding the same tables go beyond all of it.
+ * Each unit of random tables removed in turn: histograms, marginals and scores move by at most k, and somewhere by k;
+ * the counts of labels by at most one each, at most k of them. Without the bounding the same tables go beyond all of
+ * it.
  */
 static void
 test_sensitivity_is_k(void **state)
@@ -595,8 +597,8 @@ test_sensitivity_is_k(void **state)
 }
 
 /*
- * Distinct units of each label, against counting by hand: by sorting where the dictionary overflows, by bits in one pass,
- * and by bits in several passes of a memory that is too small for one.
+ * Distinct units of each label, against counting by hand: by sorting where the dictionary overflows, by bits in one
+ * pass, and by bits in several passes of a memory that is too small for one.
  */
 static void
 test_units_of_a_label_are_counted_once(void **state)
@@ -674,12 +676,12 @@ test_charges_follow_k(void **state)
 		open_world(&w, ks[i], LARGE, 9);
 		load_rows(&w, &one, 1);
 		assert_int_equal(mg_curator_rows_per_unit(w.c), ks[i]);
-#define CHARGED(call, rho)                                    \
-	do                                                        \
-	{                                                         \
-		mg_odometer_init(&w.odometer, 1e15, 1);               \
-		assert_int_equal(call, MG_OK);                        \
-		assert_true(w.odometer.rho_used >= (rho));            \
+#define CHARGED(call, rho)                                      \
+	do                                                          \
+	{                                                           \
+		mg_odometer_init(&w.odometer, 1e15, 1);                 \
+		assert_int_equal(call, MG_OK);                          \
+		assert_true(w.odometer.rho_used >= (rho));              \
 		assert_true(w.odometer.rho_used <= (rho) * (1 + near)); \
 	} while (0)
 		CHARGED(mg_curator_cells(&w.ctx, w.c, VALUE, &cut, 1, sigma2, noisy), squared * unit);
