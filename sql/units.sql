@@ -1,7 +1,7 @@
 -- Privacy units of several rows: what may be one, how it is kept, what a training makes of it.
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS pg_mirage;
+CREATE EXTENSION pg_mirage;
 -- 2,000 patients: half with one visit, half with ten
 CREATE TABLE visits (visit bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, patient int NOT NULL,
   ward text NOT NULL CHECK (ward IN ('A', 'B', 'C')), days int NOT NULL CHECK (days BETWEEN 0 AND 30), note text,
@@ -87,6 +87,14 @@ SELECT dp_train('w', 'short_stays', 'mst', epsilon => 50) > 0 AS trained;
 SELECT abs(count(*) - 6000) < 200 AS bounded FROM dp_synthesize_as(NULL::short_stays, 'w');
 SELECT dp_train('w2', 'anonymous', 'mst', epsilon => 1);
 SELECT dp_train('w2', 'coarse', 'mst', epsilon => 1);
+-- a view that was vouched for has its table's unit, too
+CREATE TABLE wards (ward text PRIMARY KEY, floor int NOT NULL CHECK (floor BETWEEN 0 AND 9));
+INSERT INTO wards VALUES ('A', 1), ('B', 2), ('C', 3);
+CREATE VIEW on_floors AS SELECT v.person, v.days, w.floor FROM visits v JOIN wards w USING (ward);
+SELECT dp_protect('on_floors', budget => 'visits', assert_stable => true, unit => 'floor');
+SELECT dp_protect('on_floors', budget => 'visits', assert_stable => true);
+SELECT dp_train('f', 'on_floors', 'mst', epsilon => 50) > 0 AS trained;
+SELECT abs(count(*) - 6000) < 200 AS bounded FROM dp_synthesize_as(NULL::on_floors, 'f');
 -- partitions carry the unit of what they are part of
 CREATE TABLE stays (person int NOT NULL, year int NOT NULL CHECK (year BETWEEN 2000 AND 2020)) PARTITION BY RANGE (year);
 CREATE TABLE stays_1 PARTITION OF stays FOR VALUES FROM (2000) TO (2010);
@@ -161,3 +169,11 @@ SELECT m, abs(n - 1500) < 60 AS units FROM (VALUES
   ('text, any case', (SELECT count(*) FROM dp_synthesize('st') AS t(x boolean))),
   ('bytea', (SELECT count(*) FROM dp_synthesize('sb') AS t(x boolean)))) AS v(m, n);
 SELECT unit, count(*) FROM dp_budgets WHERE name LIKE 'spelt%' GROUP BY 1 ORDER BY 1;
+DROP EXTENSION pg_mirage CASCADE;
+DROP VIEW on_floors, short_stays, anonymous, coarse;
+DROP TABLE visits, bills, letters, plain, wards, stays, stays_2, second_kind, first_kind, spelt, spelt_i, spelt_f, spelt_c,
+  spelt_t, spelt_b;
+DROP FUNCTION units_of;
+DROP COLLATION regress_any_case;
+DROP OWNED BY regress_unit_child, regress_unit_trainer;
+DROP ROLE regress_unit_child, regress_unit_trainer;

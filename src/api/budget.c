@@ -8,14 +8,18 @@
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
 #include "pg/compat.h"
+#include "pg/guc.h"
+#include "pg/reader.h"
 #include "pg/server.h"
 #include "pg/unit.h"
+#include "datatype/timestamp.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 
 MG_FUNCTION(dp_create_budget);
+MG_FUNCTION(dp_alter_budget);
 MG_FUNCTION(dp_grant_budget);
 MG_FUNCTION(dp_protect);
 MG_FUNCTION(dp_set_column);
@@ -23,20 +27,42 @@ MG_FUNCTION(mg_sql_follow_names);
 
 #define DEFAULT_DELTA 1e-9
 
-static int64
-create_budget(const char *name, double epsilon, double delta)
+static void
+check_site_limit(double epsilon)
 {
-	mg_filter filter;
-	mg_ctx ctx;
+	if (mg_guc_max_epsilon > 0 && epsilon > mg_guc_max_epsilon)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("no budget of this site may exceed epsilon %g", mg_guc_max_epsilon),
+						errhint("The limit is pg_mirage.max_epsilon in the server's configuration.")));
+}
+
+/* An interval of at least a second, whatever a month is. */
+static Interval *
+arg_period(FunctionCallInfo fcinfo, int i)
+{
+	Interval *period;
+
+	if (PG_ARGISNULL(i))
+		return NULL;
+	period = PG_GETARG_INTERVAL_P(i);
+	if (period->month < 0 || period->day < 0 || period->time < 0 ||
+		(period->month == 0 && period->day == 0 && period->time < USECS_PER_SEC))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("period must be at least one second"),
+						errhint("For example '1 year'. Leave it out for a budget that never renews.")));
+	return period;
+}
+
+static int64
+create_budget(const char *name, double epsilon, double delta, Interval *period)
+{
 	int64 id;
 
 	mg_check_name("budget", name);
 	mg_check_epsilon(epsilon);
 	mg_check_delta(delta);
-	mg_server_ctx(&ctx);
-	MG_CHECK(&ctx, mg_filter_init(&ctx, &filter, epsilon, delta));
-	id = mg_budget_create(name, epsilon, delta, NULL);
-	mg_log("create budget", name, psprintf("{\"epsilon\": %.17g, \"delta\": %.17g}", epsilon, delta));
+	check_site_limit(epsilon);
+	id = mg_budget_create(name, epsilon, delta, period);
+	mg_log("create budget", name, psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"renews\": %s}", epsilon, delta,
+										   period == NULL ? "false" : "true"));
 	return id;
 }
 
@@ -47,10 +73,10 @@ dp_create_budget(PG_FUNCTION_ARGS)
 	double epsilon = mg_arg_float8(fcinfo, 1, "epsilon");
 	double delta = PG_ARGISNULL(2) ? DEFAULT_DELTA : PG_GETARG_FLOAT8(2);
 
-	if (!PG_ARGISNULL(3))
-		mg_refuse_parameter("period");
+	Interval *period = arg_period(fcinfo, 3);
+
 	mg_require_writable("dp_create_budget");
-	create_budget(name, epsilon, delta);
+	create_budget(name, epsilon, delta, period);
 	PG_RETURN_VOID();
 }
 
@@ -75,6 +101,41 @@ require_budget_owner(const MgBudget *budget, const char *act)
 						errhint("Its owner or a member of mirage_admin may.")));
 }
 
+/* A cap that all charges so far fit, whatever period they were made in; what is given as NULL stays. */
+Datum
+dp_alter_budget(PG_FUNCTION_ARGS)
+{
+	MgBudget *budget = require_budget(mg_arg_text(fcinfo, 0, "name"));
+	Interval *period = arg_period(fcinfo, 3);
+	double epsilon, delta;
+	mg_filter filter;
+	mg_ctx ctx;
+	MgUse use;
+
+	mg_require_writable("dp_alter_budget");
+	require_budget_owner(budget, "alter");
+	mg_ledger_lock(budget->id);
+	budget = mg_budget_by_id(budget->id);
+	epsilon = PG_ARGISNULL(1) ? budget->epsilon : PG_GETARG_FLOAT8(1);
+	delta = PG_ARGISNULL(2) ? budget->filter.delta : PG_GETARG_FLOAT8(2);
+	mg_check_epsilon(epsilon);
+	mg_check_delta(delta);
+	if (epsilon > budget->epsilon)
+		check_site_limit(epsilon);
+	mg_server_ctx(&ctx);
+	MG_CHECK(&ctx, mg_filter_init_at(&ctx, &filter, budget->filter.alpha, epsilon, delta));
+	use = period == NULL ? mg_ledger_use(budget, 0) : mg_ledger_lifetime(budget);
+	if (!mg_filter_fits(&filter, use.rdp, use.delta_atoms, 0, 0))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("more than that is spent of budget \"%s\" already", budget->name),
+						errhint("SELECT spent FROM dp_budgets shows how much. What was learnt stays learnt.")));
+	mg_budget_alter(budget, epsilon, delta, period == NULL ? budget->period : period);
+	mg_log("alter budget", budget->name,
+		   psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"was_epsilon\": %.17g, \"was_delta\": %.17g, \"renews\": %s}", epsilon,
+					delta, budget->epsilon, budget->filter.delta, period == NULL && budget->period == NULL ? "false" : "true"));
+	PG_RETURN_VOID();
+}
+
 Datum
 dp_grant_budget(PG_FUNCTION_ARGS)
 {
@@ -97,7 +158,7 @@ dp_grant_budget(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Only what holds rows of people is protected; a view's budget is its base table's. */
+/* Only what holds rows of people is protected; a view's budget is its base table's, see vouch_for_view(). */
 static void
 require_protectable(Oid relid)
 {
@@ -133,11 +194,37 @@ choose_budget(Oid relid, const char *name, bool make, double epsilon, const MgRe
 	if (make)
 	{
 		name = DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)));
-		return create_budget(name, epsilon, DEFAULT_DELTA);
+		return create_budget(name, epsilon, DEFAULT_DELTA, NULL);
 	}
 	budget = require_budget(name);
 	require_budget_owner(budget, "join");
 	return budget->id;
+}
+
+/*
+ * A view has no people of its own. What an administrator can say of it is that its definition, as it is now, gives at most one row
+ * for each of the table's; whose budget it is then charged to is named again, so that nobody is mistaken about it.
+ */
+static char *
+vouch_for_view(Oid relid, const char *name, bool assert_stable)
+{
+	Oid base;
+	MgBudget *budget;
+
+	mg_relations_lock(relid);
+	base = mg_source_asserted_base(relid, mg_relation_source);
+	budget = mg_budget_by_id(mg_relation_protection(base, false)->budget);
+	if (name == NULL || strcmp(budget->name, name) != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("view \"%s\" is over \"%s\", which is protected by budget \"%s\"", mg_relation_name(relid),
+							   mg_relation_name(base), budget->name),
+						errhint("dp_protect('%s', budget => '%s', assert_stable => true) vouches for the view.",
+								mg_relation_name(relid), budget->name)));
+	mg_relation_protect(relid, budget->id, assert_stable, mg_source_fingerprint(relid), NULL, 1);
+	mg_log("protect", mg_relation_name(relid),
+		   psprintf("{\"budget\": " INT64_FORMAT ", \"view\": true, \"assert_stable\": %s}", budget->id,
+					assert_stable ? "true" : "false"));
+	return budget->name;
 }
 
 /*
@@ -215,7 +302,7 @@ dp_protect(PG_FUNCTION_ARGS)
 	char *name = mg_arg_text_or_null(fcinfo, 1);
 	const char *unit = mg_arg_name_or_null(fcinfo, 2);
 	int max_rows = PG_ARGISNULL(3) ? 1 : PG_GETARG_INT32(3);
-	bool make = !PG_ARGISNULL(4), assert_stable = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
+	bool make = !PG_ARGISNULL(4), assert_stable = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5), view;
 	const MgRelation *before;
 	StringInfoData detail;
 	int64 budget;
@@ -230,10 +317,17 @@ dp_protect(PG_FUNCTION_ARGS)
 						errhint("All noise is multiplied by it: choose the least that shows what a unit is like.")));
 	mg_require_writable("dp_protect");
 	mg_require_owner(relid);
-	require_protectable(relid);
+	view = get_rel_relkind(relid) == RELKIND_VIEW && (assert_stable || mg_relation_source(relid).asserted);
+	if (!view)
+		require_protectable(relid);
 	if (assert_stable && !mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only a member of mirage_admin may assert stability"),
 						errhint("Without it, views and row security over the table must be checkable.")));
+	if (view && (unit != NULL || max_rows != 1))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a view has no unit of its own"),
+						errhint("Its unit is that of the table it is over: leave unit and max_rows_per_unit out.")));
+	if (view)
+		PG_RETURN_TEXT_P(cstring_to_text(vouch_for_view(relid, name, assert_stable)));
 	mg_relations_lock(relid);
 	before = protection_before(relid);
 	/* left out, the unit that is recorded stays, and its limit with it */
@@ -247,7 +341,7 @@ dp_protect(PG_FUNCTION_ARGS)
 						errhint("unit => 'column' says which column's values are the units; without it each row is one.")));
 	budget = choose_budget(relid, name, make, make ? PG_GETARG_FLOAT8(4) : 0, before);
 	settle_unit(relid, budget, before, unit, max_rows);
-	mg_relation_protect(relid, budget, assert_stable, unit, max_rows);
+	mg_relation_protect(relid, budget, assert_stable, NULL, unit, max_rows);
 	mg_relation_stamp_family(relid, budget, unit, max_rows);
 	initStringInfo(&detail);
 	appendStringInfo(&detail, "{\"budget\": " INT64_FORMAT ", \"assert_stable\": %s, \"max_rows_per_unit\": %d, \"unit\": ",

@@ -32,7 +32,6 @@ dp_describe(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsi = (ReturnSetInfo *) fcinfo->resultinfo;
 	char *name = mg_relation_name(relid), *grantee;
 	int64 share;
-	MgDeclarations declarations = {relid, relid, NULL};
 	MgRelation *protection;
 	MgColumns *columns;
 
@@ -48,13 +47,12 @@ dp_describe(PG_FUNCTION_ARGS)
 							errhint("It takes SELECT on the relation, or a share of its budget.")));
 	}
 	protection = get_rel_relkind(relid) != RELKIND_VIEW ? mg_relation_protection(relid, true) : NULL;
-	declarations.unit = protection != NULL ? protection->unit : NULL;
-	columns = mg_describe_columns(relid, NIL, mg_declaration, &declarations);
+	columns = mg_describe_columns(relid, NIL, mg_declaration);
 	mg_arg_materialize(fcinfo);
 	for (int i = 0; i < columns->n; i++)
 	{
 		const MgColumn *c = &columns->col[i];
-		bool unit = declarations.unit != NULL && strcmp(c->name, declarations.unit) == 0;
+		bool unit = protection != NULL && protection->unit != NULL && strcmp(c->name, protection->unit) == 0;
 		int64 codes = mg_domain_codes(c);
 		Datum values[7];
 		bool nulls[7] = {false};
@@ -130,8 +128,8 @@ mg_sql_budget_figures(PG_FUNCTION_ARGS)
 		values[1] = Float8GetDatum(mg_filter_used(f, use.rdp, use.delta_atoms));
 		values[2] = Float8GetDatum(spent);
 		values[3] = Float8GetDatum(mg_filter_remaining(f, use.rdp, use.delta_atoms));
-		/* without renewal periods the lifetime's epsilon is what is spent */
-		values[4] = Float8GetDatum(spent);
+		use = mg_ledger_lifetime(b);
+		values[4] = Float8GetDatum(use.rho > 0 ? mg_zcdp_epsilon(use.rho, f->delta - use.delta_atoms) : 0);
 		memset(nulls, 0, sizeof(nulls));
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));

@@ -96,24 +96,6 @@ plan_request(Request *r)
 	MG_CHECK(&ctx, r->method->plan(&ctx, arena, &r->fit, &r->plan));
 }
 
-/* The public facts of the columns, the unit's among them. */
-static MgColumns *
-describe_columns(const Request *r, Oid base, const char *unit)
-{
-	MgDeclarations declarations = {r->relid, base, unit};
-
-	return mg_describe_columns(r->relid, r->names, mg_declaration, &declarations);
-}
-
-/* For a start, before the base is known: a view's unit is found later. */
-static const char *
-own_unit(Oid relid)
-{
-	MgRelation *protection = get_rel_relkind(relid) != RELKIND_VIEW ? mg_relation_protection(relid, true) : NULL;
-
-	return protection != NULL ? protection->unit : NULL;
-}
-
 /* Arguments relation, method, epsilon, delta, columns, options, from `first` on. */
 static void
 understand(FunctionCallInfo fcinfo, int first, Request *r)
@@ -130,12 +112,12 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 
 	if (mg_relation_name(r->relid) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", r->relid)));
-	r->columns = describe_columns(r, r->relid, own_unit(r->relid));
-	r->base = mg_source_base_peek(r->relid, column_names(r->columns), true);
+	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration);
+	r->base = mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, false);
 	r->protection = mg_relation_protection(r->base, false);
 	r->right = mg_train_right(r->relid, r->base, r->protection);
 	if (r->right.reader == GetUserId())
-		(void) mg_source_base_peek(r->relid, column_names(r->columns), r->protection->assert_stable);
+		(void) mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, true);
 	r->budget = mg_budget_by_id(r->protection->budget);
 	if (r->budget == NULL)
 		elog(ERROR, "budget " INT64_FORMAT " is gone", r->protection->budget);
@@ -146,8 +128,6 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 	if (r->protection->unit != NULL)
 		r->unit = mg_unit_of_source(r->relid, r->base, r->protection->unit, r->protection->max_rows);
 	mg_budget_require_kind(r->budget, r->unit != NULL ? r->unit->kind : MG_UNIT_KIND_ROW, false);
-	if (r->base != r->relid)
-		r->columns = describe_columns(r, r->base, r->unit != NULL ? r->unit->column : NULL);
 	mg_require_trainable(r->columns);
 	mg_train_require_select(r->relid, r->right.reader, r->columns, r->unit);
 	plan_request(r);

@@ -12,6 +12,7 @@
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "pg/guc.h"
 #include "pg/unit.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -19,12 +20,31 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#define BUDGET_COLUMNS "SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, unit_kind FROM mirage.budget "
+#define BUDGET_COLUMNS "SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind FROM mirage.budget "
 
 static bool
 is_mine(uint64 row, int col)
 {
 	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(mg_get_datum(row, col)));
+}
+
+/* The site's limit binds budgets that were made before it was set as well. */
+static double
+effective_epsilon(double epsilon)
+{
+	return mg_guc_max_epsilon > 0 ? Min(epsilon, mg_guc_max_epsilon) : epsilon;
+}
+
+/* Remembers the cap that stands now. */
+static void
+budget_note_change(MgQuery *q, int64 id, const char *by)
+{
+	MgArg args[] = {MG_INT8(id), MG_TEXT(by)};
+
+	mg_query_run(q, false,
+				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, period, changed_by) "
+				 "SELECT id, epsilon, delta, period, $2 FROM mirage.budget WHERE id = $1",
+				 lengthof(args), args);
 }
 
 static MgBudget *
@@ -43,7 +63,9 @@ budget_fetch(const char *sql, const MgArg *arg)
 		b->id = mg_get_int8(0, 1);
 		b->name = mg_get_text(&q, 0, 2);
 		mg_server_ctx(&ctx);
-		MG_CHECK(&ctx, mg_filter_init(&ctx, &b->filter, mg_get_float8(0, 3), mg_get_float8(0, 4)));
+		b->epsilon = mg_get_float8(0, 3);
+		b->filter.alpha = mg_get_float8(0, 10);
+		MG_CHECK(&ctx, mg_filter_init_at(&ctx, &b->filter, b->filter.alpha, effective_epsilon(b->epsilon), mg_get_float8(0, 4)));
 		if (!mg_get_null(0, 5))
 		{
 			b->period = palloc(sizeof(Interval));
@@ -51,7 +73,7 @@ budget_fetch(const char *sql, const MgArg *arg)
 		}
 		b->owner = mg_role_binding(mg_get_oid(0, 6), mg_get_text(&q, 0, 7), mg_get_text(&q, 0, 8));
 		b->mine_uncommitted = is_mine(0, 9);
-		b->unit_kind = mg_get_text(&q, 0, 10);
+		b->unit_kind = mg_get_text(&q, 0, 11);
 		MemoryContextSwitchTo(old);
 	}
 	mg_query_end(&q);
@@ -79,18 +101,26 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 {
 	Oid owner = GetUserId();
 	char *owner_name = GetUserNameFromId(owner, false);
-	MgArg args[] = {MG_TEXT(name), MG_FLOAT8(epsilon), MG_FLOAT8(delta),
-					{INTERVALOID, IntervalPGetDatum(period), period == NULL},
-					MG_OID(owner), MG_TEXT(owner_name), MG_TEXT(mg_database_identity())};
+	mg_filter filter;
+	mg_ctx ctx;
 	MgQuery q;
 	int64 id = 0;
 
+	mg_server_ctx(&ctx);
+	MG_CHECK(&ctx, mg_filter_init(&ctx, &filter, epsilon, delta));
+	MgArg args[] = {MG_TEXT(name), MG_FLOAT8(epsilon), MG_FLOAT8(delta),
+					{INTERVALOID, IntervalPGetDatum(period), period == NULL},
+					MG_OID(owner), MG_TEXT(owner_name), MG_TEXT(mg_database_identity()), MG_FLOAT8(filter.alpha)};
+
 	mg_query_begin(&q);
 	if (mg_query_run(&q, false,
-					 "INSERT INTO mirage.budget (name, epsilon, delta, period, owner_oid, owner_name, identity) "
-					 "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING RETURNING id",
+					 "INSERT INTO mirage.budget (name, epsilon, delta, period, owner_oid, owner_name, identity, alpha) "
+					 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING RETURNING id",
 					 lengthof(args), args) > 0)
+	{
 		id = mg_get_int8(0, 1);
+		budget_note_change(&q, id, owner_name);
+	}
 	mg_query_end(&q);
 	if (id == 0)
 		ereport(ERROR,
@@ -100,10 +130,25 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 	return id;
 }
 
+void
+mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period)
+{
+	MgArg args[] = {MG_INT8(budget->id), MG_FLOAT8(epsilon), MG_FLOAT8(delta),
+					{INTERVALOID, IntervalPGetDatum(period), period == NULL}};
+	char *by = GetUserNameFromId(GetUserId(), false);
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false, "UPDATE mirage.budget SET epsilon = $2, delta = $3, period = $4 WHERE id = $1", lengthof(args),
+				 args);
+	budget_note_change(&q, budget->id, by);
+	mg_query_end(&q);
+}
+
 #define RELATION_COLUMNS                                                                                      \
 	"SELECT id, relid, name, identity, budget, protected_by_oid, protected_by_name, assert_stable, is_public, xmin, " \
-	"unit, unit_attnum, max_rows_per_unit, inherited "                                                           \
-	"FROM mirage.relation "
+	"fingerprint, unit, unit_attnum, max_rows_per_unit, inherited FROM mirage.relation "
+
 
 /*
  * A recorded relation is live when its OID still names a relation, and either it was recorded here or, in a cluster that pg_upgrade made, its
@@ -135,13 +180,14 @@ relation_row(MgQuery *q, uint64 row)
 	r->assert_stable = mg_get_bool(row, 8);
 	r->is_public = mg_get_bool(row, 9);
 	r->mine_uncommitted = is_mine(row, 10);
-	r->unit = mg_get_text(q, row, 11);
-	r->max_rows = DatumGetInt32(mg_get_datum(row, 13));
-	r->inherited = mg_get_bool(row, 14);
+	r->fingerprint = mg_get_text(q, row, 11);
+	r->unit = mg_get_text(q, row, 12);
+	r->max_rows = DatumGetInt32(mg_get_datum(row, 14));
+	r->inherited = mg_get_bool(row, 15);
 	/* a column that was renamed here is followed, as the relation itself is */
 	if (r->unit != NULL && strcmp(identity, mg_database_identity()) == 0)
 	{
-		char *now = get_attname(r->relid, DatumGetInt16(mg_get_datum(row, 12)), true);
+		char *now = get_attname(r->relid, DatumGetInt16(mg_get_datum(row, 13)), true);
 
 		if (now != NULL)
 			r->unit = now;
@@ -182,7 +228,8 @@ relation_stale(const char *name)
 
 	mg_query_begin(&q);
 	n = mg_query_run(&q, true,
-					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL ORDER BY id DESC", 1, &arg);
+					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL AND fingerprint IS NULL ORDER BY id DESC", 1,
+					 &arg);
 	for (uint64 i = 0; i < n && found == NULL; i++)
 	{
 		MgRelation *r = relation_row(&q, i);
@@ -384,22 +431,37 @@ mg_relation_record(Oid relid)
 }
 
 void
-mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *unit, int max_rows)
+mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint, const char *unit, int max_rows)
 {
 	int64 id = mg_relation_record(relid);
 	Oid by = GetUserId();
 	MgArg args[] = {MG_INT8(id), MG_INT8(budget), MG_BOOL(assert_stable), MG_OID(by),
 					MG_TEXT(GetUserNameFromId(by, false)), MG_TEXT(mg_relation_name(relid)),
-					MG_TEXT(mg_database_identity()), MG_TEXT(unit), unit_attnum(relid, unit), MG_INT4(max_rows)};
+					MG_TEXT(mg_database_identity()), MG_TEXT(fingerprint), MG_TEXT(unit), unit_attnum(relid, unit),
+					MG_INT4(max_rows)};
 	MgQuery q;
 
 	mg_query_begin(&q);
 	mg_query_run(&q, false,
 				 "UPDATE mirage.relation SET budget = $2, assert_stable = $3, protected_by_oid = $4, "
-				 "protected_by_name = $5, name = $6, identity = $7, inherited = false, unit = $8, unit_attnum = $9, "
-				 "max_rows_per_unit = $10, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
+				 "protected_by_name = $5, name = $6, identity = $7, fingerprint = $8, inherited = false, unit = $9, "
+				 "unit_attnum = $10, max_rows_per_unit = $11, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
 				 lengthof(args), args);
 	mg_query_end(&q);
+}
+
+MgSourceRecord
+mg_relation_source(Oid relid)
+{
+	MgRelation *r = mg_relation_find(relid);
+	MgSourceRecord record = {.budgeted = mg_relation_protection(relid, true) != NULL};
+
+	if (r != NULL)
+	{
+		record.asserted = r->assert_stable;
+		record.fingerprint = r->fingerprint;
+	}
+	return record;
 }
 
 void
@@ -479,15 +541,18 @@ declared(Oid relid, const char *column)
 }
 
 MgDeclaration *
-mg_declaration(void *declarations, const char *column)
+mg_declaration(Oid relid, const char *column)
 {
-	const MgDeclarations *all = declarations;
-	MgDeclaration *d = declared(all->base, column);
+	MgDeclaration *d = declared(relid, column);
+	MgRelation *r;
 
+	if (d != NULL)
+		return d;
 	/* the unit is nobody's attribute: it is learnt only where its owner asked for it */
-	if (d == NULL && all->unit != NULL && strcmp(column, all->unit) == 0)
-		d = mg_unit_declaration(all->source, column);
-	return d;
+	r = mg_relation_find(relid);
+	if (r == NULL || r->budget == 0)
+		r = mg_relation_protection(relid, true);
+	return r != NULL && r->unit != NULL && strcmp(r->unit, column) == 0 ? mg_unit_declaration(relid, column) : NULL;
 }
 
 void

@@ -18,6 +18,7 @@
 #include "nodes/pg_list.h"
 #include "catalog/pg_type.h"
 #include "pg/columns.h"
+#include "pg/reader.h"
 #include "pg/server.h"
 #include "privacy/account.h"
 #include "utils/builtins.h"
@@ -36,8 +37,9 @@ typedef struct MgBudget
 {
 	int64 id;
 	char *name;
-	mg_filter filter;
-	Interval *period;
+	double epsilon;   /* as declared; the filter's is at most pg_mirage.max_epsilon */
+	mg_filter filter; /* at the order that was fixed when the budget was made */
+	Interval *period; /* NULL: none. A policy: only charges of the last period count towards the cap */
 	MgRole owner;
 	char *unit_kind;       /* frozen by the first charge; NULL: none yet */
 	bool mine_uncommitted; /* written by the caller's own open transaction: a worker cannot see it */
@@ -53,6 +55,7 @@ typedef struct MgRelation
 	int64 budget;  /* 0: not protected */
 	MgRole protected_by;
 	bool assert_stable;
+	char *fingerprint; /* of a view: of its definition when something was last said about its stability; else NULL */
 	bool is_public;
 	char *unit;      /* the unit's column, by its present name; NULL: each row is a unit */
 	int max_rows;    /* of a unit */
@@ -62,6 +65,8 @@ typedef struct MgRelation
 
 extern MgBudget *mg_budget_by_name(const char *name); /* NULL: none */
 extern MgBudget *mg_budget_by_id(int64 id);
+/* A new cap and period; the caller has seen to it that what was charged fits, under mg_ledger_lock. */
+extern void mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period);
 extern int64 mg_budget_create(const char *name, double epsilon, double delta, Interval *period);
 
 /* Before any of the writes below: two sessions must not decide about one relation, or parent and child, at once. Locks the family of
@@ -81,19 +86,15 @@ extern MgRelation *mg_relation_recorded(Oid relid);
 /* Live protections of its partitions, children and parents, its own left out: a List of MgRelation *. */
 extern List *mg_relation_relatives(Oid relid);
 extern int64 mg_relation_record(Oid relid); /* finds or makes the record */
-extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *unit, int max_rows);
+/* fingerprint: of a view, which it marks as one; else NULL. */
+extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint, const char *unit,
+								int max_rows);
+extern MgSourceRecord mg_relation_source(Oid relid); /* an MgSourceLookup */
+extern MgDeclaration *mg_declaration(Oid relid, const char *column); /* an MgDeclarationLookup */
 extern void mg_relation_set_unit(const MgRelation *r, const char *unit, int max_rows);
 
 /* Error when the budget counts units of another kind. freeze: and that is its kind from now on; under mg_ledger_lock. */
 extern void mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze);
-
-/* A base relation whose declarations hold for a source, and what that source calls its unit (NULL: rows). */
-typedef struct MgDeclarations
-{
-	Oid source, base;
-	const char *unit;
-} MgDeclarations;
-extern MgDeclaration *mg_declaration(void *declarations, const char *column); /* an MgDeclarationLookup */
 extern void mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl);
 /* Did the caller's own open transaction declare a column of it? A worker could not see that. */
 extern bool mg_declarations_uncommitted(Oid relid);
@@ -137,7 +138,9 @@ typedef struct MgCharge
 	const char *events; /* json text */
 } MgCharge;
 
-extern MgUse mg_ledger_use(const MgBudget *budget, int64 share); /* 0: all charges; else those of that share */
+/* Of the budget's current period, where it has one: all charges, or (share > 0) those of one share. */
+extern MgUse mg_ledger_use(const MgBudget *budget, int64 share);
+extern MgUse mg_ledger_lifetime(const MgBudget *budget); /* whatever the period */
 /*
  * What a training of (epsilon, delta) may use: under the budget's filter and, where a share pays, also under a filter of the share's epsilon, so
  * that (e) fits an untouched share of e as it fits an untouched budget of e.
@@ -147,7 +150,8 @@ extern mg_allowance mg_ledger_allowance(const MgBudget *budget, double share_eps
 extern mg_filter mg_ledger_share_filter(const MgBudget *budget, double share_epsilon);
 extern void mg_ledger_lock(int64 budget);   /* row lock, held to the end of the transaction */
 extern int64 mg_ledger_reserve(const MgCharge *charge); /* returns the charge's number */
-extern void mg_ledger_settle(int64 charge, const char *state); /* 'spent' or 'released': a new row */
+/* 'spent' or 'released': a new row. used: what the job's mechanisms used, for information; NULL where it is not known. */
+extern void mg_ledger_settle(int64 charge, const char *state, const mg_odometer *used);
 /* Error unless the ledger is as whole as the log says it must be: a charge that is in the log is in the ledger. */
 extern void mg_ledger_require_whole(void);
 

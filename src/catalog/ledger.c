@@ -9,10 +9,10 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 
-MgUse
-mg_ledger_use(const MgBudget *budget, int64 share)
+static MgUse
+ledger_sum(int64 budget, int64 share, const Interval *period)
 {
-	MgArg args[] = {MG_INT8(budget->id), MG_INT8(share)};
+	MgArg args[] = {MG_INT8(budget), MG_INT8(share), {INTERVALOID, IntervalPGetDatum(period), period == NULL}};
 	MgQuery q;
 	MgUse use;
 
@@ -20,6 +20,7 @@ mg_ledger_use(const MgBudget *budget, int64 share)
 	mg_query_run(&q, true,
 				 "SELECT coalesce(sum(l.rho), 0), coalesce(sum(l.rdp), 0), coalesce(sum(l.delta_atoms), 0) "
 				 "FROM mirage.ledger l WHERE l.budget = $1 AND l.state = 'reserved' AND ($2 = 0 OR l.share = $2) "
+				 "AND ($3 IS NULL OR l.charged_at > clock_timestamp() - $3) "
 				 "AND NOT EXISTS (SELECT FROM mirage.ledger r WHERE r.charge = l.charge AND r.state = 'released')",
 				 lengthof(args), args);
 	use.rho = mg_get_float8(0, 1);
@@ -27,6 +28,18 @@ mg_ledger_use(const MgBudget *budget, int64 share)
 	use.delta_atoms = mg_get_float8(0, 3);
 	mg_query_end(&q);
 	return use;
+}
+
+MgUse
+mg_ledger_use(const MgBudget *budget, int64 share)
+{
+	return ledger_sum(budget->id, share, budget->period);
+}
+
+MgUse
+mg_ledger_lifetime(const MgBudget *budget)
+{
+	return ledger_sum(budget->id, 0, NULL);
 }
 
 mg_filter
@@ -99,17 +112,20 @@ mg_ledger_reserve(const MgCharge *charge)
 }
 
 void
-mg_ledger_settle(int64 charge, const char *state)
+mg_ledger_settle(int64 charge, const char *state, const mg_odometer *used)
 {
-	MgArg args[] = {MG_INT8(charge), MG_TEXT(state)};
+	MgArg args[] = {MG_INT8(charge),
+					MG_TEXT(state),
+					{FLOAT8OID, Float8GetDatum(used == NULL ? 0 : used->rho_used), used == NULL},
+					{FLOAT8OID, Float8GetDatum(used == NULL ? 0 : used->delta_used), used == NULL}};
 	MgQuery q;
 
 	mg_query_begin(&q);
 	mg_query_run(&q, false,
 				 "INSERT INTO mirage.ledger (charge, state, budget, budget_name, relation, relid, model, job, role_oid, "
-				 "role_name, share, epsilon, delta, rho, rdp, delta_atoms, events) SELECT charge, $2, budget, budget_name, "
-				 "relation, relid, model, job, role_oid, role_name, share, epsilon, delta, rho, rdp, delta_atoms, events "
-				 "FROM mirage.ledger WHERE charge = $1 AND state = 'reserved'",
+				 "role_name, share, epsilon, delta, rho, rdp, delta_atoms, events, used_rho, used_delta) SELECT charge, $2, budget, "
+				 "budget_name, relation, relid, model, job, role_oid, role_name, share, epsilon, delta, rho, rdp, delta_atoms, "
+				 "events, $3, $4 FROM mirage.ledger WHERE charge = $1 AND state = 'reserved'",
 				 lengthof(args), args);
 	mg_query_end(&q);
 }

@@ -16,6 +16,7 @@ char *mg_guc_master_key_command;
 int mg_guc_work_mem;
 int mg_guc_worker_timeout;
 int mg_guc_threads;
+double mg_guc_max_epsilon;
 bool mg_guc_allow_unsafe_fsync;
 
 static void
@@ -44,6 +45,9 @@ mg_define_gucs(void)
 	DefineCustomIntVariable("pg_mirage.threads", "Threads that one training may compute with.",
 							"The worker's own among them; they only run pure numerics.", &mg_guc_threads, 2, 1, 64,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("pg_mirage.max_epsilon", "Largest epsilon that a budget of this site may have.",
+							 "Budgets above it count as capped by it. 0: no limit.", &mg_guc_max_epsilon, 0, 0, 1e6, PGC_SIGHUP,
+							 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_mirage.allow_unsafe_fsync", "Allows training on a server that runs with fsync = off.",
 							 "For tests only: a crash of the machine could then lose charges.",
 							 &mg_guc_allow_unsafe_fsync, false, PGC_SUSET, 0, NULL, NULL, NULL);

@@ -28,7 +28,7 @@ valid_pair(double epsilon, double delta)
 mg_code
 mg_filter_init(mg_ctx *ctx, mg_filter *f, double epsilon, double delta)
 {
-	double half, rho, cap, shrink = DBL_EPSILON;
+	double half, rho;
 
 	if (!isfinite(epsilon) || epsilon <= 0)
 		return mg_fail(ctx, MG_INVALID, "epsilon of a budget must be positive and finite");
@@ -38,20 +38,31 @@ mg_filter_init(mg_ctx *ctx, mg_filter *f, double epsilon, double delta)
 	rho = mg_zcdp_rho(epsilon, half);
 	if (!(rho > 0))
 		return mg_fail(ctx, MG_INVALID, "epsilon of a budget is too small");
+	return mg_filter_init_at(ctx, f, mg_zcdp_order(rho, half), epsilon, delta);
+}
+
+mg_code
+mg_filter_init_at(mg_ctx *ctx, mg_filter *f, double alpha, double epsilon, double delta)
+{
+	double half, cap, shrink = DBL_EPSILON;
+
+	if (!valid_pair(epsilon, delta) || !(alpha > 1) || !isfinite(alpha))
+		return mg_fail(ctx, MG_INVALID, "a budget's epsilon, delta or order is out of range");
+	half = delta / 2 * (1 - FREE);
+
+	/* The conversion is the RDP and a term of alpha and delta: what epsilon leaves over that; take off ulps until it agrees. */
+	cap = epsilon - (mg_rdp_to_epsilon(alpha, epsilon, half) - epsilon);
+	while (cap > 0 && mg_rdp_to_epsilon(alpha, cap, half) > epsilon)
+	{
+		cap -= epsilon * shrink;
+		shrink *= 2;
+	}
+	if (!(cap > 0))
+		return mg_fail(ctx, MG_INVALID, "epsilon of a budget is too small for its order");
 	f->epsilon = epsilon;
 	f->delta = delta;
-	f->alpha = mg_zcdp_order(rho, half);
+	f->alpha = alpha;
 	f->delta_cap = delta / 2;
-
-	/* alpha rho is all there is at the cap but for rounding; take off ulps until the conversion agrees. */
-	cap = f->alpha * rho;
-	while (mg_rdp_to_epsilon(f->alpha, cap, half) > epsilon)
-	{
-		cap *= 1 - shrink;
-		shrink *= 2;
-		if (shrink > 0.5)
-			return mg_fail(ctx, MG_INVALID, "epsilon of a budget is too small");
-	}
 	f->rdp_cap = cap * (1 - FREE);
 	return MG_OK;
 }

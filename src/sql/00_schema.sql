@@ -40,6 +40,7 @@ CREATE TABLE mirage.budget (
   name text NOT NULL UNIQUE,
   epsilon float8 NOT NULL,
   delta float8 NOT NULL,
+  alpha float8 NOT NULL, -- the order of the filter, fixed for ever when the budget is made
   period interval,
   owner_oid oid NOT NULL,
   owner_name text NOT NULL,
@@ -47,6 +48,19 @@ CREATE TABLE mirage.budget (
   unit_kind text, -- what its units are; NULL until the first charge, which freezes it
   created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+
+-- Every cap that a budget ever had: a raised one shows on every card.
+CREATE SEQUENCE mirage.budget_change_id;
+CREATE TABLE mirage.budget_change (
+  id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.budget_change_id'),
+  budget bigint NOT NULL,
+  epsilon float8 NOT NULL,
+  delta float8 NOT NULL,
+  period interval,
+  changed_by text NOT NULL,
+  changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX ON mirage.budget_change (budget);
 
 CREATE SEQUENCE mirage.relation_id;
 CREATE TABLE mirage.relation (
@@ -57,6 +71,7 @@ CREATE TABLE mirage.relation (
   budget bigint,
   inherited boolean NOT NULL DEFAULT false, -- under the budget as a partition, child or parent, not by dp_protect itself
   assert_stable boolean NOT NULL DEFAULT false,
+  fingerprint text, -- of a view: the definition that assert_stable is about
   is_public boolean NOT NULL DEFAULT false,
   protected_by_oid oid,
   protected_by_name text,
@@ -110,6 +125,8 @@ CREATE TABLE mirage.ledger (
   rdp float8 NOT NULL,
   delta_atoms float8 NOT NULL,
   events jsonb NOT NULL,
+  used_rho float8,  -- for information, where the job came to an end: what its mechanisms used of the charge
+  used_delta float8,
   charged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   UNIQUE (charge, state)
 );
@@ -239,7 +256,7 @@ DO $$
 DECLARE
   t text;
 BEGIN
-  FOREACH t IN ARRAY ARRAY['ledger', 'issuance', 'log', 'log_block'] LOOP
+  FOREACH t IN ARRAY ARRAY['budget_change', 'ledger', 'issuance', 'log', 'log_block'] LOOP
     EXECUTE pg_catalog.format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON mirage.%I FOR EACH ROW '
                               'EXECUTE FUNCTION mirage.refuse_change()', t);
     EXECUTE pg_catalog.format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON mirage.%I FOR EACH STATEMENT '
@@ -247,9 +264,9 @@ BEGIN
     EXECUTE pg_catalog.format('ALTER TABLE mirage.%I ENABLE ALWAYS TRIGGER refuse_change', t);
     EXECUTE pg_catalog.format('ALTER TABLE mirage.%I ENABLE ALWAYS TRIGGER refuse_truncate', t);
   END LOOP;
-  FOREACH t IN ARRAY ARRAY['budget', 'relation', 'column_decl', 'share', 'ledger', 'job', 'model', 'model_column',
+  FOREACH t IN ARRAY ARRAY['budget', 'budget_change', 'relation', 'column_decl', 'share', 'ledger', 'job', 'model', 'model_column',
                            'model_blob', 'wrapped_key', 'master_key', 'model_grant', 'issuance', 'log', 'log_block',
-                           'budget_id', 'relation_id', 'share_id', 'ledger_id', 'charge_id', 'job_id', 'model_id', 'wrapped_key_id',
+                           'budget_id', 'budget_change_id', 'relation_id', 'share_id', 'ledger_id', 'charge_id', 'job_id', 'model_id', 'wrapped_key_id',
                            'issuance_id', 'log_id'] LOOP
     PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('mirage.%I', t)::pg_catalog.regclass, '');
   END LOOP;

@@ -5,6 +5,11 @@ RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_create_budget(text, float8, float8, interval) IS
 'makes a privacy budget: the most that may ever be learnt about one person in the tables that share it';
 
+CREATE FUNCTION dp_alter_budget(name text, epsilon float8 DEFAULT NULL, delta float8 DEFAULT NULL, period interval DEFAULT NULL)
+RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION dp_alter_budget(text, float8, float8, interval) IS
+'moves a budget''s cap or period, never below what is spent; every cap it ever had shows on the cards of its models';
+
 CREATE FUNCTION dp_grant_budget(name text, grantee regrole, epsilon float8)
 RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_grant_budget(text, regrole, float8) IS

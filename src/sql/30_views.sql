@@ -18,20 +18,22 @@ RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 
 CREATE VIEW dp_budgets WITH (security_barrier) AS
 SELECT b.name, b.epsilon, b.delta, f.used, f.spent, f.remaining, f.lifetime, b.period, b.owner_name AS owner,
        ARRAY(SELECT r.name FROM mirage.relation r WHERE r.budget OPERATOR(pg_catalog.=) b.id AND NOT r.inherited
+             AND r.fingerprint IS NULL
              ORDER BY r.name) AS protected_tables,
        b.unit_kind AS unit
 FROM mirage.budget b, LATERAL mirage.budget_figures(b.id) f
 WHERE f.visible;
 COMMENT ON VIEW dp_budgets IS
-'used: fraction of the cap that is gone, which is enforced; spent: epsilon of all charges together; remaining: largest epsilon of one more training; unit: who is counted, fixed by the first charge';
+'used: fraction of the cap that is gone, which is enforced; spent: epsilon of all charges together; remaining: largest epsilon of one more training; with a period (a policy, not a guarantee) these three are of the charges of the last period alone; lifetime: epsilon of all charges ever; unit: who is counted, fixed by the first charge';
 
 CREATE VIEW dp_ledger WITH (security_barrier) AS
 SELECT l.charge AS id, l.budget_name AS budget, l.relation, l.model, l.role_name AS role,
        (SELECT h.grantee_name FROM mirage.share h WHERE h.id OPERATOR(pg_catalog.=) l.share) AS share,
        coalesce((SELECT s.state FROM mirage.ledger s WHERE s.charge OPERATOR(pg_catalog.=) l.charge
                  AND s.state OPERATOR(pg_catalog.<>) 'reserved' ORDER BY s.id DESC LIMIT 1), l.state) AS state,
-       l.epsilon, l.delta, l.events, l.charged_at, l.job
+       l.epsilon, l.delta, l.events, l.charged_at, l.job, u.used_rho, u.used_delta
 FROM mirage.ledger l
+     LEFT JOIN mirage.ledger u ON u.charge OPERATOR(pg_catalog.=) l.charge AND u.state OPERATOR(pg_catalog.<>) 'reserved'
 WHERE l.state OPERATOR(pg_catalog.=) 'reserved'
   AND (mirage.oversees()
        OR EXISTS (SELECT FROM mirage.job j WHERE j.id OPERATOR(pg_catalog.=) l.job
@@ -41,7 +43,13 @@ WHERE l.state OPERATOR(pg_catalog.=) 'reserved'
 COMMENT ON VIEW dp_ledger IS 'one row a charge; only a charge in state released has been given back';
 
 CREATE VIEW dp_models WITH (security_barrier) AS
-SELECT m.name, m.relation, m.method, m.owner_name AS owner, m.epsilon, m.delta, m.state, m.created_at, m.card
+SELECT m.name, m.relation, m.method, m.owner_name AS owner, m.epsilon, m.delta, m.state, m.created_at,
+       m.card OPERATOR(pg_catalog.||) coalesce((
+         SELECT pg_catalog.jsonb_build_object('budget_caps', pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+                  'epsilon', c.epsilon, 'delta', c.delta, 'period', c.period::text, 'since', c.changed_at) ORDER BY c.id))
+         FROM mirage.budget_change c, mirage.ledger l
+         WHERE l.charge OPERATOR(pg_catalog.=) m.charge AND l.state OPERATOR(pg_catalog.=) 'reserved'
+           AND c.budget OPERATOR(pg_catalog.=) l.budget), '{}'::jsonb) AS card
 FROM mirage.model m
 WHERE mirage.oversees() OR mirage.is_me(m.owner_oid, m.owner_name, m.identity) OR mirage.may_release(m.name)
    OR mirage.owns(m.relid, m.identity);

@@ -195,16 +195,12 @@ static void
 describe(Training *t)
 {
 	MemoryContext old = MemoryContextSwitchTo(t->context);
-	MgDeclarations declarations = {t->call.relid, t->call.base, NULL};
 	mg_domain *domains;
 	mg_allowance allowance;
 
 	if (t->protection->unit != NULL)
-	{
 		t->unit = mg_unit_of_source(t->call.relid, t->call.base, t->protection->unit, t->protection->max_rows);
-		declarations.unit = t->unit->column;
-	}
-	t->columns = mg_describe_columns(t->call.relid, t->call.columns, mg_declaration, &declarations);
+	t->columns = mg_describe_columns(t->call.relid, t->call.columns, mg_declaration);
 	mg_require_trainable(t->columns);
 	domains = palloc0(sizeof(mg_domain) * Max(t->columns->ncore, 1));
 	for (int i = 0; i < t->columns->n; i++)
@@ -387,6 +383,7 @@ read_table(Training *t)
 	MgIdentity id;
 	mg_store *store;
 	mg_units units = {t->request.rows_per_unit, t->unit_key};
+	bool relied;
 	uint32 n = t->request.ncolumns;
 
 	mg_work_progress(t->shared, "reading", 0);
@@ -401,7 +398,10 @@ read_table(Training *t)
 	mg_work_begin(t->shared, true);
 	mg_identity_enter(&id, t->call.reader);
 	mg_train_require_select(t->call.relid, t->call.reader, t->columns, t->unit);
-	(void) mg_source_base(t->call.relid, t->call.columns, t->assert_stable);
+	if (mg_source_base(t->call.relid, t->call.columns, mg_relation_source, &relied) != t->call.base)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("%s was defined anew while the job began", t->relation_name),
+						errhint("Call dp_train again; nothing was spent.")));
+	t->assert_stable |= relied; /* the card says either */
 	/* a view under the view may have changed since; from here on its definition is held */
 	if (t->unit != NULL && strcmp(t->unit->column, mg_unit_of_source(t->call.relid, t->call.base, t->unit->base_column,
 																	 t->unit->max_rows)->column) != 0)
@@ -500,7 +500,7 @@ store_model(Training *t)
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
-	mg_ledger_settle(progress.charge, "spent");
+	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
 	mg_log("train", m.name, psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"}",
 									 progress.charge, t->call.job, m.method));
@@ -581,7 +581,7 @@ mg_work_train_failed(MgShared *s, ErrorData *e)
 	if (!progress.reserved)
 		return;
 	mg_work_begin(s, false);
-	mg_ledger_settle(progress.charge, progress.reading ? "spent" : "released");
+	mg_ledger_settle(progress.charge, progress.reading ? "spent" : "released", NULL);
 	mg_job_finish(s->job, cancelled ? "cancelled" : "failed", unpack_sql_state(e->sqlerrcode), e->message);
 	mg_log(cancelled ? "cancel" : "fail", psprintf("job " INT64_FORMAT, s->job),
 		   psprintf("{\"charge\": " INT64_FORMAT ", \"state\": \"%s\"}", progress.charge,
