@@ -24,7 +24,7 @@ SELECT dp_create_budget('b', epsilon => 1, delta => 1);
 SELECT dp_create_budget('b', epsilon => 1, delta => 'NaN');
 SELECT dp_create_budget('', epsilon => 1);
 SELECT dp_create_budget(E'a\nb', epsilon => 1);
-SELECT dp_create_budget('b', epsilon => 1, period => '1 day');
+
 SELECT dp_create_budget('b', epsilon => 1);
 SELECT dp_create_budget('b', epsilon => 1);
 SELECT dp_grant_budget('no such budget', 'regress_nobody', 1);
