@@ -52,6 +52,7 @@ typedef struct share
 	double learn; /* rho */
 	double delta;
 	double oneway; /* rho */
+	uint32_t k;    /* rows of a unit: noise follows it */
 } share;
 
 /* One column on its way. */
@@ -111,6 +112,7 @@ share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discret
 		return mg_fail(ctx, MG_INVALID, "the privacy budget of discretisation must be positive");
 	for (uint32_t i = 0; i < n; i++)
 	{
+		out[i].k = opt->rows_per_unit > 0 ? opt->rows_per_unit : 1;
 		out[i].learns = domains[i].open || mg_domain_is_wide(&domains[i]);
 		learners += out[i].learns;
 		atoms += out[i].learns ? atom_weight(&domains[i]) : 0;
@@ -135,13 +137,6 @@ share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discret
 		}
 	}
 	return MG_OK;
-}
-
-/* Variance of one count for rho (rounded up); false: so little that nothing is to be measured. */
-static bool
-noise_of(double rho, mg_ratio *sigma2)
-{
-	return rho > 0 && mg_ratio_above(1 / (2 * rho), sigma2);
 }
 
 /* ---- learning ---- */
@@ -188,11 +183,12 @@ alloc_leaves(mg_ctx *ctx, mg_arena *s, work *w)
 /*
  * A released count is one more measurement of its cell. Being released selects large noise near the threshold: counts
  * within two deviations of it are left out, and the bias of the others is below a twentieth of a deviation.
+ * Releases count units, cells count rows: only where these are the same is it a measurement at all.
  */
 static void
 reuse_count(work *w, uint32_t cell, int64_t noisy, int64_t threshold, double variance)
 {
-	if ((double) noisy < (double) threshold + 2 * sqrt(variance))
+	if (w->sh.k > 1 || (double) noisy < (double) threshold + 2 * sqrt(variance))
 		return;
 	w->leaf_y[cell] = (double) noisy;
 	w->leaf_var[cell] = variance;
@@ -204,7 +200,7 @@ learn_labels(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *a, mg_arena *s,
 	mg_released found = {0};
 	mg_ratio sigma2;
 
-	if (w->sh.delta > 0 && noise_of(w->sh.learn, &sigma2))
+	if (w->sh.delta > 0 && mg_noise_for_labels(w->sh.learn, w->sh.k, &sigma2))
 		MG_TRY(mg_curator_release(ctx, c, col, sigma2, w->sh.delta, MG_MAX_LABELS, a, &found));
 	else
 		w->sh.oneway += w->sh.learn;
@@ -234,7 +230,7 @@ learn_range(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, const work *w
 	mg_grid_init(&g, d);
 	*spent = 0;
 	MG_TRY(mg_partition_start(ctx, s, d, p));
-	if (noise_of(rho, &sigma2))
+	if (mg_noise_for_rows(rho, w->sh.k, &sigma2))
 		for (int round = 0; round < RANGE_ROUNDS; round++)
 		{
 			MG_TRY(mg_partition_measure(ctx, c, col, sigma2, s, p));
@@ -255,7 +251,7 @@ learn_range(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, const work *w
 static uint32_t
 wanted_cells(const mg_partition *p, const work *w)
 {
-	double sigma = w->sh.oneway > 0 ? sqrt(1 / (2 * w->sh.oneway)) : INFINITY;
+	double sigma = w->sh.oneway > 0 ? w->sh.k * sqrt(1 / (2 * w->sh.oneway)) : INFINITY;
 
 	return (uint32_t) fmin(fmax(p->total / (CELL_DEVIATIONS * sigma), LEAST_CELLS), MG_MAX_CELLS);
 }
@@ -272,7 +268,8 @@ learn_number(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *a, mg_arena *s,
 
 	mg_grid_init(&g, d);
 	MG_TRY(learn_range(ctx, c, col, s, w, d, &p, &lower, &upper, &spent));
-	if (mg_grid_count(&g, lower, upper) > MG_MAX_CELLS && w->sh.delta > 0 && noise_of(w->sh.learn - spent, &sigma2))
+	if (mg_grid_count(&g, lower, upper) > MG_MAX_CELLS && w->sh.delta > 0 &&
+		mg_noise_for_labels(w->sh.learn - spent, w->sh.k, &sigma2))
 	{
 		MG_TRY(mg_curator_release(ctx, c, col, sigma2, w->sh.delta, MOST_SPIKES, s, &found));
 		spent = w->sh.learn;
@@ -356,7 +353,7 @@ measure_column(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, work *w, c
 	bool measured;
 
 	MG_TRY(mg_tree_build(ctx, s, w->nfine, ordered, TREE_BRANCH, tree_levels(ordered), &w->tree));
-	measured = noise_of(w->sh.oneway / w->tree.levels, &sigma2[0]);
+	measured = mg_noise_for_rows(w->sh.oneway / w->tree.levels, w->sh.k, &sigma2[0]);
 	for (uint32_t k = 0; k < w->tree.levels; k++)
 	{
 		MG_NEW(ctx, s, noisy[k], w->tree.size[k]);
@@ -640,13 +637,13 @@ finish_column(mg_ctx *ctx, mg_arena *a, mg_arena *s, work *w, double total, cons
 static mg_bin_rule
 bin_rule(const mg_discretize_options *opt, const mg_domain *d, uint32_t ncolumns)
 {
-	double pairs = ncolumns > 1 ? ncolumns - 1 : 1;
+	double pairs = ncolumns > 1 ? ncolumns - 1 : 1, k = opt->rows_per_unit > 0 ? opt->rows_per_unit : 1;
 	mg_bin_rule rule;
 
 	rule.most = d->bins > 0 ? d->bins : opt->most_bins > 0 ? opt->most_bins : 32;
 	if (rule.most > MG_MAX_CELLS)
 		rule.most = MG_MAX_CELLS;
-	rule.least = opt->rho_measure > 0 ? BIN_DEVIATIONS * sqrt(pairs / (2 * opt->rho_measure)) : 1;
+	rule.least = opt->rho_measure > 0 ? BIN_DEVIATIONS * k * sqrt(pairs / (2 * opt->rho_measure)) : 1;
 	return rule;
 }
 
@@ -677,6 +674,9 @@ discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t n, con
 	MG_NEW(ctx, s, shares, n > 0 ? n : 1);
 	MG_NEW(ctx, s, w, n > 0 ? n : 1);
 	MG_TRY(share_budget(ctx, domains, n, opt, shares));
+	if (shares[0].k != mg_curator_rows_per_unit(c))
+		return mg_fail(ctx, MG_INVALID, "the request is for units of %u rows, the curator's have %u", shares[0].k,
+					   mg_curator_rows_per_unit(c));
 	for (uint32_t i = 0; i < n; i++)
 	{
 		mg_progress(ctx, "learning the domain", (double) i / n);
@@ -720,7 +720,8 @@ mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t nco
 /* ---- plan ---- */
 
 static void
-plan_item(mg_plan *plan, const char *what, const char *column, double rho, double delta, uint64_t count)
+plan_item(mg_plan *plan, const char *what, const char *column, const share *sh, double rho, double delta,
+		  uint64_t count)
 {
 	mg_plan_item *it = &plan->item[plan->count++];
 	mg_ratio sigma2;
@@ -731,7 +732,10 @@ plan_item(mg_plan *plan, const char *what, const char *column, double rho, doubl
 	it->rho = rho;
 	it->delta = delta;
 	it->count = count;
-	it->sigma = noise_of(rho / (double) count, &sigma2) ? sqrt(mg_ratio_value(sigma2)) : 0;
+	/* where there is a delta, labels are looked for */
+	it->sigma = (delta > 0 ? mg_noise_for_labels : mg_noise_for_rows)(rho / (double) count, sh->k, &sigma2)
+					? sqrt(mg_ratio_value(sigma2))
+					: 0;
 }
 
 mg_code
@@ -753,13 +757,13 @@ mg_discretize_plan(mg_ctx *ctx, mg_arena *a, const mg_domain *domains, uint32_t 
 		const share *sh = &shares[i];
 
 		if (sh->learns && d->kind == MG_CATEGORY)
-			plan_item(plan, "labels", d->name, sh->learn, sh->delta, 1);
+			plan_item(plan, "labels", d->name, sh, sh->learn, sh->delta, 1);
 		else if (sh->learns)
 		{
-			plan_item(plan, d->open ? "bounds" : "spread", d->name, sh->learn * RANGE_SHARE, 0, RANGE_ROUNDS);
-			plan_item(plan, "frequent values", d->name, sh->learn * (1 - RANGE_SHARE), sh->delta, 1);
+			plan_item(plan, d->open ? "bounds" : "spread", d->name, sh, sh->learn * RANGE_SHARE, 0, RANGE_ROUNDS);
+			plan_item(plan, "frequent values", d->name, sh, sh->learn * (1 - RANGE_SHARE), sh->delta, 1);
 		}
-		plan_item(plan, "fine histogram", d->name, sh->oneway, 0, tree_levels(nominal_cells(d)));
+		plan_item(plan, "fine histogram", d->name, sh, sh->oneway, 0, tree_levels(nominal_cells(d)));
 	}
 	return MG_OK;
 }

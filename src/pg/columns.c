@@ -545,10 +545,11 @@ bound_by_labels(const MgColumn *col, MgTypeClass cls, MgChecks *checks)
 
 /*
  * A view's column that is nothing but a column of the one relation that the view reads: what the schema says of that
- * column holds for it. Follows views of views. Returns the relation, opened, or NULL.
+ * column holds for it. Follows views of views. joined: or that it reads among others, where the value is all that
+ * matters, and what a join makes of rows has been vouched for. Returns the relation, opened, or NULL.
  */
 static Relation
-traced_relation(Relation view, AttrNumber attnum, AttrNumber *traced)
+traced_relation(Relation view, AttrNumber attnum, bool joined, AttrNumber *traced)
 {
 	Relation rel = relation_open(RelationGetRelid(view), AccessShareLock);
 
@@ -561,9 +562,10 @@ traced_relation(Relation view, AttrNumber attnum, AttrNumber *traced)
 		Relation next;
 
 		if (var == NULL || !IsA(var, Var) || var->varlevelsup != 0 || var->varattno <= 0 ||
-			query->setOperations != NULL || query->groupingSets != NIL || list_length(query->jointree->fromlist) != 1 ||
-			!IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
-			linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex != (int) var->varno)
+			query->setOperations != NULL || query->groupingSets != NIL ||
+			(!joined && (list_length(query->jointree->fromlist) != 1 ||
+						 !IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
+						 linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex != (int) var->varno)))
 			break;
 		rte = list_nth_node(RangeTblEntry, query->rtable, (int) var->varno - 1);
 		if (rte->rtekind != RTE_RELATION)
@@ -659,7 +661,7 @@ describe(Relation rel, Form_pg_attribute att, MgDeclarationLookup declared, MgCo
 
 	begin_column(att, col);
 	if (rel->rd_rel->relkind == RELKIND_VIEW)
-		under = traced_relation(rel, att->attnum, &attnum);
+		under = traced_relation(rel, att->attnum, false, &attnum);
 	if (under == NULL)
 	{
 		describe_attribute(rel, att, NULL, col);
@@ -734,6 +736,29 @@ mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared)
 	/* Not kept: a caller that waits for a worker must not stand in the way of others. */
 	relation_close(rel, AccessShareLock);
 	return columns;
+}
+
+char *
+mg_source_column(Oid source, Oid base, AttrNumber attnum)
+{
+	Relation rel = open_source(source);
+	TupleDesc desc = RelationGetDescr(rel);
+	char *found = NULL;
+
+	for (int i = 0; i < desc->natts && found == NULL; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		AttrNumber traced = att->attnum;
+		Relation under;
+
+		if (att->attisdropped || (under = traced_relation(rel, att->attnum, true, &traced)) == NULL)
+			continue;
+		if (RelationGetRelid(under) == base && traced == attnum)
+			found = pstrdup(NameStr(att->attname));
+		relation_close(under, AccessShareLock);
+	}
+	relation_close(rel, AccessShareLock);
+	return found;
 }
 
 void

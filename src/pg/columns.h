@@ -66,6 +66,11 @@ typedef struct MgColumns
 typedef MgDeclaration *(*MgDeclarationLookup)(Oid relid, const char *column);
 extern MgColumns *mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared);
 /*
+ * What `source` calls the column `attnum` of base relation `base`: of the base its own name; of a view (of views) over
+ * it that of the column that is nothing but this one; NULL when there is none. palloc'ed.
+ */
+extern char *mg_source_column(Oid source, Oid base, AttrNumber attnum);
+/*
  * Checks one declaration against the column, by name: what dp_set_column calls. Rewrites the literals (lower, upper,
  * other, categories) in a canonical form that means the same under every DateStyle, IntervalStyle and TimeZone: store
  * them after the call.

@@ -5,6 +5,7 @@
 #define MIRAGE_PG_READER_H
 
 #include "pg/columns.h"
+#include "pg/unit.h"
 
 /*
  * What is recorded of a relation, by a function that the caller hands in: catalog/ lies above this folder.
@@ -53,9 +54,10 @@ extern char *mg_source_fingerprint(Oid relid);
  * Reads the columns of `relid` once, as the current user with the current settings, in the current snapshot, through
  * the executor (parallel plans allowed), into the curator. Polls interrupts. ctx->progress hears "reading" now and
  * then, always with fraction 0: how far a pass is depends on the rows. Ends the loading with mg_load_finish. Errors
- * of the core are thrown.
+ * of the core are thrown. unit: whose each row is, with the key of its curator; NULL: the unit is the row.
  */
-extern void mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, mg_curator *curator);
+extern void mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, const MgUnit *unit,
+							 const uint8 *unit_key, mg_curator *curator);
 
 /*
  * All relations that hold rows of `relid` or whose rows `relid` holds: itself, its partitions and children, its
