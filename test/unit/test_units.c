@@ -1,7 +1,7 @@
 /*
  * test/unit/test_units.c: privacy units of several rows: what the bounding keeps of a unit, seen in the code table
  * itself, against what it says it keeps; that it is a function of the unit's rows alone; sensitivities, charges and
- * laws that follow k; the sort that all of it rests on.
+ * laws that follow k.
  *
  * A row's cells here are functions of its `content`, so that a row put together from cells of several rows would show.
  */
