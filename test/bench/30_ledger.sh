@@ -3,7 +3,7 @@
 #
 #   throughput  trainings a second (each a reservation, a model, a settled charge and two blocks of the log) of a table
 #               of 50 rows: one session, and $SESSIONS sessions that share one budget
-#   release     a plain function that makes one row, and dp_synthesize of one row: the difference is the transaction
+#   release     a call of a plain function, and dp_synthesize of one row: the difference is the transaction
 #               of its own in which a release is written down, and the opening of the model
 #   ledger      from the call of dp_train to its committed reservation (wait => false), with $FEW charges in the ledger
 #               and with $MANY: the difference is what checking a longer ledger costs. The many are copies of a real
@@ -31,8 +31,9 @@ ANALYZE few;
 SELECT dp_protect('few', epsilon => 1000);
 CREATE SEQUENCE name;
 CREATE FUNCTION train(waits boolean) RETURNS bigint LANGUAGE sql AS
-  $$ SELECT dp_train('m' || nextval('name'), 'few', method => 'independent', epsilon => 0.001, wait => waits) $$;
-CREATE FUNCTION plain() RETURNS SETOF record LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY SELECT true, 1; END $$;
+  $$ SELECT dp_train('m' || nextval('name'), 'few', method => 'independent', epsilon => 0.001, delta => 1e-14,
+                     wait => waits) $$;
+CREATE FUNCTION plain() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;
 -- milliseconds of each of n reservations, every job awaited before the next
 CREATE FUNCTION reservations(n int) RETURNS SETOF float8 LANGUAGE plpgsql AS $$
 DECLARE
