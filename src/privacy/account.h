@@ -55,7 +55,7 @@ double mg_zcdp_order(double rho, double delta);
 /*
  * RDP at order alpha > 1 of one Gaussian of sensitivity 1 and noise sigma on a Poisson sample of rate q, in both
  * directions of add/remove (Mironov, Talwar, Zhang 2019, Theorem 5), from above; relative accuracy 1e-10. For any real
- * order. +inf where it would need too much work (no other event is cheaper there than at another order).
+ * order; where orders are so large against sigma that it would need too much work, the price without sampling.
  */
 double mg_subsampled_rdp(double q, double sigma, double alpha);
 

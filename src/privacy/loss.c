@@ -349,20 +349,15 @@ symmetric(mg_ctx *ctx, mg_arena *arena, const mg_pair *pair, double h, double ta
 	switch (pair->kind)
 	{
 		case MG_PAIR_NORMAL:
-		{
-			double end = (double) (w.cells - 1) * h;
-
-			above = mg_normal_cdf(-(end / e - e / 2)) * (1 + 1e-12);
-			MG_TRY(half_integrate(ctx, &w, normal_density, normal_rate, &e, 0, end));
+			above = mg_normal_cdf(-(reach / e - e / 2)) * (1 + 1e-12);
+			MG_TRY(half_integrate(ctx, &w, normal_density, normal_rate, &e, 0, reach));
 			break;
-		}
 		case MG_PAIR_ZCDP:
 		{
-			double end = (double) (w.cells - 1) * h;
 			envelope s = {e, 1e-12, 0};
 
-			above = envelope_above(e, end) * (1 + 1e-10);
-			MG_TRY(half_integrate(ctx, &w, zcdp_density, zcdp_rate, &s, envelope_kink(e, end), end));
+			above = envelope_above(e, reach) * (1 + 1e-10);
+			MG_TRY(half_integrate(ctx, &w, zcdp_density, zcdp_rate, &s, envelope_kink(e, reach), reach));
 			break;
 		}
 		case MG_PAIR_LAPLACE:

@@ -36,6 +36,7 @@
 #define FRACTION 5e-4    /* grid step over epsilon, at most */
 #define LOG_LARGEST 19   /* 2^20 positions */
 #define MOST_PASSES 6
+#define LARGEST_LOSS 2e4 /* Renyi's answer stands where a single loss may be larger: e^-20000 protects nobody */
 #define GOOD_GUESS 0.6
 #define CHUNK 64
 #define BLOCK 512
@@ -583,6 +584,9 @@ compose_pairs(mg_ctx *ctx, gathered *g, mg_rdp_point at, bool for_delta, double 
 	if (!(c.total < 1e10) || !(variance > 0) || !isfinite(variance) || !(epsilon >= 0) || !(delta > 0))
 		return MG_OK;
 	c.tail = fmax(1e-7 * delta / c.total / (double) g->n, 1e-290);
+	for (size_t j = 0; j < g->n; j++)
+		if (!(mg_pair_reach(&g->pair[j], c.tail) < LARGEST_LOSS))
+			return MG_OK;
 	c.h = choose_step(&c, fmax(epsilon, sqrt(variance)), variance);
 	for (int tries = 0; tries < 8 && !fits; tries++, c.h *= 2)
 	{

@@ -75,10 +75,9 @@ mg_subsampled_rdp(double q, double sigma, double alpha)
 	h = trapezoid_step(sigma);
 	low = -REACH * sigma;
 	nodes = (alpha + 2 * REACH * sigma) / h;
-	if (q == 1 || sigma > 1e7 || sigma < 1e-2) /* not worth more than the Gaussian's own */
+	/* Without sampling it is the same; with very small or large figures it is too much work for too little. */
+	if (q == 1 || sigma > 1e7 || !(nodes <= MOST_NODES))
 		return whole * (1 + RELATIVE);
-	if (!(nodes <= MOST_NODES))
-		return INFINITY;
 	for (int i = 0; i <= (int) nodes + 1; i++)
 	{
 		double x = low + h * i, s = (x - 0.5) / sigma / sigma, y, L, t;
