@@ -1,6 +1,6 @@
 /*
- * api/rewind.c: dp_acknowledge_rewind. A transactional act: its charges and its entry in the log are undone by a ROLLBACK, and then
- * training stays refused.
+ * api/rewind.c: dp_acknowledge_rewind. A transactional act: its charges and its entry in the log are undone by a
+ * ROLLBACK, and then training stays refused.
  */
 #include "api/args.h"
 

@@ -1,35 +1,42 @@
 /*
  * catalog/highwater.c: the high-water mark of the ledger.
  *
- * Durable commits do not save a ledger from recovery to an earlier moment, a failover to a standby that was behind, or an old dump: all of them
- * are whole, and all of them have forgotten charges. So each training, once its charge has committed and before it reads a row, writes down what the ledger
- * holds in a file that shares none of the cluster's fates; and before it reserves, it compares.
+ * Durable commits do not save a ledger from recovery to an earlier moment, a failover to a standby that was behind, or
+ * an old dump: all of them are whole, and all of them have forgotten charges. So each training, once its charge has
+ * committed and before it reads a row, writes down what the ledger holds in a file that shares none of the cluster's
+ * fates; and before it reserves, it compares.
  *
- * The file. `pg_mirage.high_water_file` names an absolute path outside of the data directory; the mark of an account is `path.account`, where
- * account is the beginning of a hash of the log's public key. The key goes wherever the ledger goes, into dumps, base backups and standbys, so an
- * old dump that is restored as another database finds the mark of the ledger that it is a copy of; other databases have keys, and files, of
- * their own. The content is signed with the log's private key, in this form (base/bytes.h): label, version, the database that wrote it (system identifier and OID), number
- * of charges, highest number, time of the last, head of the log, and for each budget and share the sums of its charges. Signature last.
+ * The file. `pg_mirage.high_water_file` names an absolute path outside of the data directory; the mark of an account is
+ * `path.account`, where account is the beginning of a hash of the log's public key. The key goes wherever the ledger
+ * goes, into dumps, base backups and standbys, so an old dump that is restored as another database finds the mark of
+ * the ledger that it is a copy of; other databases have keys, and files, of their own. The content is signed with the
+ * log's private key, in this form (base/bytes.h): label, version, the database that wrote it (system identifier and
+ * OID), number of charges, highest number, time of the last, head of the log, and for each budget and share the sums of
+ * its charges. Signature last.
  *
- * Before the first training there is no key and no account. A cluster that was rewound to then, and a database in which the extension was dropped and made
- * again, find the mark of the former ledger by the database that wrote it. Its signature cannot be checked, but who forges
- * one can only make us charge more.
+ * Before the first training there is no key and no account. A cluster that was rewound to then, and a database in which
+ * the extension was dropped and made again, find the mark of the former ledger by the database that wrote it, and
+ * retire it when theirs begins, so that a server that knows the former key is refused. Its signature cannot be checked,
+ * but who forges one can only make us charge more.
  *
- * What is lost is found so. Let M be the mark's charges and L those of the ledger. A rewind keeps a prefix of the commits, so the charges of L
- * that are no newer than M (number and time up to the mark's) are those of M that survived; where a budget has fewer of them than M counted, the
- * difference of the sums is what was lost. Charges that a rewound ledger took on while no mark was kept are newer, and hide nothing. Released charges
- * count like others on both sides: a charge that was released and then lost is charged, never the reverse. The log's head must be in
- * the chain as well, so that a rewind that lost no charge, but entries that somebody may hold a head of, shows too.
+ * What is lost is found so. Let M be the mark's charges and L those of the ledger. A rewind keeps a prefix of the
+ * commits, so the charges of L that are no newer than M (number and time up to the mark's) are those of M that
+ * survived; where a budget has fewer of them than M counted, the difference of the sums is what was lost: charges that
+ * were released count in the numbers, but not in the sums. Charges that a rewound ledger took on while no mark was kept
+ * are newer, and hide nothing. (Where a copy of the ledger spent beside the original, neither with a mark, no sums can
+ * tell whose charges are whose; the log's head then differs.) The log's head must be in the chain as well, so that a
+ * rewind that lost no charge, but entries that somebody may hold a head of, shows too.
  *
- * Invariants. A mark that is written covers the one before it. The log says that marks are written (entry "high-water mark") only after one was, so a crash between
- * the two stops nobody; once it says so, a mark that is missing is refused like one that shows a loss. An acknowledgement (entry "acknowledge
- * rewind") names the hash of the file's content, or "missing": for any other mark it is none; that of a missing one ends with the
- * next "high-water mark".
+ * Invariants. A mark that is written covers the one before it. The log says that marks are written (entry "high-water
+ * mark") only after one was, so a crash between the two stops nobody; once it says so, a mark that is missing is
+ * refused like one that shows a loss. An acknowledgement (entry "acknowledge rewind") names the hash of the file's
+ * content, or "missing": for any other mark it is none; that of a missing one ends with the next "high-water mark".
  *
- * Locks: comparing needs none, since a mark appears whole, by rename, after what it shows was committed. Writing and acknowledging hold an object
- * lock of ours on the account to the end of the transaction, taken before any lock on a budget. It is the cluster's, as two copies of a
- * ledger may be two databases of it. Between two servers on one file nothing is locked: each finds the other's mark, which it lacks charges of or which was
- * written elsewhere, and is refused.
+ * Locks: comparing needs none, since a mark appears whole, by rename, after what it shows was committed. Writing and
+ * acknowledging hold an object lock of ours on the account to the end of the transaction, taken before any lock on a
+ * budget. It is the cluster's, as two copies of a ledger may be two databases of it. Between two servers on one file
+ * nothing is locked: each finds the other's mark, which it lacks charges of or which was written elsewhere, and is
+ * refused.
  */
 #include "postgres.h"
 
@@ -51,7 +58,8 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 
-#define LABEL "pg_mirage high-water mark" /* signed with it, so that no signature of a block of the log is one of a mark */
+/* Signed with it, so that no signature of a block of the log is one of a mark. */
+#define LABEL "pg_mirage high-water mark"
 #define VERSION 1
 #define ACCOUNT_DIGITS 16
 #define MARK_MAX (64 * 1024 * 1024)
@@ -65,7 +73,7 @@ typedef struct Group
 {
 	char *budget; /* by name: budgets are neither dropped nor renamed, and a name survives what a number may not */
 	int64 share, count;
-	double cap_epsilon, cap_delta, alpha; /* the budget's own, should it be lost too */
+	double cap_epsilon, cap_delta, alpha;  /* the budget's own, should it be lost too */
 	double epsilon, rho, rdp, delta_atoms; /* sums; rdp at order alpha */
 } Group;
 
@@ -94,10 +102,11 @@ typedef struct Survey
 {
 	char prefix[MAXPGPATH]; /* the setting */
 	char path[MAXPGPATH];   /* of this account; empty before the first training, which makes its key */
+	char former[MAXPGPATH]; /* where a former ledger's was found */
 	uint32 account;         /* for the lock */
 	Finding finding;
-	bool acknowledged; /* what was found, by an administrator, in the log */
-	bool announced;    /* the last thing that the log says about marks is that one was written */
+	bool acknowledged;                /* what was found, by an administrator, in the log */
+	bool announced;                   /* the last thing that the log says about marks is that one was written */
 	char hash[2 * MG_HASH_BYTES + 1]; /* of the content; MISSING where there is none */
 	Mark mark;
 	int64 nlost;
@@ -127,8 +136,8 @@ hex(const uint8 *p, size_t n, char *out)
 }
 
 /*
- * The public half of the log's key, of the seed itself: the recorded one can be exchanged by whoever can write our tables. False: there is none
- * yet.
+ * The public half of the log's key, of the seed itself: the recorded one can be exchanged by whoever can write our
+ * tables. False: there is none yet.
  */
 static bool
 signer(uint8 pub[32])
@@ -148,8 +157,8 @@ signer(uint8 pub[32])
 }
 
 /*
- * A setting that cannot do what it is for is an error here, not where it is set: a check hook would put the default, no mark at all, in the place
- * of a value that it refuses.
+ * A setting that cannot do what it is for is an error here, not where it is set: a check hook would put the default, no
+ * mark at all, in the place of a value that it refuses.
  */
 static void
 find_prefix(Survey *s)
@@ -158,9 +167,10 @@ find_prefix(Survey *s)
 	canonicalize_path(s->prefix);
 	if (!is_absolute_path(s->prefix) || path_is_prefix_of_path(DataDir, s->prefix) ||
 		strlen(mg_guc_high_water_file) + 2 * ACCOUNT_DIGITS > sizeof(s->prefix))
-		ereport(ERROR, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-						errmsg("pg_mirage.high_water_file is not an absolute path outside of the data directory"),
-						errhint("A mark that is rewound with the cluster shows nothing. Name a file on another volume.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("pg_mirage.high_water_file is not an absolute path outside of the data directory"),
+				 errhint("A mark that is rewound with the cluster shows nothing. Name a file on another volume.")));
 }
 
 static void
@@ -238,7 +248,8 @@ decode_group(mg_reader *r, Group *g)
 	g->delta_atoms = mg_get_f64(r);
 }
 
-/* False when it is not a mark that we signed. Nothing is read before the signature is found good, unless pub is NULL. */
+/* False when it is not a mark that we signed. Nothing is read before the signature is found good, unless pub is NULL.
+ */
 static bool
 decode(const uint8 *data, size_t len, const uint8 pub[32], Mark *m)
 {
@@ -293,8 +304,11 @@ path_detail(const char *path)
 static void
 unreadable(const char *path)
 {
-	ereport(ERROR, (errcode(MG_ERRCODE_HIGH_WATER), errmsg("could not read the high-water mark: %m"), path_detail(path),
-					errhint("The file that pg_mirage.high_water_file names must be the server's own to read and write. Nothing was read or charged.")));
+	ereport(
+		ERROR,
+		(errcode(MG_ERRCODE_HIGH_WATER), errmsg("could not read the high-water mark: %m"), path_detail(path),
+		 errhint(
+			 "The file that pg_mirage.high_water_file names must be the server's own to read and write. Nothing was read or charged.")));
 }
 
 /* The content; NULL when there is no such file. What is too long to be a mark is cut, and so damaged. */
@@ -361,7 +375,8 @@ sync_folder(const char *path)
 	CloseTransientFile(fd);
 }
 
-/* In the place of the mark before it, whole or not at all. A name of its own each time: another server may write beside us. */
+/* In the place of the mark before it, whole or not at all. A name of its own each time: another server may write beside
+ * us. */
 static void
 replace_mark(const char *path, const uint8 *data, size_t len)
 {
@@ -385,7 +400,8 @@ replace_mark(const char *path, const uint8 *data, size_t len)
 
 /* ---------------------------------------------------------------- what the ledger holds */
 
-/* The sums of all charges, or of those that are no newer than `until`. */
+/* The sums of all charges, or of those that are no newer than `until`. One that stands for several lost ones counts as
+ * so many. */
 static void
 read_groups(Mark *m, const Mark *until)
 {
@@ -396,10 +412,14 @@ read_groups(Mark *m, const Mark *until)
 	mg_query_begin(&q);
 	m->ngroups = (int) mg_query_run(
 		&q, true,
-		"SELECT l.budget_name, l.share, count(*), coalesce(b.epsilon, 0), coalesce(b.delta, 0), coalesce(b.alpha, 0), "
-		"sum(l.epsilon ORDER BY l.charge), sum(l.rho ORDER BY l.charge), sum(l.rdp ORDER BY l.charge), "
-		"sum(l.delta_atoms ORDER BY l.charge), max(l.charge), max(l.charged_at) "
+		"SELECT l.budget_name, l.share, sum(coalesce((l.events->0->>'lost_charges')::bigint, 1))::bigint, "
+		"coalesce(b.epsilon, 0), coalesce(b.delta, 0), coalesce(b.alpha, 0), "
+		"coalesce(sum(l.epsilon ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), "
+		"coalesce(sum(l.rho ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), "
+		"coalesce(sum(l.rdp ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), "
+		"coalesce(sum(l.delta_atoms ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), max(l.charge), max(l.charged_at) "
 		"FROM mirage.ledger l LEFT JOIN mirage.budget b ON b.id = l.budget "
+		"LEFT JOIN mirage.ledger r ON r.charge = l.charge AND r.state = 'released' "
 		"WHERE l.state = 'reserved' AND l.charge <= $1 AND ($2 IS NULL OR l.charged_at <= $2) "
 		"GROUP BY l.budget_name, l.share, b.id",
 		lengthof(args), args);
@@ -456,7 +476,8 @@ head_in_chain(const Mark *m)
 	SET_VARSIZE(hash, VARHDRSZ + sizeof(m->head));
 	memcpy(VARDATA(hash), m->head, sizeof(m->head));
 	mg_query_begin(&q);
-	found = mg_query_run(&q, true, "SELECT 1 FROM mirage.log_block WHERE number = $1 AND hash = $2", lengthof(args), args) > 0;
+	found = mg_query_run(&q, true, "SELECT 1 FROM mirage.log_block WHERE number = $1 AND hash = $2", lengthof(args),
+						 args) > 0;
 	mg_query_end(&q);
 	return found;
 }
@@ -465,20 +486,21 @@ head_in_chain(const Mark *m)
 static void
 read_log(Survey *s)
 {
-	MgArg args[] = {MG_TEXT(LOG_ACKNOWLEDGED), MG_TEXT(s->hash), MG_TEXT(LOG_WRITTEN), MG_TEXT(WHY_FORMER)};
+	MgArg arg = MG_TEXT(s->hash);
 	bool written = false, last_is_ours = false;
 	MgQuery q;
 
 	mg_query_begin(&q);
 	if (mg_query_run(&q, true,
-					 "SELECT action = $3, action = $1 AND detail->>'mark' = $2, action = $3 OR detail->>'why' <> $4 "
-					 "FROM mirage.log WHERE action IN ($1, $3) "
-					 "ORDER BY id DESC LIMIT 1",
-					 lengthof(args), args) > 0)
+					 "SELECT action = '" LOG_WRITTEN "', "
+					 "action = '" LOG_WRITTEN "' OR detail->>'why' <> '" WHY_FORMER "', "
+					 "action = '" LOG_ACKNOWLEDGED "' AND detail->>'mark' = $1 FROM mirage.log "
+					 "WHERE action IN ('" LOG_WRITTEN "', '" LOG_ACKNOWLEDGED "') ORDER BY id DESC LIMIT 1",
+					 1, &arg) > 0)
 	{
-		written = mg_get_bool(0, 3);
 		s->announced = mg_get_bool(0, 1);
-		last_is_ours = mg_get_bool(0, 2);
+		written = mg_get_bool(0, 2);
+		last_is_ours = mg_get_bool(0, 3);
 	}
 	if (strcmp(s->hash, MISSING) == 0)
 	{
@@ -486,8 +508,10 @@ read_log(Survey *s)
 		s->acknowledged = last_is_ours;
 	}
 	else
-		s->acknowledged = mg_query_run(&q, true, "SELECT 1 FROM mirage.log WHERE action = $1 AND detail->>'mark' = $2 LIMIT 1",
-									   2, args) > 0;
+		s->acknowledged = mg_query_run(&q, true,
+									   "SELECT 1 FROM mirage.log WHERE action = '" LOG_ACKNOWLEDGED
+									   "' AND detail->>'mark' = $1 LIMIT 1",
+									   1, &arg) > 0;
 	mg_query_end(&q);
 }
 
@@ -546,7 +570,7 @@ find_former(Survey *s)
 {
 	const char *base = last_dir_separator(s->prefix) + 1;
 	size_t stem = strlen(base);
-	char folder[MAXPGPATH], path[MAXPGPATH * 2];
+	char folder[MAXPGPATH], path[MAXPGPATH + 64];
 	struct dirent *entry;
 	DIR *dir;
 
@@ -573,6 +597,7 @@ find_former(Survey *s)
 			continue;
 		s->finding = FORMER;
 		s->mark = m;
+		strlcpy(s->former, path, sizeof(s->former));
 		hash_content(data, len, s->hash);
 	}
 	FreeDir(dir);
@@ -626,7 +651,8 @@ static int
 lost_detail(const Survey *s)
 {
 	if (s->nlost > 0)
-		return errdetail("The ledger lacks " INT64_FORMAT " of the " INT64_FORMAT " charges that the mark shows.", s->nlost, s->mark.charges);
+		return errdetail("The ledger lacks " INT64_FORMAT " of the " INT64_FORMAT " charges that the mark shows.",
+						 s->nlost, s->mark.charges);
 	return errdetail("No charge is lost.");
 }
 
@@ -639,26 +665,35 @@ refuse(const Survey *s)
 			break;
 		case BEHIND:
 			ereport(ERROR, (errcode(MG_ERRCODE_HIGH_WATER),
-							s->nlost > 0 ? errmsg("the ledger is behind its high-water mark") :
-										   errmsg("the audit log is behind its high-water mark"),
+							s->nlost > 0 ? errmsg("the ledger is behind its high-water mark")
+										 : errmsg("the audit log is behind its high-water mark"),
 							lost_detail(s),
 							errhint("The database was rewound. Recover it to a later moment, or " HINT_ACKNOWLEDGE
 									", which charges what was lost again.")));
 		case COPY:
-			ereport(ERROR, (errcode(MG_ERRCODE_HIGH_WATER), errmsg("the high-water mark was written by another copy of this ledger"),
-							lost_detail(s),
-							errhint("Where this database takes the other's place, " HINT_ACKNOWLEDGE "; the other is refused from then on.")));
+			ereport(ERROR, (errcode(MG_ERRCODE_HIGH_WATER),
+							errmsg("the high-water mark was written by another copy of this ledger"), lost_detail(s),
+							errhint("Where this database takes the other's place, " HINT_ACKNOWLEDGE
+									"; the other is refused from then on.")));
 		case LOST:
-			ereport(ERROR, (errcode(MG_ERRCODE_HIGH_WATER), errmsg("the high-water mark is missing"),
-							errdetail("The log says that one was written."),
-							errhint("Put the file back where pg_mirage.high_water_file looks for it. Where it is lost, " HINT_ACKNOWLEDGE ".")));
+			ereport(
+				ERROR,
+				(errcode(MG_ERRCODE_HIGH_WATER), errmsg("the high-water mark is missing"),
+				 errdetail("The log says that one was written."),
+				 errhint(
+					 "Put the file back where pg_mirage.high_water_file looks for it. Where it is lost, " HINT_ACKNOWLEDGE
+					 ".")));
 		case FORMER:
-			ereport(ERROR, (errcode(MG_ERRCODE_HIGH_WATER), errmsg("this database has had a ledger before, which left a high-water mark"),
-							lost_detail(s),
-							errhint("It was rewound to before its first training, or the extension was dropped. Recover it to a later moment, or "
-									HINT_ACKNOWLEDGE ", which charges what was lost again.")));
+			ereport(
+				ERROR,
+				(errcode(MG_ERRCODE_HIGH_WATER),
+				 errmsg("this database has had a ledger before, which left a high-water mark"), lost_detail(s),
+				 errhint(
+					 "It was rewound to before its first training, or the extension was dropped. Recover it to a later moment, or " HINT_ACKNOWLEDGE
+					 ", which charges what was lost again.")));
 		case DAMAGED:
-			ereport(ERROR, (errcode(MG_ERRCODE_HIGH_WATER), errmsg("the high-water mark is damaged, or was not signed by this database"),
+			ereport(ERROR, (errcode(MG_ERRCODE_HIGH_WATER),
+							errmsg("the high-water mark is damaged, or was not signed by this database"),
 							errhint("Put the right file back. Where it is lost, " HINT_ACKNOWLEDGE ".")));
 	}
 }
@@ -706,7 +741,8 @@ sign_and_replace(const char *path, const Mark *m)
 	if (w.failed)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	len = w.len;
-	data = MemoryContextAllocExtended(CurrentMemoryContext, len + MG_SIGNATURE_BYTES, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	data =
+		MemoryContextAllocExtended(CurrentMemoryContext, len + MG_SIGNATURE_BYTES, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	if (data != NULL)
 		memcpy(data, w.data, len);
 	mg_writer_free(&w);
@@ -719,6 +755,17 @@ sign_and_replace(const char *path, const Mark *m)
 	MG_CHECK(&ctx, code);
 	memcpy(data + len, signature, sizeof(signature));
 	replace_mark(path, data, len + sizeof(signature));
+}
+
+/* The former ledger's mark is no longer one: whoever still has that ledger misses it. */
+static void
+retire(const char *former)
+{
+	char to[MAXPGPATH + 16];
+
+	snprintf(to, sizeof(to), "%s.retired", former);
+	if (rename(former, to) != 0)
+		unwritable(former, NULL);
 }
 
 void
@@ -739,6 +786,8 @@ mg_high_water_write(void)
 		m.highest = Max(m.highest, s.mark.highest);
 		m.last_at = Max(m.last_at, s.mark.last_at);
 	}
+	if (s.finding == FORMER)
+		retire(s.former);
 	sign_and_replace(s.path, &m);
 	if (!s.announced)
 		mg_log(LOG_WRITTEN, "ledger", psprintf("{\"charges\": " INT64_FORMAT "}", m.charges));
@@ -750,7 +799,9 @@ mg_high_water_write(void)
 static void
 pass_number(const char *sequence, int64 number)
 {
-	char *sql = psprintf("SELECT max(nextval('mirage.%s')) FROM generate_series(1, $1 - (SELECT last_value FROM mirage.%s))", sequence, sequence);
+	char *sql =
+		psprintf("SELECT max(nextval('mirage.%s')) FROM generate_series(1, $1 - (SELECT last_value FROM mirage.%s))",
+				 sequence, sequence);
 	MgArg arg = MG_INT8(number);
 	MgQuery q;
 
@@ -759,13 +810,19 @@ pass_number(const char *sequence, int64 number)
 	mg_query_end(&q);
 }
 
-/* The budget of that name, made again where it was lost too: with its own cap and order, and owned by who acknowledges. */
+/* The budget of that name, made again where it was lost too: with its own cap and order, and owned by who acknowledges.
+ */
 static MgBudget *
 find_or_remake_budget(const Group *g)
 {
 	char *owner = GetUserNameFromId(GetUserId(), false);
-	MgArg args[] = {MG_TEXT(g->budget), MG_FLOAT8(g->cap_epsilon), MG_FLOAT8(g->cap_delta), MG_FLOAT8(g->alpha),
-					MG_OID(GetUserId()), MG_TEXT(owner), MG_TEXT(mg_database_identity())};
+	MgArg args[] = {MG_TEXT(g->budget),
+					MG_FLOAT8(g->cap_epsilon),
+					MG_FLOAT8(g->cap_delta),
+					MG_FLOAT8(g->alpha),
+					MG_OID(GetUserId()),
+					MG_TEXT(owner),
+					MG_TEXT(mg_database_identity())};
 	MgBudget *budget = mg_budget_by_name(g->budget);
 	MgQuery q;
 
@@ -774,13 +831,15 @@ find_or_remake_budget(const Group *g)
 	if (!(g->cap_epsilon > 0))
 		elog(ERROR, "the high-water mark does not say what budget \"%s\" was", g->budget);
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "WITH b AS (INSERT INTO mirage.budget (name, epsilon, delta, alpha, owner_oid, owner_name, identity) "
-				 "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, epsilon, delta) "
-				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, changed_by) SELECT id, epsilon, delta, $6 FROM b",
-				 lengthof(args), args);
+	mg_query_run(
+		&q, false,
+		"WITH b AS (INSERT INTO mirage.budget (name, epsilon, delta, alpha, owner_oid, owner_name, identity) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, epsilon, delta) "
+		"INSERT INTO mirage.budget_change (budget, epsilon, delta, changed_by) SELECT id, epsilon, delta, $6 FROM b",
+		lengthof(args), args);
 	mg_query_end(&q);
-	mg_log("create budget", g->budget, psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"lost\": true}", g->cap_epsilon, g->cap_delta));
+	mg_log("create budget", g->budget,
+		   psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"lost\": true}", g->cap_epsilon, g->cap_delta));
 	return mg_budget_by_name(g->budget);
 }
 
@@ -788,9 +847,12 @@ find_or_remake_budget(const Group *g)
 static void
 charge_again(const Group *g)
 {
-	MgBudget *budget = find_or_remake_budget(g);
+	MgBudget *budget;
 	MgCharge c = {0};
 
+	if (g->rho <= 0 && g->rdp <= 0 && g->delta_atoms <= 0)
+		return; /* all of them had been released */
+	budget = find_or_remake_budget(g);
 	mg_ledger_lock(budget->id);
 	c.budget = budget->id;
 	c.budget_name = budget->name;
@@ -798,17 +860,23 @@ charge_again(const Group *g)
 	c.role = GetUserId();
 	c.epsilon = g->epsilon;
 	c.delta = g->cap_delta;
-	/* what makes the ledger's RDP, at the budget's order, what it was; the rounding of the difference is the people's */
+	/* what makes the ledger's RDP, at the budget's order, what it was; the rounding of the difference is the people's
+	 */
 	c.rho = Max(g->rho, g->alpha > 0 ? g->rdp / g->alpha : 0) * (1 + 1e-12);
 	c.delta_atoms = g->delta_atoms * (1 + 1e-12);
 	c.share = g->share;
-	c.events = psprintf("[{\"mechanism\": \"zcdp\", \"rho\": %.17g, \"delta\": %.17g, \"count\": 1, \"lost_charges\": " INT64_FORMAT "}]",
-						c.rho, c.delta_atoms, g->count);
+	c.events = psprintf(
+		"[{\"mechanism\": \"zcdp\", \"rho\": %.17g, \"delta\": %.17g, \"count\": 1, \"lost_charges\": " INT64_FORMAT
+		"}]",
+		c.rho, c.delta_atoms, g->count);
 	c.charge = mg_ledger_reserve(&c);
 	mg_ledger_settle(c.charge, "spent", NULL);
-	mg_log("charge", c.relation,
-		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": 0, \"epsilon\": %.17g, \"delta\": %.17g, \"rho\": %.17g, \"lost_charges\": " INT64_FORMAT "}",
-					c.charge, c.epsilon, c.delta, c.rho, g->count));
+	mg_log(
+		"charge", c.relation,
+		psprintf("{\"charge\": " INT64_FORMAT
+				 ", \"job\": 0, \"epsilon\": %.17g, \"delta\": %.17g, \"rho\": %.17g, \"lost_charges\": " INT64_FORMAT
+				 "}",
+				 c.charge, c.epsilon, c.delta, c.rho, g->count));
 }
 
 int64
@@ -821,9 +889,10 @@ mg_high_water_acknowledge(const char *note)
 	lock_account();
 	survey(&s);
 	if (s.finding == LEVEL || s.acknowledged)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						s.acknowledged ? errmsg("that was acknowledged already") : errmsg("there is no rewind to acknowledge"),
-						errhint("dp_train works where nothing else is in its way.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 s.acknowledged ? errmsg("that was acknowledged already") : errmsg("there is no rewind to acknowledge"),
+				 errhint("dp_train works where nothing else is in its way.")));
 	if (s.nlost > 0)
 		pass_number("charge_id", s.mark.highest);
 	for (int i = 0; i < s.nlost_groups; i++)
@@ -832,7 +901,8 @@ mg_high_water_acknowledge(const char *note)
 		charge_again(&s.lost[i]);
 	}
 	initStringInfo(&detail);
-	appendStringInfo(&detail, "{\"mark\": \"%s\", \"why\": \"%s\", \"lost_charges\": " INT64_FORMAT ", \"note\": ", s.hash,
+	appendStringInfo(&detail,
+					 "{\"mark\": \"%s\", \"why\": \"%s\", \"lost_charges\": " INT64_FORMAT ", \"note\": ", s.hash,
 					 why[s.finding], s.nlost);
 	escape_json(&detail, note);
 	appendStringInfoChar(&detail, '}');
