@@ -102,7 +102,11 @@ $(core): $(core_objects)
 
 unit_programs := $(patsubst test/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard test/unit/test_*.c)))
 unit_helpers := $(patsubst test/unit/%.c,$(BUILD)/unit/%.o,\
-	$(filter-out test/unit/test_%,$(sort $(wildcard test/unit/*.c))))
+	$(filter-out test/unit/test_% test/unit/audit_%,$(sort $(wildcard test/unit/*.c))))
+audit_helpers := $(patsubst test/unit/%.c,$(BUILD)/unit/%.o,$(sort $(wildcard test/unit/audit_*.c)))
+# Calls that the linker sends to the wrappers of test/unit/audit_sabotage.c: in the program of the audits only.
+audit_wrapped = mg_add_discrete_gaussian mg_discrete_laplace mg_exponential mg_partition_threshold mg_odometer_debit \
+	mg_codes_load_number mg_codes_load_code mg_codes_load_text mg_codes_load_row
 fuzz_programs := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 bench_programs := $(patsubst test/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard test/bench/*.c)))
 test_cflags = $(filter-out -O3 -fvisibility=hidden -fPIC,$(core_cflags)) -O2 -Itest/unit $(CORE_EXTRA)
@@ -112,7 +116,10 @@ $(BUILD)/unit/%.o: test/unit/%.c
 	$(CC) $(test_cflags) -c -o $@ $<
 
 $(unit_programs): $(BUILD)/unit/%: $(BUILD)/unit/%.o $(unit_helpers) $(core)
-	$(CC) $(CORE_EXTRA) -o $@ $< $(unit_helpers) $(core) -lcmocka $(core_libs)
+	$(CC) $(CORE_EXTRA) $(unit_link) -o $@ $(filter %.o,$^) $(core) -lcmocka $(core_libs)
+
+$(BUILD)/unit/test_audit: $(audit_helpers)
+$(BUILD)/unit/test_audit: unit_link = $(audit_wrapped:%=-Wl,--wrap=%)
 
 # Fuzz targets in plain mode: their corpus, and a fixed number of mutations of it, without libFuzzer.
 $(fuzz_programs): $(BUILD)/fuzz/%: test/fuzz/%.c test/fuzz/standalone.c $(core)
@@ -127,9 +134,10 @@ $(bench_programs): $(BUILD)/bench/%: test/bench/%.c $(core)
 unit-programs: $(unit_programs)
 fuzz-programs: $(fuzz_programs)
 bench-programs: $(bench_programs)
-.SECONDARY: $(unit_programs:=.o) $(unit_helpers)
+.SECONDARY: $(unit_programs:=.o) $(unit_helpers) $(audit_helpers)
 
--include $(core_objects:.o=.d) $(server_objects:.o=.d) $(unit_programs:=.d) $(unit_helpers:.o=.d) $(fuzz_programs:=.d)
+-include $(core_objects:.o=.d) $(server_objects:.o=.d) $(unit_programs:=.d) $(unit_helpers:.o=.d) \
+	$(audit_helpers:.o=.d) $(fuzz_programs:=.d)
 
 # The install script, in the order of its parts' names.
 sql_parts := $(sort $(wildcard src/sql/*.sql))
@@ -180,7 +188,8 @@ help:
 #: make install         into the server that pg_config belongs to (as root, where it is the system's)
 #: make demo            a made-up table of hospital admissions, from budget to synthetic rows; CSV=file.csv takes yours
 #: make test            unit, regression, isolation and TAP tests in throwaway clusters;
-#:                      ONLY="unit regress isolation tap" chooses kinds, TESTS="name ..." tests
+#:                      ONLY="unit regress isolation tap" chooses kinds, TESTS="name ..." tests;
+#:                      AUDIT_RUNS=10 has the audits of privacy take ten times as many runs
 #: make unit            the tests of the core alone
 #: make bench           ratios against plain SQL; BENCH="name ..." chooses scripts
 #: make sanitize        unit tests and fuzz regressions under ASan and UBSan

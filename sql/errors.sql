@@ -24,7 +24,7 @@ SELECT dp_create_budget('b', epsilon => 1, delta => 1);
 SELECT dp_create_budget('b', epsilon => 1, delta => 'NaN');
 SELECT dp_create_budget('', epsilon => 1);
 SELECT dp_create_budget(E'a\nb', epsilon => 1);
-SELECT dp_create_budget('b', epsilon => 1, period => '1 day');
+
 SELECT dp_create_budget('b', epsilon => 1);
 SELECT dp_create_budget('b', epsilon => 1);
 SELECT dp_grant_budget('no such budget', 'regress_nobody', 1);
@@ -33,7 +33,7 @@ SELECT dp_grant_budget('b', 'regress_nobody', 0);
 SELECT dp_protect('people');
 SELECT dp_protect('people', budget => 'b', epsilon => 1);
 SELECT dp_protect('people', budget => 'no such budget');
-SELECT dp_protect('people', epsilon => 1, unit => 'age');
+SELECT dp_protect('people', epsilon => 1, unit => 'nobody');
 SELECT dp_protect('people', epsilon => 1, max_rows_per_unit => 2);
 SELECT dp_protect('people', epsilon => 1, assert_stable => true);
 SELECT dp_protect('joined', epsilon => 1);

@@ -43,7 +43,7 @@ no_test_symbols()
 		echo "$file holds no symbols to look at"
 		return 1
 	fi
-	found=$(grep -iE 'seeded|test_?noise|for_tests?$|^test_' "$scratch/defined" || true)
+	found=$(grep -iE 'seeded|test_?noise|for_tests?$|^test_|^__(wrap|real)_' "$scratch/defined" || true)
 	if [ $# -gt 0 ]; then
 		nm --defined-only --extern-only "$@" 2>/dev/null | awk 'NF == 3 {print $3}' | sort -u >"$scratch/helpers"
 		found="$found $(comm -12 "$scratch/defined" "$scratch/helpers" | tr '\n' ' ')"
@@ -162,6 +162,8 @@ self_test()
 	archive helper 'int fixed_source(void) { return 1; }'
 	archive core 'int fixed_source(void) { return 1; }'
 	caught "a symbol of a test helper in the core" no_test_symbols "$scratch/core.a" "$scratch/helper.o"
+	archive wrapped 'int __wrap_mg_discrete_laplace(void) { return 0; }'
+	caught "a sabotaged mechanism in the core" no_test_symbols "$scratch/wrapped.a"
 	archive empty 'typedef int planted;'
 	caught "an archive without symbols" no_test_symbols "$scratch/empty.a"
 	printf '%s\n' 'int Pg_magic_func(void) { return 1; } int leaked(void) { return 1; }' |
@@ -193,7 +195,7 @@ else
 	rc=0; core_links "$core" >"$scratch/out" 2>&1 || rc=$?
 	check "the core needs no server" "$scratch/out" "$rc"
 	rc=0; no_test_symbols "$core" ${helpers[@]+"${helpers[@]}"} >"$scratch/out" 2>&1 || rc=$?
-	check "the core holds no source of noise that can be seeded" "$scratch/out" "$rc"
+	check "the core holds no seedable noise and no sabotage" "$scratch/out" "$rc"
 	rc=0; no_test_symbols pg_mirage.so ${helpers[@]+"${helpers[@]}"} >"$scratch/out" 2>&1 || rc=$?
 	check "nor does the module" "$scratch/out" "$rc"
 	rc=0; exports_only_functions pg_mirage.so >"$scratch/out" 2>&1 || rc=$?

@@ -9,7 +9,9 @@
 #include "miscadmin.h"
 #include "pg/compat.h"
 #include "pg/guc.h"
+#include "pg/reader.h"
 #include "pg/server.h"
+#include "pg/unit.h"
 #include "datatype/timestamp.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
@@ -156,7 +158,7 @@ dp_grant_budget(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Only what holds rows of people is protected; a view's budget is its base table's. */
+/* Only what holds rows of people is protected; a view's budget is its base table's, see vouch_for_view(). */
 static void
 require_protectable(Oid relid)
 {
@@ -178,14 +180,11 @@ require_protectable(Oid relid)
  * budget are never counted afresh under another, be it through a partition, a parent, or a restore under the same name.
  */
 static int64
-choose_budget(Oid relid, const char *name, bool make, double epsilon)
+choose_budget(Oid relid, const char *name, bool make, double epsilon, const MgRelation *before)
 {
-	MgRelation *standing = mg_relation_protection(relid, true);
-	MgBudget *recorded = mg_relation_recorded_budget(relid);
+	MgBudget *recorded = before != NULL ? mg_budget_by_id(before->budget) : NULL;
 	MgBudget *budget;
 
-	if (standing != NULL)
-		recorded = mg_budget_by_id(standing->budget);
 	if (recorded != NULL && (make || strcmp(recorded->name, name) != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -202,34 +201,154 @@ choose_budget(Oid relid, const char *name, bool make, double epsilon)
 	return budget->id;
 }
 
+/*
+ * A view has no people of its own. What an administrator can say of it is that its definition, as it is now, gives at most one row
+ * for each of the table's; whose budget it is then charged to is named again, so that nobody is mistaken about it.
+ */
+static char *
+vouch_for_view(Oid relid, const char *name, bool assert_stable)
+{
+	Oid base;
+	MgBudget *budget;
+
+	mg_relations_lock(relid);
+	base = mg_source_asserted_base(relid, mg_relation_source);
+	budget = mg_budget_by_id(mg_relation_protection(base, false)->budget);
+	if (name == NULL || strcmp(budget->name, name) != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("view \"%s\" is over \"%s\", which is protected by budget \"%s\"", mg_relation_name(relid),
+							   mg_relation_name(base), budget->name),
+						errhint("dp_protect('%s', budget => '%s', assert_stable => true) vouches for the view.",
+								mg_relation_name(relid), budget->name)));
+	mg_relation_protect(relid, budget->id, assert_stable, mg_source_fingerprint(relid), NULL, 1);
+	mg_log("protect", mg_relation_name(relid),
+		   psprintf("{\"budget\": " INT64_FORMAT ", \"view\": true, \"assert_stable\": %s}", budget->id,
+					assert_stable ? "true" : "false"));
+	return budget->name;
+}
+
+/*
+ * What stands for the relation before: its own record, a relative's, or that of a restore or of a table made again under its
+ * name; NULL: nothing.
+ */
+static const MgRelation *
+protection_before(Oid relid)
+{
+	MgRelation *own = mg_relation_recorded(relid);
+	List *relatives = mg_relation_relatives(relid);
+	ListCell *lc;
+
+	foreach (lc, relatives)
+		if (((MgRelation *) lfirst(lc))->budget != ((MgRelation *) linitial(relatives))->budget)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("partitions or parents of \"%s\" are protected by different budgets", mg_relation_name(relid)),
+							errhint("Put them under one budget with dp_protect(..., budget => ...).")));
+	if (own == NULL || (!own->live && relatives != NIL))
+		return relatives != NIL ? linitial(relatives) : own;
+	return own;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/*
+ * Whose privacy a budget counts is settled by its first charge: from then on the unit of a relation under it stays, since
+ * what was learnt about a person cannot be recounted as learnt about one of their visits. How many rows of a unit are used
+ * may change at any time: noise follows it. A relation, its partitions, children and parents have one unit and one limit.
+ */
+static void
+settle_unit(Oid relid, int64 budget, const MgRelation *before, const char *unit, int max_rows)
+{
+	const char *kind = MG_UNIT_KIND_ROW;
+	ListCell *lc;
+	MgBudget *b;
+
+	if (unit != NULL)
+		kind = mg_unit_of_source(relid, relid, unit, max_rows)->kind;
+	/* a training that reserves at this moment has the lock, and freezes the kind before it lets go */
+	if (before != NULL)
+		mg_ledger_lock(budget);
+	b = mg_budget_by_id(budget);
+	mg_budget_require_kind(b, kind, false);
+	if (before != NULL && b->unit_kind != NULL && !same_text(before->unit, unit))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the unit of \"%s\" cannot change any more", before->name),
+						errdetail("Budget \"%s\" has been charged, and its unit there is %s.", b->name,
+								  before->unit != NULL ? psprintf("column \"%s\"", before->unit) : "the row"),
+						errhint("max_rows_per_unit may change; what was learnt about one kind of unit cannot be recounted.")));
+	foreach (lc, mg_relation_relatives(relid))
+	{
+		MgRelation *r = lfirst(lc);
+
+		if (same_text(r->unit, unit) && r->max_rows == max_rows)
+			continue;
+		if (!r->inherited)
+		{
+			mg_require_owner(r->relid);
+			if (unit != NULL)
+				(void) mg_unit_of_source(r->relid, r->relid, unit, max_rows);
+		}
+		mg_relation_set_unit(r, unit, max_rows);
+	}
+}
+
 Datum
 dp_protect(PG_FUNCTION_ARGS)
 {
 	Oid relid = mg_arg_oid(fcinfo, 0, "relation");
 	char *name = mg_arg_text_or_null(fcinfo, 1);
-	bool make = !PG_ARGISNULL(4), assert_stable = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
+	const char *unit = mg_arg_name_or_null(fcinfo, 2);
+	int max_rows = PG_ARGISNULL(3) ? 1 : PG_GETARG_INT32(3);
+	bool make = !PG_ARGISNULL(4), assert_stable = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5), view;
+	const MgRelation *before;
+	StringInfoData detail;
 	int64 budget;
 
-	if (!PG_ARGISNULL(2))
-		mg_refuse_parameter("unit");
-	if (PG_ARGISNULL(3) || PG_GETARG_INT32(3) != 1)
-		mg_refuse_parameter("max_rows_per_unit");
 	if ((name != NULL) == make)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg(make ? "budget and epsilon cannot both be given" : "either budget or epsilon must be given"),
 						errhint("epsilon => 10 makes a budget for this table; budget => 'name' joins one that exists.")));
+	if (max_rows < 1 || max_rows > MG_MAX_ROWS_PER_UNIT)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_rows_per_unit must lie between 1 and %d", MG_MAX_ROWS_PER_UNIT),
+						errhint("All noise is multiplied by it: choose the least that shows what a unit is like.")));
 	mg_require_writable("dp_protect");
 	mg_require_owner(relid);
-	require_protectable(relid);
+	view = get_rel_relkind(relid) == RELKIND_VIEW && (assert_stable || mg_relation_source(relid).asserted);
+	if (!view)
+		require_protectable(relid);
 	if (assert_stable && !mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only a member of mirage_admin may assert stability"),
 						errhint("Without it, views and row security over the table must be checkable.")));
+	if (view && (unit != NULL || max_rows != 1))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a view has no unit of its own"),
+						errhint("Its unit is that of the table it is over: leave unit and max_rows_per_unit out.")));
+	if (view)
+		PG_RETURN_TEXT_P(cstring_to_text(vouch_for_view(relid, name, assert_stable)));
 	mg_relations_lock(relid);
-	budget = choose_budget(relid, name, make, make ? PG_GETARG_FLOAT8(4) : 0);
-	mg_relation_protect(relid, budget, assert_stable);
-	mg_relation_stamp_family(relid, budget);
-	mg_log("protect", mg_relation_name(relid),
-		   psprintf("{\"budget\": " INT64_FORMAT ", \"assert_stable\": %s}", budget, assert_stable ? "true" : "false"));
+	before = protection_before(relid);
+	/* left out, the unit that is recorded stays, and its limit with it */
+	if (unit == NULL && before != NULL && before->unit != NULL)
+	{
+		unit = before->unit;
+		max_rows = max_rows == 1 ? before->max_rows : max_rows;
+	}
+	if (unit == NULL && max_rows != 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_rows_per_unit needs a unit"),
+						errhint("unit => 'column' says which column's values are the units; without it each row is one.")));
+	budget = choose_budget(relid, name, make, make ? PG_GETARG_FLOAT8(4) : 0, before);
+	settle_unit(relid, budget, before, unit, max_rows);
+	mg_relation_protect(relid, budget, assert_stable, NULL, unit, max_rows);
+	mg_relation_stamp_family(relid, budget, unit, max_rows);
+	initStringInfo(&detail);
+	appendStringInfo(&detail, "{\"budget\": " INT64_FORMAT ", \"assert_stable\": %s, \"max_rows_per_unit\": %d, \"unit\": ",
+					 budget, assert_stable ? "true" : "false", max_rows);
+	escape_json(&detail, unit != NULL ? unit : MG_UNIT_KIND_ROW);
+	appendStringInfoChar(&detail, '}');
+	mg_log("protect", mg_relation_name(relid), detail.data);
 	PG_RETURN_TEXT_P(cstring_to_text(mg_budget_by_id(budget)->name));
 }
 

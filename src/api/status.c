@@ -32,6 +32,7 @@ dp_describe(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsi = (ReturnSetInfo *) fcinfo->resultinfo;
 	char *name = mg_relation_name(relid), *grantee;
 	int64 share;
+	MgRelation *protection;
 	MgColumns *columns;
 
 	if (name == NULL)
@@ -45,11 +46,13 @@ dp_describe(PG_FUNCTION_ARGS)
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for relation \"%s\"", name),
 							errhint("It takes SELECT on the relation, or a share of its budget.")));
 	}
-	columns = mg_describe_columns(relid, NIL, mg_declaration, &relid);
+	protection = get_rel_relkind(relid) != RELKIND_VIEW ? mg_relation_protection(relid, true) : NULL;
+	columns = mg_describe_columns(relid, NIL, mg_declaration);
 	mg_arg_materialize(fcinfo);
 	for (int i = 0; i < columns->n; i++)
 	{
 		const MgColumn *c = &columns->col[i];
+		bool unit = protection != NULL && protection->unit != NULL && strcmp(c->name, protection->unit) == 0;
 		int64 codes = mg_domain_codes(c);
 		Datum values[7];
 		bool nulls[7] = {false};
@@ -60,7 +63,7 @@ dp_describe(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(format_type_with_typemod(c->type, c->typmod));
 		values[2] = CStringGetTextDatum(mg_column_kind_name(c->kind));
 		values[3] = CStringGetTextDatum(mg_domain_text(c));
-		values[4] = CStringGetTextDatum(c->source);
+		values[4] = CStringGetTextDatum(unit ? psprintf("unit, at most %d rows of each", protection->max_rows) : c->source);
 		values[5] = Int64GetDatum(codes);
 		nulls[5] = codes == 0;
 		initStringInfo(&unused);

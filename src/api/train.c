@@ -15,6 +15,7 @@
 #include "pg/options.h"
 #include "pg/reader.h"
 #include "pg/server.h"
+#include "pg/unit.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -51,6 +52,7 @@ typedef struct Request
 	MgRelation *protection;
 	MgBudget *budget;
 	MgTrainRight right;
+	MgUnit *unit; /* NULL: the row */
 	MgColumns *columns;
 	List *names;
 	const mg_method *method;
@@ -89,6 +91,7 @@ plan_request(Request *r)
 	r->fit.domains = domains;
 	r->fit.ncolumns = (uint32_t) r->columns->ncore;
 	mg_options_parse(r->options, &r->fit);
+	r->fit.rows_per_unit = r->unit != NULL ? (uint32) r->unit->max_rows : 1;
 	r->fit.memory = (size_t) mg_guc_work_mem * 1024 / 4;
 	MG_CHECK(&ctx, r->method->plan(&ctx, arena, &r->fit, &r->plan));
 }
@@ -109,12 +112,12 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 
 	if (mg_relation_name(r->relid) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", r->relid)));
-	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, &r->relid);
-	r->base = mg_source_base_peek(r->relid, column_names(r->columns), true);
+	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration);
+	r->base = mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, false);
 	r->protection = mg_relation_protection(r->base, false);
 	r->right = mg_train_right(r->relid, r->base, r->protection);
 	if (r->right.reader == GetUserId())
-		(void) mg_source_base_peek(r->relid, column_names(r->columns), r->protection->assert_stable);
+		(void) mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, true);
 	r->budget = mg_budget_by_id(r->protection->budget);
 	if (r->budget == NULL)
 		elog(ERROR, "budget " INT64_FORMAT " is gone", r->protection->budget);
@@ -122,10 +125,11 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 	if (r->delta > r->budget->filter.delta)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("delta is above that of the budget, %g", r->budget->filter.delta),
 						errhint("Leave delta out to take the budget's.")));
-	if (r->base != r->relid)
-		r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, &r->base);
+	if (r->protection->unit != NULL)
+		r->unit = mg_unit_of_source(r->relid, r->base, r->protection->unit, r->protection->max_rows);
+	mg_budget_require_kind(r->budget, r->unit != NULL ? r->unit->kind : MG_UNIT_KIND_ROW, false);
 	mg_require_trainable(r->columns);
-	mg_train_require_select(r->relid, r->right.reader, r->columns);
+	mg_train_require_select(r->relid, r->right.reader, r->columns, r->unit);
 	plan_request(r);
 }
 
@@ -171,6 +175,9 @@ dp_plan(PG_FUNCTION_ARGS)
 
 		put_plan_row(rsi, item->what, item->column, item->share, item->rho, item->delta, item->sigma, (int64) item->count);
 	}
+	if (r.unit != NULL)
+		put_plan_row(rsi, "unit: rows that share its value; at most so many are used", r.unit->column, 0, 0, 0, 0,
+					 r.unit->max_rows);
 	before = mg_filter_used(f, use.rdp, use.delta_atoms);
 	after = mg_filter_used(f, use.rdp + f->alpha * r.fit.allowance.rho, use.delta_atoms + r.fit.allowance.delta_atoms);
 	fits = mg_filter_fits(f, use.rdp, use.delta_atoms, f->alpha * r.fit.allowance.rho, r.fit.allowance.delta_atoms);

@@ -13,13 +13,14 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
+#include "pg/unit.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#define BUDGET_COLUMNS "SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha FROM mirage.budget "
+#define BUDGET_COLUMNS "SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind FROM mirage.budget "
 
 static bool
 is_mine(uint64 row, int col)
@@ -72,6 +73,7 @@ budget_fetch(const char *sql, const MgArg *arg)
 		}
 		b->owner = mg_role_binding(mg_get_oid(0, 6), mg_get_text(&q, 0, 7), mg_get_text(&q, 0, 8));
 		b->mine_uncommitted = is_mine(0, 9);
+		b->unit_kind = mg_get_text(&q, 0, 11);
 		MemoryContextSwitchTo(old);
 	}
 	mg_query_end(&q);
@@ -144,8 +146,9 @@ mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *
 }
 
 #define RELATION_COLUMNS                                                                                      \
-	"SELECT id, relid, name, identity, budget, protected_by_oid, protected_by_name, assert_stable, is_public, xmin " \
-	"FROM mirage.relation "
+	"SELECT id, relid, name, identity, budget, protected_by_oid, protected_by_name, assert_stable, is_public, xmin, " \
+	"fingerprint, unit, unit_attnum, max_rows_per_unit, inherited FROM mirage.relation "
+
 
 /*
  * A recorded relation is live when its OID still names a relation, and either it was recorded here or, in a cluster that pg_upgrade made, its
@@ -177,6 +180,18 @@ relation_row(MgQuery *q, uint64 row)
 	r->assert_stable = mg_get_bool(row, 8);
 	r->is_public = mg_get_bool(row, 9);
 	r->mine_uncommitted = is_mine(row, 10);
+	r->fingerprint = mg_get_text(q, row, 11);
+	r->unit = mg_get_text(q, row, 12);
+	r->max_rows = DatumGetInt32(mg_get_datum(row, 14));
+	r->inherited = mg_get_bool(row, 15);
+	/* a column that was renamed here is followed, as the relation itself is */
+	if (r->unit != NULL && strcmp(identity, mg_database_identity()) == 0)
+	{
+		char *now = get_attname(r->relid, DatumGetInt16(mg_get_datum(row, 13)), true);
+
+		if (now != NULL)
+			r->unit = now;
+	}
 	MemoryContextSwitchTo(old);
 	return r;
 }
@@ -213,7 +228,8 @@ relation_stale(const char *name)
 
 	mg_query_begin(&q);
 	n = mg_query_run(&q, true,
-					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL ORDER BY id DESC", 1, &arg);
+					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL AND fingerprint IS NULL ORDER BY id DESC", 1,
+					 &arg);
 	for (uint64 i = 0; i < n && found == NULL; i++)
 	{
 		MgRelation *r = relation_row(&q, i);
@@ -271,6 +287,28 @@ family_stale(Oid relid)
 	return NULL;
 }
 
+static bool
+same_unit(const MgRelation *a, const MgRelation *b)
+{
+	return a->unit == NULL || b->unit == NULL ? a->unit == b->unit : strcmp(a->unit, b->unit) == 0;
+}
+
+List *
+mg_relation_relatives(Oid relid)
+{
+	List *found = NIL;
+	ListCell *lc;
+
+	foreach (lc, relation_family(relid))
+	{
+		MgRelation *r = lfirst_oid(lc) != relid ? mg_relation_find(lfirst_oid(lc)) : NULL;
+
+		if (r != NULL && r->budget != 0)
+			found = lappend(found, r);
+	}
+	return found;
+}
+
 MgRelation *
 mg_relation_protection(Oid relid, bool missing_ok)
 {
@@ -289,6 +327,11 @@ mg_relation_protection(Oid relid, bool missing_ok)
 					 errmsg("relation \"%s\" and its partitions or parents are protected by different budgets",
 							mg_relation_name(relid)),
 					 errhint("Detach or disinherit one of them: what two budgets have counted apart cannot be counted as one.")));
+		if (found != NULL && !same_unit(found, r))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("relation \"%s\" and its partitions or parents have different units", mg_relation_name(relid)),
+					 errhint("Name one unit for all of them with dp_protect(..., unit => ...).")));
 		/* the record of the relation itself counts before a relative's */
 		if (found == NULL || r->relid == relid)
 			found = r;
@@ -322,8 +365,17 @@ mg_relations_lock(Oid relid)
 	LockDatabaseObject(class, linitial_oid(relation_family(relid)), 0, ExclusiveLock);
 }
 
+/* The column's number as an argument. */
+static MgArg
+unit_attnum(Oid relid, const char *unit)
+{
+	MgArg arg = {INT2OID, Int16GetDatum(unit != NULL ? get_attnum(relid, unit) : 0), unit == NULL};
+
+	return arg;
+}
+
 void
-mg_relation_stamp_family(Oid relid, int64 budget)
+mg_relation_stamp_family(Oid relid, int64 budget, const char *unit, int max_rows)
 {
 	ListCell *lc;
 
@@ -331,16 +383,18 @@ mg_relation_stamp_family(Oid relid, int64 budget)
 	{
 		Oid member = lfirst_oid(lc);
 		MgRelation *r = mg_relation_find(member);
-		MgArg args[] = {MG_OID(member), MG_TEXT(mg_relation_name(member)), MG_TEXT(mg_database_identity()), MG_INT8(budget)};
+		MgArg args[] = {MG_OID(member), MG_TEXT(mg_relation_name(member)), MG_TEXT(mg_database_identity()), MG_INT8(budget),
+						MG_TEXT(unit), unit_attnum(member, unit), MG_INT4(max_rows)};
 		MgQuery q;
 
 		if (r != NULL && r->budget != 0)
 			continue;
 		mg_query_begin(&q);
 		mg_query_run(&q, false,
-					 "INSERT INTO mirage.relation AS r (relid, name, identity, budget, inherited) VALUES ($1, $2, $3, $4, true) "
-					 "ON CONFLICT (relid, identity) DO UPDATE SET budget = excluded.budget, inherited = true "
-					 "WHERE r.budget IS NULL",
+					 "INSERT INTO mirage.relation AS r (relid, name, identity, budget, inherited, unit, unit_attnum, "
+					 "max_rows_per_unit) VALUES ($1, $2, $3, $4, true, $5, $6, $7) ON CONFLICT (relid, identity) DO UPDATE SET "
+					 "budget = excluded.budget, inherited = true, unit = excluded.unit, unit_attnum = excluded.unit_attnum, "
+					 "max_rows_per_unit = excluded.max_rows_per_unit WHERE r.budget IS NULL",
 					 lengthof(args), args);
 		mg_query_end(&q);
 	}
@@ -377,27 +431,75 @@ mg_relation_record(Oid relid)
 }
 
 void
-mg_relation_protect(Oid relid, int64 budget, bool assert_stable)
+mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint, const char *unit, int max_rows)
 {
 	int64 id = mg_relation_record(relid);
 	Oid by = GetUserId();
 	MgArg args[] = {MG_INT8(id), MG_INT8(budget), MG_BOOL(assert_stable), MG_OID(by),
 					MG_TEXT(GetUserNameFromId(by, false)), MG_TEXT(mg_relation_name(relid)),
-					MG_TEXT(mg_database_identity())};
+					MG_TEXT(mg_database_identity()), MG_TEXT(fingerprint), MG_TEXT(unit), unit_attnum(relid, unit),
+					MG_INT4(max_rows)};
 	MgQuery q;
 
 	mg_query_begin(&q);
 	mg_query_run(&q, false,
 				 "UPDATE mirage.relation SET budget = $2, assert_stable = $3, protected_by_oid = $4, "
-				 "protected_by_name = $5, name = $6, identity = $7, inherited = false, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
+				 "protected_by_name = $5, name = $6, identity = $7, fingerprint = $8, inherited = false, unit = $9, "
+				 "unit_attnum = $10, max_rows_per_unit = $11, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
 				 lengthof(args), args);
 	mg_query_end(&q);
 }
 
-MgDeclaration *
-mg_declaration(void *relid_p, const char *column)
+MgSourceRecord
+mg_relation_source(Oid relid)
 {
-	MgRelation *r = mg_relation_find(*(Oid *) relid_p);
+	MgRelation *r = mg_relation_find(relid);
+	MgSourceRecord record = {.budgeted = mg_relation_protection(relid, true) != NULL};
+
+	if (r != NULL)
+	{
+		record.asserted = r->assert_stable;
+		record.fingerprint = r->fingerprint;
+	}
+	return record;
+}
+
+void
+mg_relation_set_unit(const MgRelation *r, const char *unit, int max_rows)
+{
+	MgArg args[] = {MG_INT8(r->id), MG_TEXT(unit), unit_attnum(r->relid, unit), MG_INT4(max_rows)};
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false, "UPDATE mirage.relation SET unit = $2, unit_attnum = $3, max_rows_per_unit = $4 WHERE id = $1",
+				 lengthof(args), args);
+	mg_query_end(&q);
+}
+
+void
+mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze)
+{
+	MgArg args[] = {MG_INT8(budget->id), MG_TEXT(kind)};
+	MgQuery q;
+
+	if (budget->unit_kind != NULL && strcmp(budget->unit_kind, kind) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("budget \"%s\" counts units of another kind", budget->name),
+				 errdetail("Its unit has been \"%s\" since its first charge; here it would be \"%s\".", budget->unit_kind, kind),
+				 errhint("Name the same kind of unit with dp_protect(..., unit => ...), or put the table under a budget of its own.")));
+	if (!freeze || budget->unit_kind != NULL)
+		return;
+	mg_query_begin(&q);
+	mg_query_run(&q, false, "UPDATE mirage.budget SET unit_kind = $2 WHERE id = $1 AND unit_kind IS NULL", lengthof(args),
+				 args);
+	mg_query_end(&q);
+}
+
+static MgDeclaration *
+declared(Oid relid, const char *column)
+{
+	MgRelation *r = mg_relation_find(relid);
 	MgDeclaration *d = NULL;
 	MgQuery q;
 
@@ -436,6 +538,21 @@ mg_declaration(void *relid_p, const char *column)
 	}
 	mg_query_end(&q);
 	return d;
+}
+
+MgDeclaration *
+mg_declaration(Oid relid, const char *column)
+{
+	MgDeclaration *d = declared(relid, column);
+	MgRelation *r;
+
+	if (d != NULL)
+		return d;
+	/* the unit is nobody's attribute: it is learnt only where its owner asked for it */
+	r = mg_relation_find(relid);
+	if (r == NULL || r->budget == 0)
+		r = mg_relation_protection(relid, true);
+	return r != NULL && r->unit != NULL && strcmp(r->unit, column) == 0 ? mg_unit_declaration(relid, column) : NULL;
 }
 
 void
@@ -554,12 +671,12 @@ mg_share_find(int64 budget, Oid role, int64 *id, char **grantee)
 	return best;
 }
 
-MgBudget *
-mg_relation_recorded_budget(Oid relid)
+MgRelation *
+mg_relation_recorded(Oid relid)
 {
 	MgRelation *r = mg_relation_find(relid);
 
 	if (r == NULL || r->budget == 0)
 		r = family_stale(relid);
-	return r == NULL || r->budget == 0 ? NULL : mg_budget_by_id(r->budget);
+	return r == NULL || r->budget == 0 ? NULL : r;
 }

@@ -18,6 +18,7 @@
 #include "nodes/pg_list.h"
 #include "catalog/pg_type.h"
 #include "pg/columns.h"
+#include "pg/reader.h"
 #include "pg/server.h"
 #include "privacy/account.h"
 #include "utils/builtins.h"
@@ -40,6 +41,7 @@ typedef struct MgBudget
 	mg_filter filter; /* at the order that was fixed when the budget was made */
 	Interval *period; /* NULL: none. A policy: only charges of the last period count towards the cap */
 	MgRole owner;
+	char *unit_kind;       /* frozen by the first charge; NULL: none yet */
 	bool mine_uncommitted; /* written by the caller's own open transaction: a worker cannot see it */
 } MgBudget;
 
@@ -53,7 +55,11 @@ typedef struct MgRelation
 	int64 budget;  /* 0: not protected */
 	MgRole protected_by;
 	bool assert_stable;
+	char *fingerprint; /* of a view: of its definition when something was last said about its stability; else NULL */
 	bool is_public;
+	char *unit;      /* the unit's column, by its present name; NULL: each row is a unit */
+	int max_rows;    /* of a unit */
+	bool inherited;  /* under the budget as a partition, child or parent, not by dp_protect itself */
 	bool mine_uncommitted;
 } MgRelation;
 
@@ -67,7 +73,7 @@ extern int64 mg_budget_create(const char *name, double epsilon, double delta, In
  * `relid` (an object lock of ours on each member) to the end of the transaction; nobody else is held up. */
 extern void mg_relations_lock(Oid relid);
 /* Records the budget with every member of the family, so that a partition that is detached later keeps it. */
-extern void mg_relation_stamp_family(Oid relid, int64 budget);
+extern void mg_relation_stamp_family(Oid relid, int64 budget, const char *unit, int max_rows);
 /* The live record of `relid` itself, or NULL. */
 extern MgRelation *mg_relation_find(Oid relid);
 /*
@@ -75,11 +81,20 @@ extern MgRelation *mg_relation_find(Oid relid);
  * there is none (hint: dp_protect), or when several budgets are concerned.
  */
 extern MgRelation *mg_relation_protection(Oid relid, bool missing_ok);
-/* The budget that this relation is or, by its name, was protected by (a restore, a table made again); NULL: none. */
-extern MgBudget *mg_relation_recorded_budget(Oid relid);
+/* The protection that this relation has or, by its name, had (a restore, a table made again); NULL: none. */
+extern MgRelation *mg_relation_recorded(Oid relid);
+/* Live protections of its partitions, children and parents, its own left out: a List of MgRelation *. */
+extern List *mg_relation_relatives(Oid relid);
 extern int64 mg_relation_record(Oid relid); /* finds or makes the record */
-extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable);
-extern MgDeclaration *mg_declaration(void *relid_p, const char *column); /* an MgDeclarationLookup; arg: Oid * */
+/* fingerprint: of a view, which it marks as one; else NULL. */
+extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint, const char *unit,
+								int max_rows);
+extern MgSourceRecord mg_relation_source(Oid relid); /* an MgSourceLookup */
+extern MgDeclaration *mg_declaration(Oid relid, const char *column); /* an MgDeclarationLookup */
+extern void mg_relation_set_unit(const MgRelation *r, const char *unit, int max_rows);
+
+/* Error when the budget counts units of another kind. freeze: and that is its kind from now on; under mg_ledger_lock. */
+extern void mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze);
 extern void mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl);
 /* Did the caller's own open transaction declare a column of it? A worker could not see that. */
 extern bool mg_declarations_uncommitted(Oid relid);

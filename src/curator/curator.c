@@ -10,6 +10,13 @@ mg_code
 mg_curator_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, mg_noise *noise, mg_odometer *odometer,
 				  mg_store *store, size_t memory, mg_curator **out)
 {
+	return mg_curator_create_for_units(ctx, columns, ncolumns, NULL, noise, odometer, store, memory, out);
+}
+
+mg_code
+mg_curator_create_for_units(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, const mg_units *units,
+							mg_noise *noise, mg_odometer *odometer, mg_store *store, size_t memory, mg_curator **out)
+{
 	uint8_t key[MG_HASH_KEY_BYTES + 8];
 	mg_curator *c = calloc(1, sizeof(*c));
 	mg_code code;
@@ -20,12 +27,20 @@ mg_curator_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, mg_n
 	c->odometer = odometer;
 	c->memory = memory;
 	c->ncolumns = ncolumns;
-	code = mg_noise_bytes(ctx, noise, key, sizeof(key));
+	c->k = units != NULL ? units->most_rows : 1;
+	if (c->k < 1 || c->k > MG_MAX_ROWS_PER_UNIT)
+		code = mg_fail(ctx, MG_INVALID, "a unit has between 1 and %d rows", MG_MAX_ROWS_PER_UNIT);
+	else if (units != NULL)
+		code = mgc_bounding_create(ctx, units, ncolumns, store, mgc_counting_memory(c), key, &c->units);
+	else
+		code = mg_noise_bytes(ctx, noise, key, sizeof(key));
 	if (code == MG_OK)
-		code = mg_codes_create(ctx, columns, ncolumns, key, store, memory, &c->codes);
+		code = (c->k > 1 ? mg_codes_create_with_units : mg_codes_create)(ctx, columns, ncolumns, key, store, memory,
+																		 &c->codes);
 	mg_zeroize(key, sizeof(key));
 	if (code != MG_OK)
 	{
+		mgc_bounding_destroy(c->units);
 		free(c);
 		return code;
 	}
@@ -38,8 +53,34 @@ mg_curator_destroy(mg_curator *c)
 {
 	if (c == NULL)
 		return;
+	mgc_bounding_destroy(c->units);
 	mg_codes_destroy(c->codes);
 	mg_zeroize_free(c, sizeof(*c));
+}
+
+uint32_t
+mg_curator_rows_per_unit(const mg_curator *c)
+{
+	return c->k;
+}
+
+/* rho = squared / (2 sigma2), solved for sigma2. */
+static bool
+noise_for(double rho, double squared, mg_ratio *sigma2)
+{
+	return rho > 0 && mg_ratio_above(squared / (2 * rho), sigma2);
+}
+
+bool
+mg_noise_for_rows(double rho, uint32_t k, mg_ratio *sigma2)
+{
+	return noise_for(rho, (double) k * k, sigma2);
+}
+
+bool
+mg_noise_for_labels(double rho, uint32_t k, mg_ratio *sigma2)
+{
+	return noise_for(rho, k, sigma2);
 }
 
 void
@@ -71,6 +112,8 @@ mg_load_row(mg_ctx *ctx, mg_curator *c)
 {
 	if (c->loaded)
 		return mg_fail(ctx, MG_INVALID, "the table is loaded already");
+	if (c->units != NULL)
+		MG_TRY(mgc_bounding_row(ctx, c->units, c->codes));
 	return mg_codes_load_row(ctx, c->codes);
 }
 
@@ -80,7 +123,12 @@ mg_load_finish(mg_ctx *ctx, mg_curator *c)
 	if (c->loaded)
 		return mg_fail(ctx, MG_INVALID, "the table is loaded already");
 	c->loaded = true;
-	return mg_codes_load_finish(ctx, c->codes);
+	MG_TRY(mg_codes_load_finish(ctx, c->codes));
+	if (c->units != NULL)
+		MG_TRY(mgc_bounding_run(ctx, c->units, c->codes));
+	mgc_bounding_destroy(c->units);
+	c->units = NULL;
+	return MG_OK;
 }
 
 static mg_code
@@ -88,8 +136,10 @@ check_stage(mg_ctx *ctx, const mg_curator *c, bool coarse)
 {
 	if (!c->loaded)
 		return mg_fail(ctx, MG_INVALID, "the table is not loaded yet");
+	if (c->units != NULL)
+		return mg_fail(ctx, MG_INVALID, "the rows of units were not bounded");
 	if (c->codes->broken)
-		return mg_fail(ctx, MG_INVALID, "recoding the table failed");
+		return mg_fail(ctx, MG_INVALID, "an earlier step over the table failed");
 	if (c->codes->recoded != coarse)
 		return mg_fail(ctx, MG_INVALID, coarse ? "the table is not recoded yet" : "the table is recoded already");
 	return MG_OK;
@@ -118,13 +168,24 @@ mgc_check_sigma2(mg_ctx *ctx, mg_ratio sigma2)
 	return MG_OK;
 }
 
+/*
+ * Sensitivity 1 is what the event of that name says; others are their zCDP, which holds for any shift by a vector of
+ * integers of that norm (Canonne, Kamath, Steinke 2020, Theorem 14).
+ */
 mg_event
-mgc_gaussian_event(mg_ratio sigma2, double delta)
+mgc_gaussian_event(mg_ratio sigma2, uint64_t squared, double delta)
 {
-	/* Down by an ulp or two: the charge is never under the truth. */
-	double sigma = sqrt((double) sigma2.num / (double) sigma2.den) * (1 - 0x1.0p-51);
-	mg_event e = {MG_EVENT_DISCRETE_GAUSSIAN, sigma, 1, delta};
+	double variance = (double) sigma2.num / (double) sigma2.den;
+	mg_event e = {MG_EVENT_DISCRETE_GAUSSIAN, 0, 1, delta};
 
+	/* Towards the dearer by an ulp or two: the charge is never under the truth. */
+	if (squared == 1)
+		e.param = sqrt(variance) * (1 - 0x1.0p-51);
+	else
+	{
+		e.kind = MG_EVENT_ZCDP;
+		e.param = (double) squared / (2 * variance) * (1 + 0x1.0p-50);
+	}
 	return e;
 }
 
@@ -135,13 +196,14 @@ mgc_debit(mg_ctx *ctx, mg_curator *c, const mg_event *e)
 }
 
 mg_code
-mgc_debit_all(mg_ctx *ctx, mg_curator *c, size_t count, mg_event (*event)(const void *arg, size_t i), const void *arg)
+mgc_debit_all(mg_ctx *ctx, mg_curator *c, size_t count,
+			  mg_event (*event)(const mg_curator *c, const void *arg, size_t i), const void *arg)
 {
 	mg_odometer trial = *c->odometer;
 
 	for (size_t i = 0; i < count; i++)
 	{
-		mg_event e = event(arg, i);
+		mg_event e = event(c, arg, i);
 
 		MG_TRY(mg_odometer_debit(ctx, &trial, &e));
 	}

@@ -15,6 +15,8 @@
 #include "table/count.h"
 #include "table/groupby.h"
 
+typedef struct mgc_bounding mgc_bounding; /* unit.c: what loading by units holds */
+
 struct mg_curator
 {
 	mg_codes *codes;
@@ -22,20 +24,36 @@ struct mg_curator
 	mg_odometer *odometer;
 	size_t memory;
 	uint32_t ncolumns;
+	uint32_t k;          /* most rows of a unit: all sensitivities follow it */
+	mgc_bounding *units; /* NULL: the unit is the row, or loading is over */
 	bool loaded;
 };
+
+/* unit.c. Life: create (also gives the code table's key), row before each mg_codes_load_row, run once, destroy. */
+mg_code mgc_bounding_create(mg_ctx *ctx, const mg_units *units, uint32_t ncolumns, mg_store *store, size_t memory,
+							uint8_t key[MG_HASH_KEY_BYTES + 8], mgc_bounding **out);
+void mgc_bounding_destroy(mgc_bounding *b); /* NULL allowed */
+mg_code mgc_bounding_row(mg_ctx *ctx, mgc_bounding *b, const mg_codes *t);
+mg_code mgc_bounding_run(mg_ctx *ctx, mgc_bounding *b, mg_codes *t);
 
 /* Refuses when a query of that stage cannot be asked now. */
 mg_code mgc_check_fine(mg_ctx *ctx, const mg_curator *c, uint32_t col);
 mg_code mgc_check_coarse(mg_ctx *ctx, const mg_curator *c);
 mg_code mgc_check_sigma2(mg_ctx *ctx, mg_ratio sigma2);
 
-/* One discrete Gaussian of sigma2 with an atom of delta; as an event, and debited. */
-mg_event mgc_gaussian_event(mg_ratio sigma2, double delta);
+/* One discrete Gaussian of sigma2, of a vector whose squared L2 sensitivity is `squared`, with an atom of delta; as an
+ * event, and debited. */
+mg_event mgc_gaussian_event(mg_ratio sigma2, uint64_t squared, double delta);
+/* Of rows, as almost all are. */
+static inline mg_event
+mgc_rows_event(const mg_curator *c, mg_ratio sigma2)
+{
+	return mgc_gaussian_event(sigma2, (uint64_t) c->k * c->k, 0);
+}
 mg_code mgc_debit(mg_ctx *ctx, mg_curator *c, const mg_event *e);
 /* All or none of them. */
-mg_code mgc_debit_all(mg_ctx *ctx, mg_curator *c, size_t count, mg_event (*event)(const void *arg, size_t i),
-					  const void *arg);
+mg_code mgc_debit_all(mg_ctx *ctx, mg_curator *c, size_t count,
+					  mg_event (*event)(const mg_curator *c, const void *arg, size_t i), const void *arg);
 
 /* Memory for counters: a quarter of the whole. */
 size_t mgc_counting_memory(const mg_curator *c);

@@ -1,6 +1,6 @@
 /*
- * curator/marginal.c: noisy marginals. One row is in one cell of a marginal: L2 sensitivity 1 under add/remove of a
- * row.
+ * curator/marginal.c: noisy marginals. One row is in one cell of a marginal, and a unit has at most k: L2 sensitivity
+ * k, reached when all of them are in the same cell.
  *
  * Marginals are counted in batches whose counters fit the counting memory; one that does not fit alone is counted in
  * ranges of cells. Each batch or range is noised before the next is counted, and reaches the caller when all are done
@@ -34,9 +34,9 @@ check_query(mg_ctx *ctx, const mg_curator *c, const mg_marginal_query *q)
 }
 
 static mg_event
-query_event(const void *arg, size_t i)
+query_event(const mg_curator *c, const void *arg, size_t i)
 {
-	return mgc_gaussian_event(((const mg_marginal_query *) arg)[i].sigma2, 0);
+	return mgc_rows_event(c, ((const mg_marginal_query *) arg)[i].sigma2);
 }
 
 /* The most cells that are counted at once. */

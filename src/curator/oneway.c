@@ -1,6 +1,5 @@
 /*
- * curator/oneway.c: queries about one column: histograms and partition selection. Row = unit; neighbours differ by one
- * row.
+ * curator/oneway.c: histograms of one column. Neighbours differ by one unit, which has at most k rows.
  */
 #include "curator/curator_private.h"
 
@@ -30,7 +29,7 @@ exact_cells_of_steps(mg_ctx *ctx, mg_curator *c, uint32_t col, const mg_axis *ax
 	return code;
 }
 
-/* One row is in one cell: adding or removing it changes one count by one. */
+/* One row is in one cell: adding or removing k rows of a unit moves counts by k in sum. */
 mg_code
 mgc_exact_cells(mg_ctx *ctx, mg_curator *c, uint32_t col, const double *cuts, uint32_t ncuts, int64_t *exact)
 {
@@ -57,7 +56,7 @@ mg_code
 mg_curator_cells(mg_ctx *ctx, mg_curator *c, uint32_t col, const double *cuts, uint32_t ncuts, mg_ratio sigma2,
 				 int64_t *noisy)
 {
-	mg_event e = mgc_gaussian_event(sigma2, 0);
+	mg_event e = mgc_rows_event(c, sigma2);
 	mg_axis *axis;
 	int64_t *exact;
 	mg_code code;
@@ -86,9 +85,9 @@ mg_curator_cells(mg_ctx *ctx, mg_curator *c, uint32_t col, const double *cuts, u
 }
 
 static mg_event
-level_event(const void *arg, size_t i)
+level_event(const mg_curator *c, const void *arg, size_t i)
 {
-	return mgc_gaussian_event(((const mg_ratio *) arg)[i], 0);
+	return mgc_rows_event(c, ((const mg_ratio *) arg)[i]);
 }
 
 /* Level 0 has no groups of its own: its cells are the fine ones. */
@@ -136,7 +135,7 @@ mg_curator_hierarchy(mg_ctx *ctx, mg_curator *c, uint32_t col, uint32_t levels, 
 		code = mgc_debit_all(ctx, c, levels, level_event, sigma2);
 	if (code == MG_OK)
 		code = mgc_exact_fine(ctx, c, col, fine);
-	/* One row is in one fine cell, so in one group of each level: each level has sensitivity 1 and noise of its own. */
+	/* One row is in one fine cell, so in one group of each level: each level has sensitivity k and noise of its own. */
 	for (uint32_t k = 0; code == MG_OK && k < levels; at += size[k++])
 	{
 		for (uint32_t i = 0; i < nfine; i++)

@@ -1,10 +1,12 @@
 /*
  * curator/release.c: partition selection: which values of a column may be named at all.
  *
- * Each value that occurs gets independent noise on its exact count and is named iff that reaches the threshold
- * (Korolova et al. 2009, here with Gaussian noise). Neighbours differ by one row: a value that both
- * tables hold has its count moved by at most one, which the Gaussian covers; a value that only one of them holds has
- * count 1 there, and is named with probability at most `delta` by the choice of the threshold (mg_partition_threshold).
+ * What is counted is units, not rows: each value that occurs gets independent noise on the exact number of units that
+ * hold it and is named iff that reaches the threshold (Korolova et al. 2009, here with Gaussian noise). Neighbours
+ * differ by one unit, whose at most k rows hold at most k values. The count of each of these that both tables hold
+ * moves by one: together by sqrt(k) in L2, which the Gaussian covers. Each that only one table holds has count 1
+ * there, and is named with probability at most delta / k by the choice of the threshold (mg_partition_threshold); so
+ * one of them is with at most `delta`.
  *
  * The result is a function of the multiset of rows and of noise. Of more than `most` values at or over the threshold
  * the heaviest by noisy count stay, ties broken by a fresh random word; the result is ordered by noisy count, then by
@@ -153,7 +155,8 @@ release_run(mg_ctx *ctx, release *r, uint32_t col, mg_released *out)
 	bool text = r->c->codes->column[col].storage == MG_STORE_TEXT;
 	mg_released result = {.threshold = r->threshold};
 
-	MG_TRY(mg_codes_groupby(ctx, r->c->codes, col, mgc_counting_memory(r->c), release_slice, r));
+	MG_TRY((r->c->k > 1 ? mg_codes_groupby_units : mg_codes_groupby)(ctx, r->c->codes, col, mgc_counting_memory(r->c),
+																	 release_slice, r));
 	if (text)
 		MG_TRY(find_labels(ctx, r, col));
 	qsort(r->w, r->n, sizeof(*r->w), text ? by_label : by_value);
@@ -181,7 +184,7 @@ mg_curator_release(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_ratio sigma2, do
 				   mg_released *out)
 {
 	release r = {.c = c, .sigma2 = sigma2, .a = a};
-	mg_event e = mgc_gaussian_event(sigma2, delta);
+	mg_event e = mgc_gaussian_event(sigma2, c->k, delta);
 	mg_code code;
 
 	MG_TRY(mgc_check_fine(ctx, c, col));
@@ -191,7 +194,7 @@ mg_curator_release(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_ratio sigma2, do
 	if (c->codes->column[col].storage == MG_STORE_CODE)
 		return mg_fail(ctx, MG_INVALID, "the values of column %u are public already", col + 1);
 	r.most = most < MG_MAX_LABELS ? most : MG_MAX_LABELS;
-	MG_TRY(mg_partition_threshold(ctx, sigma2, delta, &r.threshold));
+	MG_TRY(mg_partition_threshold(ctx, sigma2, delta / c->k, &r.threshold));
 	r.w = calloc(r.most > 0 ? r.most : 1, sizeof(*r.w));
 	if (r.w == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");

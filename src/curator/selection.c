@@ -2,9 +2,10 @@
  * curator/selection.c: private selection among marginals.
  *
  * score = sum over cells of |exact - answer| - penalty. Answers and penalties do not depend on the table, and a row is
- * in one cell: adding or removing it moves the sum by at most one, so scores have sensitivity 1, as mg_exponential
- * asks. Exact marginals are counted in batches and wiped; scores stay in here until mg_selection_end, and only indexes
- * drawn by the exponential mechanism leave.
+ * in one cell: adding or removing a unit's k rows moves the sum by at most k. mg_exponential asks for scores of
+ * sensitivity 1: it gets score / k by way of epsilon / k, which is exact in rationals. Exact marginals are counted in
+ * batches and wiped; scores stay in here until mg_selection_end, and only indexes drawn by the exponential mechanism
+ * leave.
  */
 #include "curator/curator_private.h"
 
@@ -214,10 +215,11 @@ mg_selection_choose(mg_ctx *ctx, mg_selection *s, const bool *allowed, mg_ratio 
 		any = allowed[i];
 	if (!any)
 		return mg_fail(ctx, MG_INVALID, "there is nothing to select from");
-	if (epsilon.num == 0 || epsilon.den == 0)
+	if (epsilon.num == 0 || epsilon.den == 0 || epsilon.den > (UINT64_C(1) << 53) / s->c->k)
 		return mg_fail(ctx, MG_INVALID, "the epsilon of a selection must be a positive ratio");
 	e.param = (double) epsilon.num / (double) epsilon.den * (1 + 0x1.0p-51); /* up: never under the truth */
 	MG_TRY(mgc_debit(ctx, s->c, &e));
+	epsilon.den *= s->c->k;
 	MG_TRY(mg_exponential(ctx, s->c->noise, epsilon, s->score, allowed, s->count, &index));
 	*chosen = index;
 	return MG_OK;

@@ -53,6 +53,11 @@ extern const MgColumns *mg_release_columns(const MgRelease *release);
 extern void mg_release_begin(MgRelease *release, const bool *want);
 /* A decoder of `columns` (any of the model's, in any order) for this release; after begin. */
 extern MgDecoder *mg_release_decoder(MgRelease *release, const MgColumns *columns);
+/*
+ * A batch of rows that nobody gets, in one of the core's columns, after begin: always the same for a release, and
+ * independent of its rows. Lives until the next call.
+ */
+extern const mg_batch *mg_release_spare(MgRelease *release, int core);
 /* From the first row again: the same rows, and no second record. */
 extern void mg_release_rewind(MgRelease *release);
 /* The next batch, which lives until the next call; NULL at the end. *first: the number of its first row, from 0. */
@@ -62,10 +67,11 @@ extern const mg_batch *mg_release_next(MgRelease *release, uint64 *first);
 
 typedef struct MgRows MgRows;
 
-/* All columns of the model, in order: a descriptor for a blessed record. */
+/* All columns of the model, in order: a descriptor for a blessed record; domains as the types that they are over. */
 extern TupleDesc mg_rows_record(const MgRelease *release);
 /*
- * Maps the attributes of desc (kept by reference) to the model's columns by name, with assignment casts. must_exist: an
+ * Maps the attributes of desc (kept by reference) to the model's columns by name, with assignment casts, and domains'
+ * constraints satisfied (emit/convert.c). must_exist: an
  * attribute that the model has no column for is an error (a column definition list); else it is NULL (a composite
  * type). All attributes are checked; only attrs[0..nattrs-1] (numbers from 1) are made, in that order. attrs NULL: all
  * of them.

@@ -10,8 +10,9 @@
  *   label, recipient, 'S', seed                      with a seed: repeats for the recipient, differs between recipients
  *   label, recipient, 'F', issuance, 32 fresh bytes  without: never again
  *
- * Its first half drives the sampler, its second the decoder (identifiers). Seeds move post-processing only: no private
- * noise is drawn here.
+ * Its first half drives the sampler, its second the decoder (identifiers). Spare rows, from which a domain's
+ * constraints may take values, have HKDF of the first half for a key. Seeds move post-processing only: no private noise
+ * is drawn here.
  */
 #include "postgres.h"
 
@@ -25,6 +26,7 @@
 #include "utils/memutils.h"
 
 #define STREAM_LABEL "pg_mirage stream 1"
+#define SPARE_LABEL "pg_mirage spare 1"
 
 struct MgRelease
 {
@@ -36,7 +38,7 @@ struct MgRelease
 	int64 seed;
 	mg_ctx ctx;
 	mg_model *model;
-	mg_stream *stream;
+	mg_stream *stream, *spare;
 	const bool *want;
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
@@ -57,9 +59,11 @@ release_free(void *arg)
 
 	if (r->stream != NULL)
 		mg_stream_destroy(r->stream);
+	if (r->spare != NULL)
+		mg_stream_destroy(r->spare);
 	if (r->model != NULL)
 		mg_model_destroy(r->model);
-	r->stream = NULL;
+	r->stream = r->spare = NULL;
 	r->model = NULL;
 	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(r->key, sizeof(r->key));
@@ -67,7 +71,10 @@ release_free(void *arg)
 
 /* ---------------------------------------------------------------- open */
 
-/* The model, provided that the caller may have its rows; the same words whether or not there is anything to see. */
+/*
+ * The model, provided that the caller may have its rows. That a model of a name exists is no secret: undefined_object
+ * and insufficient_privilege tell it apart, as they do for tables.
+ */
 static MgModel *
 require_right(const char *name)
 {
@@ -230,6 +237,28 @@ mg_release_rewind(MgRelease *r)
 	r->stream = NULL;
 	r->done = 0;
 	start_stream(r);
+}
+
+const mg_batch *
+mg_release_spare(MgRelease *r, int core)
+{
+	bool *want = MemoryContextAllocZero(r->context, sizeof(bool) * r->model->ncolumns);
+	uint8 key[MG_KEY_BYTES];
+	const mg_batch *batch;
+	mg_code code;
+
+	want[core] = true;
+	if (r->spare != NULL)
+		mg_stream_destroy(r->spare);
+	r->spare = NULL;
+	MG_CHECK(&r->ctx, mg_hkdf(&r->ctx, r->key, SPARE_LABEL, strlen(SPARE_LABEL), key, sizeof(key)));
+	code = mg_stream_create(&r->ctx, r->model, key, &r->spare);
+	mg_wipe(key, sizeof(key));
+	MG_CHECK(&r->ctx, code);
+	mg_stream_want(r->spare, want);
+	pfree(want);
+	MG_CHECK(&r->ctx, mg_stream_next(&r->ctx, r->spare, MG_BATCH_ROWS, &batch));
+	return batch;
 }
 
 MgDecoder *

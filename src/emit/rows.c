@@ -2,37 +2,29 @@
  * emit/rows.c: from batches of a model to tuples of the caller's shape.
  *
  * Only the columns that the shape names are sampled and decoded. They are given to the decoder in the shape's order, so
- * that where no attribute is missing and none needs a cast, a row is decoded straight into the arrays that the tuple is
- * formed from.
+ * that where no attribute is missing and none needs a conversion, a row is decoded straight into the arrays that the
+ * tuple is formed from.
  *
- * Memory: values of a row are made in `row_context`, which is reset before every RESET_ROWS-th row. Casts are compiled
- * once; they run as the caller, with the caller's rights on them.
+ * Memory: values of a row are made in `row_context`, which is reset before every RESET_ROWS-th row.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "emit/convert.h"
 #include "emit/emit.h"
-#include "executor/executor.h"
 #include "funcapi.h"
-#include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
-#include "parser/parse_coerce.h"
-#include "parser/parse_collate.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/typcache.h"
 
 #define RESET_ROWS 64
 #define MOST_NAMES_BYTES 800 /* of a hint that lists columns */
 
-/* One attribute of the shape: a column of the decoder, through a cast where one is needed; or NULL. */
+/* One attribute of the shape: a column of the decoder, converted where that is needed; or NULL. */
 typedef struct Output
 {
-	int decoded;     /* index into MgRows.used; -1: NULL */
-	ExprState *cast; /* NULL: as it is */
+	int decoded; /* index into MgRows.used; -1: NULL */
+	MgConversion *conversion;
 } Output;
 
 struct MgRows
@@ -43,8 +35,7 @@ struct MgRows
 	MgDecoder *decoder;
 	int noutputs;
 	Output *output;
-	bool direct; /* output i is decoded column i, without a cast */
-	ExprContext *econtext;
+	bool direct; /* output i is decoded column i as it is */
 	MemoryContext row_context;
 	Datum *decoded, *values; /* the same array where direct; likewise the flags */
 	bool *decoded_nulls, *nulls;
@@ -63,7 +54,8 @@ mg_rows_record(const MgRelease *release)
 	{
 		const MgColumn *c = &columns->col[i];
 
-		TupleDescInitEntry(desc, (AttrNumber) (i + 1), c->name, c->type, c->typmod, 0);
+		/* not as a domain: nobody named it, so its constraints are neither run nor broken */
+		TupleDescInitEntry(desc, (AttrNumber) (i + 1), c->name, c->base, c->base_typmod, 0);
 	}
 	return BlessTupleDesc(desc);
 }
@@ -93,33 +85,6 @@ column_names(const MgColumns *columns)
 	return buf.data;
 }
 
-/* The assignment cast of a column to an attribute, compiled; NULL where the value fits as it is. */
-static ExprState *
-compile_cast(const MgRows *rows, const MgColumn *c, Form_pg_attribute att)
-{
-	CaseTestExpr *value;
-	Node *expr;
-
-	if (c->type == att->atttypid && (att->atttypmod < 0 || att->atttypmod == c->typmod))
-		return NULL;
-	value = makeNode(CaseTestExpr);
-	value->typeId = c->type;
-	value->typeMod = c->typmod;
-	value->collation = get_typcollation(c->type);
-	expr = coerce_to_target_type(NULL, (Node *) value, c->type, att->atttypid, att->atttypmod, COERCION_ASSIGNMENT,
-								 COERCE_IMPLICIT_CAST, -1);
-	if (expr == NULL)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" of model \"%s\" is of type %s and cannot be assigned to type %s", c->name,
-							   mg_release_model_name(rows->release), format_type_with_typemod(c->type, c->typmod),
-							   format_type_with_typemod(att->atttypid, att->atttypmod)),
-						errhint("List it with its own type, and cast it in the query.")));
-	if (expr == (Node *) value || (IsA(expr, RelabelType) && ((RelabelType *) expr)->arg == (Expr *) value))
-		return NULL;
-	assign_expr_collations(NULL, expr);
-	return ExecInitExpr(expression_planner((Expr *) expr), NULL);
-}
-
 /* An attribute that stays NULL must be of a type that allows it. */
 static void
 check_null_output(Form_pg_attribute att)
@@ -128,15 +93,15 @@ check_null_output(Form_pg_attribute att)
 		domain_check((Datum) 0, true, att->atttypid, NULL, NULL);
 }
 
-/* The column behind an attribute, NULL where it stays NULL; *cast: how it becomes the attribute. */
+/* The column behind an attribute, NULL where it stays NULL; *conversion: how it becomes the attribute. */
 static const MgColumn *
-resolve_attribute(const MgRows *rows, int attnum, bool must_exist, ExprState **cast)
+resolve_attribute(const MgRows *rows, int attnum, bool must_exist, MgConversion **conversion)
 {
 	Form_pg_attribute att = TupleDescAttr(rows->desc, attnum - 1);
 	const char *name = NameStr(att->attname), *model = mg_release_model_name(rows->release);
 	const MgColumn *c;
 
-	*cast = NULL;
+	*conversion = NULL;
 	if (att->attisdropped)
 		return NULL;
 	c = find_column(mg_release_columns(rows->release), name);
@@ -146,7 +111,7 @@ resolve_attribute(const MgRows *rows, int attnum, bool must_exist, ExprState **c
 	if (c == NULL)
 		check_null_output(att);
 	else
-		*cast = compile_cast(rows, c, att);
+		*conversion = mg_conversion_create(rows->release, c, att);
 	return c;
 }
 
@@ -154,11 +119,11 @@ resolve_attribute(const MgRows *rows, int attnum, bool must_exist, ExprState **c
 static int
 check_attributes(const MgRows *rows, bool must_exist)
 {
-	ExprState *cast;
+	MgConversion *conversion;
 	int found = 0;
 
 	for (int i = 1; i <= rows->desc->natts; i++)
-		found += resolve_attribute(rows, i, must_exist, &cast) != NULL;
+		found += resolve_attribute(rows, i, must_exist, &conversion) != NULL;
 	return found;
 }
 
@@ -166,7 +131,7 @@ static void
 add_output(MgRows *rows, int attnum, bool must_exist)
 {
 	Output *out = &rows->output[rows->noutputs++];
-	const MgColumn *c = resolve_attribute(rows, attnum, must_exist, &out->cast);
+	const MgColumn *c = resolve_attribute(rows, attnum, must_exist, &out->conversion);
 
 	out->decoded = c == NULL ? -1 : rows->used.n;
 	if (c != NULL)
@@ -178,7 +143,7 @@ static bool
 is_direct(const MgRows *rows)
 {
 	for (int i = 0; i < rows->noutputs; i++)
-		if (rows->output[i].decoded != i || rows->output[i].cast != NULL)
+		if (rows->output[i].decoded != i || rows->output[i].conversion != NULL)
 			return false;
 	return true;
 }
@@ -204,7 +169,6 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 	for (int i = 0; i < n; i++)
 		add_output(rows, attrs == NULL ? i + 1 : attrs[i], must_exist);
 	rows->direct = is_direct(rows);
-	rows->econtext = CreateStandaloneExprContext();
 	rows->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage row", ALLOCSET_DEFAULT_SIZES);
 	rows->values = palloc0(sizeof(Datum) * room);
 	rows->nulls = palloc0(sizeof(bool) * room);
@@ -234,7 +198,7 @@ mg_rows_rewind(MgRows *rows)
 
 /* ---------------------------------------------------------------- rows */
 
-/* Casts and places the decoded values; in the row's context. */
+/* Converts and places the decoded values; in the row's context. */
 static void
 convert_row(MgRows *rows)
 {
@@ -247,16 +211,13 @@ convert_row(MgRows *rows)
 			rows->values[i] = (Datum) 0;
 			rows->nulls[i] = true;
 		}
-		else if (out->cast == NULL)
+		else
 		{
 			rows->values[i] = rows->decoded[out->decoded];
 			rows->nulls[i] = rows->decoded_nulls[out->decoded];
-		}
-		else
-		{
-			rows->econtext->caseValue_datum = rows->decoded[out->decoded];
-			rows->econtext->caseValue_isNull = rows->decoded_nulls[out->decoded];
-			rows->values[i] = ExecEvalExpr(out->cast, rows->econtext, &rows->nulls[i]);
+			if (out->conversion != NULL)
+				mg_convert(out->conversion, rows->batch, rows->next, rows->first + rows->next, &rows->values[i],
+						   &rows->nulls[i]);
 		}
 	}
 }

@@ -20,12 +20,6 @@
 #include "postgres.h"
 
 #include "catalog/objectaccess.h"
-#include "catalog/pg_proc.h"
-#if PG_VERSION_NUM >= 180000
-#include "commands/explain_format.h"
-#else
-#include "commands/explain.h"
-#endif
 #include "emit/emit.h"
 #include "emit/scan.h"
 #include "executor/executor.h"
@@ -41,6 +35,7 @@
 #include "optimizer/paths.h"
 #include "optimizer/restrictinfo.h"
 #include "parser/parsetree.h"
+#include "pg/compat.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -185,9 +180,8 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	path->path.rows = function->rows;
 	path->path.startup_cost = function->startup_cost * 0.5;
 	path->path.total_cost = function->total_cost * 0.5;
-#ifdef CUSTOMPATH_SUPPORT_PROJECTION
-	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
-#endif
+	/* not backwards: under a scrollable cursor the planner puts a Material node above */
+	path->flags = MG_CUSTOMPATH_PROJECTS;
 	path->methods = &path_methods;
 	add_path(rel, &path->path);
 }
@@ -222,11 +216,7 @@ collect_params(Node *node, void *params)
 static void
 check_execute(Oid function)
 {
-#if PG_VERSION_NUM >= 160000
-	AclResult result = object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE);
-#else
-	AclResult result = pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE);
-#endif
+	AclResult result = mg_proc_aclcheck(function, GetUserId());
 
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));

@@ -39,7 +39,7 @@ mg_columns_within(const uint32_t *a, uint32_t na, const uint32_t *b, uint32_t nb
 static void
 walk_begin(walk *w, const mg_factor *f, const mg_factor *g)
 {
-	size_t stride[MG_FACTOR_COLUMNS];
+	size_t stride[MG_FACTOR_COLUMNS] = {0};
 	size_t s = 1;
 	uint32_t j = g->k;
 

@@ -13,12 +13,12 @@
 #define MOST_ITERATIONS 2000
 
 mg_code
-mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double rho, mg_ratio *sigma2)
+mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double rho, uint32_t k, mg_ratio *sigma2)
 {
 	double sum = 0;
 
 	/*
-	 * 1 / (2 sigma_i^2) = rho w_i / sum w with w_i = cells_i^(2/3), by Lagrange's condition cells_i = lambda
+	 * k^2 / (2 sigma_i^2) = rho w_i / sum w with w_i = cells_i^(2/3), by Lagrange's condition cells_i = lambda
 	 * sigma_i^-3
 	 */
 	for (uint32_t i = 0; i < n; i++)
@@ -27,7 +27,7 @@ mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double rho, mg_r
 	{
 		double w = cbrt((double) cells[i] * (double) cells[i]);
 
-		if (!mg_ratio_above(sum / (2 * rho * w), &sigma2[i]))
+		if (!mg_noise_for_rows(rho * w / sum, k, &sigma2[i]))
 			return mg_fail(ctx, MG_INVALID, "the privacy budget is too small to measure anything");
 	}
 	return MG_OK;

@@ -17,11 +17,11 @@ typedef struct mg_pair
 } mg_pair;
 
 /*
- * sigma2[i] = sigma_i^2 of n Gaussian measurements with sum 1 / (2 sigma_i^2) <= rho that minimise the expected
- * sum of absolute noise, sum_i cells_i sigma_i: sigma_i proportional to cells_i^(-1/3). Rounded up, so that the
- * charge stays within rho.
+ * sigma2[i] = sigma_i^2 of n Gaussian measurements with sum k^2 / (2 sigma_i^2) <= rho, k the rows of a unit, that
+ * minimise the expected sum of absolute noise, sum_i cells_i sigma_i: sigma_i proportional to cells_i^(-1/3). Rounded
+ * up, so that the charge stays within rho.
  */
-mg_code mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double rho, mg_ratio *sigma2);
+mg_code mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double rho, uint32_t k, mg_ratio *sigma2);
 
 /* An empty model with its columns made by discretisation, and the body's split filled in. */
 mg_code mg_begin_model(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, const mg_method *method,

@@ -49,7 +49,7 @@ add_scaled(double *out, double scale, const double *a, size_t n)
 static void
 choose_direction(const mg_lbfgs *f, const point *at, const history *h, double *d)
 {
-	double alpha[MG_LBFGS_HISTORY];
+	double alpha[MG_LBFGS_HISTORY] = {0};
 	size_t n = f->dim;
 
 	for (size_t i = 0; i < n; i++)

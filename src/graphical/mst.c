@@ -43,6 +43,12 @@ pair_noise_rho(const mg_fit_request *req, const mg_split *split)
 	return req->allowance.rho * split->measure;
 }
 
+static uint32_t
+rows_per_unit(const mg_fit_request *req)
+{
+	return req->rows_per_unit > 0 ? req->rows_per_unit : 1;
+}
+
 static mg_code
 mst_plan(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, mg_plan *out)
 {
@@ -63,7 +69,7 @@ mst_plan(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, mg_plan *out)
 		snprintf(extra[n].what, sizeof(extra[n].what), "pair marginals");
 		extra[n].rho = pair_noise_rho(req, &split);
 		/* of pairs of equal size; larger ones get less noise, smaller ones more */
-		extra[n].sigma = sqrt(rounds / (2 * extra[n].rho));
+		extra[n].sigma = rows_per_unit(req) * sqrt(rounds / (2 * extra[n].rho));
 		extra[n++].count = rounds;
 	}
 	return mg_split_plan(ctx, a, req, &split, extra, n, out);
@@ -87,7 +93,7 @@ list_candidates(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_sp
 				double *const *oneway, candidates *out)
 {
 	size_t most = (size_t) m->ncolumns * (m->ncolumns - 1) / 2, limit = cell_limit(req);
-	double sigma = sqrt((m->ncolumns - 1) / (2 * pair_noise_rho(req, split)));
+	double sigma = rows_per_unit(req) * sqrt((m->ncolumns - 1) / (2 * pair_noise_rho(req, split)));
 	uint32_t *sizes;
 
 	memset(out, 0, sizeof(*out));
@@ -227,7 +233,7 @@ measure_pairs(mg_ctx *ctx, mg_curator *c, mg_arena *a, mg_pair *pairs, uint32_t 
 	MG_NEW(ctx, a, cells, n);
 	for (uint32_t i = 0; i < n; i++)
 		cells[i] = pairs[i].cells;
-	MG_TRY(mg_allocate_noise(ctx, cells, n, rho, sigma2));
+	MG_TRY(mg_allocate_noise(ctx, cells, n, rho, mg_curator_rows_per_unit(c), sigma2));
 	for (uint32_t i = 0; i < n; i++)
 	{
 		query[i] = (mg_marginal_query){.k = 2, .cols = pairs[i].cols, .sigma2 = sigma2[i]};

@@ -147,6 +147,7 @@ mg_split_discretize(const mg_fit_request *req, const mg_split *split, mg_discret
 	out->rho_measure = req->allowance.rho * split->measure;
 	out->delta_atoms = req->allowance.delta_atoms;
 	out->most_bins = MOST_BINS;
+	out->rows_per_unit = req->rows_per_unit;
 }
 
 mg_code

@@ -21,7 +21,7 @@
 /* Rounds of looking for a number's range, and what they take of the column's learning share; spikes take the rest. */
 #define RANGE_ROUNDS 3
 #define RANGE_SHARE 0.6
-#define RANGE_PARTS 64
+#define RANGE_PARTS 512
 /* Cells of a wide number weigh about this many noise deviations each. */
 #define CELL_DEVIATIONS 12.0
 #define LEAST_CELLS 32
@@ -33,6 +33,8 @@
 #define NOMINAL_CELLS 128
 /* More cells than this are no harder to measure: their estimates are pooled. */
 #define HARD_CELLS 128
+/* The atoms that an open text gets for each part of a number: a label lost is lost, a spike becomes a cell anyway. */
+#define TEXT_ATOMS 8.0
 /* From this many cells on, a level of groups is measured beside the cells. */
 #define TREE_FROM 160
 #define TREE_BRANCH 16
@@ -40,6 +42,9 @@
 #define BIN_DEVIATIONS 8.0
 /* Of a coarse measurement: certain cells (publicly empty) still have a finite weight. */
 #define LEAST_VARIANCE 0x1p-20
+/* Outer cells whose sum is below so many of its deviations are cut off. */
+#define TRIM_DEVIATIONS 4.0
+#define HALO_DEVIATIONS 1.5
 
 typedef struct share
 {
@@ -47,6 +52,7 @@ typedef struct share
 	double learn; /* rho */
 	double delta;
 	double oneway; /* rho */
+	uint32_t k;    /* rows of a unit: noise follows it */
 } share;
 
 /* One column on its way. */
@@ -58,7 +64,10 @@ typedef struct work
 	double *leaf_y, *leaf_var; /* [nfine] what releases said of single cells; variance 0: nothing */
 	bool *empty;               /* [nfine] publicly empty */
 	mg_tree tree;
-	double *fine;
+	bool seen;         /* a number: some cell stands out of the noise */
+	uint32_t from, to; /* cells of a number that are kept; values of the others go to the nearest of them */
+	uint16_t *merge;   /* [nfine] */
+	double *fine;      /* [to - from + 1] of the kept cells and NULL */
 } work;
 
 static uint32_t
@@ -80,14 +89,21 @@ valid_share(double x)
 	return isfinite(x) && x >= 0;
 }
 
+static double
+atom_weight(const mg_domain *d)
+{
+	return d->kind == MG_CATEGORY ? TEXT_ATOMS : 1;
+}
+
 /*
- * Learning is split evenly over the columns that learn. Histograms: a flat one of k cells has an L1 error of k sigma,
- * and the least sum of k_c / sqrt(rho_c) under a given sum of rho_c has rho_c proportional to k_c^(2/3).
+ * Learning is split evenly over the columns that learn; of the atoms an open text gets TEXT_ATOMS times what a number
+ * does. Histograms: a flat one of k cells has an L1 error of k sigma, and the least sum of k_c / sqrt(rho_c) under a
+ * given sum of rho_c has rho_c proportional to k_c^(2/3).
  */
 static mg_code
 share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discretize_options *opt, share *out)
 {
-	double learn = opt->rho_learn, oneway = opt->rho_oneway, weight = 0;
+	double learn = opt->rho_learn, oneway = opt->rho_oneway, weight = 0, atoms = 0;
 	uint32_t learners = 0;
 
 	if (n == 0 || n > MG_MAX_COLUMNS)
@@ -96,8 +112,10 @@ share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discret
 		return mg_fail(ctx, MG_INVALID, "the privacy budget of discretisation must be positive");
 	for (uint32_t i = 0; i < n; i++)
 	{
+		out[i].k = opt->rows_per_unit > 0 ? opt->rows_per_unit : 1;
 		out[i].learns = domains[i].open || mg_domain_is_wide(&domains[i]);
 		learners += out[i].learns;
+		atoms += out[i].learns ? atom_weight(&domains[i]) : 0;
 		weight += pow(fmin(fmax(nominal_cells(&domains[i]), 2), HARD_CELLS), 2.0 / 3);
 	}
 	if (learners == 0)
@@ -110,7 +128,7 @@ share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discret
 		double w = pow(fmin(fmax(nominal_cells(&domains[i]), 2), HARD_CELLS), 2.0 / 3);
 
 		out[i].learn = out[i].learns ? learn / learners : 0;
-		out[i].delta = out[i].learns ? opt->delta_atoms / learners : 0;
+		out[i].delta = out[i].learns ? opt->delta_atoms * atom_weight(&domains[i]) / atoms : 0;
 		out[i].oneway = oneway * w / weight;
 		if (out[i].learns && learn <= 0)
 		{
@@ -119,13 +137,6 @@ share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discret
 		}
 	}
 	return MG_OK;
-}
-
-/* Variance of one count for rho (rounded up); false: so little that nothing is to be measured. */
-static bool
-noise_of(double rho, mg_ratio *sigma2)
-{
-	return rho > 0 && mg_ratio_above(1 / (2 * rho), sigma2);
 }
 
 /* ---- learning ---- */
@@ -172,11 +183,12 @@ alloc_leaves(mg_ctx *ctx, mg_arena *s, work *w)
 /*
  * A released count is one more measurement of its cell. Being released selects large noise near the threshold: counts
  * within two deviations of it are left out, and the bias of the others is below a twentieth of a deviation.
+ * Releases count units, cells count rows: only where these are the same is it a measurement at all.
  */
 static void
 reuse_count(work *w, uint32_t cell, int64_t noisy, int64_t threshold, double variance)
 {
-	if ((double) noisy < (double) threshold + 2 * sqrt(variance))
+	if (w->sh.k > 1 || (double) noisy < (double) threshold + 2 * sqrt(variance))
 		return;
 	w->leaf_y[cell] = (double) noisy;
 	w->leaf_var[cell] = variance;
@@ -188,7 +200,7 @@ learn_labels(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *a, mg_arena *s,
 	mg_released found = {0};
 	mg_ratio sigma2;
 
-	if (w->sh.delta > 0 && noise_of(w->sh.learn, &sigma2))
+	if (w->sh.delta > 0 && mg_noise_for_labels(w->sh.learn, w->sh.k, &sigma2))
 		MG_TRY(mg_curator_release(ctx, c, col, sigma2, w->sh.delta, MG_MAX_LABELS, a, &found));
 	else
 		w->sh.oneway += w->sh.learn;
@@ -218,7 +230,7 @@ learn_range(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, const work *w
 	mg_grid_init(&g, d);
 	*spent = 0;
 	MG_TRY(mg_partition_start(ctx, s, d, p));
-	if (noise_of(rho, &sigma2))
+	if (mg_noise_for_rows(rho, w->sh.k, &sigma2))
 		for (int round = 0; round < RANGE_ROUNDS; round++)
 		{
 			MG_TRY(mg_partition_measure(ctx, c, col, sigma2, s, p));
@@ -228,7 +240,7 @@ learn_range(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, const work *w
 				break;
 			if (round + 1 < RANGE_ROUNDS)
 			{
-				MG_TRY(mg_partition_refine(ctx, s, d, RANGE_PARTS, false, p, &next));
+				MG_TRY(mg_partition_refine(ctx, s, d, RANGE_PARTS, p, &next));
 				*p = next;
 			}
 		}
@@ -239,7 +251,7 @@ learn_range(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, const work *w
 static uint32_t
 wanted_cells(const mg_partition *p, const work *w)
 {
-	double sigma = w->sh.oneway > 0 ? sqrt(1 / (2 * w->sh.oneway)) : INFINITY;
+	double sigma = w->sh.oneway > 0 ? w->sh.k * sqrt(1 / (2 * w->sh.oneway)) : INFINITY;
 
 	return (uint32_t) fmin(fmax(p->total / (CELL_DEVIATIONS * sigma), LEAST_CELLS), MG_MAX_CELLS);
 }
@@ -256,12 +268,14 @@ learn_number(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *a, mg_arena *s,
 
 	mg_grid_init(&g, d);
 	MG_TRY(learn_range(ctx, c, col, s, w, d, &p, &lower, &upper, &spent));
-	if (mg_grid_count(&g, lower, upper) > MG_MAX_CELLS && w->sh.delta > 0 && noise_of(w->sh.learn - spent, &sigma2))
+	if (mg_grid_count(&g, lower, upper) > MG_MAX_CELLS && w->sh.delta > 0 &&
+		mg_noise_for_labels(w->sh.learn - spent, w->sh.k, &sigma2))
 	{
 		MG_TRY(mg_curator_release(ctx, c, col, sigma2, w->sh.delta, MOST_SPIKES, s, &found));
 		spent = w->sh.learn;
 	}
 	w->sh.oneway += w->sh.learn - spent;
+	mg_partition_reach(d, &p, &lower, &upper);
 	for (uint32_t i = 0; i < found.count; i++)
 	{
 		lower = fmin(lower, fmax(found.values[i], d->lower));
@@ -339,7 +353,7 @@ measure_column(mg_ctx *ctx, mg_curator *c, uint32_t col, mg_arena *s, work *w, c
 	bool measured;
 
 	MG_TRY(mg_tree_build(ctx, s, w->nfine, ordered, TREE_BRANCH, tree_levels(ordered), &w->tree));
-	measured = noise_of(w->sh.oneway / w->tree.levels, &sigma2[0]);
+	measured = mg_noise_for_rows(w->sh.oneway / w->tree.levels, w->sh.k, &sigma2[0]);
 	for (uint32_t k = 0; k < w->tree.levels; k++)
 	{
 		MG_NEW(ctx, s, noisy[k], w->tree.size[k]);
@@ -381,49 +395,238 @@ join_totals(work *w, uint32_t n)
 	return weight > 0 ? fmax(sum / weight, 1) : 1;
 }
 
+/* ---- tails ---- */
+
+/*
+ * How many of `n` cells (cell[0], cell[step], ..) from one end inward hold nothing that stands out of the noise, alone
+ * or together; all where nothing does. Of a group of the tree's next level, the variance of the cells passed so far is
+ * their own sum's, or the group's and the others', whichever is less.
+ */
+static uint32_t
+empty_cells(const mg_tree *t, uint32_t first, int step, uint32_t n)
+{
+	double sum = 0, groups = 0, here = 0, others = 0;
+	uint32_t cell = first;
+
+	for (uint32_t k = 0; k < n; k++, cell += (uint32_t) step)
+	{
+		double var;
+
+		if (t->levels > 1)
+		{
+			uint32_t g = t->parent[0][cell];
+
+			if (k == 0 || g != t->parent[0][cell - (uint32_t) step])
+			{
+				groups += fmin(here, others);
+				here = 0;
+				others = t->v[1][g];
+				for (uint32_t i = cell, left = n - k; left > 0 && t->parent[0][i] == g; i += (uint32_t) step, left--)
+					others += t->v[0][i];
+			}
+			others -= t->v[0][cell];
+		}
+		else
+			others = INFINITY;
+		here += t->v[0][cell];
+		sum += t->z[0][cell];
+		var = groups + fmin(here, others);
+		if (sum >= fmax(TRIM_DEVIATIONS * sqrt(var), 1))
+			return k;
+	}
+	return n;
+}
+
+/*
+ * How many cells beyond the one at `edge` (at most n) to take back in: the number at which their sum stands out most
+ * above HALO_DEVIATIONS of its noise, within `reach` of the edge and not across zero. That near, a cell too many does
+ * no harm.
+ */
+static uint32_t
+halo_cells(const work *w, uint32_t edge, int step, uint32_t n, double reach)
+{
+	double sum = 0, var = 0, best = 0;
+	uint32_t count = 0, cell = edge;
+
+	for (uint32_t k = 1; k <= n; k++)
+	{
+		double excess, away;
+
+		cell += (uint32_t) step;
+		away = step > 0 ? w->cells[cell].upper - w->cells[edge].upper : w->cells[edge].lower - w->cells[cell].lower;
+		if (!(away <= reach) || (step > 0 ? w->cells[edge].upper <= 0 && w->cells[cell].upper > 0
+										  : w->cells[edge].lower >= 0 && w->cells[cell].lower < 0))
+			break;
+		sum += w->tree.z[0][cell];
+		var += w->tree.v[0][cell];
+		excess = sum - HALO_DEVIATIONS * sqrt(var);
+		if (excess > best)
+		{
+			best = excess;
+			count = k;
+		}
+	}
+	return count;
+}
+
+/*
+ * The cells at both ends that show nothing are cut off: what rows they hold are worth a few deviations of the noise,
+ * but what noise they hold would be drawn as values far from any real one.
+ */
+static void
+trim_tails(work *w)
+{
+	uint32_t ncells = w->nfine - 1, low = empty_cells(&w->tree, 0, 1, ncells), high;
+	double reach;
+
+	if (low == ncells)
+		return;
+	w->seen = true;
+	high = ncells - 1 - empty_cells(&w->tree, ncells - 1, -1, ncells);
+	if (high >= ncells || high < low)
+		high = low;
+	reach = w->cells[high].upper - w->cells[low].lower;
+	w->from = low - halo_cells(w, low, -1, low, reach);
+	w->to = high + 1 + halo_cells(w, high, 1, ncells - 1 - high, reach);
+}
+
+/*
+ * How far into the outermost cell its values go. With mass m there, and M in the width W next to it, the exponential
+ * tail that would put both where they are falls by log(1 + M / m) / W, and the largest of m values is expected log(m)
+ * over that beyond the cell's inner edge. Not less than the whole cell where the mass does not fall outward.
+ */
+static double
+outer_width(const mg_cell *cells, const double *fine, uint32_t n, bool top)
+{
+	uint32_t at = top ? n - 1 : 0;
+	double width = cells[at].upper - cells[at].lower, beside = 0, mass = 0;
+
+	for (uint32_t k = 1; k < n && beside < width && mass < 4 * fine[at]; k++)
+	{
+		uint32_t i = top ? at - k : at + k;
+
+		if (cells[i].upper > cells[i].lower)
+		{
+			beside += cells[i].upper - cells[i].lower;
+			mass += fine[i];
+		}
+	}
+	if (!(width > 0) || !(beside > 0) || !(fine[at] > 0) || !(mass > 0))
+		return width;
+	return fmin(width, beside * log1p(fine[at]) / log1p(mass / fine[at]));
+}
+
+/* Narrows the outermost cells, and the range of an open domain to what the cells reach. */
+static void
+narrow_range(mg_column *out, mg_cell *cells, uint32_t n)
+{
+	mg_domain *d = &out->domain;
+	mg_cell *low = &cells[0], *high = &cells[n - 1];
+	double lower = low->upper - outer_width(cells, out->fine, n, false);
+	double upper = high->lower + outer_width(cells, out->fine, n, true);
+	mg_grid g;
+
+	mg_grid_init(&g, d);
+	if (g.step > 0)
+	{
+		lower = mg_grid_value(&g, mg_grid_ceil(&g, lower));
+		upper = mg_grid_value(&g, mg_grid_ceil(&g, upper));
+	}
+	if (n > 1 && lower > low->lower && lower < low->upper)
+		low->lower = lower;
+	if (n > 1 && upper < high->upper && upper > high->lower)
+		high->upper = upper;
+	if (!d->open)
+		return;
+	upper = high->upper;
+	if (g.step > 0 && high->upper > high->lower)
+		upper = mg_grid_value(&g, mg_grid_ceil(&g, high->upper) - 1);
+	d->lower = fmin(fmax(d->lower, low->lower), d->upper);
+	d->upper = fmax(fmin(d->upper, upper), d->lower);
+}
+
 /* ---- codes ---- */
 
 /* Takes noise out where it shows: neighbours that are alike, masses of zero. */
 static mg_code
-smooth_column(mg_ctx *ctx, mg_arena *s, work *w, const mg_domain *d, double total)
+smooth_column(mg_ctx *ctx, mg_arena *s, work *w, const double *var, uint32_t n, const mg_domain *d, double total)
 {
-	const double *var = w->tree.v[0];
-
 	if (d->kind == MG_CATEGORY)
-		mg_smooth_labels(w->fine, var, w->nfine, total);
+		mg_smooth_labels(w->fine, var, n, total);
 	else
 	{
-		uint32_t ncells = w->nfine - 1;
-
-		MG_TRY(mg_smooth_ordered(ctx, s, w->fine, var, ncells, total));
-		mg_smooth_labels(w->fine + ncells, var + ncells, 1, total);
+		MG_TRY(mg_smooth_ordered(ctx, s, w->fine, var, n - 1, total));
+		mg_smooth_labels(w->fine + n - 1, var + n - 1, 1, total);
 	}
+	return MG_OK;
+}
+
+/* The kept cells' masses, smooth and of the right sum. */
+static mg_code
+estimate_fine(mg_ctx *ctx, mg_arena *a, mg_arena *s, work *w, double total, mg_column *out)
+{
+	uint32_t kept = w->to - w->from, rest = out->domain.kind == MG_NUMBER ? 1 : 0;
+	double *var;
+
+	out->nfine = kept + rest;
+	MG_NEW(ctx, a, w->fine, out->nfine);
+	MG_NEW(ctx, s, var, out->nfine);
+	memcpy(w->fine, w->tree.z[0] + w->from, kept * sizeof(double));
+	memcpy(var, w->tree.v[0] + w->from, kept * sizeof(double));
+	if (rest > 0)
+	{
+		w->fine[kept] = w->tree.z[0][w->nfine - 1];
+		var[kept] = w->tree.v[0][w->nfine - 1];
+	}
+	MG_TRY(smooth_column(ctx, s, w, var, out->nfine, &out->domain, total));
+	mg_project_simplex(w->fine, var, out->nfine, total);
+	out->fine = w->fine;
+	return MG_OK;
+}
+
+/* The codes of all cells that the curator has: those cut off go with the nearest that was kept. */
+static mg_code
+merge_all(mg_ctx *ctx, mg_arena *s, work *w, const uint16_t *merge)
+{
+	MG_NEW(ctx, s, w->merge, w->nfine);
+	for (uint32_t i = 0; i < w->nfine; i++)
+	{
+		uint32_t kept = i < w->from ? 0 : i < w->to ? i - w->from : w->to - w->from - 1;
+
+		w->merge[i] = merge[kept];
+	}
+	w->merge[w->nfine - 1] = merge[w->to - w->from - (w->to == w->nfine ? 1 : 0)];
 	return MG_OK;
 }
 
 static mg_code
 finish_column(mg_ctx *ctx, mg_arena *a, mg_arena *s, work *w, double total, const mg_bin_rule *rule, mg_column *out)
 {
+	bool number = out->domain.kind == MG_NUMBER;
 	double *coarse, *coarse_var;
 	uint16_t *merge;
 
-	MG_NEW(ctx, a, w->fine, w->nfine);
-	memcpy(w->fine, w->tree.z[0], w->nfine * sizeof(double));
-	MG_TRY(smooth_column(ctx, s, w, &out->domain, total));
-	mg_project_simplex(w->fine, w->tree.v[0], w->nfine, total);
-
-	MG_NEW(ctx, a, merge, w->nfine);
-	MG_TRY(mg_bins_merge(ctx, s, &out->domain, w->fine, w->nfine, rule, merge, &out->ncoarse));
+	w->from = 0;
+	w->to = w->nfine - (number ? 1 : 0);
+	if (number && w->sh.learns)
+		trim_tails(w);
+	MG_TRY(estimate_fine(ctx, a, s, w, total, out));
+	MG_NEW(ctx, a, merge, out->nfine);
+	MG_TRY(mg_bins_merge(ctx, s, &out->domain, w->fine, out->nfine, rule, merge, &out->ncoarse));
+	MG_TRY(merge_all(ctx, s, w, merge));
 	MG_NEW(ctx, a, coarse, out->ncoarse);
 	MG_NEW(ctx, a, coarse_var, out->ncoarse);
-	for (uint32_t i = 0; i < w->nfine; i++)
+	for (uint32_t i = 0; i < out->nfine; i++)
 		coarse[merge[i]] += w->fine[i];
-	MG_TRY(mg_tree_bin_vars(ctx, s, &w->tree, merge, out->ncoarse, coarse_var));
+	MG_TRY(mg_tree_bin_vars(ctx, s, &w->tree, w->merge, out->ncoarse, coarse_var));
 	for (uint32_t b = 0; b < out->ncoarse; b++)
 		coarse_var[b] = fmax(coarse_var[b], LEAST_VARIANCE);
-	out->nfine = w->nfine;
-	out->cells = w->cells;
-	out->fine = w->fine;
+	if (number)
+	{
+		if (w->seen)
+			narrow_range(out, w->cells + w->from, w->to - w->from);
+		out->cells = w->cells + w->from;
+	}
 	out->merge = merge;
 	out->total = total;
 	out->coarse = coarse;
@@ -434,18 +637,18 @@ finish_column(mg_ctx *ctx, mg_arena *a, mg_arena *s, work *w, double total, cons
 static mg_bin_rule
 bin_rule(const mg_discretize_options *opt, const mg_domain *d, uint32_t ncolumns)
 {
-	double pairs = ncolumns > 1 ? ncolumns - 1 : 1;
+	double pairs = ncolumns > 1 ? ncolumns - 1 : 1, k = opt->rows_per_unit > 0 ? opt->rows_per_unit : 1;
 	mg_bin_rule rule;
 
 	rule.most = d->bins > 0 ? d->bins : opt->most_bins > 0 ? opt->most_bins : 32;
 	if (rule.most > MG_MAX_CELLS)
 		rule.most = MG_MAX_CELLS;
-	rule.least = opt->rho_measure > 0 ? BIN_DEVIATIONS * sqrt(pairs / (2 * opt->rho_measure)) : 1;
+	rule.least = opt->rho_measure > 0 ? BIN_DEVIATIONS * k * sqrt(pairs / (2 * opt->rho_measure)) : 1;
 	return rule;
 }
 
 static mg_code
-recode(mg_ctx *ctx, mg_curator *c, mg_arena *s, uint32_t n, const mg_column *out)
+recode(mg_ctx *ctx, mg_curator *c, mg_arena *s, const work *w, uint32_t n, const mg_column *out)
 {
 	const uint16_t **merge;
 	uint32_t *ncoarse;
@@ -454,7 +657,7 @@ recode(mg_ctx *ctx, mg_curator *c, mg_arena *s, uint32_t n, const mg_column *out
 	MG_NEW(ctx, s, ncoarse, n);
 	for (uint32_t i = 0; i < n; i++)
 	{
-		merge[i] = out[i].merge;
+		merge[i] = w[i].merge;
 		ncoarse[i] = out[i].ncoarse;
 	}
 	return mg_curator_recode(ctx, c, merge, ncoarse);
@@ -471,6 +674,9 @@ discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t n, con
 	MG_NEW(ctx, s, shares, n > 0 ? n : 1);
 	MG_NEW(ctx, s, w, n > 0 ? n : 1);
 	MG_TRY(share_budget(ctx, domains, n, opt, shares));
+	if (shares[0].k != mg_curator_rows_per_unit(c))
+		return mg_fail(ctx, MG_INVALID, "the request is for units of %u rows, the curator's have %u", shares[0].k,
+					   mg_curator_rows_per_unit(c));
 	for (uint32_t i = 0; i < n; i++)
 	{
 		mg_progress(ctx, "learning the domain", (double) i / n);
@@ -494,7 +700,7 @@ discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t n, con
 		MG_TRY(mg_poll(ctx));
 		MG_TRY(finish_column(ctx, a, s, &w[i], total, &rule, &out[i]));
 	}
-	return recode(ctx, c, s, n, out);
+	return recode(ctx, c, s, w, n, out);
 }
 
 mg_code
@@ -514,7 +720,8 @@ mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t nco
 /* ---- plan ---- */
 
 static void
-plan_item(mg_plan *plan, const char *what, const char *column, double rho, double delta, uint64_t count)
+plan_item(mg_plan *plan, const char *what, const char *column, const share *sh, double rho, double delta,
+		  uint64_t count)
 {
 	mg_plan_item *it = &plan->item[plan->count++];
 	mg_ratio sigma2;
@@ -525,7 +732,10 @@ plan_item(mg_plan *plan, const char *what, const char *column, double rho, doubl
 	it->rho = rho;
 	it->delta = delta;
 	it->count = count;
-	it->sigma = noise_of(rho / (double) count, &sigma2) ? sqrt(mg_ratio_value(sigma2)) : 0;
+	/* where there is a delta, labels are looked for */
+	it->sigma = (delta > 0 ? mg_noise_for_labels : mg_noise_for_rows)(rho / (double) count, sh->k, &sigma2)
+					? sqrt(mg_ratio_value(sigma2))
+					: 0;
 }
 
 mg_code
@@ -547,13 +757,13 @@ mg_discretize_plan(mg_ctx *ctx, mg_arena *a, const mg_domain *domains, uint32_t 
 		const share *sh = &shares[i];
 
 		if (sh->learns && d->kind == MG_CATEGORY)
-			plan_item(plan, "labels", d->name, sh->learn, sh->delta, 1);
+			plan_item(plan, "labels", d->name, sh, sh->learn, sh->delta, 1);
 		else if (sh->learns)
 		{
-			plan_item(plan, d->open ? "bounds" : "spread", d->name, sh->learn * RANGE_SHARE, 0, RANGE_ROUNDS);
-			plan_item(plan, "frequent values", d->name, sh->learn * (1 - RANGE_SHARE), sh->delta, 1);
+			plan_item(plan, d->open ? "bounds" : "spread", d->name, sh, sh->learn * RANGE_SHARE, 0, RANGE_ROUNDS);
+			plan_item(plan, "frequent values", d->name, sh, sh->learn * (1 - RANGE_SHARE), sh->delta, 1);
 		}
-		plan_item(plan, "fine histogram", d->name, sh->oneway, 0, tree_levels(nominal_cells(d)));
+		plan_item(plan, "fine histogram", d->name, sh, sh->oneway, 0, tree_levels(nominal_cells(d)));
 	}
 	return MG_OK;
 }

@@ -37,7 +37,8 @@ typedef struct mg_fit_request
 	mg_allowance allowance;
 	const mg_option *options;
 	uint32_t noptions;
-	size_t memory; /* bytes the fit may use beside the curator */
+	uint32_t rows_per_unit; /* k of the curator, which noise follows; 0 is 1 */
+	size_t memory;          /* bytes the fit may use beside the curator */
 } mg_fit_request;
 
 /* One line of a plan: what will be measured, with what noise. Known before any private read. */
@@ -122,8 +123,9 @@ struct mg_sampler
 typedef struct mg_discretize_options
 {
 	double rho_learn, rho_oneway, delta_atoms;
-	double rho_measure; /* what the method will spend on marginals later: bins are made heavy against that noise */
-	uint32_t most_bins; /* of a number, where the column declares none */
+	double rho_measure;     /* what the method will spend on marginals later: bins are made heavy against that noise */
+	uint32_t most_bins;     /* of a number, where the column declares none */
+	uint32_t rows_per_unit; /* as in the request; MG_INVALID where the curator has another */
 } mg_discretize_options;
 
 mg_code mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t ncolumns,

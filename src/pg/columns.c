@@ -545,10 +545,11 @@ bound_by_labels(const MgColumn *col, MgTypeClass cls, MgChecks *checks)
 
 /*
  * A view's column that is nothing but a column of the one relation that the view reads: what the schema says of that
- * column holds for it. Follows views of views. Returns the relation, opened, or NULL.
+ * column holds for it. Follows views of views. joined: or that it reads among others, where the value is all that
+ * matters, and what a join makes of rows has been vouched for. Returns the relation, opened, or NULL.
  */
 static Relation
-traced_relation(Relation view, AttrNumber attnum, AttrNumber *traced)
+traced_relation(Relation view, AttrNumber attnum, bool joined, AttrNumber *traced)
 {
 	Relation rel = relation_open(RelationGetRelid(view), AccessShareLock);
 
@@ -561,9 +562,10 @@ traced_relation(Relation view, AttrNumber attnum, AttrNumber *traced)
 		Relation next;
 
 		if (var == NULL || !IsA(var, Var) || var->varlevelsup != 0 || var->varattno <= 0 ||
-			query->setOperations != NULL || query->groupingSets != NIL || list_length(query->jointree->fromlist) != 1 ||
-			!IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
-			linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex != (int) var->varno)
+			query->setOperations != NULL || query->groupingSets != NIL ||
+			(!joined && (list_length(query->jointree->fromlist) != 1 ||
+						 !IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
+						 linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex != (int) var->varno)))
 			break;
 		rte = list_nth_node(RangeTblEntry, query->rtable, (int) var->varno - 1);
 		if (rte->rtekind != RTE_RELATION)
@@ -641,25 +643,36 @@ describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *dec
 	col->domain.nullable = !col->notnull;
 }
 
-/* Everything about one attribute but its index in the core. */
 static void
-describe(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgColumn *col)
+begin_column(Form_pg_attribute att, MgColumn *col)
 {
-	Relation under = NULL;
-	AttrNumber traced;
-
 	memset(col, 0, sizeof(*col));
 	col->attnum = att->attnum;
 	col->name = pstrdup(NameStr(att->attname));
+}
+
+/* Everything about one attribute but its index in the core. declared: NULL: nothing is. */
+static void
+describe(Relation rel, Form_pg_attribute att, MgDeclarationLookup declared, MgColumn *col)
+{
+	Relation under = rel;
+	AttrNumber attnum = att->attnum;
+	MgDeclaration *decl = NULL;
+
+	begin_column(att, col);
 	if (rel->rd_rel->relkind == RELKIND_VIEW)
-		under = traced_relation(rel, att->attnum, &traced);
+		under = traced_relation(rel, att->attnum, false, &attnum);
 	if (under == NULL)
 	{
-		describe_attribute(rel, att, decl, col);
+		describe_attribute(rel, att, NULL, col);
 		return;
 	}
-	describe_attribute(under, TupleDescAttr(RelationGetDescr(under), traced - 1), decl, col);
-	relation_close(under, AccessShareLock);
+	att = TupleDescAttr(RelationGetDescr(under), attnum - 1);
+	if (declared != NULL)
+		decl = declared(RelationGetRelid(under), NameStr(att->attname));
+	describe_attribute(under, att, decl, col);
+	if (under != rel)
+		relation_close(under, AccessShareLock);
 }
 
 /* ---------------------------------------------------------------- relations */
@@ -698,7 +711,7 @@ find_attribute(Relation rel, const char *name)
 }
 
 MgColumns *
-mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, void *arg)
+mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared)
 {
 	Relation rel = open_source(relid);
 	TupleDesc desc = RelationGetDescr(rel);
@@ -715,7 +728,7 @@ mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, void *
 
 		if (att->attisdropped || !name_wanted(names, NameStr(att->attname)))
 			continue;
-		describe(rel, att, declared != NULL ? declared(arg, NameStr(att->attname)) : NULL, col);
+		describe(rel, att, declared, col);
 		if (col->kind != MG_COLUMN_IDENTIFIER && col->kind != MG_COLUMN_EXCLUDED)
 			col->core = columns->ncore++;
 		columns->n++;
@@ -723,6 +736,29 @@ mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, void *
 	/* Not kept: a caller that waits for a worker must not stand in the way of others. */
 	relation_close(rel, AccessShareLock);
 	return columns;
+}
+
+char *
+mg_source_column(Oid source, Oid base, AttrNumber attnum)
+{
+	Relation rel = open_source(source);
+	TupleDesc desc = RelationGetDescr(rel);
+	char *found = NULL;
+
+	for (int i = 0; i < desc->natts && found == NULL; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		AttrNumber traced = att->attnum;
+		Relation under;
+
+		if (att->attisdropped || (under = traced_relation(rel, att->attnum, true, &traced)) == NULL)
+			continue;
+		if (RelationGetRelid(under) == base && traced == attnum)
+			found = pstrdup(NameStr(att->attname));
+		relation_close(under, AccessShareLock);
+	}
+	relation_close(rel, AccessShareLock);
+	return found;
 }
 
 void
@@ -767,9 +803,11 @@ void
 mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl)
 {
 	Relation rel = open_source(relid);
+	Form_pg_attribute att = find_attribute(rel, column);
 	MgColumn col;
 
-	describe(rel, find_attribute(rel, column), decl, &col);
+	begin_column(att, &col);
+	describe_attribute(rel, att, decl, &col);
 	canonicalize_decl(&col, decl);
 	relation_close(rel, AccessShareLock);
 }

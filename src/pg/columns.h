@@ -59,11 +59,17 @@ typedef struct MgColumns
 
 /*
  * Describes the columns of a relation; names: those wanted (char *, NIL for all), in the relation's order.
- * declared(attname) gives the owner's word or NULL. Errors: a column that does not exist, an unsupported type (hint:
- * dp_set_column(.., kind => 'excluded')), a declaration that does not fit the type.
+ * declared(relid, attname) gives the owner's word or NULL; for a view's column it is asked about the table's column
+ * that it shows, and not at all where it is anything else. Errors: a column that does not exist, an unsupported type
+ * (hint: dp_set_column(.., kind => 'excluded')), a declaration that does not fit the type.
  */
-typedef MgDeclaration *(*MgDeclarationLookup)(void *arg, const char *column);
-extern MgColumns *mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, void *arg);
+typedef MgDeclaration *(*MgDeclarationLookup)(Oid relid, const char *column);
+extern MgColumns *mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared);
+/*
+ * What `source` calls the column `attnum` of base relation `base`: of the base its own name; of a view (of views) over
+ * it that of the column that is nothing but this one; NULL when there is none. palloc'ed.
+ */
+extern char *mg_source_column(Oid source, Oid base, AttrNumber attnum);
 /*
  * Checks one declaration against the column, by name: what dp_set_column calls. Rewrites the literals (lower, upper,
  * other, categories) in a canonical form that means the same under every DateStyle, IntervalStyle and TimeZone: store

@@ -7,9 +7,12 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_proc.h"
+#include "nodes/extensible.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_type.h"
 #include "tcop/tcopprot.h"
+#include "utils/acl.h"
 
 #if PG_VERSION_NUM < 140000
 #error "pg_mirage needs PostgreSQL 14 or later"
@@ -18,6 +21,31 @@
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"
 #endif
+
+/* ExplainProperty* have a header of their own since 18. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#else
+#include "commands/explain.h"
+#endif
+
+/* Until 14 every custom scan was taken to project. */
+#ifdef CUSTOMPATH_SUPPORT_PROJECTION
+#define MG_CUSTOMPATH_PROJECTS CUSTOMPATH_SUPPORT_PROJECTION
+#else
+#define MG_CUSTOMPATH_PROJECTS 0
+#endif
+
+/* The checks of one kind of object each became one for all in 16. */
+static inline AclResult
+mg_proc_aclcheck(Oid function, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE);
+#else
+	return pg_proc_aclcheck(function, role, ACL_EXECUTE);
+#endif
+}
 
 /* Analysis and rewriting of a parameterless statement got a name of its own in 15. */
 static inline List *
@@ -59,8 +87,5 @@ mg_parse_type(const char *text, Oid *type, int32 *typmod)
 
 /* A NOT NULL constraint of a table is a pg_constraint row, which may be NOT VALID, since 18. */
 #define MG_NOT_NULL_MAY_BE_INVALID (PG_VERSION_NUM >= 180000)
-
-/* The header that holds the tree walkers lost a void pointer to a checked callback in 16; both take this. */
-typedef bool (*MgTreeWalker)();
 
 #endif

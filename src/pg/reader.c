@@ -24,6 +24,8 @@ typedef struct Receiver
 	mg_ctx *ctx;
 	mg_curator *curator;
 	MgEncoder *encoder;
+	MgUnitEncoder *unit; /* NULL: none */
+	int unit_at;         /* its place in the slot: after the columns */
 	uint64 rows;
 } Receiver;
 
@@ -33,6 +35,8 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	Receiver *r = (Receiver *) self;
 
 	mg_encoder_row(r->encoder, slot);
+	if (r->unit != NULL)
+		mg_unit_encoder_row(r->unit, slot->tts_values[r->unit_at], slot->tts_isnull[r->unit_at]);
 	MG_CHECK(r->ctx, mg_load_row(r->ctx, r->curator));
 	if (unlikely((++r->rows & (PROGRESS_ROWS - 1)) == 0))
 		mg_progress(r->ctx, "reading", 0.0);
@@ -49,9 +53,9 @@ receive_nothing(DestReceiver *self)
 {
 }
 
-/* The columns by their place: one NULL for each that is not read. */
+/* The columns by their place: one NULL for each that is not read; then the unit. */
 static char *
-reading_query(Oid relid, const MgColumns *columns)
+reading_query(Oid relid, const MgColumns *columns, const MgUnit *unit)
 {
 	char *name = mg_relation_name(relid);
 	StringInfoData sql;
@@ -67,12 +71,15 @@ reading_query(Oid relid, const MgColumns *columns)
 		appendStringInfo(&sql, "%s%s%s", i > 0 ? ", " : "", col->core >= 0 ? "s." : "",
 						 col->core >= 0 ? quote_identifier(col->name) : "NULL");
 	}
+	if (unit != NULL)
+		appendStringInfo(&sql, "%ss.%s", columns->n > 0 ? ", " : "", quote_identifier(unit->column));
 	appendStringInfo(&sql, " FROM %s AS s", name);
 	return sql.data;
 }
 
 void
-mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, mg_curator *curator)
+mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, const MgUnit *unit, const uint8 *unit_key,
+				 mg_curator *curator)
 {
 	SPIExecuteOptions options;
 	Receiver receiver;
@@ -88,6 +95,9 @@ mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, mg_curator *c
 	receiver.ctx = ctx;
 	receiver.curator = curator;
 	receiver.encoder = mg_encoder_create(columns, curator);
+	if (unit != NULL)
+		receiver.unit = mg_unit_encoder_create(unit, unit_key, curator);
+	receiver.unit_at = columns->n;
 	mg_progress(ctx, "reading", 0.0);
 
 	if (!ActiveSnapshotSet())
@@ -100,7 +110,7 @@ mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, mg_curator *c
 	memset(&options, 0, sizeof(options));
 	options.read_only = true;
 	options.dest = (DestReceiver *) &receiver;
-	rc = SPI_execute_extended(reading_query(relid, columns), &options);
+	rc = SPI_execute_extended(reading_query(relid, columns, unit), &options);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "reading failed: %s", SPI_result_code_string(rc));
 	SPI_finish();

@@ -2,16 +2,21 @@
  * pg/source.c: what may be trained on (DESIGN section 4): relations where one row of the protected base gives at most
  * one row to read, by expressions that cannot tell rows apart by failing.
  *
- * A plain table without row security needs no look. Otherwise the query that the reading will run is analysed and
- * rewritten by the server itself (which expands views and adds the current user's policies), and the resulting tree
- * is checked level by level: one relation or one subquery in FROM, nothing that joins, groups, multiplies, cuts or
- * looks elsewhere, and expressions that are immutable and leakproof. The check is a list of what is allowed, not of
- * what is not.
+ * A plain table of which nothing is computed while it is read needs no look. Otherwise the query that the reading will
+ * run is analysed and rewritten by the server itself (which expands views and adds the current user's policies), and
+ * the resulting tree is checked level by level: one relation or one subquery in FROM, nothing that joins, groups,
+ * multiplies, cuts or looks elsewhere, and expressions that are immutable and leakproof. The check is a list of what
+ * is allowed, not of what is not.
+ *
+ * An administrator's assertion stands in for the check of just what it was made about. Of a table: its own policies and
+ * virtual generated columns, wherever it is read. Of a view: its definition, down to the tables, as it was then; a
+ * fingerprint tells. Neither covers the other, since who owns a table may write any view over it.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
@@ -19,6 +24,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -27,11 +33,15 @@
 #include "pg/compat.h"
 #include "pg/reader.h"
 #include "pg/server.h"
+#include "rewrite/rewriteHandler.h"
+#include "seal/seal.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/resowner.h"
+#include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/syscache.h"
 
 /* ---------------------------------------------------------------- relations */
 
@@ -86,15 +96,45 @@ require_source(Oid relid)
 
 /* ---------------------------------------------------------------- the strict check */
 
+typedef enum Assertion
+{
+	ASSERTION_NONE,
+	ASSERTION_VOID, /* of a view that was defined otherwise */
+	ASSERTION_VALID
+} Assertion;
+
+/* One look at a source. */
+typedef struct Check
+{
+	Oid of;              /* what errors name */
+	const char *part;    /* of it: "definition", "row security", "generated column" */
+	Assertion assertion; /* of the source, where it is a view */
+	MgSourceLookup recorded;
+	bool relied; /* some assertion stood in for a check */
+} Check;
+
+static int
+hint_assertion(const Check *check)
+{
+	char *name = mg_relation_name(check->of);
+
+	if (check->assertion == ASSERTION_VOID)
+		return errhint("What was asserted of %s was about another definition: a mirage_admin looks at this one, and "
+					   "calls dp_protect for it with assert_stable => true again.",
+					   name);
+	return errhint("Learn from the underlying table, or let a mirage_admin call dp_protect for %s with "
+				   "assert_stable => true.",
+				   name);
+}
+
 static void
-refuse(Oid relid, const char *construct)
+refuse(const Check *check, const char *construct)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s cannot be learnt from: its %s %s", mg_relation_name(relid),
-					get_rel_relkind(relid) == RELKIND_VIEW ? "definition" : "row security", construct),
+			 errmsg("%s cannot be learnt from: its %s %s", mg_relation_name(check->of), check->part, construct),
 			 errdetail("Each protected row must yield at most one row, by immutable and leakproof expressions alone."),
-			 errhint("Learn from the underlying table, or let a mirage_admin protect it with assert_stable => true.")));
+			 hint_assertion(check)));
 }
 
 static bool
@@ -118,71 +158,176 @@ has_sublink(Node *node, void *context)
 }
 
 static void
-check_expression(Oid relid, Node *expr)
+check_expression(const Check *check, Node *expr)
 {
 	if (has_sublink(expr, NULL))
-		refuse(relid, "has a sub-select");
+		refuse(check, "has a sub-select");
 	if (returns_set(expr, NULL))
-		refuse(relid, "has a set-returning function");
+		refuse(check, "has a set-returning function");
 	if (contain_mutable_functions(expr))
-		refuse(relid, "has an expression that is not immutable");
+		refuse(check, "has an expression that is not immutable");
 	if (contain_leaked_vars(expr))
-		refuse(relid, "has an expression that is not leakproof");
+		refuse(check, "has an expression that is not leakproof");
 }
 
 static void
-check_level(Oid relid, const Query *query)
+check_level(const Check *check, const Query *query)
 {
 	if (query->commandType != CMD_SELECT || query->hasModifyingCTE)
-		refuse(relid, "is more than a SELECT");
+		refuse(check, "is more than a SELECT");
 	if (query->cteList != NIL || query->hasRecursive)
-		refuse(relid, "has a WITH clause");
+		refuse(check, "has a WITH clause");
 	if (query->setOperations != NULL)
-		refuse(relid, "has a set operation");
+		refuse(check, "has a set operation");
 	if (query->hasAggs || query->groupClause != NIL || query->groupingSets != NIL || query->havingQual != NULL)
-		refuse(relid, "has an aggregate or GROUP BY");
+		refuse(check, "has an aggregate or GROUP BY");
 	if (query->hasWindowFuncs || query->windowClause != NIL)
-		refuse(relid, "has a window function");
+		refuse(check, "has a window function");
 	if (query->distinctClause != NIL || query->hasDistinctOn)
-		refuse(relid, "has DISTINCT");
+		refuse(check, "has DISTINCT");
 	if (query->limitCount != NULL || query->limitOffset != NULL)
-		refuse(relid, "has LIMIT or OFFSET");
+		refuse(check, "has LIMIT or OFFSET");
 	if (query->hasTargetSRFs)
-		refuse(relid, "has a set-returning function");
+		refuse(check, "has a set-returning function");
 	if (query->rowMarks != NIL || query->hasForUpdate)
-		refuse(relid, "locks rows");
+		refuse(check, "locks rows");
 }
 
-/* Checks one level and what is under it; returns the base relation. `of`: the relation to name in errors. */
+/*
+ * Generated columns may be computed by whoever reads, since PostgreSQL 18; the planner puts their expressions in, after
+ * the rewriting that is looked at here. used: of the relation's columns, offset as pull_varattnos() does; NULL: all.
+ */
+#define GENERATED_VIRTUAL 'v'
+
+static bool
+is_used(const Bitmapset *used, AttrNumber attnum)
+{
+	return used == NULL || bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, used) ||
+		   bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, used);
+}
+
+/* The expressions of the virtual generated columns. */
+static List *
+virtual_expressions(Oid relid, const Bitmapset *used)
+{
+	Relation rel = relation_open(relid, AccessShareLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	List *expressions = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && att->attgenerated == GENERATED_VIRTUAL && is_used(used, att->attnum))
+			expressions = lappend(expressions, build_column_default(rel, att->attnum));
+	}
+	relation_close(rel, AccessShareLock);
+	return expressions;
+}
+
+/* What the server computes for the table itself while it is read: policies, and generated columns. */
+static void
+check_table(Check *check, const RangeTblEntry *rte, const Bitmapset *used)
+{
+	List *generated = virtual_expressions(rte->relid, used);
+	Check own = *check;
+	ListCell *cell;
+
+	if (rte->securityQuals == NIL && generated == NIL)
+		return;
+	if (check->recorded(rte->relid).asserted)
+	{
+		check->relied = true;
+		return;
+	}
+	own.of = rte->relid;
+	own.assertion = ASSERTION_NONE;
+	own.part = "row security";
+	foreach (cell, rte->securityQuals)
+		check_expression(&own, lfirst(cell));
+	own.part = "generated column";
+	foreach (cell, generated)
+		check_expression(&own, lfirst(cell));
+}
+
+/* The columns of the only relation of a level that has been checked: nothing in it looks further. */
+static Bitmapset *
+used_columns(const Query *query, Index rti)
+{
+	const RangeTblEntry *rte = list_nth_node(RangeTblEntry, query->rtable, (int) rti - 1);
+	Bitmapset *used = NULL;
+	ListCell *cell;
+
+	pull_varattnos((Node *) query->targetList, rti, &used);
+	pull_varattnos(query->jointree->quals, rti, &used);
+	foreach (cell, rte->securityQuals)
+	{
+		/* one that is not allowed will be refused, unless it was vouched for: with all that it uses */
+		if (!has_sublink(lfirst(cell), NULL))
+			pull_varattnos(lfirst(cell), rti, &used);
+	}
+	/* NULL would mean all */
+	return used != NULL ? used : bms_make_singleton(0);
+}
+
+/* Checks one level and what is under it; returns the base relation. */
 static Oid
-check_query(Oid of, const Query *query)
+check_query(Check *check, const Query *query)
 {
 	RangeTblEntry *rte;
 	ListCell *cell;
 	Node *from;
+	Index rti;
 
 	check_stack_depth();
-	check_level(of, query);
+	check_level(check, query);
 	if (query->jointree == NULL || list_length(query->jointree->fromlist) != 1)
-		refuse(of,
+		refuse(check,
 			   list_length(query->jointree ? query->jointree->fromlist : NIL) > 1 ? "has a join" : "reads no relation");
 	from = linitial(query->jointree->fromlist);
 	if (!IsA(from, RangeTblRef))
-		refuse(of, "has a join");
-	check_expression(of, query->jointree->quals);
+		refuse(check, "has a join");
+	check_expression(check, query->jointree->quals);
 	foreach (cell, query->targetList)
-		check_expression(of, (Node *) ((TargetEntry *) lfirst(cell))->expr);
-	rte = list_nth_node(RangeTblEntry, query->rtable, ((RangeTblRef *) from)->rtindex - 1);
-	foreach (cell, rte->securityQuals)
-		check_expression(of, lfirst(cell));
+		check_expression(check, (Node *) ((TargetEntry *) lfirst(cell))->expr);
+	rti = (Index) ((RangeTblRef *) from)->rtindex;
+	rte = list_nth_node(RangeTblEntry, query->rtable, (int) rti - 1);
 	if (rte->rtekind == RTE_SUBQUERY)
-		return check_query(of, rte->subquery);
+	{
+		foreach (cell, rte->securityQuals)
+			check_expression(check, lfirst(cell));
+		return check_query(check, rte->subquery);
+	}
 	if (rte->rtekind != RTE_RELATION)
-		refuse(of, "reads something other than a relation");
+		refuse(check, "reads something other than a relation");
 	if (rte->tablesample != NULL)
-		refuse(of, "has TABLESAMPLE");
+		refuse(check, "has TABLESAMPLE");
 	require_source(rte->relid);
+	check_table(check, rte, used_columns(query, rti));
 	return rte->relid;
+}
+
+/* Under a view that was vouched for: what its tables do by themselves was not. */
+static bool
+check_tables(Node *node, Check *check)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query *query = (Query *) node;
+		ListCell *cell;
+
+		foreach (cell, query->rtable)
+		{
+			RangeTblEntry *rte = lfirst(cell);
+
+			if (rte->rtekind == RTE_RELATION && get_rel_relkind(rte->relid) != RELKIND_VIEW)
+				check_table(check, rte, NULL);
+		}
+		return query_tree_walker(query, check_tables, check, 0);
+	}
+	return expression_tree_walker(node, check_tables, check);
 }
 
 /* ---------------------------------------------------------------- the search alone */
@@ -211,7 +356,7 @@ collect_bases(Node *node, List **bases)
 	return expression_tree_walker(node, collect_bases, bases);
 }
 
-/* Policies are part of the tree; for the search they are taken out. */
+/* Policies are part of the tree; for the search and for fingerprints they are taken out. */
 static bool
 drop_policies(Node *node, void *context)
 {
@@ -223,28 +368,67 @@ drop_policies(Node *node, void *context)
 
 		foreach (cell, ((Query *) node)->rtable)
 			((RangeTblEntry *) lfirst(cell))->securityQuals = NIL;
+		/* and where in which text it was written */
+		((Query *) node)->stmt_location = ((Query *) node)->stmt_len = 0;
+		((Query *) node)->hasRowSecurity = false;
+		((Query *) node)->hasSubLinks = false; /* theirs set it, too; who walks the tree sees them anyway */
 		return query_tree_walker((Query *) node, drop_policies, context, 0);
 	}
 	return expression_tree_walker(node, drop_policies, context);
 }
 
-static Oid
-only_base(Oid relid, Query *query)
+/* The base relations of a query, which is no longer what the server would run afterwards. */
+static List *
+bases_of(Query *query)
 {
 	List *bases = NIL;
 
 	drop_policies((Node *) query, NULL);
 	collect_bases((Node *) query, &bases);
+	return bases;
+}
+
+static Oid
+only_base(const Check *check, Query *query)
+{
+	List *bases = bases_of(query);
+
 	if (list_length(bases) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("%s reads %d relations", mg_relation_name(relid), list_length(bases)),
-				 errdetail("The rows of a source must come from one relation, whose budget they are charged to.")));
+				 errmsg("%s reads %d relations", mg_relation_name(check->of), list_length(bases)),
+				 errdetail("The rows of a source must come from one relation, whose budget they are charged to."),
+				 hint_assertion(check)));
 	require_source(linitial_oid(bases));
 	return linitial_oid(bases);
 }
 
-/* ---------------------------------------------------------------- entry */
+/* Of a view that was vouched for: it may read others, but people of one budget only. */
+static Oid
+protected_base(const Check *check, Query *query)
+{
+	List *bases = bases_of(query);
+	Oid found = InvalidOid;
+	ListCell *cell;
+
+	foreach (cell, bases)
+	{
+		if (!check->recorded(lfirst_oid(cell)).budgeted)
+			continue;
+		if (OidIsValid(found))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s reads several protected relations", mg_relation_name(check->of)),
+					 errdetail("The rows of a source must come from one relation, whose budget they are charged to.")));
+		found = lfirst_oid(cell);
+	}
+	if (!OidIsValid(found))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("no relation that %s reads is protected", mg_relation_name(check->of)),
+						errhint("Call dp_protect for the table with the people first.")));
+	require_source(found);
+	return found;
+}
 
 /* SELECT columns FROM relation, as the server will run it for the current user. */
 static Query *
@@ -266,16 +450,144 @@ rewritten_query(Oid relid, List *column_names)
 	return linitial_node(Query, queries);
 }
 
-Oid
-mg_source_base(Oid relid, List *column_names, bool assert_stable)
+/* ---------------------------------------------------------------- fingerprints */
+
+static bool
+note_function(Oid func, void *functions)
 {
-	Query *query;
+	if (func >= FirstNormalObjectId)
+		*(List **) functions = list_append_unique_oid(*(List **) functions, func);
+	return false;
+}
+
+/* The users' functions that a tree calls. */
+static bool
+collect_functions(Node *node, List **functions)
+{
+	if (node == NULL)
+		return false;
+	(void) check_functions_in_node(node, note_function, functions);
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, collect_functions, functions, 0);
+	return expression_tree_walker(node, collect_functions, functions);
+}
+
+/* What a function does, as far as its row in the catalog says; what it calls in turn is not looked at. */
+static void
+append_function(StringInfo s, Oid func)
+{
+	static const AttrNumber texts[] = {Anum_pg_proc_prosrc, Anum_pg_proc_probin, Anum_pg_proc_prosqlbody,
+									   Anum_pg_proc_proconfig};
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(func));
+	Form_pg_proc form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", func);
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	appendStringInfo(s, "\n%u %u %c%d%d%d%d", func, form->prolang, form->provolatile, form->proleakproof,
+					 form->prosecdef, form->proisstrict, form->proretset);
+	for (int i = 0; i < (int) lengthof(texts); i++)
+	{
+		bool null;
+		Datum value = SysCacheGetAttr(PROCOID, tuple, texts[i], &null);
+		struct varlena *bytes = null ? NULL : pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
+		int len = null ? 0 : (int) VARSIZE_ANY_EXHDR(bytes);
+
+		appendStringInfo(s, " %d:", len);
+		if (!null)
+			appendBinaryStringInfo(s, VARDATA_ANY(bytes), len);
+	}
+	ReleaseSysCache(tuple);
+}
+
+/*
+ * Locations of nodes are not kept in a stored view, and the statement around it is the same for all but the name, which
+ * is not in the tree: a view may be renamed, or be made again as it was.
+ */
+char *
+mg_source_fingerprint(Oid relid)
+{
+	Query *query = rewritten_query(relid, NIL);
+	List *functions = NIL;
+	StringInfoData s;
+	uint8 hash[MG_HASH_BYTES];
+	char *out = palloc(2 * MG_HASH_BYTES + 1);
+	ListCell *cell;
+	mg_ctx ctx;
+
+	/* whose policies are added depends on who asks */
+	drop_policies((Node *) query, NULL);
+	collect_functions((Node *) query, &functions);
+	initStringInfo(&s);
+	appendStringInfoString(&s, nodeToString(query));
+	foreach (cell, functions)
+		append_function(&s, lfirst_oid(cell));
+	mg_server_ctx(&ctx);
+	MG_CHECK(&ctx, mg_sha256(&ctx, s.data, (size_t) s.len, hash));
+	for (int i = 0; i < MG_HASH_BYTES; i++)
+		snprintf(out + 2 * i, 3, "%02x", hash[i]);
+	return out;
+}
+
+/* ---------------------------------------------------------------- entry */
+
+static Assertion
+view_assertion(Oid relid, MgSourceLookup recorded)
+{
+	MgSourceRecord record = recorded(relid);
+
+	if (!record.asserted || record.fingerprint == NULL)
+		return ASSERTION_NONE;
+	return strcmp(record.fingerprint, mg_source_fingerprint(relid)) == 0 ? ASSERTION_VALID : ASSERTION_VOID;
+}
+
+/* judge: more than the search. *relied: did it take an assertion? */
+static Oid
+source_base(Oid relid, List *column_names, MgSourceLookup recorded, bool judge, bool *relied)
+{
+	Check check = {.of = relid, .part = "definition", .recorded = recorded};
+	bool view;
+	Oid base;
 
 	require_source(relid);
-	if (get_rel_relkind(relid) != RELKIND_VIEW && check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
-		return relid;
-	query = rewritten_query(relid, column_names);
-	return assert_stable ? only_base(relid, query) : check_query(relid, query);
+	view = get_rel_relkind(relid) == RELKIND_VIEW;
+	if (!view && (!judge || (check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED &&
+							 virtual_expressions(relid, NULL) == NIL)))
+		base = relid;
+	else
+	{
+		Query *query = rewritten_query(relid, column_names);
+
+		if (view)
+			check.assertion = view_assertion(relid, recorded);
+		if (check.assertion == ASSERTION_VALID)
+		{
+			check.relied = true;
+			if (judge)
+				check_tables((Node *) query, &check);
+			base = protected_base(&check, query);
+		}
+		else
+			base = judge ? check_query(&check, query) : only_base(&check, query);
+	}
+	if (relied != NULL)
+		*relied = check.relied;
+	return base;
+}
+
+Oid
+mg_source_base(Oid relid, List *column_names, MgSourceLookup recorded, bool *relied)
+{
+	return source_base(relid, column_names, recorded, true, relied);
+}
+
+Oid
+mg_source_asserted_base(Oid relid, MgSourceLookup recorded)
+{
+	Check check = {.of = relid, .part = "definition", .recorded = recorded};
+
+	require_source(relid);
+	return protected_base(&check, rewritten_query(relid, NIL));
 }
 
 /*
@@ -283,7 +595,7 @@ mg_source_base(Oid relid, List *column_names, bool assert_stable)
  * Nothing is written in it, so it costs no transaction id.
  */
 Oid
-mg_source_base_peek(Oid relid, List *column_names, bool assert_stable)
+mg_source_base_peek(Oid relid, List *column_names, MgSourceLookup recorded, bool judge)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -294,7 +606,7 @@ mg_source_base_peek(Oid relid, List *column_names, bool assert_stable)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		base = mg_source_base(relid, column_names, assert_stable);
+		base = source_base(relid, column_names, recorded, judge, NULL);
 	}
 	PG_CATCH();
 	{

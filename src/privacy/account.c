@@ -6,34 +6,44 @@
  *
  * Sources. Gaussian: Mironov 2017; discrete Gaussian: Canonne, Kamath, Steinke 2020 ("CKS"), Theorem 4. Laplace:
  * Mironov 2017, Proposition 6. Pure epsilon-DP, hence discrete Laplace: randomised response, see rdp_pure. Exponential
- * mechanism: bounded range, Cesar, Rogers 2021. Conversion: CKS, Proposition 12. All pure functions, no state.
+ * mechanism: bounded range, Cesar, Rogers 2021. GNMax: Papernot et al. 2018, Proposition 8. Conversion: CKS,
+ * Proposition 12. All pure functions, no state. Several events together are in compose.c.
  */
 #include "privacy/account.h"
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #define PAD (64 * DBL_EPSILON)
+
+static const char *const names[MG_EVENT_KINDS] = {
+	[MG_EVENT_ZCDP] = "zcdp",
+	[MG_EVENT_GAUSSIAN] = "gaussian",
+	[MG_EVENT_DISCRETE_GAUSSIAN] = "discrete_gaussian",
+	[MG_EVENT_LAPLACE] = "laplace",
+	[MG_EVENT_DISCRETE_LAPLACE] = "discrete_laplace",
+	[MG_EVENT_EXPONENTIAL] = "exponential",
+	[MG_EVENT_POISSON_GAUSSIAN] = "poisson_gaussian",
+	[MG_EVENT_GNMAX] = "gnmax",
+};
 
 const char *
 mg_event_name(mg_event_kind kind)
 {
-	switch (kind)
-	{
-		case MG_EVENT_ZCDP:
-			return "zcdp";
-		case MG_EVENT_GAUSSIAN:
-			return "gaussian";
-		case MG_EVENT_DISCRETE_GAUSSIAN:
-			return "discrete_gaussian";
-		case MG_EVENT_LAPLACE:
-			return "laplace";
-		case MG_EVENT_DISCRETE_LAPLACE:
-			return "discrete_laplace";
-		case MG_EVENT_EXPONENTIAL:
-			return "exponential";
-	}
-	return "unrecognized";
+	return (unsigned) kind < MG_EVENT_KINDS ? names[kind] : "unrecognized";
+}
+
+bool
+mg_event_kind_of(const char *name, mg_event_kind *kind)
+{
+	for (int k = 0; k < MG_EVENT_KINDS; k++)
+		if (strcmp(name, names[k]) == 0)
+		{
+			*kind = (mg_event_kind) k;
+			return true;
+		}
+	return false;
 }
 
 static double
@@ -118,10 +128,14 @@ rdp_laplace(double e, double alpha)
 	return exact >= 0 ? least(padded(exact), rdp_pure(e, alpha)) : rdp_pure(e, alpha);
 }
 
-static bool
-event_valid(const mg_event *e)
+bool
+mg_event_valid(const mg_event *e)
 {
 	if (!isfinite(e->param) || e->param < 0 || !(e->delta >= 0 && e->delta <= 1))
+		return false;
+	if ((unsigned) e->kind >= MG_EVENT_KINDS)
+		return false;
+	if (e->kind == MG_EVENT_POISSON_GAUSSIAN && !(e->rate >= 0 && e->rate <= 1))
 		return false;
 	return e->param > 0 || e->kind == MG_EVENT_ZCDP || e->kind == MG_EVENT_EXPONENTIAL;
 }
@@ -138,7 +152,7 @@ mg_event_rdp(const mg_event *e, double alpha)
 {
 	double once = INFINITY;
 
-	if (!event_valid(e) || !(alpha > 1) || !isfinite(alpha))
+	if (!mg_event_valid(e) || !(alpha > 1) || !isfinite(alpha))
 		return INFINITY;
 	if (e->count == 0)
 		return 0;
@@ -160,6 +174,12 @@ mg_event_rdp(const mg_event *e, double alpha)
 		case MG_EVENT_EXPONENTIAL:
 			once = least(alpha * e->param * e->param / 8, rdp_pure(e->param, alpha));
 			break;
+		case MG_EVENT_POISSON_GAUSSIAN:
+			once = mg_subsampled_rdp(e->rate, e->param, alpha);
+			break;
+		case MG_EVENT_GNMAX: /* one teacher's vote moves: two counts change by one */
+			once = alpha / e->param / e->param;
+			break;
 	}
 	return once >= 0 ? padded(once * (double) e->count) : INFINITY;
 }
@@ -169,7 +189,7 @@ mg_event_rho(const mg_event *e)
 {
 	double once = INFINITY;
 
-	if (!event_valid(e))
+	if (!mg_event_valid(e))
 		return INFINITY;
 	if (e->count == 0)
 		return 0;
@@ -188,6 +208,12 @@ mg_event_rho(const mg_event *e)
 			break;
 		case MG_EVENT_EXPONENTIAL:
 			once = least(e->param * e->param / 8, rho_pure(e->param));
+			break;
+		case MG_EVENT_POISSON_GAUSSIAN:
+			once = e->rate == 0 ? 0 : 0.5 / e->param / e->param;
+			break;
+		case MG_EVENT_GNMAX:
+			once = 1 / e->param / e->param;
 			break;
 	}
 	return once >= 0 ? padded(once * (double) e->count) : INFINITY;
@@ -345,84 +371,4 @@ mg_zcdp_rho(double epsilon, double delta)
 			high = middle;
 	}
 	return low;
-}
-
-/* epsilon of all events at order 1 + b. */
-static double
-compose_at(const mg_event *events, size_t count, double b, double delta)
-{
-	double rdp = 0;
-
-	for (size_t i = 0; i < count; i++)
-		rdp += mg_event_rdp(&events[i], 1 + b);
-	return mg_rdp_to_epsilon(1 + b, padded(rdp), delta);
-}
-
-/* The sum of what pure mechanisms cost without any delta; +inf when one of the events is not pure. */
-static double
-compose_pure(const mg_event *events, size_t count)
-{
-	double epsilon = 0;
-
-	for (size_t i = 0; i < count; i++)
-	{
-		const mg_event *e = &events[i];
-
-		if (!event_valid(e))
-			return INFINITY;
-		if (e->count == 0 || (e->kind == MG_EVENT_ZCDP && e->param == 0))
-			continue;
-		if (e->kind == MG_EVENT_LAPLACE || e->kind == MG_EVENT_DISCRETE_LAPLACE)
-			epsilon += padded(inverse(e->param) * (double) e->count);
-		else if (e->kind == MG_EVENT_EXPONENTIAL)
-			epsilon += padded(e->param * (double) e->count);
-		else
-			return INFINITY;
-	}
-	return padded(epsilon * (1 + (double) count * DBL_EPSILON));
-}
-
-double
-mg_compose_epsilon(const mg_event *events, size_t count, double delta)
-{
-	const double first = log(1e-4), last = log(1e8), step = (last - first) / 240;
-	double best, grid = INFINITY, at = first, atoms = 0;
-
-	for (size_t i = 0; i < count; i++)
-	{
-		if (!event_valid(&events[i]))
-			return INFINITY;
-		atoms += padded(events[i].delta * (double) events[i].count);
-	}
-	atoms = padded(atoms);
-	if (!(delta >= 0) || (atoms > 0 && atoms >= delta))
-		return delta >= 1 ? 0 : INFINITY;
-	best = compose_pure(events, count); /* holds at any delta that the atoms leave */
-	delta = nextafter(delta - atoms, 0);
-
-	/* Any order is valid: a grid, then a golden section around its best point. */
-	for (int i = 0; i <= 240; i++)
-	{
-		double here = compose_at(events, count, exp(first + i * step), delta);
-
-		if (here < grid)
-		{
-			grid = here;
-			at = first + i * step;
-		}
-	}
-	best = least(best, grid);
-	for (double low = at - step, high = at + step; high - low > 1e-9;)
-	{
-		double third = (high - low) * 0.381966011250105, left = low + third, right = high - third;
-		double on_left = compose_at(events, count, exp(left), delta);
-		double on_right = compose_at(events, count, exp(right), delta);
-
-		best = least(best, least(on_left, on_right));
-		if (on_left <= on_right)
-			high = right;
-		else
-			low = left;
-	}
-	return best;
 }

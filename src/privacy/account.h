@@ -16,8 +16,11 @@ typedef enum mg_event_kind
 	MG_EVENT_DISCRETE_GAUSSIAN, /* param = sigma; the same rho (Canonne, Kamath, Steinke 2020, Theorem 4) */
 	MG_EVENT_LAPLACE,           /* param = scale */
 	MG_EVENT_DISCRETE_LAPLACE,  /* param = scale */
-	MG_EVENT_EXPONENTIAL        /* param = epsilon; bounded range, rho = epsilon^2 / 8 (Cesar, Rogers 2021) */
+	MG_EVENT_EXPONENTIAL,       /* param = epsilon; bounded range, rho = epsilon^2 / 8 (Cesar, Rogers 2021) */
+	MG_EVENT_POISSON_GAUSSIAN,  /* param = sigma (continuous), rate = q: each unit takes part with probability q */
+	MG_EVENT_GNMAX              /* param = sigma of the noise on each count of votes; rho = 1 / sigma^2 */
 } mg_event_kind;
+#define MG_EVENT_KINDS (MG_EVENT_GNMAX + 1)
 
 typedef struct mg_event
 {
@@ -25,13 +28,18 @@ typedef struct mg_event
 	double param;
 	uint64_t count;
 	double delta; /* per call; 0 where the mechanism has no atom */
+	double rate;  /* MG_EVENT_POISSON_GAUSSIAN: in 0..1; others ignore it */
 } mg_event;
 
 const char *mg_event_name(mg_event_kind kind); /* "zcdp", "gaussian", ... as in dp_compose */
+bool mg_event_kind_of(const char *name, mg_event_kind *kind);
+/* Are param, rate and delta in the kind's range? Events that are not cost +inf everywhere. */
+bool mg_event_valid(const mg_event *e);
 
 /* RDP of the event, all its calls, at order alpha > 1. +inf for bad parameters, never NaN. */
 double mg_event_rdp(const mg_event *e, double alpha);
-/* A rho for which the event, all calls, is rho-zCDP; +inf for bad parameters. */
+/* A rho for which the event, all calls, is rho-zCDP; +inf for bad parameters. A subsampled Gaussian has no better one
+ * than the Gaussian itself: large orders see through the sampling. */
 double mg_event_rho(const mg_event *e);
 
 /* epsilon for which (alpha, rdp)-RDP implies (epsilon, delta)-DP: Canonne et al. 2020, Proposition 12. >= 0. */
@@ -44,9 +52,31 @@ double mg_zcdp_rho(double epsilon, double delta);
 /* The order alpha > 1 at which mg_zcdp_epsilon finds its least. */
 double mg_zcdp_order(double rho, double delta);
 
+/*
+ * RDP at order alpha > 1 of one Gaussian of sensitivity 1 and noise sigma on a Poisson sample of rate q, in both
+ * directions of add/remove (Mironov, Talwar, Zhang 2019, Theorem 5), from above; relative accuracy 1e-10. For any real
+ * order. +inf where it would need too much work (no other event is cheaper there than at another order).
+ */
+double mg_subsampled_rdp(double q, double sigma, double alpha);
+
 /* epsilon at delta of all events together: the RDP curve optimised over orders, their pure epsilons where all have one,
  * atoms taken from delta. +inf for bad parameters or when the atoms leave nothing. */
 double mg_compose_epsilon(const mg_event *events, size_t count, double delta);
+/* delta at epsilon likewise; 1 for bad parameters. */
+double mg_compose_delta(const mg_event *events, size_t count, double epsilon);
+
+/* A point of the RDP curve of all events: order and total RDP there. */
+typedef struct mg_rdp_point
+{
+	double alpha, rdp;
+} mg_rdp_point;
+
+/* The order that is best for epsilon at delta (atoms not counted), and for delta at epsilon. rdp is +inf for bad
+ * parameters. */
+mg_rdp_point mg_best_order_for_delta(const mg_event *events, size_t count, double delta);
+mg_rdp_point mg_best_order_for_epsilon(const mg_event *events, size_t count, double epsilon);
+/* The sum of atoms, rounded up; +inf when an event is not valid. */
+double mg_compose_atoms(const mg_event *events, size_t count);
 
 /*
  * Privacy filter (Feldman, Zrnic 2021): RDP at one order fixed with the budget, beside the sum of delta atoms. Half of

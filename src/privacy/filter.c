@@ -44,19 +44,20 @@ mg_filter_init(mg_ctx *ctx, mg_filter *f, double epsilon, double delta)
 mg_code
 mg_filter_init_at(mg_ctx *ctx, mg_filter *f, double alpha, double epsilon, double delta)
 {
-	double half, cap, shrink = DBL_EPSILON;
+	double half, cap = 0, high, middle;
 
 	if (!valid_pair(epsilon, delta) || !(alpha > 1) || !isfinite(alpha))
 		return mg_fail(ctx, MG_INVALID, "a budget's epsilon, delta or order is out of range");
 	half = delta / 2 * (1 - FREE);
 
-	/* The conversion is the RDP and a term of alpha and delta: what epsilon leaves over that; take off ulps until it agrees. */
-	cap = epsilon - (mg_rdp_to_epsilon(alpha, epsilon, half) - epsilon);
-	while (cap > 0 && mg_rdp_to_epsilon(alpha, cap, half) > epsilon)
-	{
-		cap -= epsilon * shrink;
-		shrink *= 2;
-	}
+	/* The conversion grows with the RDP: the largest that it accepts, by bisection down to neighbouring numbers. */
+	for (high = epsilon; high < DBL_MAX / 4 && mg_rdp_to_epsilon(alpha, high, half) <= epsilon;)
+		high *= 2;
+	while (cap < (middle = cap + (high - cap) / 2) && middle < high)
+		if (mg_rdp_to_epsilon(alpha, middle, half) <= epsilon)
+			cap = middle;
+		else
+			high = middle;
 	if (!(cap > 0))
 		return mg_fail(ctx, MG_INVALID, "epsilon of a budget is too small for its order");
 	f->epsilon = epsilon;

@@ -45,6 +45,7 @@ CREATE TABLE mirage.budget (
   owner_oid oid NOT NULL,
   owner_name text NOT NULL,
   identity text NOT NULL,
+  unit_kind text, -- what its units are; NULL until the first charge, which freezes it
   created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 
@@ -70,10 +71,14 @@ CREATE TABLE mirage.relation (
   budget bigint,
   inherited boolean NOT NULL DEFAULT false, -- under the budget as a partition, child or parent, not by dp_protect itself
   assert_stable boolean NOT NULL DEFAULT false,
+  fingerprint text, -- of a view: the definition that assert_stable is about
   is_public boolean NOT NULL DEFAULT false,
   protected_by_oid oid,
   protected_by_name text,
-  protected_at timestamptz
+  protected_at timestamptz,
+  unit text, -- the column whose values are the privacy units; NULL: each row is one
+  unit_attnum smallint,
+  max_rows_per_unit int NOT NULL DEFAULT 1
 );
 CREATE UNIQUE INDEX ON mirage.relation (relid, identity);
 

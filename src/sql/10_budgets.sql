@@ -19,7 +19,7 @@ CREATE FUNCTION dp_protect(relation regclass, budget text DEFAULT NULL, unit nam
                            max_rows_per_unit int DEFAULT 1, epsilon float8 DEFAULT NULL, assert_stable boolean DEFAULT false)
 RETURNS text LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_protect(regclass, text, name, int, float8, boolean) IS
-'puts a table under a budget (an existing one, or with epsilon a new one) and returns the budget''s name';
+'puts a table under a budget (an existing one, or with epsilon a new one) and returns the budget''s name; unit: the column that says whose a row is';
 
 CREATE FUNCTION dp_set_column(relation regclass, column_name name, kind text DEFAULT NULL, lower text DEFAULT NULL,
                               upper text DEFAULT NULL, categories text[] DEFAULT NULL, bins int DEFAULT NULL,

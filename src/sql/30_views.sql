@@ -18,11 +18,13 @@ RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 
 CREATE VIEW dp_budgets WITH (security_barrier) AS
 SELECT b.name, b.epsilon, b.delta, f.used, f.spent, f.remaining, f.lifetime, b.period, b.owner_name AS owner,
        ARRAY(SELECT r.name FROM mirage.relation r WHERE r.budget OPERATOR(pg_catalog.=) b.id AND NOT r.inherited
-             ORDER BY r.name) AS protected_tables
+             AND r.fingerprint IS NULL
+             ORDER BY r.name) AS protected_tables,
+       b.unit_kind AS unit
 FROM mirage.budget b, LATERAL mirage.budget_figures(b.id) f
 WHERE f.visible;
 COMMENT ON VIEW dp_budgets IS
-'used: fraction of the cap that is gone, which is enforced; spent: epsilon of all charges together; remaining: largest epsilon of one more training; with a period (a policy, not a guarantee) these three are of the charges of the last period alone; lifetime: epsilon of all charges ever';
+'used: fraction of the cap that is gone, which is enforced; spent: epsilon of all charges together; remaining: largest epsilon of one more training; with a period (a policy, not a guarantee) these three are of the charges of the last period alone; lifetime: epsilon of all charges ever; unit: who is counted, fixed by the first charge';
 
 CREATE VIEW dp_ledger WITH (security_barrier) AS
 SELECT l.charge AS id, l.budget_name AS budget, l.relation, l.model, l.role_name AS role,

@@ -230,7 +230,7 @@ mg_code
 mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_column **out)
 {
 	mg_decoder_column *dc;
-	layout l;
+	layout l = {0};
 	size_t most = 2 * (size_t) col->nfine + 1; /* the bins, the whole column once more, the caller's empty value */
 
 	if (most > UINT16_MAX)

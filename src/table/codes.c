@@ -85,11 +85,11 @@ size_groups(mg_ctx *ctx, mg_codes *t)
 	size_t area = t->memory / 2;
 
 	t->group_rows = MG_GROUP_ROWS;
-	t->group_bytes = layout(t->column, t->ncolumns, t->group_rows);
+	t->group_bytes = layout(t->column, t->ncolumns + t->units, t->group_rows);
 	while (t->group_bytes > area / 4 && t->group_rows > MG_GROUP_ROWS_LEAST)
 	{
 		t->group_rows /= 2;
-		t->group_bytes = layout(t->column, t->ncolumns, t->group_rows);
+		t->group_bytes = layout(t->column, t->ncolumns + t->units, t->group_rows);
 	}
 	if (t->group_bytes > area / 3)
 	{
@@ -136,26 +136,28 @@ create_texts(mg_ctx *ctx, mg_codes *t, const mg_domain *columns)
 static mg_code
 codes_init(mg_ctx *ctx, mg_codes *t, const mg_domain *columns)
 {
-	t->column = calloc(t->ncolumns, sizeof(*t->column));
+	t->column = calloc((size_t) t->ncolumns + 1, sizeof(*t->column));
 	if (t->column == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
 	for (uint32_t j = 0; j < t->ncolumns; j++)
 		MG_TRY(column_init(ctx, &t->column[j], &columns[j], j));
+	t->column[t->ncolumns].storage = MG_STORE_KEY;
+	t->column[t->ncolumns].width = 8;
 	MG_TRY(size_groups(ctx, t));
 	MG_TRY(create_texts(ctx, t, columns));
 	t->last = malloc(t->group_bytes);
 	if (t->last == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
-	for (uint32_t j = 0; j < t->ncolumns; j++)
+	for (uint32_t j = 0; j < t->ncolumns + t->units; j++)
 		t->column[j].load = t->last + t->column[j].offset;
 	mg_codes_fill_null(t, 0);
 	t->nloading = t->ncolumns;
 	return MG_OK;
 }
 
-mg_code
-mg_codes_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, const uint8_t key[MG_HASH_KEY_BYTES + 8],
-				mg_store *store, size_t memory, mg_codes **out)
+static mg_code
+codes_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, const uint8_t key[MG_HASH_KEY_BYTES + 8],
+			 bool units, mg_store *store, size_t memory, mg_codes **out)
 {
 	mg_codes *t;
 	mg_code code;
@@ -166,6 +168,7 @@ mg_codes_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, const 
 	if (t == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
 	t->ncolumns = ncolumns;
+	t->units = units;
 	t->store = store;
 	t->memory = memory;
 	t->file = t->label_file = -1;
@@ -180,6 +183,20 @@ mg_codes_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, const 
 	}
 	*out = t;
 	return MG_OK;
+}
+
+mg_code
+mg_codes_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns, const uint8_t key[MG_HASH_KEY_BYTES + 8],
+				mg_store *store, size_t memory, mg_codes **out)
+{
+	return codes_create(ctx, columns, ncolumns, key, false, store, memory, out);
+}
+
+mg_code
+mg_codes_create_with_units(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns,
+						   const uint8_t key[MG_HASH_KEY_BYTES + 8], mg_store *store, size_t memory, mg_codes **out)
+{
+	return codes_create(ctx, columns, ncolumns, key, true, store, memory, out);
 }
 
 void
@@ -209,14 +226,14 @@ mg_codes_destroy(mg_codes *t)
 		t->store->close(t->store, t->file);
 	if (t->label_file >= 0)
 		t->store->close(t->store, t->label_file);
-	mg_zeroize_free(t->column, t->column ? t->ncolumns * sizeof(*t->column) : 0);
+	mg_zeroize_free(t->column, t->column ? ((size_t) t->ncolumns + 1) * sizeof(*t->column) : 0);
 	mg_zeroize_free(t, sizeof(*t));
 }
 
 void
 mg_codes_fill_null(mg_codes *t, uint32_t first)
 {
-	for (uint32_t j = 0; j < t->ncolumns; j++)
+	for (uint32_t j = 0; j < t->ncolumns + t->units; j++)
 	{
 		const mg_code_column *c = &t->column[j];
 		uint8_t *p = c->load + (size_t) first * c->width;
@@ -257,7 +274,7 @@ mg_codes_group_full(mg_ctx *ctx, mg_codes *t)
 			return mg_fail(ctx, MG_NOMEM, "out of memory");
 		t->resident[t->nresident++] = t->last;
 		t->last = fresh;
-		for (uint32_t j = 0; j < t->ncolumns; j++)
+		for (uint32_t j = 0; j < t->ncolumns + t->units; j++)
 			t->column[j].load = t->last + t->column[j].offset;
 	}
 	else
@@ -279,7 +296,7 @@ fetch_group(mg_ctx *ctx, mg_codes *t, uint64_t g, const uint32_t *cols, uint32_t
 {
 	if (t->scratch == NULL && (t->scratch = malloc(t->group_bytes)) == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
-	if (ncols == t->ncolumns)
+	if (ncols >= t->ncolumns)
 		return t->store->read(ctx, t->store, t->file, g * t->group_bytes, t->scratch, t->group_bytes);
 	for (uint32_t i = 0; i < ncols; i++)
 	{
@@ -289,6 +306,12 @@ fetch_group(mg_ctx *ctx, mg_codes *t, uint64_t g, const uint32_t *cols, uint32_t
 							  (size_t) t->group_rows * c->width));
 	}
 	return MG_OK;
+}
+
+mg_code
+mg_codes_fetch(mg_ctx *ctx, mg_codes *t, uint64_t stored)
+{
+	return fetch_group(ctx, t, stored, NULL, t->ncolumns);
 }
 
 typedef struct pass_tasks

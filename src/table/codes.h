@@ -67,10 +67,13 @@ typedef struct mg_code_column
 typedef struct mg_codes
 {
 	uint32_t ncolumns;
-	uint32_t nloading; /* ncolumns while rows are loaded, then 0: a loading call is a no-op then */
-	mg_code_column *column;
+	uint32_t nloading;      /* ncolumns while rows are loaded, then 0: a loading call is a no-op then */
+	mg_code_column *column; /* [ncolumns], and one more */
 	mg_store *store;
 	size_t memory;
+
+	bool units; /* column[ncolumns] is the unit of each row (keep.c): KEY, numbers from 0; fine stage only */
+	uint64_t nunits;
 
 	uint32_t group_rows;
 	size_t group_bytes;
@@ -109,6 +112,10 @@ typedef struct mg_codes
 /* key: MG_HASH_KEY_BYTES secret random bytes and 8 more. */
 mg_code mg_codes_create(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns,
 						const uint8_t key[MG_HASH_KEY_BYTES + 8], mg_store *store, size_t memory, mg_codes **out);
+/* The same with room for the unit of each row, which mg_codes_keep fills in. */
+mg_code mg_codes_create_with_units(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolumns,
+								   const uint8_t key[MG_HASH_KEY_BYTES + 8], mg_store *store, size_t memory,
+								   mg_codes **out);
 void mg_codes_destroy(mg_codes *t);
 
 /* load.c; the contract is mg_load_* in curator/curator.h */
@@ -118,7 +125,19 @@ void mg_codes_load_text(mg_codes *t, uint32_t col, const char *s, size_t len);
 void mg_codes_load_code(mg_codes *t, uint32_t col, uint32_t code);
 mg_code mg_codes_load_row(mg_ctx *ctx, mg_codes *t);
 mg_code mg_codes_load_finish(mg_ctx *ctx, mg_codes *t);
+/* Of the row being loaded, before mg_codes_load_row: at most MG_CONTENT_BYTES a column; returns their number. */
+#define MG_CONTENT_BYTES 10
+size_t mg_codes_row_content(const mg_codes *t, uint8_t *out);
 
+/*
+ * keep.c: forgets all rows but some, after loading and before anything is asked. next: the number of the next row to
+ * keep (rows count from 0 in the order of loading; ascending; none: `row` is set to UINT64_MAX) and of its unit.
+ */
+typedef mg_code (*mg_keep_next)(mg_ctx *ctx, void *arg, uint64_t *row, uint64_t *unit);
+mg_code mg_codes_keep(mg_ctx *ctx, mg_codes *t, mg_keep_next next, void *arg);
+
+/* codes.c, for load.c and keep.c: a group into scratch. */
+mg_code mg_codes_fetch(mg_ctx *ctx, mg_codes *t, uint64_t stored);
 /* codes.c, for load.c: the group being loaded is full; NULL-fills rows first .. first + MG_STRIPE_ROWS - 1 of it. */
 mg_code mg_codes_group_full(mg_ctx *ctx, mg_codes *t);
 void mg_codes_fill_null(mg_codes *t, uint32_t first);

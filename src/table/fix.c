@@ -356,6 +356,7 @@ recode_adopt(mg_codes *t, const recode *r, uint8_t **groups, uint32_t ngroups, u
 	t->nstored = nstored;
 	t->group_bytes = r->to_bytes;
 	t->recoded = true;
+	t->units = false;
 	if (nstored == 0 && t->file >= 0)
 	{
 		t->store->close(t->store, t->file);

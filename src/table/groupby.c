@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "table/sort.h"
+
 #define SPACE (UINT64_C(1) << 32)
 
 typedef struct grouping
@@ -166,6 +168,199 @@ mg_codes_groupby(mg_ctx *ctx, mg_codes *t, uint32_t col, size_t memory, mg_group
 	mg_zeroize_free(g.value, g.value ? (g.mask + 1) * sizeof(*g.value) : 0);
 	mg_zeroize_free(g.count, g.count ? (g.mask + 1) * sizeof(*g.count) : 0);
 	mg_zeroize_free(g.per_id, ids * sizeof(*g.per_id));
+	return code;
+}
+
+/* ---- distinct units ---- */
+
+#define VALUES_AT_ONCE 4096
+
+typedef struct pairing
+{
+	mg_codes *t;
+	const mg_code_column *c, *units;
+	mg_sort *sort; /* of (value, unit) */
+	mg_groups_step each;
+	void *arg;
+	uint64_t *value; /* [VALUES_AT_ONCE] */
+	int64_t *count;
+	size_t n;
+} pairing;
+
+static mg_code
+pair_keys(mg_ctx *ctx, void *arg, const mg_block *b)
+{
+	pairing *g = arg;
+	const uint64_t *p = mg_block_column(g->c, b), *unit = mg_block_column(g->units, b);
+
+	for (uint32_t i = 0; i < b->rows; i++)
+		if (p[i] != MG_KEY_NULL)
+			MG_TRY(mg_sort_add(ctx, g->sort, (const uint64_t[]){p[i], unit[i]}));
+	return MG_OK;
+}
+
+static mg_code
+pair_text(mg_ctx *ctx, void *arg, const mg_block *b)
+{
+	pairing *g = arg;
+	const uint16_t *p = mg_block_column(g->c, b);
+	const uint64_t *unit = mg_block_column(g->units, b);
+
+	for (uint32_t i = 0; i < b->rows; i++)
+	{
+		uint64_t hash;
+
+		if (p[i] == MG_TEXT_ESCAPE)
+			MG_TRY(mg_text_next(ctx, g->c->text, g->t->store, &hash));
+		else if (p[i] >= MG_TEXT_FIRST)
+			hash = g->c->text->hash[p[i] - MG_TEXT_FIRST];
+		else
+			continue;
+		MG_TRY(mg_sort_add(ctx, g->sort, (const uint64_t[]){hash, unit[i]}));
+	}
+	return MG_OK;
+}
+
+static mg_code
+give_values(mg_ctx *ctx, pairing *g)
+{
+	size_t n = g->n;
+
+	g->n = 0;
+	return n > 0 ? g->each(ctx, g->arg, g->value, g->count, n) : MG_OK;
+}
+
+static mg_code
+count_pairs(mg_ctx *ctx, pairing *g)
+{
+	uint64_t last[2] = {0, 0}; /* no value is 0 */
+	const uint64_t *r;
+
+	MG_TRY(mg_sort_finish(ctx, g->sort));
+	for (;;)
+	{
+		MG_TRY(mg_sort_next(ctx, g->sort, &r));
+		if (r == NULL)
+			return give_values(ctx, g);
+		if (r[0] == last[0] && r[1] == last[1])
+			continue;
+		if (r[0] != last[0])
+		{
+			if (g->n == VALUES_AT_ONCE)
+				MG_TRY(give_values(ctx, g));
+			g->value[g->n] = r[0];
+			g->count[g->n++] = 0;
+		}
+		g->count[g->n - 1]++;
+		last[0] = r[0];
+		last[1] = r[1];
+	}
+}
+
+static mg_code
+units_by_sort(mg_ctx *ctx, pairing *g, uint32_t col, size_t memory)
+{
+	const uint32_t cols[2] = {col, g->t->ncolumns};
+	bool text = g->c->storage == MG_STORE_TEXT;
+	mg_code code = mg_sort_create(ctx, 2, memory, g->t->store, &g->sort);
+
+	if (code == MG_OK && text)
+		mg_text_rewind(g->c->text);
+	if (code == MG_OK)
+		code = mg_codes_pass_in_order(ctx, g->t, cols, 2, text ? pair_text : pair_keys, g);
+	if (code == MG_OK)
+		code = count_pairs(ctx, g);
+	mg_sort_destroy(g->sort);
+	return code;
+}
+
+/* A bit for each pair of an id and a unit; ids first .. first + some - 1 in one pass. */
+typedef struct bits
+{
+	const mg_code_column *c, *units;
+	uint8_t *seen; /* [some][stride] */
+	size_t stride;
+	uint32_t first, some;
+	int64_t *count; /* [some] */
+} bits;
+
+#define MOST_BIT_PASSES 4
+
+static mg_code
+see_pairs(mg_ctx *ctx, void *arg, const mg_block *b)
+{
+	bits *s = arg;
+	const uint16_t *p = mg_block_column(s->c, b);
+	const uint64_t *unit = mg_block_column(s->units, b);
+
+	for (uint32_t i = 0; i < b->rows; i++)
+	{
+		uint32_t id = (uint32_t) p[i] - MG_TEXT_FIRST - s->first; /* what is no id wraps around */
+		uint8_t *byte, bit;
+
+		if (id >= s->some)
+			continue;
+		byte = s->seen + id * s->stride + unit[i] / 8;
+		bit = (uint8_t) (1u << (unit[i] % 8));
+		s->count[id] += (*byte & bit) == 0;
+		*byte |= bit;
+	}
+	return MG_OK;
+}
+
+static mg_code
+units_by_bits(mg_ctx *ctx, pairing *g, uint32_t col, bits *s, uint32_t at_once)
+{
+	const mg_text *x = g->c->text;
+	const uint32_t cols[2] = {col, g->t->ncolumns};
+
+	for (s->first = 0; s->first < x->nids; s->first += s->some)
+	{
+		s->some = x->nids - s->first < at_once ? x->nids - s->first : at_once;
+		memset(s->seen, 0, s->some * s->stride);
+		memset(s->count, 0, s->some * sizeof(*s->count));
+		MG_TRY(mg_codes_pass_in_order(ctx, g->t, cols, 2, see_pairs, s));
+		for (uint32_t id = 0; id < s->some; id++)
+		{
+			if (s->count[id] == 0)
+				continue;
+			if (g->n == VALUES_AT_ONCE)
+				MG_TRY(give_values(ctx, g));
+			g->value[g->n] = x->hash[s->first + id];
+			g->count[g->n++] = s->count[id];
+		}
+	}
+	return give_values(ctx, g);
+}
+
+mg_code
+mg_codes_groupby_units(mg_ctx *ctx, mg_codes *t, uint32_t col, size_t memory, mg_groups_step each, void *arg)
+{
+	pairing g = {.t = t, .c = &t->column[col], .units = &t->column[t->ncolumns], .each = each, .arg = arg};
+	bits s = {.c = g.c, .units = g.units, .stride = (size_t) (t->nunits / 8 + 1)};
+	size_t ids = g.c->storage == MG_STORE_TEXT ? g.c->text->max_ids : 0, at_once = 0;
+	mg_code code = MG_OK;
+
+	if (ids > 0 && mg_text_escapes(g.c->text) == 0)
+		at_once = memory / s.stride < ids ? memory / s.stride : ids;
+	/* What is asked for depends on the memory and the column alone. */
+	g.value = malloc(VALUES_AT_ONCE * sizeof(*g.value));
+	g.count = malloc(VALUES_AT_ONCE * sizeof(*g.count));
+	s.count = malloc((ids + 1) * sizeof(*s.count));
+	if (g.value == NULL || g.count == NULL || s.count == NULL)
+		code = mg_fail(ctx, MG_NOMEM, "out of memory");
+	if (code == MG_OK && at_once > 0 && g.c->text->nids <= MOST_BIT_PASSES * at_once)
+	{
+		s.seen = malloc(memory);
+		code = s.seen != NULL ? units_by_bits(ctx, &g, col, &s, (uint32_t) at_once)
+							  : mg_fail(ctx, MG_NOMEM, "out of memory");
+		mg_zeroize_free(s.seen, s.seen ? s.stride * (g.c->text->nids < at_once ? g.c->text->nids : at_once) : 0);
+	}
+	else if (code == MG_OK)
+		code = units_by_sort(ctx, &g, col, memory);
+	mg_zeroize_free(g.value, g.value ? VALUES_AT_ONCE * sizeof(*g.value) : 0);
+	mg_zeroize_free(g.count, g.count ? VALUES_AT_ONCE * sizeof(*g.count) : 0);
+	mg_zeroize_free(s.count, s.count ? (ids + 1) * sizeof(*s.count) : 0);
 	return code;
 }
 

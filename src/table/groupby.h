@@ -19,6 +19,13 @@
 typedef mg_code (*mg_groups_step)(mg_ctx *ctx, void *arg, uint64_t *value, int64_t *count, size_t n);
 mg_code mg_codes_groupby(mg_ctx *ctx, mg_codes *t, uint32_t col, size_t memory, mg_groups_step each, void *arg);
 
+/*
+ * The same, but what is counted is the distinct units (keep.c) of each value, not its rows: by a bit for each pair of
+ * them where a text's labels all have ids and few passes of the memory do, else by sorting the pairs. Only where the
+ * table has units.
+ */
+mg_code mg_codes_groupby_units(mg_ctx *ctx, mg_codes *t, uint32_t col, size_t memory, mg_groups_step each, void *arg);
+
 /* Finds the labels of n distinct hashes in the dictionary and the label file: calls found(arg, i, bytes, len) once for
  * each hash[i]. */
 typedef mg_code (*mg_label_found)(mg_ctx *ctx, void *arg, size_t i, const char *s, size_t len);

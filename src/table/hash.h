@@ -18,6 +18,10 @@
 /* Never 0: tables use 0 for an empty slot. */
 uint64_t mg_keyed_hash(const uint64_t key[2], const void *p, size_t len);
 
+/* The same with 128 bits of output (SipHash's own wide form), where equal hashes must mean equal bytes: a chance of
+ * 2^-128 a pair. */
+void mg_keyed_hash_wide(const uint64_t key[2], const void *p, size_t len, uint64_t out[2]);
+
 /* A bijection of 64-bit words that keeps 0, keyed by an odd multiplier: spreads keys over slots and partitions. */
 static inline uint64_t
 mg_mix64(uint64_t x, uint64_t odd)

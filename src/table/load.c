@@ -204,6 +204,49 @@ keep_escapes(mg_ctx *ctx, mg_codes *t)
 	return MG_OK;
 }
 
+/*
+ * What the row holds, as bytes that are the same exactly for rows with the same cells: what is stored, but of an open
+ * text its hash where the dictionary's id, or an escape, stands for it.
+ */
+size_t
+mg_codes_row_content(const mg_codes *t, uint8_t *out)
+{
+	uint8_t *p = out;
+
+	for (uint32_t j = 0; j < t->ncolumns; j++)
+	{
+		const mg_code_column *c = &t->column[j];
+		const uint8_t *cell = c->load + (size_t) t->last_rows * c->width;
+		uint16_t code;
+
+		if (c->width == 1)
+			*p++ = *cell;
+		else if (c->width == 8)
+		{
+			memcpy(p, cell, 8);
+			p += 8;
+		}
+		else
+		{
+			memcpy(&code, cell, 2);
+			if (c->storage == MG_STORE_TEXT && code >= MG_TEXT_ESCAPE)
+			{
+				const uint64_t *hash = code == MG_TEXT_ESCAPE ? &t->escape[c->text->row_slot - 1].hash
+															  : &c->text->hash[code - MG_TEXT_FIRST];
+
+				code = MG_TEXT_ESCAPE; /* before the hash: from the first byte on it is known how long a cell is */
+				memcpy(p + 2, hash, 8);
+				memcpy(p, &code, 2);
+				p += 10;
+				continue;
+			}
+			memcpy(p, &code, 2);
+			p += 2;
+		}
+	}
+	return (size_t) (p - out);
+}
+
 mg_code
 mg_codes_load_row(mg_ctx *ctx, mg_codes *t)
 {

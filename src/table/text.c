@@ -153,6 +153,7 @@ mg_text_destroy(mg_text *x, mg_store *store)
 	mg_zeroize_free(x->recent, x->recent ? (x->recent_mask + 1) * sizeof(*x->recent) : 0);
 	mg_zeroize_free(x->stream, x->stream ? MG_STREAM_HASHES * sizeof(*x->stream) : 0);
 	mg_zeroize_free(x->tail, x->tail ? MG_STREAM_HASHES * sizeof(*x->tail) : 0);
+	mg_zeroize_free(x->kept, x->kept ? MG_STREAM_HASHES * sizeof(*x->kept) : 0);
 	mg_zeroize_free(x, sizeof(*x));
 }
 
@@ -246,4 +247,45 @@ mg_text_next(mg_ctx *ctx, mg_text *x, mg_store *store, uint64_t *hash)
 	}
 	x->read_at++;
 	return MG_OK;
+}
+
+mg_code
+mg_text_keep_begin(mg_ctx *ctx, mg_text *x)
+{
+	mg_text_rewind(x);
+	x->nkept = 0;
+	x->kept_written = 0;
+	x->kept = calloc(MG_STREAM_HASHES, sizeof(*x->kept));
+	return x->kept != NULL ? MG_OK : mg_fail(ctx, MG_NOMEM, "out of memory");
+}
+
+/* Writes over what was read: no more hashes are kept than were read, and those that were read are in memory. */
+mg_code
+mg_text_keep(mg_ctx *ctx, mg_text *x, mg_store *store, uint64_t hash)
+{
+	if (x->nkept == MG_STREAM_HASHES)
+	{
+		MG_TRY(store->write(ctx, store, x->file, x->kept_written * sizeof(uint64_t), x->kept,
+							x->nkept * sizeof(uint64_t)));
+		x->kept_written += x->nkept;
+		x->nkept = 0;
+	}
+	x->kept[x->nkept++] = hash;
+	return MG_OK;
+}
+
+void
+mg_text_keep_end(mg_text *x, mg_store *store)
+{
+	mg_zeroize_free(x->tail, MG_STREAM_HASHES * sizeof(*x->tail));
+	x->tail = x->kept;
+	x->nstream = x->nkept;
+	x->written = x->kept_written;
+	x->kept = NULL;
+	if (x->written == 0 && x->file >= 0)
+	{
+		store->close(store, x->file);
+		x->file = -1;
+	}
+	mg_text_rewind(x);
 }

@@ -68,7 +68,10 @@ typedef struct mg_text
 	uint64_t read_at; /* next hash to read */
 	uint64_t window;  /* index of the buffer's first hash when reading a file */
 	uint32_t nwindow;
-	uint64_t *tail;    /* what was still buffered when loading ended: hashes written .. written + nstream - 1 */
+	uint64_t *tail; /* what was still buffered when loading ended: hashes written .. written + nstream - 1 */
+	uint64_t *kept; /* the tail to be, while the stream is thinned out */
+	uint32_t nkept;
+	uint64_t kept_written;
 	uint32_t row_slot; /* 1 + place in the table's list of this row's escapes; 0: none */
 } mg_text;
 
@@ -96,6 +99,14 @@ uint64_t mg_text_escapes(const mg_text *x);
 mg_code mg_text_finish(mg_ctx *ctx, mg_text *x);
 void mg_text_rewind(mg_text *x);
 mg_code mg_text_next(mg_ctx *ctx, mg_text *x, mg_store *store, uint64_t *hash);
+
+/*
+ * Leaves out a part of the side stream, in one pass over it: begin (rewinds), then of each hash read by mg_text_next
+ * those to keep, then end. After a failure the stream is of no use any more.
+ */
+mg_code mg_text_keep_begin(mg_ctx *ctx, mg_text *x);
+mg_code mg_text_keep(mg_ctx *ctx, mg_text *x, mg_store *store, uint64_t hash);
+void mg_text_keep_end(mg_text *x, mg_store *store);
 
 /* True when the hash must be written to the label file; remembers it. */
 static inline bool

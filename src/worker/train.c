@@ -22,6 +22,7 @@
 #include "pg/options.h"
 #include "pg/reader.h"
 #include "pg/server.h"
+#include "pg/unit.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/inval.h"
@@ -127,6 +128,9 @@ typedef struct Training
 	MgTrainCall call;
 	MgColumns *columns;
 	MgBudget *budget;
+	MgRelation *protection;
+	MgUnit *unit;      /* NULL: the row */
+	uint8 unit_key[32]; /* from the reservation to the reading */
 	char *relation_name;
 	double share_epsilon; /* 0: no share pays */
 	char *share_name;
@@ -180,6 +184,7 @@ check_again(Training *t)
 	t->share_epsilon = right.share_epsilon;
 	t->share_name = right.share;
 	t->assert_stable = protection->assert_stable;
+	t->protection = protection;
 	t->relation_name = mg_relation_name(t->call.relid);
 	t->budget = mg_budget_by_id(t->call.budget);
 	if (t->budget == NULL)
@@ -194,7 +199,9 @@ describe(Training *t)
 	mg_domain *domains;
 	mg_allowance allowance;
 
-	t->columns = mg_describe_columns(t->call.relid, t->call.columns, mg_declaration, &t->call.base);
+	if (t->protection->unit != NULL)
+		t->unit = mg_unit_of_source(t->call.relid, t->call.base, t->protection->unit, t->protection->max_rows);
+	t->columns = mg_describe_columns(t->call.relid, t->call.columns, mg_declaration);
 	mg_require_trainable(t->columns);
 	domains = palloc0(sizeof(mg_domain) * Max(t->columns->ncore, 1));
 	for (int i = 0; i < t->columns->n; i++)
@@ -205,6 +212,7 @@ describe(Training *t)
 	t->request.ncolumns = (uint32_t) t->columns->ncore;
 	t->request.allowance = allowance;
 	mg_options_parse(t->call.options, &t->request);
+	t->request.rows_per_unit = t->unit != NULL ? (uint32) t->unit->max_rows : 1;
 	t->request.memory = (size_t) mg_guc_work_mem * 1024 / 4;
 	MemoryContextSwitchTo(old);
 }
@@ -317,6 +325,9 @@ reserve(Training *t)
 	check_again(t);
 	MemoryContextSwitchTo(old);
 	describe(t);
+	mg_budget_require_kind(t->budget, t->unit != NULL ? t->unit->kind : MG_UNIT_KIND_ROW, true);
+	if (t->unit != NULL)
+		mg_root_key("unit", t->unit_key, true);
 	require_room(t);
 
 	charge.budget = t->budget->id;
@@ -333,7 +344,7 @@ reserve(Training *t)
 	charge.share = t->call.share;
 	charge.events = events_json(t);
 	progress.charge = mg_ledger_reserve(&charge);
-	mg_relation_stamp_family(t->call.base, t->budget->id);
+	mg_relation_stamp_family(t->call.base, t->budget->id, t->protection->unit, t->protection->max_rows);
 
 	job.id = t->call.job;
 	job.model = (char *) t->call.model;
@@ -363,10 +374,16 @@ reserve(Training *t)
 }
 
 void
-mg_train_require_select(Oid relid, Oid reader, const MgColumns *columns)
+mg_train_require_select(Oid relid, Oid reader, const MgColumns *columns, const MgUnit *unit)
 {
 	if (pg_class_aclcheck(relid, reader, ACL_SELECT) == ACLCHECK_OK)
 		return;
+	if (unit != NULL &&
+		pg_attribute_aclcheck(relid, get_attnum(relid, unit->column), reader, ACL_SELECT) != ACLCHECK_OK)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\" may not read column \"%s\" of relation \"%s\", its unit",
+							   GetUserNameFromId(reader, false), unit->column, mg_relation_name(relid)),
+						errhint("Grant it SELECT on the column: whose each row is must be known to bound what is used of them.")));
 	for (int i = 0; i < columns->n; i++)
 	{
 		const MgColumn *c = &columns->col[i];
@@ -385,6 +402,8 @@ read_table(Training *t)
 {
 	MgIdentity id;
 	mg_store *store;
+	mg_units units = {t->request.rows_per_unit, t->unit_key};
+	bool relied;
 	uint32 n = t->request.ncolumns;
 
 	mg_work_progress(t->shared, "reading", 0);
@@ -392,15 +411,25 @@ read_table(Training *t)
 	MG_CHECK(&t->ctx, mg_noise_create(&t->ctx, &t->noise));
 	mg_release_with(t->context, (void (*)(void *)) mg_noise_destroy, t->noise);
 	mg_odometer_init(&t->odometer, t->request.allowance.rho, t->request.allowance.delta_atoms);
-	MG_CHECK(&t->ctx, mg_curator_create(&t->ctx, t->request.domains, n, t->noise, &t->odometer, store,
-										(size_t) mg_guc_work_mem * 1024 / 4 * 3, &t->curator));
+	MG_CHECK(&t->ctx, mg_curator_create_for_units(&t->ctx, t->request.domains, n, t->unit != NULL ? &units : NULL, t->noise,
+												  &t->odometer, store, (size_t) mg_guc_work_mem * 1024 / 4 * 3,
+												  &t->curator));
 	mg_release_with(t->context, (void (*)(void *)) mg_curator_destroy, t->curator);
 	mg_work_begin(t->shared, true);
 	mg_identity_enter(&id, t->call.reader);
-	mg_train_require_select(t->call.relid, t->call.reader, t->columns);
-	(void) mg_source_base(t->call.relid, t->call.columns, t->assert_stable);
+	mg_train_require_select(t->call.relid, t->call.reader, t->columns, t->unit);
+	if (mg_source_base(t->call.relid, t->call.columns, mg_relation_source, &relied) != t->call.base)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("%s was defined anew while the job began", t->relation_name),
+						errhint("Call dp_train again; nothing was spent.")));
+	t->assert_stable |= relied; /* the card says either */
+	/* a view under the view may have changed since; from here on its definition is held */
+	if (t->unit != NULL && strcmp(t->unit->column, mg_unit_of_source(t->call.relid, t->call.base, t->unit->base_column,
+																	 t->unit->max_rows)->column) != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a definition changed while the job began"),
+						errhint("Call dp_train again; nothing was spent.")));
 	progress.reading = true;
-	mg_read_relation(&t->ctx, t->call.relid, t->columns, t->curator);
+	mg_read_relation(&t->ctx, t->call.relid, t->columns, t->unit, t->unit_key, t->curator);
+	explicit_bzero(t->unit_key, sizeof(t->unit_key));
 	progress.read_done = true;
 	mg_identity_leave(&id);
 	mg_work_commit();
@@ -436,13 +465,15 @@ card_json(Training *t)
 	escape_json(&b, t->relation_name);
 	appendStringInfoString(&b, ", \"budget\": ");
 	escape_json(&b, t->budget->name);
+	appendStringInfoString(&b, ", \"unit\": ");
+	escape_json(&b, t->unit != NULL ? t->unit->base_column : MG_UNIT_KIND_ROW);
 	appendStringInfo(&b,
 					 ", \"method\": \"%s\", \"epsilon\": %.17g, \"delta\": %.17g, \"rho\": %.17g, \"delta_atoms\": %.17g, "
-					 "\"unit\": \"row\", \"max_rows_per_unit\": 1, \"neighbours\": \"add or remove one unit\", "
+					 "\"max_rows_per_unit\": %u, \"neighbours\": \"add or remove one unit\", "
 					 "\"stability\": \"%s\", \"public\": \"the schema: types, labels, validated constraints and "
 					 "declarations, which whoever protected the table attests were not written from its rows\"",
 					 t->method->name, t->call.epsilon, t->call.delta, t->request.allowance.rho,
-					 t->request.allowance.delta_atoms, t->assert_stable ? "asserted" : "checked");
+					 t->request.allowance.delta_atoms, t->request.rows_per_unit, t->assert_stable ? "asserted" : "checked");
 	mg_writer_init(&w);
 	mg_put_raw(&w, "", 0);
 	MG_CHECK(&t->ctx, t->method->describe(&t->ctx, t->model, &w));

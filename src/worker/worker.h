@@ -11,6 +11,7 @@
 
 #include "nodes/pg_list.h"
 #include "pg/columns.h"
+#include "pg/unit.h"
 
 typedef struct MgTrainCall
 {
@@ -28,7 +29,7 @@ typedef struct MgTrainCall
 /* Starts the job; returns when it has ended (wait) or when its reservation is committed. Raises the worker's error. */
 extern void mg_train_start(const MgTrainCall *call, bool wait);
 /* Error unless the role that reads may SELECT every column that is learnt. */
-extern void mg_train_require_select(Oid relid, Oid reader, const MgColumns *columns);
+extern void mg_train_require_select(Oid relid, Oid reader, const MgColumns *columns, const MgUnit *unit);
 /* Waits for a running job of this database to end; timeout_ms < 0: for ever. Returns its state. */
 extern char *mg_job_wait(int64 job, int64 timeout_ms);
 /* Asks a job to stop; false: it does not run any more. */

@@ -1,4 +1,5 @@
-# The main job, as the design has it: a superuser makes the extension, the owner of an ordinary table does the rest, and a role that
+# The main job, as the design has it: a superuser makes the extension, the owner of an ordinary table does the rest,
+# and a role that
 # holds nothing but a grant receives rows.
 use strict;
 use warnings;
@@ -47,14 +48,16 @@ EOC
 is(quietly($node, 'clerk', "SELECT dp_protect('adult', epsilon => 10)", 'the owner protects a table'), 'adult',
 	'its budget is called as regclass prints it');
 is(value($node, 'clerk', "SELECT count(*) FROM dp_describe('adult')"), '12', 'every column is described');
-cmp_ok(value($node, 'clerk', "SELECT count(*) FROM dp_plan('adult', epsilon => 1)"), '>', 12, 'a plan shows its measurements');
+cmp_ok(value($node, 'clerk', "SELECT count(*) FROM dp_plan('adult', epsilon => 1)"), '>', 12,
+	'a plan shows its measurements');
 is(charges($node, 'adult'), '', 'a plan costs nothing');
 
 my ($rc, $out, $err) = run_as($node, 'clerk', "SELECT dp_train('adult_v1', 'adult', epsilon => 1)");
 is($rc, 0, 'the owner trains') or diag($err);
 my $job = $out;
 like($job, qr/^\d+$/, 'and gets the number of a job');
-like($err, qr/NOTICE:\s+00000: job $job: (charged|reading|learning the domain|measuring columns) \(\d+%\)/, 'progress is shown while it waits');
+like($err, qr/NOTICE:\s+00000: job $job: (charged|reading|learning the domain|measuring columns) \(\d+%\)/,
+	'progress is shown while it waits');
 like($err, qr/NOTICE:\s+00000: job $job: storing \(100%\)/, 'to the end');
 is(job_state($node, $job), 'done', 'the job is done');
 is(charges($node, 'adult'), 'adult_v1:spent', 'the charge is spent');
@@ -63,8 +66,10 @@ is(value($node, 'clerk', "SELECT name, relation, method, owner, epsilon, state F
 
 # -- rows, in every form
 is(value($node, 'clerk', "SELECT count(*) FROM dp_synthesize_as(NULL::adult, 'adult_v1', 1000)"), '1000', 'typed rows');
-is(value($node, 'clerk', "SELECT count(*) FROM (SELECT dp_synthesize('adult_v1', 5)) s"), '5', 'records in the select list');
-is(value($node, 'clerk', "SELECT count(*) FROM dp_synthesize('adult_v1', 5) AS t(age int, sex text) WHERE age BETWEEN 17 AND 90"
+is(value($node, 'clerk', "SELECT count(*) FROM (SELECT dp_synthesize('adult_v1', 5)) s"), '5',
+	'records in the select list');
+is(value($node, 'clerk', "SELECT count(*) FROM dp_synthesize('adult_v1', 5) AS t(age int, sex text) WHERE age "
+	  . "BETWEEN 17 AND 90"
 	  . " AND sex IN ('Female', 'Male')"), '5', 'a column definition list');
 is(value($node, 'clerk', "SELECT count(*) FROM dp_synthesize('adult_v1', 7) AS t(income text, age numeric)"), '7',
 	'columns by name, in any order, with casts');
@@ -81,27 +86,36 @@ EOC
 is(value($node, 'clerk', "SELECT count(DISTINCT id) FROM copy_of_adult"), '3000', 'identifiers are fresh and distinct');
 cmp_ok(value($node, 'clerk', "SELECT avg((age >= 78)::int) FROM copy_of_adult WHERE education = 'doctor'"), '>', 0.7,
 	'two columns that depend on each other still do');
-cmp_ok(value($node, 'clerk', "SELECT abs(avg((income = '>50K')::int) - (SELECT avg((income = '>50K')::int) FROM adult)) "
+cmp_ok(value($node, 'clerk', "SELECT abs(avg((income = '>50K')::int) - (SELECT avg((income = '>50K')::int) FROM "
+	  . "adult)) "
 	  . "FROM copy_of_adult"), '<', 0.1, 'a share of the population is about right');
-is(value($node, 'clerk', "SELECT (SELECT string_agg(t::text, ';') FROM dp_synthesize_as(NULL::adult, 'adult_v1', 20, seed => 7) t)"
+is(value($node, 'clerk', "SELECT (SELECT string_agg(t::text, ';') FROM dp_synthesize_as(NULL::adult, 'adult_v1', 20, "
+	  . "seed => 7) t)"
 	  . " = (SELECT string_agg(t::text, ';') FROM dp_synthesize_as(NULL::adult, 'adult_v1', 20, seed => 7) t)"),
 	't', 'a given seed repeats');
 is(value($node, 'clerk', "SELECT (SELECT string_agg(t::text, ';') FROM dp_synthesize_as(NULL::adult, 'adult_v1', 20) t)"
 	  . " = (SELECT string_agg(t::text, ';') FROM dp_synthesize_as(NULL::adult, 'adult_v1', 20) t)"),
 	'f', 'without one every issuance is fresh');
-is(value($node, 'clerk', "SELECT count(*) FROM dp_synthesize_as(NULL::adult, 'adult_v1', 0)"), '0', 'no rows, when none are asked for');
+is(value($node, 'clerk', "SELECT count(*) FROM dp_synthesize_as(NULL::adult, 'adult_v1', 0)"), '0',
+	'no rows, when none are asked for');
 
 # -- a role that holds a grant and nothing else
 refused($node, 'guest', "SELECT * FROM adult", '42501', undef, 'the guest may not read the table');
-refused($node, 'guest', "SELECT dp_synthesize('adult_v1', 5)", '42501', qr/HINT/, 'nor rows of the model, without a grant');
+refused($node, 'guest', "SELECT dp_synthesize('adult_v1', 5)", '42501', qr/HINT/,
+	'nor rows of the model, without a grant');
 quietly($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest')", 'the owner grants the model');
-is(value($node, 'guest', "SELECT count(*) FROM dp_synthesize_as(NULL::adult, 'adult_v1', 50)"), '50', 'typed rows for the guest');
-is(value($node, 'guest', "SELECT count(*) FROM dp_synthesize('adult_v1', 50) AS t(age int, sex text)"), '50', 'and by definition list');
+is(value($node, 'guest', "SELECT count(*) FROM dp_synthesize_as(NULL::adult, 'adult_v1', 50)"), '50',
+	'typed rows for the guest');
+is(value($node, 'guest', "SELECT count(*) FROM dp_synthesize('adult_v1', 50) AS t(age int, sex text)"), '50',
+	'and by definition list');
 is(value($node, 'guest', "SELECT count(*) FROM (SELECT dp_synthesize('adult_v1', 50)) s"), '50', 'and as records');
-is(scalar(split(/\n/, value($node, 'guest', "COPY (SELECT * FROM dp_synthesize_as(NULL::adult, 'adult_v1', 60)) TO STDOUT CSV"))),
+is(scalar(split(/\n/, value($node, 'guest', "COPY (SELECT * FROM dp_synthesize_as(NULL::adult, 'adult_v1', 60)) TO "
+	  . "STDOUT CSV"))),
 	60, 'and by COPY');
-isnt(value($node, 'clerk', "SELECT string_agg(t::text, ';') FROM dp_synthesize_as(NULL::adult, 'adult_v1', 20, seed => 7) t"),
-	value($node, 'guest', "SELECT string_agg(t::text, ';') FROM dp_synthesize_as(NULL::adult, 'adult_v1', 20, seed => 7) t"),
+isnt(value($node, 'clerk', "SELECT string_agg(t::text, ';') FROM dp_synthesize_as(NULL::adult, 'adult_v1', 20, seed "
+	  . "=> 7) t"),
+	value($node, 'guest', "SELECT string_agg(t::text, ';') FROM dp_synthesize_as(NULL::adult, 'adult_v1', 20, seed "
+		  . "=> 7) t"),
 	'the same seed gives another recipient other rows');
 is(value($node, 'guest', "SELECT name FROM dp_models"), 'adult_v1', 'the guest sees the model');
 is(value($node, 'guest', "SELECT count(*) FROM dp_ledger"), '0', 'but no charges');
@@ -109,18 +123,23 @@ is(value($node, 'stranger', "SELECT count(*) FROM dp_models"), '0', 'a stranger 
 refused($node, 'stranger', "SELECT dp_synthesize('adult_v1', 5)", '42501', undef, 'and gets nothing');
 quietly($node, 'clerk', "SELECT dp_revoke('adult_v1', 'guest')", 'the owner revokes the grant');
 refused($node, 'guest', "SELECT dp_synthesize('adult_v1', 5)", '42501', undef, 'which counts at once');
-quietly($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest', valid_until => now() + interval '1 hour')", 'a grant for an hour');
+quietly($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest', valid_until => now() + interval '1 hour')",
+	'a grant for an hour');
 is(value($node, 'guest', "SELECT count(*) FROM dp_synthesize('adult_v1', 1) AS t(age int)"), '1', 'is good for now');
-refused($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest', valid_until => now() - interval '1 second')", '22023', undef,
+refused($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest', valid_until => now() - interval '1 second')", '22023',
+	undef,
 	'one into the past is refused');
-quietly($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest', valid_until => clock_timestamp() + interval '100 ms')", 'a short one');
+quietly($node, 'clerk', "SELECT dp_grant('adult_v1', 'guest', valid_until => clock_timestamp() + interval '100 ms')",
+	'a short one');
 await($node, "SELECT clock_timestamp() > valid_until FROM mirage.model_grant");
 refused($node, 'guest', "SELECT dp_synthesize('adult_v1', 5)", '42501', undef, 'runs out');
 
 # -- without waiting
-$job = value($node, 'clerk', "SELECT dp_train('adult_v2', 'adult', method => 'independent', epsilon => 0.5, wait => false)");
+$job = value($node, 'clerk', "SELECT dp_train('adult_v2', 'adult', method => 'independent', epsilon => 0.5, wait => "
+	  . "false)");
 is(value($node, 'clerk', "SELECT dp_wait($job)"), 'done', 'dp_wait sees the end of a job');
-is(value($node, 'clerk', "SELECT state, phase, fraction, error FROM dp_jobs WHERE id = $job"), 'done||1|', 'dp_jobs shows it');
+is(value($node, 'clerk', "SELECT state, phase, fraction, error FROM dp_jobs WHERE id = $job"), 'done||1|',
+	'dp_jobs shows it');
 is(value($node, 'clerk', "SELECT dp_wait($job, interval '1 ms')"), 'done', 'waiting for what has ended is no wait');
 is(value($node, 'clerk', "SELECT dp_cancel($job)"), 'f', 'and cancelling it is nothing');
 refused($node, 'stranger', "SELECT dp_wait($job)", '42501', undef, 'a job is nobody else\'s to wait for');
@@ -131,7 +150,8 @@ refused($node, 'clerk', "SELECT dp_wait(4242)", '42704', undef, 'a job that neve
 make_gate($node);
 my $gate = hold_gate($node);
 $job = train_gated($node, 'g1');
-is(value($node, undef, "SELECT state, phase, eta IS NULL, error IS NULL FROM dp_jobs WHERE id = $job"), 'running|reading|t|t',
+is(value($node, undef, "SELECT state, phase, eta IS NULL, error IS NULL FROM dp_jobs WHERE id = $job"),
+	'running|reading|t|t',
 	'a running job shows its phase');
 is(value($node, undef, "SELECT dp_wait($job, interval '20 ms')"), 'running', 'dp_wait with a timeout');
 is(value($node, undef, "SELECT dp_cancel($job)"), 't', 'dp_cancel');
@@ -155,7 +175,8 @@ for my $t ('nobody', 'one')
 {
 	can_train($node, 'clerk', "${t}_v1", $t, "table $t trains", epsilon => 0.5);
 	is(charges($node, $t), "${t}_v1:spent", "and charges");
-	is(value($node, 'clerk', "SELECT count(*) FROM dp_synthesize('${t}_v1', 10) AS t(a int, b text)"), '10', 'and gives rows');
+	is(value($node, 'clerk', "SELECT count(*) FROM dp_synthesize('${t}_v1', 10) AS t(a int, b text)"), '10',
+		'and gives rows');
 }
 audit_ok($node, 'the log is whole');
 $node->stop;

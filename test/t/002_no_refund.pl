@@ -1,5 +1,7 @@
-# Nothing refunds: a charge is committed before the first row is read, and neither ROLLBACK nor cancel nor a crash takes it back.
-# Where a training must be hit in the middle, it is held at a gate while it reads (see Mirage.pm), or caught while it computes.
+# Nothing refunds: a charge is committed before the first row is read, and neither ROLLBACK nor cancel nor a crash
+# takes it back.
+# Where a training must be hit in the middle, it is held at a gate while it reads (see Mirage.pm), or caught while it
+# computes.
 use strict;
 use warnings;
 
@@ -46,11 +48,13 @@ push @folk, 'rolled:spent';
 all_well('after ROLLBACK');
 is(models('rolled'), '1', 'the model is there too');
 
-run_as($node, 'owner', "BEGIN; SAVEPOINT s; SELECT dp_train('saved', 'folk', epsilon => 0.3); ROLLBACK TO s; SELECT 1/0; COMMIT");
+run_as($node, 'owner', "BEGIN; SAVEPOINT s; SELECT dp_train('saved', 'folk', epsilon => 0.3); ROLLBACK TO s; SELECT "
+	  . "1/0; COMMIT");
 push @folk, 'saved:spent';
 all_well('after ROLLBACK TO and an error');
 
-refused($node, 'owner', "DO \$\$ BEGIN PERFORM dp_train('done', 'folk', epsilon => 0.3); RAISE EXCEPTION 'regret'; END \$\$",
+refused($node, 'owner', "DO \$\$ BEGIN PERFORM dp_train('done', 'folk', epsilon => 0.3); RAISE EXCEPTION 'regret'; "
+	  . "END \$\$",
 	'P0001', qr/regret/, 'a DO block that ends in an exception');
 push @folk, 'done:spent';
 all_well('after a DO block');
@@ -68,7 +72,8 @@ EOC
 push @folk, 'sly:spent';
 all_well('after an exception block');
 
-refused($node, 'analyst', "SELECT dp_train('mine', 'folk', epsilon => 0.3)", '42501', undef, 'an analyst has no right to train');
+refused($node, 'analyst', "SELECT dp_train('mine', 'folk', epsilon => 0.3)", '42501', undef,
+	'an analyst has no right to train');
 quietly($node, 'owner', <<'EOC', 'but the owner may lend it by a function');
 CREATE FUNCTION lend() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS
 $$ SELECT dp_train('lent', 'folk', epsilon => 0.3) $$;
@@ -76,15 +81,18 @@ EOC
 run_as($node, 'analyst', "BEGIN; SELECT lend(); ROLLBACK");
 push @folk, 'lent:spent';
 all_well('after a function of the owner\'s');
-is(value($node, undef, "SELECT role FROM dp_ledger WHERE model = 'lent'"), 'owner', 'the charge names whose right it was');
+is(value($node, undef, "SELECT role FROM dp_ledger WHERE model = 'lent'"), 'owner',
+	'the charge names whose right it was');
 is(value($node, undef, "SELECT session_role FROM dp_audit_log WHERE action = 'charge' AND detail->>'charge' = "
 	  . "(SELECT id::text FROM dp_ledger WHERE model = 'lent')"), 'analyst', 'the log names who called');
 
-# ---------------------------------------------------------------- interruptions of the caller, in the middle of the reading
+# ---------------------------------------------------------------- interruptions of the caller, in the middle of the
+# reading
 
 my $gate = hold_gate($node);
 
-# Starts a waiting training as `role` in a session of its own, and waits until it reads; returns the session and its job.
+# Starts a waiting training as `role` in a session of its own, and waits until it reads; returns the session and its
+# job.
 sub interrupted
 {
 	my ($model, %o) = @_;
@@ -149,7 +157,8 @@ $job = train_gated($node, 'settling');
 my $hold = session($node, undef);
 $hold->query('BEGIN; LOCK TABLE mirage.ledger IN SHARE MODE');
 is(value($node, undef, "SELECT dp_cancel($job)"), 't', 'a job is cancelled');
-my $settles = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'mirage.ledger'::regclass AND pid = " . worker_pid($node, $job);
+my $settles = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'mirage.ledger'::regclass AND pid "
+	  . "= " . worker_pid($node, $job);
 ok(await($node, $settles, 1), 'and has something to write down');
 is(job_state($node, $job), 'running', 'meanwhile it is no orphan');
 is(value($node, undef, "SELECT dp_wait($job, interval '10 ms')"), 'running', 'to dp_wait neither');
@@ -204,9 +213,11 @@ all_well('after a fast shutdown');
 # ---------------------------------------------------------------- while it computes, after the reading
 
 # Many columns with many labels: a second of work and more without a row to read.
-value($node, undef, "CREATE TABLE wide AS SELECT " . join(', ', map { "abs(hashint4(i * 31 + $_)) % 24 AS c$_" } 1 .. 200)
+value($node, undef, "CREATE TABLE wide AS SELECT " . join(', ',
+	map { "abs(hashint4(i * 31 + $_)) % 24 AS c$_" } 1 .. 200)
 	  . " FROM generate_series(1, 20000) i");
-value($node, undef, "SELECT dp_protect('wide', epsilon => 20); SELECT count(*) FROM (SELECT dp_set_column('wide', attname, "
+value($node, undef, "SELECT dp_protect('wide', epsilon => 20); SELECT count(*) FROM (SELECT dp_set_column('wide', "
+	  . "attname, "
 	  . "kind => 'category', categories => ARRAY(SELECT g::text FROM generate_series(0, 23) g)) FROM pg_attribute "
 	  . "WHERE attrelid = 'wide'::regclass AND attnum > 0) s");
 
@@ -239,7 +250,8 @@ all_well('after all of it');
 
 # ---------------------------------------------------------------- the one refund: nothing was read
 
-# A share reads as the role that protected the table: a policy of the kind that is refused, forced upon that role, is seen by the
+# A share reads as the role that protected the table: a policy of the kind that is refused, forced upon that role, is
+# seen by the
 # worker alone, after it has reserved and before it reads.
 value($node, 'owner', <<'EOC');
 SELECT dp_grant_budget('folk', 'analyst', 1);
@@ -248,7 +260,8 @@ ALTER TABLE folk ENABLE ROW LEVEL SECURITY;
 ALTER TABLE folk FORCE ROW LEVEL SECURITY;
 EOC
 my $before = value($node, undef, "SELECT used FROM dp_budgets WHERE name = 'folk'");
-refused($node, 'analyst', "SELECT dp_train('unread', 'folk', epsilon => 0.3)", '0A000', qr/row security/, 'a policy that is refused');
+refused($node, 'analyst', "SELECT dp_train('unread', 'folk', epsilon => 0.3)", '0A000', qr/row security/,
+	'a policy that is refused');
 push @folk, 'unread:released';
 is(value($node, undef, "SELECT state FROM dp_jobs WHERE model = 'unread'"), 'failed', 'the job has failed');
 is(value($node, undef, "SELECT used FROM dp_budgets WHERE name = 'folk'"), $before, 'what read nothing is given back');
@@ -269,12 +282,14 @@ $node->reload;
 ok(await($node, "SHOW fsync", 'off'), 'fsync is turned off');
 refused($node, 'owner', "SELECT dp_train('unsafe', 'folk', epsilon => 0.3)", '55000', qr/HINT.*fsync/,
 	'a server that runs with fsync = off does not spend');
-refused($node, 'owner', "SET pg_mirage.allow_unsafe_fsync = on; SELECT dp_train('unsafe', 'folk', epsilon => 0.3)", '55000',
+refused($node, 'owner', "SET pg_mirage.allow_unsafe_fsync = on; SELECT dp_train('unsafe', 'folk', epsilon => 0.3)",
+	'55000',
 	qr/fsync/, 'and a user cannot overrule that');
 value($node, undef, "ALTER SYSTEM RESET fsync");
 $node->reload;
 ok(await($node, "SHOW fsync", 'on'), 'fsync is turned on');
-quietly($node, 'owner', "SET synchronous_commit = off; SELECT dp_train('synced', 'folk', epsilon => 0.3)", 'asynchronous commit');
+quietly($node, 'owner', "SET synchronous_commit = off; SELECT dp_train('synced', 'folk', epsilon => 0.3)",
+	'asynchronous commit');
 push @folk, 'synced:spent';
 $node->stop('immediate');
 $node->start;

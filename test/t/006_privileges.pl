@@ -1,4 +1,5 @@
-# Who may do what; and that code of others (operators in a search_path, policies, views) never runs with more rights than its own.
+# Who may do what; and that code of others (operators in a search_path, policies, views) never runs with more rights
+# than its own.
 use strict;
 use warnings;
 
@@ -35,24 +36,41 @@ my $no = '42501';
 my $serial = 0;
 
 my @matrix = (
-	#                                                                       nobody consumer trainer sharer auditor admin owner
-	[ "SELECT dp_train('t_SERIAL', 'folk', epsilon => 0.2)",                $no,   $no,   'ok',  'ok',  $no,   $no,   'ok' ],
-	[ "SELECT count(*) FROM dp_plan('folk')",                               $no,   $no,   'ok',  'ok',  $no,   $no,   'ok' ],
-	[ "SELECT count(*) FROM dp_describe('folk')",                           $no,   $no,   'ok',  'ok',  'ok',  'ok',  'ok' ],
-	[ "SELECT count(*) FROM dp_synthesize('m', 2) AS t(age int)",           $no,   'ok',  $no,   $no,   $no,   $no,   'ok' ],
-	[ "SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm', 2)",          $no,   'ok',  $no,   $no,   $no,   $no,   'ok' ],
-	[ "SELECT dp_grant('m', 'consumer')",                                   $no,   $no,   $no,   $no,   $no,   'ok',  'ok' ],
-	[ "SELECT dp_protect('folk', budget => 'folk')",                        $no,   $no,   $no,   $no,   $no,   'ok',  'ok' ],
-	[ "SELECT dp_protect('folk', budget => 'folk', assert_stable => true)", $no,   $no,   $no,   $no,   $no,   'ok',  $no ],
-	[ "SELECT dp_protect('folk', budget => 'folk')",                        $no,   $no,   $no,   $no,   $no,   'ok',  'ok' ],
-	[ "SELECT dp_set_column('folk', 'age', kind => 'number')",              $no,   $no,   $no,   $no,   $no,   'ok',  'ok' ],
-	[ "SELECT dp_grant_budget('folk', 'sharer', 20)",                       $no,   $no,   $no,   $no,   $no,   'ok',  'ok' ],
-	[ "SELECT dp_wait($job)",                                               $no,   $no,   $no,   $no,   $no,   'ok',  'ok' ],
-	[ "SELECT dp_cancel($job)",                                             $no,   $no,   $no,   $no,   $no,   'ok',  'ok' ],
-	[ "SELECT ok FROM dp_verify_audit()",                                   $no,   $no,   $no,   $no,   'ok',  'ok',  $no ],
-	[ "SELECT dp_revoke('m', 'consumer')",                                    $no,   $no,   $no,   $no,   $no,   'ok',  'ok' ],
-	[ "SELECT count(*) FROM folk",                                          $no,   $no,   'ok',  $no,   $no,   $no,   'ok' ],
-	[ "SELECT dp_drop_model('m')",                                          $no,   $no,   $no,   $no,   $no,   'ok',  'ok' ],
+	# nobody, consumer, trainer, sharer, auditor, admin, owner
+	[ "SELECT dp_train('t_SERIAL', 'folk', epsilon => 0.2)",
+		$no,  $no,  'ok', 'ok', $no,  $no,  'ok' ],
+	[ "SELECT count(*) FROM dp_plan('folk')",
+		$no,  $no,  'ok', 'ok', $no,  $no,  'ok' ],
+	[ "SELECT count(*) FROM dp_describe('folk')",
+		$no,  $no,  'ok', 'ok', 'ok', 'ok', 'ok' ],
+	[ "SELECT count(*) FROM dp_synthesize('m', 2) AS t(age int)",
+		$no,  'ok', $no,  $no,  $no,  $no,  'ok' ],
+	[ "SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm', 2)",
+		$no,  'ok', $no,  $no,  $no,  $no,  'ok' ],
+	[ "SELECT dp_grant('m', 'consumer')",
+		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
+	[ "SELECT dp_protect('folk', budget => 'folk')",
+		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
+	[ "SELECT dp_protect('folk', budget => 'folk', assert_stable => true)",
+		$no,  $no,  $no,  $no,  $no,  'ok', $no ],
+	[ "SELECT dp_protect('folk', budget => 'folk')",
+		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
+	[ "SELECT dp_set_column('folk', 'age', kind => 'number')",
+		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
+	[ "SELECT dp_grant_budget('folk', 'sharer', 20)",
+		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
+	[ "SELECT dp_wait($job)",
+		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
+	[ "SELECT dp_cancel($job)",
+		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
+	[ "SELECT ok FROM dp_verify_audit()",
+		$no,  $no,  $no,  $no,  'ok', 'ok', $no ],
+	[ "SELECT dp_revoke('m', 'consumer')",
+		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
+	[ "SELECT count(*) FROM folk",
+		$no,  $no,  'ok', $no,  $no,  $no,  'ok' ],
+	[ "SELECT dp_drop_model('m')",
+		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
 );
 
 for my $row (@matrix)
@@ -85,18 +103,23 @@ for my $row (
 {
 	my ($view, @want) = @$row;
 
-	is(value($node, $cast[$_], "SELECT count(*) FROM $view"), $want[$_], "$cast[$_] sees $want[$_] rows of $view") for 0 .. $#cast;
+	is(value($node, $cast[$_], "SELECT count(*) FROM $view"), $want[$_],
+		"$cast[$_] sees $want[$_] rows of $view") for 0 .. $#cast;
 }
-is(value($node, 'sharer', 'SELECT count(*) FROM dp_audit_log WHERE role <> CURRENT_USER'), '0', 'the log shows a role what it did itself');
+is(value($node, 'sharer', 'SELECT count(*) FROM dp_audit_log WHERE role <> CURRENT_USER'), '0',
+	'the log shows a role what it did itself');
 cmp_ok(value($node, 'auditor', 'SELECT count(DISTINCT role) FROM dp_audit_log'), '>=', 4, 'and an auditor everything');
 is(value($node, 'sharer', "SELECT share FROM dp_ledger"), 'sharer', 'a charge says whose share has paid');
 
 # Members of a granted role; not those who would have to SET ROLE first.
-value($node, undef, 'CREATE ROLE team; CREATE ROLE member LOGIN; GRANT team TO member; CREATE ROLE distant LOGIN NOINHERIT; GRANT team TO distant');
+value($node, undef, 'CREATE ROLE team; CREATE ROLE member LOGIN; GRANT team TO member; CREATE ROLE distant LOGIN '
+	  . 'NOINHERIT; GRANT team TO distant');
 value($node, 'owner', "SELECT dp_grant('m', 'team')");
-is(value($node, 'member', "SELECT count(*) FROM dp_synthesize('m', 2) AS t(age int)"), '2', 'a member has what its group was granted');
+is(value($node, 'member', "SELECT count(*) FROM dp_synthesize('m', 2) AS t(age int)"), '2',
+	'a member has what its group was granted');
 refused($node, 'distant', "SELECT dp_synthesize('m', 2)", '42501', undef, 'a member that does not inherit has not');
-is(value($node, 'distant', "SET ROLE team; SELECT count(*) FROM dp_synthesize('m', 2) AS t(age int)"), '2', 'before it takes on the role');
+is(value($node, 'distant', "SET ROLE team; SELECT count(*) FROM dp_synthesize('m', 2) AS t(age int)"), '2',
+	'before it takes on the role');
 is(value($node, undef, "SELECT role_name, recipient FROM mirage.issuance ORDER BY id DESC LIMIT 1"), 'team|distant',
 	'the record names the role and who received');
 
@@ -107,8 +130,10 @@ my $charged = charges($node, 'folk');
 refused($node, 'partial', "SELECT dp_train('x', 'folk', epsilon => 0.2)", '42501', qr/may not read column "city"/,
 	'a right on some columns is none on the others');
 is(charges($node, 'folk'), $charged, 'and is refused before anything is charged');
-quietly($node, 'partial', "SELECT dp_train('partial', 'folk', epsilon => 0.2, columns => ARRAY['sex', 'age'])", 'those can be learnt');
-refused($node, 'partial', "SELECT * FROM dp_synthesize('partial', 1) AS t(city text)", '42703', qr/no column "city"/, 'and no others');
+quietly($node, 'partial', "SELECT dp_train('partial', 'folk', epsilon => 0.2, columns => ARRAY['sex', 'age'])",
+	'those can be learnt');
+refused($node, 'partial', "SELECT * FROM dp_synthesize('partial', 1) AS t(city text)", '42703', qr/no column "city"/,
+	'and no others');
 
 # ---------------------------------------------------------------- the tables themselves
 
@@ -120,9 +145,12 @@ for my $role (qw(nobody consumer trainer sharer auditor admin owner))
 	my @open = grep { (run_as($node, $role, "SELECT * FROM mirage.$_"))[0] == 0 } @tables;
 
 	is("@open", '', "$role reads none of them directly");
-	is(value($node, undef, "SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = 'mirage'::regnamespace AND "
-		  . "(relkind = 'r' AND has_table_privilege('$role', oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') OR "
-		  . "relkind = 'S' AND has_sequence_privilege('$role', oid, 'USAGE, UPDATE'))"), '', "$role writes to none of them");
+	is(value($node, undef, "SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = "
+		  . "'mirage'::regnamespace AND "
+		  . "(relkind = 'r' AND has_table_privilege('$role', oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, "
+		  . "TRIGGER') OR "
+		  . "relkind = 'S' AND has_sequence_privilege('$role', oid, 'USAGE, UPDATE'))"), '',
+		"$role writes to none of them");
 }
 refused($node, 'owner', 'CREATE TABLE mirage.mine (a int)', '42501', undef, 'nobody makes things in the schema');
 
@@ -131,19 +159,22 @@ my $rows = join(' UNION ALL ', map { "SELECT '$_', count(*) FROM mirage.$_" } qw
 my $count = value($node, undef, $rows);
 for my $t (qw(ledger issuance log log_block))
 {
-	for my $act ("UPDATE mirage.$t SET " . { ledger => 'epsilon = 0', issuance => 'recipient = \'x\'', log => 'object = \'x\'',
+	for my $act ("UPDATE mirage.$t SET " . { ledger => 'epsilon = 0', issuance => 'recipient = \'x\'',
+		log => 'object = \'x\'',
 			log_block => 'number = number + 100' }->{$t},
 		"DELETE FROM mirage.$t", "TRUNCATE mirage.$t")
 	{
 		refused($node, undef, $act, '55000', qr/append-only/, "superuser: $act");
-		refused($node, undef, "SET session_replication_role = replica; $act", '55000', qr/append-only/, "replica mode: $act");
+		refused($node, undef, "SET session_replication_role = replica; $act", '55000', qr/append-only/,
+			"replica mode: $act");
 	}
 }
 is(value($node, undef, $rows), $count, 'nothing was lost');
 
 # ---------------------------------------------------------------- what stands first in the search_path
 
-# An attacker's schema with functions and operators called like those of pg_catalog, each of which leaves a trace and raises.
+# An attacker's schema with functions and operators called like those of pg_catalog, each of which leaves a trace and
+# raises.
 value($node, undef, <<'EOC');
 CREATE ROLE attacker LOGIN;
 CREATE SCHEMA evil AUTHORIZATION attacker;
@@ -164,13 +195,16 @@ for my $type (qw(text int4 int8 oid name float8 bool timestamptz))
 		  . "CREATE OPERATOR evil.$op (LEFTARG = $full, RIGHTARG = $full, FUNCTION = evil.${name}_$type);\n";
 	}
 }
-for my $f ('nextval(regclass)', 'clock_timestamp()', 'now()', 'unnest(anyarray)', 'count(int)', 'format(text, text)', 'current_setting(text)',
+for my $f ('nextval(regclass)', 'clock_timestamp()', 'now()', 'unnest(anyarray)', 'count(int)', 'format(text, text)',
+	'current_setting(text)',
 	'hashint4(int)', 'pg_blocking_pids(int)', 'max(bigint)')
 {
 	my ($name, $args) = $f =~ /(\w+)\((.*)\)/;
-	$evil .= "CREATE FUNCTION evil.$name($args) RETURNS bigint LANGUAGE sql AS \$\$ SELECT evil.caught('$name')::int::bigint \$\$;\n";
+	$evil .= "CREATE FUNCTION evil.$name($args) RETURNS bigint LANGUAGE sql AS \$\$ SELECT "
+		  . "evil.caught('$name')::int::bigint \$\$;\n";
 }
-$evil .= join('', map { "CREATE FUNCTION evil.$_ LANGUAGE sql AS \$\$ SELECT evil.caught('$_') \$\$;\n" } 'is_me(oid, text, text) RETURNS boolean',
+$evil .= join('', map { "CREATE FUNCTION evil.$_ LANGUAGE sql AS \$\$ SELECT evil.caught('$_') "
+	  . "\$\$;\n" } 'is_me(oid, text, text) RETURNS boolean',
 	'owns(oid, text) RETURNS boolean', 'oversees() RETURNS boolean');
 value($node, 'attacker', $evil);
 value($node, undef, 'GRANT USAGE ON SCHEMA evil TO PUBLIC');
@@ -182,18 +216,23 @@ for my $role (undef, 'owner', 'sharer')
 	my $who = $role // 'superuser';
 
 	$serial++;
-	quietly($node, $role, "$path SELECT dp_train('path_$serial', 'folk', 'mst', 0.2)", "$who: a training does not fall into it");
+	quietly($node, $role, "$path SELECT dp_train('path_$serial', 'folk', 'mst', 0.2)",
+		"$who: a training does not fall into it");
 }
 quietly($node, 'consumer', "$path SELECT dp_synthesize('m', 3)", 'nor does a release');
 quietly($node, 'consumer', "$path SELECT * FROM dp_synthesize_as(NULL::folk, 'm', 3)", 'nor typed rows');
-quietly($node, undef, "$path SELECT * FROM dp_budgets; SELECT * FROM dp_ledger; SELECT * FROM dp_models; SELECT * FROM dp_jobs; "
+quietly($node, undef, "$path SELECT * FROM dp_budgets; SELECT * FROM dp_ledger; SELECT * FROM dp_models; SELECT * "
+	  . "FROM dp_jobs; "
 	  . "SELECT * FROM dp_audit_log; SELECT * FROM dp_verify_audit()", 'nor do the views and the check of the log');
-quietly($node, 'owner', "$path SELECT dp_create_budget('path', 1.0); SELECT dp_set_column('folk', 'age', 'number', '17', '90'); "
+quietly($node, 'owner', "$path SELECT dp_create_budget('path', 1.0); SELECT dp_set_column('folk', 'age', 'number', "
+	  . "'17', '90'); "
 	  . "SELECT dp_grant('m', 'consumer'); SELECT dp_revoke('m', 'team'); SELECT * FROM dp_plan('folk', 'mst', 1.0); "
-	  . "SELECT * FROM dp_describe('folk'); ALTER TABLE folk RENAME TO folk2; ALTER TABLE folk2 RENAME TO folk", 'nor anything else');
+	  . "SELECT * FROM dp_describe('folk'); ALTER TABLE folk RENAME TO folk2; ALTER TABLE folk2 RENAME TO folk",
+	'nor anything else');
 
 # Types and labels: a stored model must not come back through somebody else's cast or type of the same name.
-value($node, 'attacker', "CREATE DOMAIN evil.int4 AS text; CREATE DOMAIN evil.text AS pg_catalog.text CHECK (evil.caught(VALUE))");
+value($node, 'attacker', "CREATE DOMAIN evil.int4 AS text; CREATE DOMAIN evil.text AS pg_catalog.text CHECK "
+	  . "(evil.caught(VALUE))");
 quietly($node, 'consumer', "$path SELECT dp_synthesize('m', 3)", 'nor do types of the same name matter');
 
 # ---------------------------------------------------------------- policies and views run as who reads, and no more
@@ -214,7 +253,8 @@ ALTER TABLE traps ENABLE ROW LEVEL SECURITY;
 CREATE POLICY p ON traps USING (peek(age));
 GRANT SELECT ON traps TO trainer;
 EOC
-refused($node, 'trainer', "SELECT dp_train('trap', 'traps', epsilon => 0.2)", '0A000', qr/row security/, 'a policy that is not leakproof');
+refused($node, 'trainer', "SELECT dp_train('trap', 'traps', epsilon => 0.2)", '0A000', qr/row security/,
+	'a policy that is not leakproof');
 is(charges($node, 'traps') =~ /spent/ ? 'spent' : '', '', 'costs nothing that counts');
 can_train($node, 'owner', 'trap_owner', 'traps', 'who is above the policy is not concerned by it', epsilon => 0.2);
 
@@ -230,8 +270,10 @@ my %attempt = (
 	'does what a restricted operation may not' => "EXECUTE 'UNLISTEN *'",
 	'reads the ledger' => "PERFORM * FROM mirage.ledger",
 	'says what it saw' => "RAISE EXCEPTION 'the age is %', \$1",
-	'says it by another code' => "RAISE EXCEPTION 'the age is %', \$1 USING ERRCODE = 'insufficient_privilege', HINT = 'the age is ' || \$1",
-	'says it as a lack of memory' => "RAISE EXCEPTION 'the age is %', \$1 USING ERRCODE = 'out_of_memory', DETAIL = 'the age is ' || \$1",
+	'says it by another code' => "RAISE EXCEPTION 'the age is %', \$1 USING ERRCODE = 'insufficient_privilege', HINT "
+	  . "= 'the age is ' || \$1",
+	'says it as a lack of memory' => "RAISE EXCEPTION 'the age is %', \$1 USING ERRCODE = 'out_of_memory', DETAIL = "
+	  . "'the age is ' || \$1",
 	'says it by an SQLSTATE' => "RAISE EXCEPTION 'x' USING ERRCODE = 'AGE' || \$1",
 );
 for my $what (sort keys %attempt)
@@ -247,10 +289,13 @@ for my $what (sort keys %attempt)
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/the age is \d/, 'nor in the log of the server');
 is(value($node, undef, 'SELECT count(*) FROM spoils'), '0', 'nothing was written');
 value($node, 'owner', "CREATE OR REPLACE FUNCTION peek(int) RETURNS boolean LANGUAGE plpgsql VOLATILE AS \$\$ BEGIN "
-	  . "RETURN current_user = 'trainer' AND session_user = 'trainer' AND current_setting('transaction_read_only') = 'on'; END \$\$");
+	  . "RETURN current_user = 'trainer' AND session_user = 'trainer' AND current_setting('transaction_read_only') = "
+	  . "'on'; END \$\$");
 can_train($node, 'trainer', 'trap_as', 'traps', 'it runs as the reader, read-only', epsilon => 5);
-cmp_ok(value($node, 'trainer', "SELECT count(*) FROM dp_synthesize('trap_as') AS t(age int)"), '>', 200, 'and lets the rows through');
-is(value($node, undef, "SELECT card->>'stability' FROM dp_models WHERE name = 'trap_as'"), 'asserted', 'the card says what was asserted');
+cmp_ok(value($node, 'trainer', "SELECT count(*) FROM dp_synthesize('trap_as') AS t(age int)"), '>', 200,
+	'and lets the rows through');
+is(value($node, undef, "SELECT card->>'stability' FROM dp_models WHERE name = 'trap_as'"), 'asserted',
+	'the card says what was asserted');
 
 # ---------------------------------------------------------------- views
 
@@ -269,18 +314,22 @@ GRANT SELECT ON plain, joined TO trainer;
 EOC
 for my $view (qw(joined counted doubled twice first looked random leaky))
 {
-	refused($node, 'owner', "SELECT dp_train('x', '$view', epsilon => 0.2)", '0A000', qr/HINT/, "the view $view is refused");
+	refused($node, 'owner', "SELECT dp_train('x', '$view', epsilon => 0.2)", '0A000', qr/HINT/,
+		"the view $view is refused");
 }
 for my $view (qw(plain nested))
 {
 	my $n = value($node, undef, "SELECT count(*) FROM dp_ledger WHERE budget = 'folk'");
 
 	can_train($node, 'owner', "v_$view", $view, "the view $view trains");
-	is(value($node, undef, "SELECT count(*) FROM dp_ledger WHERE budget = 'folk'") - $n, 1, 'and is charged to the table under it');
+	is(value($node, undef, "SELECT count(*) FROM dp_ledger WHERE budget = 'folk'") - $n, 1,
+		'and is charged to the table under it');
 }
 can_train($node, 'trainer', 'v_trainer', 'plain', 'a trainer with SELECT on the view trains');
-refused($node, 'sharer', "SELECT dp_train('x', 'plain', epsilon => 0.2)", '42501', undef, 'a share does not reach through views of others');
-refused($node, 'owner', "SELECT dp_protect('plain', epsilon => 5)", '42809', qr/is a view/, 'a view has no budget of its own');
+refused($node, 'sharer', "SELECT dp_train('x', 'plain', epsilon => 0.2)", '42501', undef,
+	'a share does not reach through views of others');
+refused($node, 'owner', "SELECT dp_protect('plain', epsilon => 5)", '42809', qr/is a view/,
+	'a view has no budget of its own');
 refused($node, undef, "SELECT dp_train('x', 'mirage.ledger')", '0A000', undef, 'nor are our own tables a source');
 refused($node, undef, "SELECT dp_train('x', 'pg_catalog.pg_class')", '0A000', undef, 'nor catalogs');
 
@@ -304,18 +353,31 @@ SELECT dp_train('heirs_2', 'elders', epsilon => 1);
 EOC
 is(charges($node, 'parted'), 'parted_1:spent, parted_2:spent', 'a partition is charged to its parent\'s budget');
 is(charges($node, 'heirs'), 'heirs_1:spent, heirs_2:spent', 'a parent to its child\'s');
-refused($node, 'owner', "SELECT dp_protect('parted_s', epsilon => 3)", '55000', qr/budget/, 'a partition gets no budget of its own');
+refused($node, 'owner', "SELECT dp_protect('parted_s', epsilon => 3)", '55000', qr/budget/,
+	'a partition gets no budget of its own');
 refused($node, 'owner', "SELECT dp_protect('elders', epsilon => 3)", '55000', qr/budget/, 'nor does a parent');
-value($node, 'owner', "ALTER TABLE parted DETACH PARTITION parted_s; CREATE TABLE third (id int, age int)");
+value($node, 'owner', "CREATE TABLE parted_w PARTITION OF parted FOR VALUES IN ('west')");
+can_train($node, 'owner', 'parted_3', 'parted', 'a partition that came later is learnt from with the others');
+value($node, 'owner', "ALTER TABLE parted DETACH PARTITION parted_s; ALTER TABLE parted DETACH PARTITION parted_w; "
+	  . "CREATE TABLE third (id int, age int)");
+refused($node, 'owner', "SELECT dp_protect('$_', epsilon => 3)", '55000', qr/budget => 'parted'/,
+	"$_, detached, keeps its budget")
+  for ('parted_s', 'parted_w');
+can_train($node, 'owner', 'parted_4', 'parted_s', 'and is charged to it', epsilon => 0.2);
+is(charges($node, 'parted'), 'parted_1:spent, parted_2:spent, parted_3:spent, parted_4:spent', 'as everything before');
 value($node, 'owner', "SELECT dp_protect('third', epsilon => 3); ALTER TABLE third INHERIT elders");
-refused($node, 'owner', "SELECT dp_train('x', 'elders', epsilon => 0.1)", '55000', undef, 'two budgets under one parent are refused');
+refused($node, 'owner', "SELECT dp_train('x', 'elders', epsilon => 0.1)", '55000', undef,
+	'two budgets under one parent are refused');
 
 # Joining a budget takes its owner, or an administrator.
 value($node, undef, 'CREATE ROLE rival LOGIN; GRANT CREATE ON SCHEMA public TO rival');
 value($node, 'rival', 'CREATE TABLE rivals AS SELECT 1 AS a');
-refused($node, 'rival', "SELECT dp_protect('rivals', budget => 'folk')", '42501', undef, 'another\'s budget cannot be joined');
-quietly($node, 'rival', "SELECT dp_create_budget('public.folk', 1)", 'a budget may be called like a table of another\'s');
-refused($node, 'rival', "SELECT dp_protect('folk', budget => 'public.folk')", '42501', undef, 'and is of no use for it');
+refused($node, 'rival', "SELECT dp_protect('rivals', budget => 'folk')", '42501', undef,
+	'another\'s budget cannot be joined');
+quietly($node, 'rival', "SELECT dp_create_budget('public.folk', 1)",
+	'a budget may be called like a table of another\'s');
+refused($node, 'rival', "SELECT dp_protect('folk', budget => 'public.folk')", '42501', undef,
+	'and is of no use for it');
 
 audit_ok($node, 'the log is whole');
 $node->stop;

@@ -1,4 +1,5 @@
-# Keys and tampering: what is sealed opens with the right key only, everything else fails closed, and a rewritten log is seen.
+# Keys and tampering: what is sealed opens with the right key only, everything else fails closed, and a rewritten log
+# is seen.
 use strict;
 use warnings;
 
@@ -43,7 +44,8 @@ is(sprintf('%04o', (stat $file)[2] & 07777), '0600', 'that nobody else can read'
 my $key = slurp($file);
 like($key, qr/\A[0-9a-f]{64}\n\z/, 'of 256 bits');
 is(value($node, undef, "SELECT count(*) FROM mirage.master_key"), '1', 'its fingerprint is recorded');
-is(value($node, undef, "SELECT count(*) FROM mirage.wrapped_key WHERE position(decode('" . substr($key, 0, 64) . "', 'hex') IN wrapped) > 0"),
+is(value($node, undef, "SELECT count(*) FROM mirage.wrapped_key WHERE position(decode('" . substr($key, 0,
+	64) . "', 'hex') IN wrapped) > 0"),
 	'0', 'the key itself is nowhere');
 # (a number of the log that nobody will use: its transaction is rolled back)
 value($node, 'owner', "BEGIN; SELECT dp_create_budget('never', 1); ROLLBACK");
@@ -53,14 +55,16 @@ is(slurp($file), $key, 'takes the same');
 
 # ---------------------------------------------------------------- without it
 
-my $state = 'SELECT (SELECT count(*) FROM mirage.ledger), (SELECT count(*) FROM mirage.job), (SELECT count(*) FROM mirage.issuance), '
+my $state = 'SELECT (SELECT count(*) FROM mirage.ledger), (SELECT count(*) FROM mirage.job), (SELECT count(*) FROM '
+	  . 'mirage.issuance), '
   . '(SELECT count(*) FROM mirage.model), (SELECT count(*) FROM mirage.log)';
 my $before = value($node, undef, $state);
 
 sub closed
 {
 	my ($what, $pattern, $hint) = @_;
-	my $err = refused($node, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.2)", 'F0000', $pattern, "$what: no training");
+	my $err = refused($node, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.2)", 'F0000', $pattern,
+		"$what: no training");
 
 	like(hint_of($err), $hint, "$what: with a hint");
 	refused($node, 'owner', "SELECT dp_synthesize('m', 1)", 'F0000', $pattern, "$what: no rows");
@@ -81,7 +85,8 @@ put($file, substr($key, 0, 60));
 closed('a short key', qr/does not hold 64 hexadecimal digits/, qr/right key file/);
 put($file, $key, 0640);
 closed('a file for the group', qr/can be accessed by others/, qr/0600/);
-is(value($node, undef, 'SELECT ok FROM dp_verify_audit()'), 't', 'the log can be verified without a key, by the recorded public key');
+is(value($node, undef, 'SELECT ok FROM dp_verify_audit()'), 't',
+	'the log can be verified without a key, by the recorded public key');
 put($file, $key);
 is(value($node, 'owner', "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age int)"), '5', 'put back, all is well');
 
@@ -90,8 +95,10 @@ is(value($node, 'owner', "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age in
 my $other = $node->basedir . '/elsewhere.key';
 rename($file, $other) or die;
 configure('pg_mirage.master_key_file' => $other);
-ok(await($node, "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age int)", 5), 'a key file outside of the data directory');
-refused($node, 'owner', "SET pg_mirage.master_key_file = '/dev/null'; SELECT count(*) FROM dp_synthesize('m', 1) AS t(age int); "
+ok(await($node, "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age int)", 5),
+	'a key file outside of the data directory');
+refused($node, 'owner', "SET pg_mirage.master_key_file = '/dev/null'; SELECT count(*) FROM dp_synthesize('m', 1) AS "
+	  . "t(age int); "
 	  . "SHOW pg_mirage.master_key_file", '42501', undef, 'nor to see');
 
 $before = value($node, undef, $state);
@@ -125,14 +132,16 @@ sub flip
 {
 	my ($table, $column, $where, $offset) = @_;
 
-	value($node, undef, "UPDATE mirage.$table SET $column = set_byte($column, $offset, get_byte($column, $offset) # 1) WHERE $where");
+	value($node, undef, "UPDATE mirage.$table SET $column = set_byte($column, $offset, get_byte($column, $offset) # "
+		  . "1) WHERE $where");
 }
 my ($m, $m2) = split(/\n/, value($node, undef, "SELECT id FROM mirage.model WHERE name IN ('m', 'm2') ORDER BY name"));
 my $size = value($node, undef, "SELECT length(sealed) FROM mirage.model_blob WHERE model = $m");
 for my $offset (0, 12, int($size / 2), $size - 1)
 {
 	flip('model_blob', 'sealed', "model = $m", $offset);
-	refused($node, 'owner', "SELECT dp_synthesize('m', 1)", 'XX001', qr/HINT.*model_blob/s, "byte $offset of a model is flipped");
+	refused($node, 'owner', "SELECT dp_synthesize('m', 1)", 'XX001', qr/HINT.*model_blob/s,
+		"byte $offset of a model is flipped");
 	flip('model_blob', 'sealed', "model = $m", $offset);
 }
 for my $cut (0, 5, 27, $size - 1)
@@ -140,17 +149,22 @@ for my $cut (0, 5, 27, $size - 1)
 	refused($node, undef, "BEGIN; UPDATE mirage.model_blob SET sealed = substr(sealed, 1, $cut) WHERE model = $m; "
 		  . "SELECT dp_synthesize('m', 1)", 'XX001', undef, "a model of $cut bytes");
 }
-refused($node, undef, "BEGIN; UPDATE mirage.model_blob SET sealed = (SELECT sealed FROM mirage.model_blob WHERE model = $m2) "
+refused($node, undef, "BEGIN; UPDATE mirage.model_blob SET sealed = (SELECT sealed FROM mirage.model_blob WHERE "
+	  . "model = $m2) "
 	  . "WHERE model = $m; SELECT dp_synthesize('m', 1)", 'XX001', undef, 'another model\'s parameters');
-refused($node, undef, "BEGIN; UPDATE mirage.wrapped_key SET wrapped = (SELECT wrapped FROM mirage.wrapped_key WHERE model = $m2) "
+refused($node, undef, "BEGIN; UPDATE mirage.wrapped_key SET wrapped = (SELECT wrapped FROM mirage.wrapped_key WHERE "
+	  . "model = $m2) "
 	  . "WHERE model = $m; SELECT dp_synthesize('m', 1)", 'XX001', qr/wrapped key/, 'another model\'s key');
-refused($node, undef, "BEGIN; DELETE FROM mirage.wrapped_key WHERE model = $m; SELECT dp_synthesize('m', 1)", 'XX001', undef, 'no key');
-refused($node, undef, "BEGIN; DELETE FROM mirage.model_blob WHERE model = $m; SELECT dp_synthesize('m', 1)", 'XX001', undef, 'no model');
+refused($node, undef, "BEGIN; DELETE FROM mirage.wrapped_key WHERE model = $m; SELECT dp_synthesize('m', 1)", 'XX001',
+	undef, 'no key');
+refused($node, undef, "BEGIN; DELETE FROM mirage.model_blob WHERE model = $m; SELECT dp_synthesize('m', 1)", 'XX001',
+	undef, 'no model');
 flip('wrapped_key', 'wrapped', "model = $m", 40);
 refused($node, 'owner', "SELECT dp_synthesize('m', 1)", 'XX001', undef, 'a wrapped key is damaged');
 flip('wrapped_key', 'wrapped', "model = $m", 40);
 is(value($node, 'owner', "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age int)"), '5', 'mended, it gives rows');
-is(value($node, undef, "SELECT pg_postmaster_start_time() < now() - interval '1 second' AND count(*) = 0 FROM pg_stat_activity "
+is(value($node, undef, "SELECT pg_postmaster_start_time() < now() - interval '1 second' AND count(*) = 0 FROM "
+	  . "pg_stat_activity "
 	  . "WHERE backend_type LIKE 'pg_mirage%'"), 't', 'nothing crashed, nothing stays running');
 
 # ---------------------------------------------------------------- a log that somebody rewrites by force
@@ -158,7 +172,8 @@ is(value($node, undef, "SELECT pg_postmaster_start_time() < now() - interval '1 
 my $check = 'SELECT ok, first_bad FROM dp_verify_audit()';
 my ($entries, $head) = split(/\|/, value($node, undef, 'SELECT entries, head FROM dp_verify_audit()'));
 is($entries, value($node, undef, 'SELECT count(*) FROM mirage.log'), 'every entry is seen');
-my ($some, $next) = split(/\n/, value($node, undef, "SELECT id FROM mirage.log WHERE action = 'charge' ORDER BY id LIMIT 2"));
+my ($some, $next) = split(/\n/, value($node, undef, "SELECT id FROM mirage.log WHERE action = 'charge' ORDER BY id "
+	  . "LIMIT 2"));
 
 # An entry that does not fit spoils its block: the first entry of that is what is named.
 my $first = value($node, undef, "SELECT min(e) FROM mirage.log_block, unnest(entries) e WHERE $some = ANY (entries)");
@@ -168,29 +183,37 @@ my $second = value($node, undef, "SELECT min(e) FROM mirage.log_block, unnest(en
 sub forced
 {
 	my ($deed, $want, $name) = @_;
-	my $out = value($node, undef, "BEGIN; ALTER TABLE mirage.log DISABLE TRIGGER ALL; ALTER TABLE mirage.log_block DISABLE TRIGGER ALL; "
+	my $out = value($node, undef, "BEGIN; ALTER TABLE mirage.log DISABLE TRIGGER ALL; ALTER TABLE mirage.log_block "
+		  . "DISABLE TRIGGER ALL; "
 		  . "$deed; $check; ROLLBACK");
 
 	is((split(/\n/, $out))[-1], $want, $name);
 }
 
-forced("UPDATE mirage.log SET detail = jsonb_set(detail, '{epsilon}', '0.001') WHERE id = $some", "f|$first", 'an entry is changed');
+forced("UPDATE mirage.log SET detail = jsonb_set(detail, '{epsilon}', '0.001') WHERE id = $some", "f|$first",
+	'an entry is changed');
 forced("UPDATE mirage.log SET role_name = 'somebody' WHERE id = $next", "f|$second", 'a name is changed');
 forced("UPDATE mirage.log SET at = at - interval '1 day' WHERE id = $some", "f|$first", 'a time is changed');
 forced("DELETE FROM mirage.log WHERE id = $some", "f|$first", 'an entry is gone');
 forced("UPDATE mirage.log SET id = -id WHERE id = $some", "f|$first", 'an entry is numbered anew');
-forced("DELETE FROM mirage.log WHERE id = $some; INSERT INTO mirage.log (id, role_name, session_role, action, object) VALUES "
+forced("DELETE FROM mirage.log WHERE id = $some; INSERT INTO mirage.log (id, role_name, session_role, action, "
+	  . "object) VALUES "
 	  . "($some, 'owner', 'owner', 'charge', 'x')", "f|$first", 'an entry is exchanged');
-forced("INSERT INTO mirage.log (id, role_name, session_role, action, object) VALUES ($unused, 'owner', 'owner', 'charge', 'x')",
+forced("INSERT INTO mirage.log (id, role_name, session_role, action, object) VALUES ($unused, 'owner', 'owner', "
+	  . "'charge', 'x')",
 	"f|$unused",
 	'an entry is slipped in');
 forced('DELETE FROM mirage.log_block WHERE number = 1',
-	'f|' . value($node, undef, 'SELECT min(e) FROM mirage.log_block, unnest(entries) e WHERE number <= 2'), 'a block is gone');
+	'f|' . value($node, undef, 'SELECT min(e) FROM mirage.log_block, unnest(entries) e WHERE number <= 2'),
+	'a block is gone');
 forced("UPDATE mirage.log_block SET signature = set_byte(signature, 3, get_byte(signature, 3) # 1) WHERE number = 1",
-	'f|' . value($node, undef, 'SELECT min(e) FROM mirage.log_block, unnest(entries) e WHERE number = 1'), 'a signature is changed');
+	'f|' . value($node, undef, 'SELECT min(e) FROM mirage.log_block, unnest(entries) e WHERE number = 1'),
+	'a signature is changed');
 forced("TRUNCATE mirage.log_block; TRUNCATE mirage.log", 'f|', 'all of it is gone');
-is((split(/\n/, value($node, undef, "BEGIN; ALTER TABLE mirage.log DISABLE TRIGGER ALL; ALTER TABLE mirage.log_block DISABLE TRIGGER ALL; "
-	  . "DELETE FROM mirage.log g USING (SELECT entries FROM mirage.log_block ORDER BY number DESC LIMIT 1) b WHERE g.id = ANY (b.entries); "
+is((split(/\n/, value($node, undef, "BEGIN; ALTER TABLE mirage.log DISABLE TRIGGER ALL; ALTER TABLE mirage.log_block "
+	  . "DISABLE TRIGGER ALL; "
+	  . "DELETE FROM mirage.log g USING (SELECT entries FROM mirage.log_block ORDER BY number DESC LIMIT 1) b WHERE "
+	  . "g.id = ANY (b.entries); "
 	  . "DELETE FROM mirage.log_block WHERE number = (SELECT max(number) FROM mirage.log_block); "
 	  . "SELECT ok FROM dp_verify_audit('$head'); ROLLBACK")))[-1], 'f', 'the end of it is cut off: an old head tells');
 is(value($node, undef, $check), 't|', 'undone, it is whole');
@@ -198,9 +221,11 @@ is(value($node, undef, "SELECT ok FROM dp_verify_audit('$head')"), 't', 'and hol
 refused($node, undef, "SELECT dp_verify_audit('nonsense')", '22023', undef, 'what is no head is refused');
 
 # A ledger that somebody shortens: nothing is spent any more.
-value($node, undef, "ALTER TABLE mirage.ledger DISABLE TRIGGER ALL; CREATE TABLE stolen AS SELECT * FROM mirage.ledger WHERE charge = 1; "
+value($node, undef, "ALTER TABLE mirage.ledger DISABLE TRIGGER ALL; CREATE TABLE stolen AS SELECT * FROM "
+	  . "mirage.ledger WHERE charge = 1; "
 	  . "DELETE FROM mirage.ledger WHERE charge = 1; ALTER TABLE mirage.ledger ENABLE ALWAYS TRIGGER refuse_change");
-my $err = refused($node, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.2)", 'XX001', qr/fewer charges than the log/,
+my $err = refused($node, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.2)", 'XX001',
+	qr/fewer charges than the log/,
 	'a ledger that was shortened');
 like(hint_of($err), qr/Restore/, 'says what to do');
 value($node, undef, 'INSERT INTO mirage.ledger SELECT * FROM stolen');

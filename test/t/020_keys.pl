@@ -52,7 +52,8 @@ sub closed
 }
 
 people($node, 'folk', 300);
-quietly($node, undef, "SELECT dp_protect('folk', epsilon => 20); SELECT dp_set_column('folk', 'id', kind => 'identifier')",
+quietly($node, undef, "SELECT dp_protect('folk', epsilon => 20); SELECT dp_set_column('folk', 'id', kind => "
+	  . "'identifier')",
 	'a table is protected');
 ok(!-e $key, 'no key until it is needed');
 can_train($node, undef, 'm', 'folk', 'the first training');
@@ -60,9 +61,11 @@ ok(-f $key, 'makes a key');
 is(mode($key), '0600', 'for the server alone');
 like(slurp($key), qr/\A[0-9a-f]{64}\n\z/, 'of 64 digits');
 is(value($node, undef, $rows), '3', 'there are rows');
-is(value($node, undef, "SELECT dp_grant('m', 'mirage_trainer') IS NOT NULL; CREATE ROLE guest LOGIN IN ROLE mirage_trainer"), 't',
+is(value($node, undef, "SELECT dp_grant('m', 'mirage_trainer') IS NOT NULL; CREATE ROLE guest LOGIN IN ROLE "
+	  . "mirage_trainer"), 't',
 	'a guest is let in');
-ok(index(value($node, undef, "SELECT string_agg(w::text, '') FROM mirage.wrapped_key w"), substr(slurp($key), 0, 64)) < 0,
+ok(index(value($node, undef, "SELECT string_agg(w::text, '') FROM mirage.wrapped_key w"), substr(slurp($key), 0,
+	64)) < 0,
 	'the key itself is in no table');
 
 # -- another database takes the same key
@@ -87,7 +90,8 @@ closed('another key', qr/not the one of this database.*fingerprint [0-9a-f]{32}/
 for my $bad ('', "zz\n", substr($good, 0, 63) . "\n", $good . $good, substr($good, 0, 63) . 'g', "\n$good")
 {
 	spit($key, $bad);
-	refused($node, undef, $rows, 'F0000', qr/does not hold 64 hexadecimal digits/, 'no key: ' . length($bad) . ' bytes');
+	refused($node, undef, $rows, 'F0000', qr/does not hold 64 hexadecimal digits/,
+		'no key: ' . length($bad) . ' bytes');
 }
 spit($key, $good);
 chmod(0640, $key);
@@ -115,11 +119,13 @@ configure('master_key_command', "cat $key.wrong");
 $err = refused($node, undef, $rows, 'F0000', qr/did not print a key/, 'a command that prints something else');
 unlike($err, qr/not-what/, 'which is not shown');
 configure('master_key_command', 'sleep 600');
-refused($node, undef, "SET statement_timeout = '500ms'; $rows", '57014', undef, 'a command that hangs can be cancelled');
+refused($node, undef, "SET statement_timeout = '500ms'; $rows", '57014', undef,
+	'a command that hangs can be cancelled');
 configure('master_key_command', '');
 configure('master_key_file', "$key.elsewhere");
 is(value($node, undef, $rows), '3', 'back again');
-ok(index(slurp($node->logfile), $_) < 0, 'nothing of it is in the server log') for (substr($good, 0, 64), 'not-what-it');
+ok(index(slurp($node->logfile), $_) < 0, 'nothing of it is in the server log') for (substr($good, 0, 64),
+	'not-what-it');
 audit_ok($node, 'the log is whole');
 
 # -- a standby

@@ -1,4 +1,5 @@
-# Mirage.pm: what the TAP tests share: servers with the extension, calls as a role, sessions that stay open, and a gate that
+# Mirage.pm: what the TAP tests share: servers with the extension, calls as a role, sessions that stay open, and a gate
+# that
 # stops a training in the middle of its reading for as long as a test wants.
 #
 # No test sleeps for a fixed time to "let something happen": it polls for a state, or holds a lock until it is seen.
@@ -26,7 +27,8 @@ BEGIN
 
 our $GATE = 4711;
 
-# A running server with the extension in database postgres. The durability of charges is what several tests are about, so
+# A running server with the extension in database postgres. The durability of charges is what several tests are about,
+# so
 # fsync stays on unless a test turns it off itself.
 sub new_node
 {
@@ -84,14 +86,16 @@ sub quietly
 	return $out;
 }
 
-# A test that a script fails with this SQLSTATE and, where given, a message or hint that matches. Its errors are returned.
+# A test that a script fails with this SQLSTATE and, where given, a message or hint that matches. Its errors are
+# returned.
 sub refused
 {
 	my ($node, $role, $sql, $state, $pattern, $name, %o) = @_;
 	my ($rc, $out, $err) = run_as($node, $role, $sql, %o);
 	my $good = $rc != 0 && $err =~ /(?:ERROR|FATAL):\s+$state:/ && (!defined $pattern || $err =~ $pattern);
 
-	ok($good, $name) or diag("$sql\nexit code $rc, wanted $state" . (defined $pattern ? " $pattern" : '') . "\n$out\n$err");
+	ok($good, $name) or diag("$sql\nexit code $rc, wanted $state" . (defined $pattern ? " "
+		  . "$pattern" : '') . "\n$out\n$err");
 	return $err;
 }
 
@@ -142,7 +146,8 @@ EOC
 
 # ---------------------------------------------------------------- a gate
 
-# A table, and a view over it whose rows can be read only while nobody holds the gate: an advisory lock. Only an administrator may
+# A table, and a view over it whose rows can be read only while nobody holds the gate: an advisory lock. Only an
+# administrator may
 # protect with assert_stable, which such a view takes. Budget "gated" of `epsilon`.
 sub make_gate
 {
@@ -152,7 +157,8 @@ sub make_gate
 	people($node, 'gated', $o{rows} // 500, db => $o{db});
 	value($node, undef, <<EOC, db => $o{db});
 CREATE VIEW gated_v AS SELECT age, sex, city, member FROM gated WHERE pg_advisory_xact_lock_shared($GATE) IS NOT NULL;
-SELECT dp_protect('gated', epsilon => $epsilon, assert_stable => true);
+SELECT dp_protect('gated', epsilon => $epsilon);
+SELECT dp_protect('gated_v', budget => 'gated', assert_stable => true);
 EOC
 }
 
@@ -170,7 +176,8 @@ sub train_gated
 {
 	my ($node, $model, %o) = @_;
 	my $epsilon = $o{epsilon} // 0.5;
-	my $job = value($node, $o{role}, "SELECT dp_train('$model', 'gated_v', epsilon => $epsilon, wait => false)", db => $o{db});
+	my $job = value($node, $o{role}, "SELECT dp_train('$model', 'gated_v', epsilon => $epsilon, wait => false)",
+		db => $o{db});
 
 	await_gated($node, %o);
 	return $job;
@@ -181,7 +188,8 @@ sub await_gated
 	my ($node, %o) = @_;
 	my $workers = $o{workers} // 1;
 
-	await($node, "SELECT count(*) >= $workers FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
+	await($node, "SELECT count(*) >= $workers FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = "
+		  . "'advisory' "
 		  . "AND NOT l.granted AND l.objid = $GATE AND a.backend_type = 'pg_mirage training'")
 	  or die 'no training came to the gate';
 }
@@ -193,7 +201,8 @@ sub charges
 {
 	my ($node, $budget, %o) = @_;
 	return value($node, undef,
-		"SELECT coalesce(string_agg(model || ':' || state, ', ' ORDER BY id), '') FROM dp_ledger WHERE budget = '$budget'", %o);
+		"SELECT coalesce(string_agg(model || ':' || state, ', ' ORDER BY id), '') FROM dp_ledger WHERE budget = "
+		  . "'$budget'", %o);
 }
 
 sub audit_ok
@@ -208,7 +217,8 @@ sub can_train
 	my ($node, $role, $model, $relation, $name, %o) = @_;
 	my $epsilon = $o{epsilon} // 0.25;
 
-	quietly($node, $role, "SET client_min_messages = warning; SELECT dp_train('$model', '$relation', epsilon => $epsilon) > 0",
+	quietly($node, $role, "SET client_min_messages = warning; SELECT dp_train('$model', '$relation', epsilon => "
+		  . "$epsilon) > 0",
 		$name, %o);
 }
 
@@ -234,7 +244,8 @@ sub k_of
 		  . "SELECT dp_protect('measure_k', epsilon => $epsilon)", %o);
 	while ($k < 1000)
 	{
-		my ($rc, undef, $err) = run_as($node, undef, "SELECT dp_train('measure_k_$k', 'measure_k', epsilon => $each)", %o);
+		my ($rc, undef, $err) = run_as($node, undef, "SELECT dp_train('measure_k_$k', 'measure_k', epsilon => $each)",
+			%o);
 
 		last if $rc != 0 && $err =~ /ERROR:\s+54000:/;
 		die $err if $rc != 0;

@@ -436,9 +436,8 @@ bounds_take_in_tails(void **state)
 		N = 12
 	};
 	double edge[N + 1], mass[N] = {12, -20, -3, 18, 17, 19, 500, 700, 0, -8, 11, -14};
-	uint32_t group[N] = {0};
-	bool kept[N] = {false};
-	mg_partition p = {.n = N, .edge = edge, .mass = mass, .group = group, .kept = kept, .sigma = 10, .total = 1200};
+	bool kept[N] = {[6] = true, [7] = true};
+	mg_partition p = {.n = N, .edge = edge, .mass = mass, .kept = kept, .sigma = 10, .total = 1200};
 	mg_domain d = {.name = "x", .kind = MG_NUMBER, .open = true, .lower = -6, .upper = 113, .step = 1};
 	double lower, upper;
 
@@ -455,10 +454,94 @@ bounds_take_in_tails(void **state)
 	assert_true(lower == -6 && upper == 113);
 	/* nothing: the public range, from zero */
 	d.open = true;
-	kept[10] = false;
-	mass[6] = mass[7] = 0;
+	kept[6] = kept[7] = kept[10] = false;
 	mg_partition_bounds(&d, &p, &lower, &upper);
 	assert_true(lower == 0 && upper == 113);
+}
+
+/* A cell that seems to hold something, but lies a thousand widths away, needs more than a thin tail does. */
+static void
+far_cells_need_more(void **state)
+{
+	double edge[] = {0, 10, 20, 20000, 40000}, mass[] = {500, 0, 0, 70};
+	bool kept[] = {true, false, false, false};
+	mg_partition p = {.n = 4, .edge = edge, .mass = mass, .kept = kept, .sigma = 10, .total = 570};
+	mg_domain d = {.name = "x", .kind = MG_NUMBER, .open = true, .lower = 0, .upper = 39999, .step = 1};
+	double lower, upper;
+
+	mg_partition_bounds(&d, &p, &lower, &upper);
+	assert_true(lower == 0 && upper == 9);
+	mass[1] = 35;
+	mass[3] = 40;
+	mg_partition_bounds(&d, &p, &lower, &upper);
+	assert_true(upper == 19);
+	mass[3] = 100;
+	mg_partition_bounds(&d, &p, &lower, &upper);
+	assert_true(upper == 39999);
+}
+
+/* Around an occupied cell the next ones are of its own scale, whatever the axis; not a cell that ends at infinity. */
+static void
+cells_beyond_are_near(void **state)
+{
+	world *w = *state;
+	mg_domain d = {.name = "x", .kind = MG_NUMBER, .open = true, .lower = -1e300, .upper = 1e300};
+	mg_partition p, fine;
+	uint32_t at = 0;
+
+	assert_int_equal(mg_partition_start(&w->ctx, w->a, &d, &p), MG_OK);
+	while (!(p.edge[at] == 16))
+		at++;
+	p.kept[at] = true;
+	p.mass[at] = 1000;
+	p.sigma = 10;
+	assert_int_equal(mg_partition_refine(&w->ctx, w->a, &d, 64, &p, &fine), MG_OK);
+	for (uint32_t i = 0; i < fine.n; i++)
+	{
+		double width = fine.edge[i + 1] - fine.edge[i];
+
+		if (fine.edge[i] >= 16 && fine.edge[i + 1] <= 32)
+			assert_true(width <= 0.5 && fine.kept[i]);
+		else if (fine.edge[i] >= 32 && i + 1 < fine.n)
+			assert_true(width <= fine.edge[i] - 16 && !fine.kept[i]);
+		else if (fine.edge[i + 1] <= 16 && i > 0)
+			assert_true(width <= 32 - fine.edge[i + 1] && !fine.kept[i]);
+	}
+	assert_true(fine.edge[0] == p.edge[0] && fine.edge[fine.n] == p.edge[p.n]);
+	for (at = 0; at < fine.n && fine.edge[at] != 0; at++)
+		;
+	assert_true(at < fine.n);
+}
+
+/* The range moves outward, on the lattice, but not from one side of zero to the other, and only where cells are
+ * intervals anyway. */
+static void
+reach_stays_on_its_side(void **state)
+{
+	mg_domain d = {.name = "x", .kind = MG_NUMBER, .open = true, .lower = -1e6, .upper = 1e5, .step = 1};
+	double edge[] = {0, 5000}, mass = 1000, lower = 100, upper = 5000;
+	bool kept = true;
+	mg_partition p = {.n = 1, .edge = edge, .mass = &mass, .kept = &kept, .sigma = 1, .total = 1000};
+
+	mg_partition_reach(&d, &p, &lower, &upper);
+	assert_true(lower == 0 && upper > 10000 && upper < 50000 && upper == rint(upper));
+	lower = -5000;
+	upper = -100;
+	mg_partition_reach(&d, &p, &lower, &upper);
+	assert_true(upper == 0 && lower < -10000);
+	lower = 100;
+	upper = 99000;
+	mg_partition_reach(&d, &p, &lower, &upper);
+	assert_true(upper == 1e5);
+	lower = 10;
+	upper = 900;
+	mg_partition_reach(&d, &p, &lower, &upper);
+	assert_true(lower == 10 && upper == 900);
+	/* nor where nothing is known */
+	kept = false;
+	upper = 5000;
+	mg_partition_reach(&d, &p, &lower, &upper);
+	assert_true(lower == 10 && upper == 5000);
 }
 
 /* Frequent values are cells of their own, in order, wherever they lie; the lattice is covered without gap or overlap.
@@ -811,6 +894,146 @@ open_numbers_find_their_range(void **state)
 	run_end(&r);
 }
 
+#define TAILS 6
+
+/* Each in its own units: a skewed value up to 40, exponential, far from zero, a heavy tail, counts with many zeros,
+ * days of a decade. */
+static double
+tail_value(uint32_t col, mg_rng *rng)
+{
+	double u = 1 - mg_rng_unit(rng), z = normal(rng);
+
+	switch (col)
+	{
+		case 0:
+			return fmin(exp(0.7 + 0.8 * z), 40);
+		case 1:
+			return -50 * log(u);
+		case 2:
+			return 1e6 + 30 * z;
+		case 3:
+			return pow(u, -1 / 1.5);
+		case 4:
+			return mg_rng_unit(rng) < 0.6 ? 0 : floor(-2000 * log(u));
+		default:
+			return 5479 + floor(3653 * mg_rng_unit(rng));
+	}
+}
+
+static double tail_low[TAILS], tail_high[TAILS];
+
+static void
+load_tails(mg_curator *c, uint32_t row, mg_rng *rng)
+{
+	for (uint32_t i = 0; i < TAILS; i++)
+	{
+		double v = tail_value(i, rng);
+
+		tail_low[i] = row == 0 ? v : fmin(tail_low[i], v);
+		tail_high[i] = row == 0 ? v : fmax(tail_high[i], v);
+		mg_load_number(c, i, v);
+	}
+}
+
+/* Learnt ranges end near the data's: nothing far beyond can be drawn, at any size and budget that shows the column. */
+static void
+learnt_ranges_end_near_the_data(void **state)
+{
+	mg_domain d[TAILS];
+	static const uint32_t sizes[] = {4000, 20000};
+	static const double budgets[] = {2e-2, 2e-4};
+	world *w = *state;
+
+	for (uint32_t i = 0; i < TAILS; i++)
+		d[i] = (mg_domain){.name = "x", .kind = MG_NUMBER, .open = true, .lower = -4e307, .upper = 4e307};
+	d[4].lower = -2147483648.0;
+	d[4].upper = 2147483647;
+	d[5].lower = -2451507;
+	d[5].upper = 2145031948;
+	d[4].step = d[5].step = 1;
+	for (int s = 0; s < 2; s++)
+		for (uint64_t seed = 0; seed < 12; seed++)
+		{
+			mg_discretize_options opt = {.rho_learn = budgets[s],
+										 .rho_oneway = 4 * budgets[s],
+										 .delta_atoms = 1e-11,
+										 .rho_measure = 5 * budgets[s]};
+			run r;
+
+			run_discretize(w, &r, d, TAILS, sizes[s], load_tails, &opt, 4242 + seed);
+			for (uint32_t i = 0; i < TAILS; i++)
+			{
+				const mg_column *c = &r.column[i];
+				double width = tail_high[i] - tail_low[i];
+
+				check_column(c);
+				/* within four times the data's own width at either side, and never a hundred times its maximum */
+				assert_true(c->domain.upper <= tail_high[i] + 4 * width);
+				assert_true(c->domain.lower >= tail_low[i] - 4 * width);
+				assert_true(c->cells[c->nfine - 2].upper <= c->domain.upper + 1);
+			}
+			assert_true(r.odometer.rho_used <= 5 * budgets[s] * (1 + 1e-9));
+			assert_true(r.odometer.rho_used >= 5 * budgets[s] * (1 - 1e-3));
+			run_end(&r);
+		}
+}
+
+static void
+load_narrow(mg_curator *c, uint32_t row, mg_rng *rng)
+{
+	mg_load_number(c, 0, 1e6 + 30 * normal(rng));
+}
+
+/* A heap a thousandth of its octave wide is found at its own scale in the few rounds that there are, noise or not. */
+static void
+narrow_heaps_are_found(void **state)
+{
+	const mg_domain d = {.name = "x", .kind = MG_NUMBER, .open = true, .lower = -4e307, .upper = 4e307};
+	/* a round's deviation is a thirteenth of the rows */
+	const mg_discretize_options opt = {.rho_learn = 1.06e-4,
+									   .rho_oneway = 3.7e-4,
+									   .delta_atoms = 1e-11,
+									   .rho_measure = 1e-3};
+	world *w = *state;
+	int found = 0;
+
+	for (uint64_t seed = 0; seed < 10; seed++)
+	{
+		run r;
+
+		run_discretize(w, &r, &d, 1, 2000, load_narrow, &opt, 99 + seed);
+		check_column(&r.column[0]);
+		found += r.column[0].domain.lower > 1e6 - 1000 && r.column[0].domain.upper < 1e6 + 1000;
+		run_end(&r);
+	}
+	assert_true(found >= 9);
+}
+
+/* Labels lost are lost: an open text gets more of the atoms than a number's spikes do, and no more than there are. */
+static void
+text_gets_more_atoms(void **state)
+{
+	const mg_domain d[] = {
+		{.name = "text", .kind = MG_CATEGORY, .open = true, .has_other = true},
+		{.name = "real", .kind = MG_NUMBER, .open = true, .lower = -1e300, .upper = 1e300},
+	};
+	const mg_discretize_options opt = {.rho_learn = 0.5, .rho_oneway = 0.25, .delta_atoms = 9e-9};
+	world *w = *state;
+	mg_plan plan = {0};
+	double text = 0, spikes = 0;
+
+	assert_int_equal(mg_discretize_plan(&w->ctx, w->a, d, 2, &opt, &plan), MG_OK);
+	for (uint32_t i = 0; i < plan.count; i++)
+	{
+		if (strcmp(plan.item[i].what, "labels") == 0)
+			text = plan.item[i].delta;
+		else
+			spikes += plan.item[i].delta;
+	}
+	assert_near(text, 8e-9, 1e-20);
+	assert_near(spikes, 1e-9, 1e-20);
+}
+
 static void
 load_null_row(mg_curator *c, uint32_t row, mg_rng *rng)
 {
@@ -968,13 +1191,19 @@ main(void)
 		TEST(segments_by_enumeration),
 		TEST(smoothing_pays),
 		TEST(bounds_take_in_tails),
+		TEST(far_cells_need_more),
+		TEST(cells_beyond_are_near),
+		TEST(reach_stays_on_its_side),
 		TEST(cells_cut_out_spikes),
 		TEST(bins_of_numbers),
 		TEST(bins_of_labels),
 		TEST(exact_when_nothing_is_private),
 		TEST(open_numbers_find_their_range),
+		TEST(learnt_ranges_end_near_the_data),
+		TEST(narrow_heaps_are_found),
 		TEST(nothing_makes_it_fail),
 		TEST(noise_alone_gives_public_ranges),
+		TEST(text_gets_more_atoms),
 		TEST(plan_adds_up),
 	};
 

@@ -149,7 +149,7 @@ noise_is_allocated_best(void **state)
 	mg_ratio ratio[N];
 	double sigma2[N], rho = 0, least;
 
-	assert_int_equal(mg_allocate_noise(&w->ctx, cells, N, 0.01, ratio), MG_OK);
+	assert_int_equal(mg_allocate_noise(&w->ctx, cells, N, 0.01, 1, ratio), MG_OK);
 	for (uint32_t i = 0; i < N; i++)
 	{
 		sigma2[i] = mg_ratio_value(ratio[i]);
