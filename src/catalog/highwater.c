@@ -61,6 +61,8 @@
 /* Signed with it, so that no signature of a block of the log is one of a mark. */
 #define LABEL "pg_mirage high-water mark"
 #define VERSION 1
+#define FIGURES 7                               /* of a group, beside its numbers */
+#define GROUP_LEAST (2 * 4 + (2 + FIGURES) * 8) /* bytes */
 #define ACCOUNT_DIGITS 16
 #define MARK_MAX (64 * 1024 * 1024)
 #define MISSING "missing"
@@ -71,7 +73,8 @@
 /* The charges of one share of one budget; share 0: those that no share paid for. */
 typedef struct Group
 {
-	char *budget; /* by name: budgets are neither dropped nor renamed, and a name survives what a number may not */
+	char *budget;    /* by name: budgets are neither dropped nor renamed, and a name survives what a number may not */
+	char *unit_kind; /* that the budget's first charge froze; "": none */
 	int64 share, count;
 	double cap_epsilon, cap_delta, alpha;  /* the budget's own, should it be lost too */
 	double epsilon, rho, rdp, delta_atoms; /* sums; rdp at order alpha */
@@ -200,11 +203,29 @@ compare_groups(const void *a, const void *b)
 }
 
 static void
+put_text(mg_writer *w, const char *s)
+{
+	char *utf8 = pg_server_to_any(s, (int) strlen(s), PG_UTF8);
+
+	mg_put_str(w, utf8, strlen(utf8));
+}
+
+static char *
+get_text(mg_reader *r)
+{
+	size_t n;
+	const char *utf8 = mg_get_str(r, &n);
+	char *s = utf8 == NULL ? pstrdup("") : pnstrdup(utf8, n);
+
+	return pg_any_to_server(s, (int) strlen(s), PG_UTF8);
+}
+
+static void
 encode(mg_writer *w, const Mark *m)
 {
 	mg_put_raw(w, LABEL, sizeof(LABEL));
 	mg_put_u32(w, VERSION);
-	mg_put_str(w, m->identity, strlen(m->identity));
+	put_text(w, m->identity);
 	mg_put_i64(w, m->charges);
 	mg_put_i64(w, m->highest);
 	mg_put_i64(w, m->last_at);
@@ -214,38 +235,30 @@ encode(mg_writer *w, const Mark *m)
 	for (int i = 0; i < m->ngroups; i++)
 	{
 		const Group *g = &m->groups[i];
-		char *name = pg_server_to_any(g->budget, (int) strlen(g->budget), PG_UTF8);
+		const double figure[FIGURES] = {g->cap_epsilon, g->cap_delta, g->alpha,      g->epsilon,
+										g->rho,         g->rdp,       g->delta_atoms};
 
-		mg_put_str(w, name, strlen(name));
+		put_text(w, g->budget);
+		put_text(w, g->unit_kind);
 		mg_put_i64(w, g->share);
 		mg_put_i64(w, g->count);
-		mg_put_f64(w, g->cap_epsilon);
-		mg_put_f64(w, g->cap_delta);
-		mg_put_f64(w, g->alpha);
-		mg_put_f64(w, g->epsilon);
-		mg_put_f64(w, g->rho);
-		mg_put_f64(w, g->rdp);
-		mg_put_f64(w, g->delta_atoms);
+		for (int k = 0; k < FIGURES; k++)
+			mg_put_f64(w, figure[k]);
 	}
 }
 
 static void
 decode_group(mg_reader *r, Group *g)
 {
-	size_t n;
-	const char *name = mg_get_str(r, &n);
-	char *text = name == NULL ? pstrdup("") : pnstrdup(name, n);
+	double *const figure[FIGURES] = {&g->cap_epsilon, &g->cap_delta, &g->alpha,      &g->epsilon,
+									 &g->rho,         &g->rdp,       &g->delta_atoms};
 
-	g->budget = pg_any_to_server(text, (int) strlen(text), PG_UTF8);
+	g->budget = get_text(r);
+	g->unit_kind = get_text(r);
 	g->share = mg_get_i64(r);
 	g->count = mg_get_i64(r);
-	g->cap_epsilon = mg_get_f64(r);
-	g->cap_delta = mg_get_f64(r);
-	g->alpha = mg_get_f64(r);
-	g->epsilon = mg_get_f64(r);
-	g->rho = mg_get_f64(r);
-	g->rdp = mg_get_f64(r);
-	g->delta_atoms = mg_get_f64(r);
+	for (int k = 0; k < FIGURES; k++)
+		*figure[k] = mg_get_f64(r);
 }
 
 /* False when it is not a mark that we signed. Nothing is read before the signature is found good, unless pub is NULL.
@@ -285,7 +298,7 @@ decode(const uint8 *data, size_t len, const uint8 pub[32], Mark *m)
 	if (head == NULL)
 		return false;
 	memcpy(m->head, head, sizeof(m->head));
-	m->ngroups = (int) mg_get_count(&r, 4 + 9 * 8);
+	m->ngroups = (int) mg_get_count(&r, GROUP_LEAST);
 	m->groups = palloc(sizeof(Group) * Max(m->ngroups, 1));
 	for (int i = 0; i < m->ngroups; i++)
 		decode_group(&r, &m->groups[i]);
@@ -417,7 +430,8 @@ read_groups(Mark *m, const Mark *until)
 		"coalesce(sum(l.epsilon ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), "
 		"coalesce(sum(l.rho ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), "
 		"coalesce(sum(l.rdp ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), "
-		"coalesce(sum(l.delta_atoms ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), max(l.charge), max(l.charged_at) "
+		"coalesce(sum(l.delta_atoms ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), max(l.charge), max(l.charged_at), "
+		"coalesce(b.unit_kind, '') "
 		"FROM mirage.ledger l LEFT JOIN mirage.budget b ON b.id = l.budget "
 		"LEFT JOIN mirage.ledger r ON r.charge = l.charge AND r.state = 'released' "
 		"WHERE l.state = 'reserved' AND l.charge <= $1 AND ($2 IS NULL OR l.charged_at <= $2) "
@@ -438,6 +452,7 @@ read_groups(Mark *m, const Mark *until)
 		g->rho = mg_get_float8(i, 8);
 		g->rdp = mg_get_float8(i, 9);
 		g->delta_atoms = mg_get_float8(i, 10);
+		g->unit_kind = mg_get_text(&q, i, 13);
 		m->charges += g->count;
 		m->highest = Max(m->highest, mg_get_int8(i, 11));
 		m->last_at = Max(m->last_at, DatumGetTimestampTz(mg_get_datum(i, 12)));
@@ -854,6 +869,8 @@ charge_again(const Group *g)
 		return; /* all of them had been released */
 	budget = find_or_remake_budget(g);
 	mg_ledger_lock(budget->id);
+	if (g->unit_kind[0] != '\0')
+		mg_budget_require_kind(budget, g->unit_kind, true);
 	c.budget = budget->id;
 	c.budget_name = budget->name;
 	c.relation = c.model = "(lost in a rewind)";

@@ -3,6 +3,6 @@
 CREATE FUNCTION dp_acknowledge_rewind(note text)
 RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_acknowledge_rewind(text) IS
-'after a rewind: charges what the high-water mark shows and the ledger lacks to its budgets again, records that in the log, and lets training go on; returns how many charges were lost';
+'after a rewind: charges again what the high-water mark shows and the ledger lacks, and lets training go on';
 REVOKE EXECUTE ON FUNCTION dp_acknowledge_rewind(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dp_acknowledge_rewind(text) TO mirage_admin;

@@ -367,6 +367,8 @@ reserve(Training *t)
 		mark_high_water(t);
 	mg_work_progress(t->shared, "charged", 0);
 	mg_work_state(t->shared, MG_WORK_RESERVED);
+	if (mg_high_water_kept())
+		return;
 	/* outside of the budget's lock, which others may be waiting for */
 	mg_work_begin(t->shared, false);
 	mg_log_chain();

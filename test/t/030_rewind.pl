@@ -1,6 +1,6 @@
-# A ledger that was rewound: by recovery to an earlier moment, an old dump, a failover to a standby that was behind, or DROP EXTENSION. The
-# high-water mark, a signed file outside of the cluster, shows it; no training then runs until an administrator acknowledges
-# it, and what was lost counts again.
+# A ledger that was rewound: by recovery to an earlier moment, an old dump, a failover to a standby that was behind,
+# or DROP EXTENSION. The high-water mark, a signed file outside of the cluster, shows it; no training then runs until
+# an administrator acknowledges it, and what was lost counts again.
 use strict;
 use warnings;
 
@@ -28,7 +28,8 @@ sub marks
 	return @marks;
 }
 
-# A server made from a backup, with the key file as the server left it: the copy that the test suite makes of a backup loses modes.
+# A server made from a backup, with the key file as the server left it: the copy that the test suite makes of a
+# backup loses modes.
 sub made_from
 {
 	my ($name, $of, $backup, %o) = @_;
@@ -56,7 +57,8 @@ sub held_up
 	my ($node, $pattern, $name, %o) = @_;
 	my $before = charged($node, %o);
 	my $relation = $o{relation} // 'folk';
-	my $err = refused($node, undef, "SELECT dp_train('held', '$relation', epsilon => 0.1)", 'MG001', $pattern, $name, %o);
+	my $err = refused($node, undef, "SELECT dp_train('held', '$relation', epsilon => 0.1)",
+		'MG001', $pattern, $name, %o);
 
 	is(charged($node, %o), $before, "$name: nothing is charged");
 	return $err;
@@ -66,7 +68,8 @@ sub acknowledge
 {
 	my ($node, $lost, $name, %o) = @_;
 
-	is(value($node, 'chief', "SELECT dp_acknowledge_rewind('$name')", %o), $lost, "$name: acknowledged, $lost charges were lost");
+	is(value($node, 'chief', "SELECT dp_acknowledge_rewind('$name')", %o), $lost,
+		"$name: acknowledged, $lost charges were lost");
 }
 
 sub used
@@ -92,7 +95,8 @@ people($node, 'folk', 300, owner => 'owner');
 value($node, 'owner', "SELECT dp_protect('folk', epsilon => 40), dp_grant_budget('folk', 'guest', 2)");
 can_train($node, 'owner', 'm0', 'folk', 'without the setting');
 is(scalar(() = marks('mark')), 0, 'there is no mark');
-refused($node, 'chief', "SELECT dp_acknowledge_rewind('x')", '55000', qr/no high-water mark is kept/, 'and nothing to acknowledge');
+refused($node, 'chief', "SELECT dp_acknowledge_rewind('x')", '55000', qr/no high-water mark is kept/,
+	'and nothing to acknowledge');
 
 configure($node, "$dir/mark");
 can_train($node, 'owner', 'm1', 'folk', 'with it', epsilon => 1);
@@ -103,11 +107,14 @@ is(sprintf('%04o', (stat $mark)[2] & 07777), '0600', 'for the server alone');
 my $first = slurp($mark);
 can_train($node, 'owner', 'm2', 'folk', 'another training', epsilon => 1);
 isnt(slurp($mark), $first, 'moves it');
-is(value($node, undef, "SELECT count(*) FROM dp_audit_log WHERE action = 'high-water mark'"), '1', 'the log says that marks are written');
+is(value($node, undef, "SELECT count(*) FROM dp_audit_log WHERE action = 'high-water mark'"), '1',
+	'the log says that marks are written');
 audit_ok($node, 'and verifies');
-refused($node, 'chief', "SELECT dp_acknowledge_rewind('x')", '55000', qr/no rewind/, 'there is nothing to acknowledge');
+refused($node, 'chief', "SELECT dp_acknowledge_rewind('x')", '55000', qr/no rewind/,
+	'there is nothing to acknowledge');
 refused($node, 'owner', "SELECT dp_acknowledge_rewind('x')", '42501', undef, 'not for an owner anyway');
-refused($node, 'owner', "SELECT dp_train('beyond', 'folk', epsilon => 39.9)", '54000', undef, 'what is refused for another reason');
+refused($node, 'owner', "SELECT dp_train('beyond', 'folk', epsilon => 39.9)", '54000', undef,
+	'what is refused for another reason');
 refused($node, 'owner', "SELECT dp_train('m2', 'folk', epsilon => 0.1)", '42710', undef, 'or another');
 can_train($node, 'owner', 'm3', 'folk', 'leaves no trace in it');
 
@@ -128,7 +135,7 @@ my $kept = charged($node);
 can_train($node, 'owner', 'lost1', 'folk', 'a training after the moment', epsilon => 1.5);
 can_train($node, 'guest', 'lost2', 'folk', 'one of a share', epsilon => 1);
 people($node, 'later', 200, owner => 'owner');
-value($node, 'owner', "SELECT dp_protect('later', epsilon => 5)");
+value($node, 'owner', "SELECT dp_protect('later', epsilon => 5, unit => 'id')");
 can_train($node, 'owner', 'lost3', 'later', 'one of a budget that is younger than the moment', epsilon => 2);
 my %was = map { $_ => used($node, $_) } 'folk', 'later';
 my $highest = value($node, undef, 'SELECT max(charge) FROM mirage.ledger');
@@ -137,38 +144,51 @@ value($node, undef, 'SELECT pg_switch_wal()');
 await($node, "SELECT last_archived_wal >= '$segment' FROM pg_stat_archiver") or die 'nothing is archived';
 
 my $back = made_from('back', $node, 'early', has_restoring => 1, standby => 0);
-$back->append_conf('postgresql.conf', "recovery_target_name = 'point'\nrecovery_target_action = 'promote'\narchive_mode = off\n");
+$back->append_conf('postgresql.conf',
+	"recovery_target_name = 'point'\nrecovery_target_action = 'promote'\narchive_mode = off\n");
 $back->start;
 await($back, 'SELECT NOT pg_is_in_recovery()') or die 'it does not come up';
 is(charged($back), $kept, 'recovered to the moment, the ledger lacks what came after it');
 audit_ok($back, 'and is whole for all that it can tell');
 my $err = held_up($back, qr/ledger is behind its high-water mark.*lacks 3 of the \d+ charges/s, 'the mark can tell');
 like(hint_of($err), qr/dp_acknowledge_rewind/, 'the hint says what to do');
-refused($back, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'MG001', undef, 'the owner is refused as well');
-refused($back, 'owner', "SELECT dp_acknowledge_rewind('it is fine')", '42501', undef, 'an owner cannot acknowledge it');
+refused($back, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'MG001', undef,
+	'the owner is refused as well');
+refused($back, 'owner', "SELECT dp_acknowledge_rewind('it is fine')", '42501', undef,
+	'an owner cannot acknowledge it');
 refused($back, 'chief', 'SELECT dp_acknowledge_rewind(NULL)', '22004', undef, 'nor an administrator without a note');
 refused($back, 'chief', "SELECT dp_acknowledge_rewind('  ')", '22023', undef, 'or with an empty one');
 value($back, 'chief', "BEGIN; SELECT dp_acknowledge_rewind('never mind'); ROLLBACK");
 held_up($back, qr/lacks 3/, 'an acknowledgement that is rolled back is none');
-refused($back, undef, "BEGIN; SELECT dp_acknowledge_rewind('soon'); SELECT dp_train('x', 'folk', epsilon => 0.1)", '55P03', undef,
+refused($back, undef, "BEGIN; SELECT dp_acknowledge_rewind('soon'); SELECT dp_train('x', 'folk', epsilon => 0.1)",
+	'55P03', undef,
 	'nor does it help who has not committed it');
 acknowledge($back, 3, 'recovered to the moment before the disk failed');
 as_much_used($back, $_, $was{$_}, "as much is used of budget $_ as before") for 'folk', 'later';
-is(value($back, undef, "SELECT string_agg(budget || ' ' || coalesce(share, '-') || ' ' || round(epsilon::numeric, 6) || ' ' || state, ', ' "
+is(value($back, undef,
+	"SELECT string_agg(concat_ws(' ', budget, coalesce(share, '-'), round(epsilon::numeric, 6), state), ', ' "
 		  . "ORDER BY id) FROM dp_ledger WHERE model = '(lost in a rewind)'"),
-	'folk - 1.500000 spent, folk guest 1.000000 spent, later - 2.000000 spent', 'what was lost is charged, to shares too');
-refused($back, 'guest', "SELECT dp_train('x', 'folk', epsilon => 1.9)", '54000', qr/share of "guest"/, 'the share is as far gone as it was');
-is(value($back, undef, "SELECT session_role || ': ' || (detail->>'note') || ', ' || (detail->>'lost_charges') FROM dp_audit_log "
+	'folk - 1.500000 spent, folk guest 1.000000 spent, later - 2.000000 spent',
+		'what was lost is charged, to shares too');
+refused($back, 'guest', "SELECT dp_train('x', 'folk', epsilon => 1.9)", '54000', qr/share of "guest"/,
+	'the share is as far gone as it was');
+is(value($back, undef,
+	"SELECT session_role || ': ' || (detail->>'note') || ', ' || (detail->>'lost_charges') FROM dp_audit_log "
 		  . "WHERE action = 'acknowledge rewind'"),
 	'chief: recovered to the moment before the disk failed, 3', 'the log says who acknowledged what');
-is(value($back, undef, "SELECT min(id) > $highest FROM dp_ledger WHERE model = '(lost in a rewind)'"), 't', 'no number is given twice');
+is(value($back, undef, "SELECT min(id) > $highest FROM dp_ledger WHERE model = '(lost in a rewind)'"), 't',
+	'no number is given twice');
 refused($back, 'chief', "SELECT dp_acknowledge_rewind('again')", '55000', qr/acknowledged already/, 'once is enough');
 can_train($back, 'owner', 'm6', 'folk', 'training goes on');
 audit_ok($back, 'and so does the log');
-refused($back, 'chief', "SELECT dp_acknowledge_rewind('again')", '55000', qr/no rewind/, 'with nothing to acknowledge');
+refused($back, 'chief', "SELECT dp_acknowledge_rewind('again')", '55000', qr/no rewind/,
+	'with nothing to acknowledge');
 people($back, 'later', 200, owner => 'owner');
-refused($back, 'owner', "SELECT dp_protect('later', epsilon => 5)", '42710', undef, 'a table that was lost gets no fresh budget');
-quietly($back, undef, "SELECT dp_protect('later', budget => 'later')", 'but the one that it had');
+refused($back, 'owner', "SELECT dp_protect('later', epsilon => 5)", '42710', undef,
+	'a table that was lost gets no fresh budget');
+refused($back, undef, "SELECT dp_protect('later', budget => 'later')", '55000', qr/another kind/,
+	'but the one that it had, whose units are what they were');
+quietly($back, undef, "SELECT dp_protect('later', budget => 'later', unit => 'id')", 'so they are named again');
 refused($back, undef, "SELECT dp_train('x', 'later', epsilon => 4.9)", '54000', undef, 'with what was spent of it');
 can_train($back, undef, 'later2', 'later', 'and what was not');
 
@@ -224,10 +244,13 @@ audit_ok($back, 'the log is whole');
 
 chmod(0500, $dir);
 my ($used, $before) = (used($back, 'folk'), slurp($mark));
-refused($back, 'owner', "SELECT dp_train('unwritten', 'folk', epsilon => 0.1)", '58030', qr/could not write the high-water mark/,
+refused($back, 'owner', "SELECT dp_train('unwritten', 'folk', epsilon => 0.1)", '58030',
+	qr/could not write the high-water mark/,
 	'a mark that cannot be written');
-refused($back, 'owner', "SELECT dp_train('unwritten2', 'folk', epsilon => 0.1, wait => false)", '58030', undef, 'nobody is told that it was');
-is(value($back, undef, "SELECT string_agg(model || ':' || state, ',' ORDER BY id) FROM dp_ledger WHERE model LIKE 'unwritten%'"),
+refused($back, 'owner', "SELECT dp_train('unwritten2', 'folk', epsilon => 0.1, wait => false)", '58030', undef,
+	'nobody is told that it was');
+is(value($back, undef,
+	"SELECT string_agg(model || ':' || state, ',' ORDER BY id) FROM dp_ledger WHERE model LIKE 'unwritten%'"),
 	'unwritten:released,unwritten2:released', 'the charge is released');
 is(used($back, 'folk'), $used, 'and does not count');
 chmod(0700, $dir);
@@ -237,7 +260,8 @@ is(scalar(() = glob("$dir/*")), 1, 'no half-written file is left');
 for my $path ('mark', $back->data_dir . '/mark')
 {
 	configure($back, $path);
-	refused($back, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'F0000', qr/outside of the data directory/,
+	refused($back, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'F0000',
+		qr/outside of the data directory/,
 		'a mark within the cluster is no mark');
 }
 configure($back, "$dir/elsewhere");
@@ -275,7 +299,8 @@ $used = used($back, 'folk');
 value($back, undef, "$ours; DROP EXTENSION pg_mirage CASCADE; CREATE EXTENSION pg_mirage");
 value($back, 'owner', "SELECT dp_protect('folk', epsilon => 10)");
 held_up($back, qr/has had a ledger before.*lacks/s, 'dropping the extension is a rewind to nothing');
-like(value($back, 'chief', "SELECT dp_acknowledge_rewind('the extension was made again')"), qr/^[1-9]\d*$/, 'it is acknowledged');
+like(value($back, 'chief', "SELECT dp_acknowledge_rewind('the extension was made again')"), qr/^[1-9]\d*$/,
+	'it is acknowledged');
 as_much_used($back, 'folk', $used, 'nothing is refunded');
 can_train($back, 'owner', 'n1', 'folk', 'training begins again');
 audit_ok($back, 'with a log of its own');
@@ -286,7 +311,8 @@ $back->stop;
 
 # ---------------------------------------------------------------- standbys
 
-my $primary = new_node('primary', init => { allows_streaming => 1 }, conf => "pg_mirage.high_water_file = '$dir/fail'\n");
+my $primary = new_node('primary', init => { allows_streaming => 1 },
+	conf => "pg_mirage.high_water_file = '$dir/fail'\n");
 value($primary, undef, 'CREATE ROLE chief LOGIN IN ROLE mirage_admin');
 people($primary, 'folk', 300);
 value($primary, undef, "SELECT dp_protect('folk', epsilon => 10)");
@@ -316,7 +342,8 @@ $near->reload;
 is(charges($near, 'folk') =~ s/s3:reserved/s3:spent/r, $ledger, 'the synchronous standby has the whole ledger');
 can_train($near, undef, 's4', 'folk', 'and goes on with the same mark');
 audit_ok($near, 'and with the log');
-is(value($near, undef, "SELECT count(*) FROM dp_audit_log WHERE action = 'acknowledge rewind'"), '0', 'without anybody\'s help');
+is(value($near, undef, "SELECT count(*) FROM dp_audit_log WHERE action = 'acknowledge rewind'"), '0',
+	'without anybody\'s help');
 $used = used($near, 'folk');
 $near->stop;
 
@@ -338,7 +365,8 @@ my $zero = made_from('zero', $primary, 'zero');
 $used = used($far, 'folk');
 $zero->start;
 is(used($zero, 'folk'), '0', 'a backup from before the first training');
-held_up($zero, qr/has had a ledger before.*lacks 5 of the 5/s, 'is behind the mark of an account that it does not know');
+held_up($zero, qr/has had a ledger before.*lacks 5 of the 5/s,
+	'is behind the mark of an account that it does not know');
 acknowledge($zero, 5, 'restored the first backup');
 as_much_used($zero, 'folk', $used, 'what that account charged counts');
 can_train($zero, undef, 'z1', 'folk', 'it trains');

@@ -1,4 +1,5 @@
-# What docs/operations.md says of base backups, pg_upgrade, a server that is shot, and a disk that is full: besides what other tests show.
+# What docs/operations.md says of base backups, pg_upgrade, a server that is shot, and temporary files without room:
+# besides what other tests show.
 use strict;
 use warnings;
 
@@ -9,7 +10,9 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 my $conf = "pg_mirage.high_water_file = '$dir/mark'\n";
 my $node = new_node('old', init => { allows_streaming => 1 }, conf => $conf);
 
-value($node, undef, 'CREATE ROLE owner LOGIN; CREATE ROLE guest LOGIN; CREATE ROLE analyst LOGIN; GRANT CREATE ON SCHEMA public TO owner');
+value($node, undef,
+	'CREATE ROLE owner LOGIN; CREATE ROLE guest LOGIN; CREATE ROLE analyst LOGIN; '
+	  . 'GRANT CREATE ON SCHEMA public TO owner');
 people($node, 'folk', 500, owner => 'owner');
 value($node, 'owner', "SELECT dp_protect('folk', epsilon => 10)");
 can_train($node, 'owner', 'm', 'folk', 'a training', epsilon => 1);
@@ -50,7 +53,8 @@ value($node, undef, "CREATE TABLE big AS SELECT " . join(', ', map { "hashint4(i
 value($node, undef, "ALTER SYSTEM SET temp_file_limit = '1MB'");
 $node->reload;
 await($node, 'SHOW temp_file_limit', '1MB');
-refused($node, undef, "SET pg_mirage.work_mem = '32MB'; SELECT dp_train('spilt', 'big', epsilon => 1, method => 'independent')", '53000',
+refused($node, undef,
+	"SET pg_mirage.work_mem = '32MB'; SELECT dp_train('spilt', 'big', epsilon => 1, method => 'independent')", '53000',
 	undef, 'without room for temporary files');
 is(charges($node, 'big'), 'spilt:spent', 'a training ends, and its charge stands: rows had been read');
 value($node, undef, 'ALTER SYSTEM RESET temp_file_limit');
@@ -69,19 +73,24 @@ my $new = new_node('new', bare => 1, conf => $conf);
 $_->stop for $node, $new;
 my $bin = $node->config_data('--bindir');
 chdir($dir) or die;
-$node->command_ok([ 'pg_upgrade', '--no-sync', '-d', $node->data_dir, '-D', $new->data_dir, '-b', $bin, '-B', $bin, '-s',
+$node->command_ok([ 'pg_upgrade', '--no-sync', '-d', $node->data_dir, '-D', $new->data_dir, '-b', $bin, '-B', $bin,
+	'-s',
 		$new->host, '-p', $node->port, '-P', $new->port ], 'pg_upgrade');
 chdir('/');
 $new->start;
-is(value($new, undef, 'SELECT string_agg(l::text, E\'\n\' ORDER BY id) FROM mirage.ledger l'), $ledger, 'carries the ledger over');
+is(value($new, undef, 'SELECT string_agg(l::text, E\'\n\' ORDER BY id) FROM mirage.ledger l'), $ledger,
+	'carries the ledger over');
 is(value($new, undef, "SELECT ok FROM dp_verify_audit('$head')"), 't', 'and the log');
 ok(!-e $new->data_dir . '/pg_mirage.key', 'but not a key file in the data directory');
-refused($new, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'F0000', qr/key/, 'without which nothing is trained');
+refused($new, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'F0000', qr/key/,
+	'without which nothing is trained');
 my $key = $new->data_dir . '/pg_mirage.key';
 PostgreSQL::Test::Utils::system_or_bail('cp', $node->data_dir . '/pg_mirage.key', $key);
 chmod(0600, $key) or die;
-is(value($new, 'guest', "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age int)"), '5', 'with it, grants work as before');
-refused($new, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'MG001', qr/another copy of this ledger.*No charge is lost/s,
+is(value($new, 'guest', "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age int)"), '5',
+	'with it, grants work as before');
+refused($new, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'MG001',
+	qr/another copy of this ledger.*No charge is lost/s,
 	'the high-water mark is the old cluster\'s');
 is(value($new, undef, "SELECT dp_acknowledge_rewind('pg_upgrade')"), '0', 'once that is acknowledged');
 can_train($new, 'owner', 'after', 'folk', 'owners train under the same protection');
