@@ -40,15 +40,11 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "base/bytes.h"
 #include "catalog/highwater.h"
 #include "catalog/keys.h"
+#include "catalog/mark.h"
 #include "catalog/pg_extension_d.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
 #include "port.h"
@@ -58,38 +54,11 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 
-/* Signed with it, so that no signature of a block of the log is one of a mark. */
-#define LABEL "pg_mirage high-water mark"
-#define VERSION 1
-#define FIGURES 7                               /* of a group, beside its numbers */
-#define GROUP_LEAST (2 * 4 + (2 + FIGURES) * 8) /* bytes */
 #define ACCOUNT_DIGITS 16
-#define MARK_MAX (64 * 1024 * 1024)
 #define MISSING "missing"
 #define WHY_FORMER "former ledger"
 #define LOG_WRITTEN "high-water mark"
 #define LOG_ACKNOWLEDGED "acknowledge rewind"
-
-/* The charges of one share of one budget; share 0: those that no share paid for. */
-typedef struct Group
-{
-	char *budget;    /* by name: budgets are neither dropped nor renamed, and a name survives what a number may not */
-	char *unit_kind; /* that the budget's first charge froze; "": none */
-	int64 share, count;
-	double cap_epsilon, cap_delta, alpha;  /* the budget's own, should it be lost too */
-	double epsilon, rho, rdp, delta_atoms; /* sums; rdp at order alpha */
-} Group;
-
-typedef struct Mark
-{
-	char identity[64];
-	int64 charges, highest;
-	TimestampTz last_at; /* of the newest charge */
-	int64 head_number;   /* the log's last block; 0: none */
-	uint8 head[MG_HASH_BYTES];
-	int ngroups;
-	Group *groups; /* by budget and share */
-} Mark;
 
 typedef enum Finding
 {
@@ -111,10 +80,10 @@ typedef struct Survey
 	bool acknowledged;                /* what was found, by an administrator, in the log */
 	bool announced;                   /* the last thing that the log says about marks is that one was written */
 	char hash[2 * MG_HASH_BYTES + 1]; /* of the content; MISSING where there is none */
-	Mark mark;
+	MgMark mark;
 	int64 nlost;
 	int nlost_groups;
-	Group *lost; /* what the ledger lacks of the mark */
+	MgMarkGroup *lost; /* what the ledger lacks of the mark */
 } Survey;
 
 bool
@@ -190,233 +159,12 @@ find_account(Survey *s, const uint8 pub[32])
 	snprintf(s->path, sizeof(s->path), "%s.%.*s", s->prefix, ACCOUNT_DIGITS, digits);
 }
 
-/* ---------------------------------------------------------------- its form */
-
-/* Budgets in the order of their bytes, whatever the database's collation. */
-static int
-compare_groups(const void *a, const void *b)
-{
-	const Group *x = a, *y = b;
-	int by_name = strcmp(x->budget, y->budget);
-
-	return by_name != 0 ? by_name : (x->share > y->share) - (x->share < y->share);
-}
-
-static void
-put_text(mg_writer *w, const char *s)
-{
-	char *utf8 = pg_server_to_any(s, (int) strlen(s), PG_UTF8);
-
-	mg_put_str(w, utf8, strlen(utf8));
-}
-
-static char *
-get_text(mg_reader *r)
-{
-	size_t n;
-	const char *utf8 = mg_get_str(r, &n);
-	char *s = utf8 == NULL ? pstrdup("") : pnstrdup(utf8, n);
-
-	return pg_any_to_server(s, (int) strlen(s), PG_UTF8);
-}
-
-static void
-encode(mg_writer *w, const Mark *m)
-{
-	mg_put_raw(w, LABEL, sizeof(LABEL));
-	mg_put_u32(w, VERSION);
-	put_text(w, m->identity);
-	mg_put_i64(w, m->charges);
-	mg_put_i64(w, m->highest);
-	mg_put_i64(w, m->last_at);
-	mg_put_i64(w, m->head_number);
-	mg_put_raw(w, m->head, sizeof(m->head));
-	mg_put_u32(w, (uint32_t) m->ngroups);
-	for (int i = 0; i < m->ngroups; i++)
-	{
-		const Group *g = &m->groups[i];
-		const double figure[FIGURES] = {g->cap_epsilon, g->cap_delta, g->alpha,      g->epsilon,
-										g->rho,         g->rdp,       g->delta_atoms};
-
-		put_text(w, g->budget);
-		put_text(w, g->unit_kind);
-		mg_put_i64(w, g->share);
-		mg_put_i64(w, g->count);
-		for (int k = 0; k < FIGURES; k++)
-			mg_put_f64(w, figure[k]);
-	}
-}
-
-static void
-decode_group(mg_reader *r, Group *g)
-{
-	double *const figure[FIGURES] = {&g->cap_epsilon, &g->cap_delta, &g->alpha,      &g->epsilon,
-									 &g->rho,         &g->rdp,       &g->delta_atoms};
-
-	g->budget = get_text(r);
-	g->unit_kind = get_text(r);
-	g->share = mg_get_i64(r);
-	g->count = mg_get_i64(r);
-	for (int k = 0; k < FIGURES; k++)
-		*figure[k] = mg_get_f64(r);
-}
-
-/* False when it is not a mark that we signed. Nothing is read before the signature is found good, unless pub is NULL.
- */
-static bool
-decode(const uint8 *data, size_t len, const uint8 pub[32], Mark *m)
-{
-	const uint8_t *label, *head;
-	const char *identity;
-	size_t n;
-	mg_reader r;
-	mg_ctx ctx;
-	bool good = true;
-
-	if (len < MG_SIGNATURE_BYTES)
-		return false;
-	len -= MG_SIGNATURE_BYTES;
-	mg_ctx_init(&ctx);
-	if (pub != NULL)
-		MG_CHECK(&ctx, mg_verify(&ctx, pub, data, len, data + len, &good));
-	if (!good)
-		return false;
-	mg_reader_init(&r, data, len);
-	label = mg_get_raw(&r, sizeof(LABEL));
-	if (label == NULL || memcmp(label, LABEL, sizeof(LABEL)) != 0 || mg_get_u32(&r) != VERSION)
-		return false;
-	identity = mg_get_str(&r, &n);
-	if (identity == NULL || n >= sizeof(m->identity))
-		return false;
-	memcpy(m->identity, identity, n);
-	m->identity[n] = '\0';
-	m->charges = mg_get_i64(&r);
-	m->highest = mg_get_i64(&r);
-	m->last_at = mg_get_i64(&r);
-	m->head_number = mg_get_i64(&r);
-	head = mg_get_raw(&r, sizeof(m->head));
-	if (head == NULL)
-		return false;
-	memcpy(m->head, head, sizeof(m->head));
-	m->ngroups = (int) mg_get_count(&r, GROUP_LEAST);
-	m->groups = palloc(sizeof(Group) * Max(m->ngroups, 1));
-	for (int i = 0; i < m->ngroups; i++)
-		decode_group(&r, &m->groups[i]);
-	qsort(m->groups, m->ngroups, sizeof(Group), compare_groups);
-	return !r.failed && mg_reader_left(&r) == 0;
-}
-
-/* ---------------------------------------------------------------- the file */
-
-static int
-path_detail(const char *path)
-{
-	return superuser() ? errdetail("The file is \"%s\".", path) : errdetail_log("The file is \"%s\".", path);
-}
-
-static void
-unreadable(const char *path)
-{
-	ereport(
-		ERROR,
-		(errcode(MG_ERRCODE_HIGH_WATER), errmsg("could not read the high-water mark: %m"), path_detail(path),
-		 errhint(
-			 "The file that pg_mirage.high_water_file names must be the server's own to read and write. Nothing was read or charged.")));
-}
-
-/* The content; NULL when there is no such file. What is too long to be a mark is cut, and so damaged. */
-static uint8 *
-read_mark(const char *path, size_t *len)
-{
-	int fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
-	struct stat st;
-	uint8 *data;
-
-	*len = 0;
-	if (fd < 0 && errno == ENOENT)
-		return NULL;
-	if (fd < 0 || fstat(fd, &st) != 0)
-		unreadable(path);
-	if (!S_ISREG(st.st_mode))
-	{
-		errno = EINVAL;
-		unreadable(path);
-	}
-	data = palloc(Min(st.st_size, MARK_MAX) + 1);
-	while (*len < (size_t) Min(st.st_size, MARK_MAX))
-	{
-		ssize_t n = read(fd, data + *len, (size_t) Min(st.st_size, MARK_MAX) - *len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			unreadable(path);
-		if (n == 0)
-			break;
-		*len += (size_t) n;
-	}
-	CloseTransientFile(fd);
-	return data;
-}
-
-static void
-unwritable(const char *path, const char *temp)
-{
-	int saved = errno;
-
-	if (temp != NULL)
-		(void) unlink(temp);
-	errno = saved;
-	ereport(ERROR, (errcode(saved == ENOSPC || saved == EDQUOT ? ERRCODE_DISK_FULL : ERRCODE_IO_ERROR),
-					errmsg("could not write the high-water mark: %m"), path_detail(path),
-					errhint("The file that pg_mirage.high_water_file names must be the server's own to read and write. "
-							"Nothing was read; the charge is given back.")));
-}
-
-/* So that a rename survives a power failure. Some file systems cannot do that for a folder, and say so. */
-static void
-sync_folder(const char *path)
-{
-	char folder[MAXPGPATH];
-	int fd;
-
-	strlcpy(folder, path, sizeof(folder));
-	get_parent_directory(folder);
-	fd = OpenTransientFile(folder[0] == '\0' ? "/" : folder, O_RDONLY | PG_BINARY);
-	if (fd < 0 || (pg_fsync(fd) != 0 && errno != EBADF && errno != EINVAL))
-		unwritable(path, NULL);
-	CloseTransientFile(fd);
-}
-
-/* In the place of the mark before it, whole or not at all. A name of its own each time: another server may write beside
- * us. */
-static void
-replace_mark(const char *path, const uint8 *data, size_t len)
-{
-	char temp[MAXPGPATH + 32];
-	uint32 suffix;
-	int fd;
-
-	if (!pg_strong_random(&suffix, sizeof(suffix)))
-		elog(ERROR, "could not generate a random number");
-	snprintf(temp, sizeof(temp), "%s.tmp.%08x", path, suffix);
-	fd = OpenTransientFilePerm(temp, O_CREAT | O_EXCL | O_WRONLY | PG_BINARY, S_IRUSR | S_IWUSR);
-	if (fd < 0)
-		unwritable(path, NULL);
-	errno = ENOSPC; /* what a short write means */
-	if (write(fd, data, len) != (ssize_t) len || pg_fsync(fd) != 0)
-		unwritable(path, temp);
-	if (CloseTransientFile(fd) != 0 || rename(temp, path) != 0)
-		unwritable(path, temp);
-	sync_folder(path);
-}
-
 /* ---------------------------------------------------------------- what the ledger holds */
 
 /* The sums of all charges, or of those that are no newer than `until`. One that stands for several lost ones counts as
  * so many. */
 static void
-read_groups(Mark *m, const Mark *until)
+read_groups(MgMark *m, const MgMark *until)
 {
 	MgArg args[] = {MG_INT8(until == NULL ? PG_INT64_MAX : until->highest),
 					{TIMESTAMPTZOID, TimestampTzGetDatum(until == NULL ? 0 : until->last_at), until == NULL}};
@@ -437,10 +185,10 @@ read_groups(Mark *m, const Mark *until)
 		"WHERE l.state = 'reserved' AND l.charge <= $1 AND ($2 IS NULL OR l.charged_at <= $2) "
 		"GROUP BY l.budget_name, l.share, b.id",
 		lengthof(args), args);
-	m->groups = MemoryContextAllocHuge(q.caller, sizeof(Group) * Max(m->ngroups, 1));
+	m->groups = MemoryContextAllocHuge(q.caller, sizeof(MgMarkGroup) * Max(m->ngroups, 1));
 	for (int i = 0; i < m->ngroups; i++)
 	{
-		Group *g = &m->groups[i];
+		MgMarkGroup *g = &m->groups[i];
 
 		g->budget = mg_get_text(&q, i, 1);
 		g->share = mg_get_int8(i, 2);
@@ -458,11 +206,11 @@ read_groups(Mark *m, const Mark *until)
 		m->last_at = Max(m->last_at, DatumGetTimestampTz(mg_get_datum(i, 12)));
 	}
 	mg_query_end(&q);
-	qsort(m->groups, m->ngroups, sizeof(Group), compare_groups);
+	qsort(m->groups, m->ngroups, sizeof(MgMarkGroup), mg_mark_compare_groups);
 }
 
 static void
-read_head(Mark *m)
+read_head(MgMark *m)
 {
 	MgQuery q;
 	bytea *hash = NULL;
@@ -479,7 +227,7 @@ read_head(Mark *m)
 }
 
 static bool
-head_in_chain(const Mark *m)
+head_in_chain(const MgMark *m)
 {
 	bytea *hash = palloc(VARHDRSZ + sizeof(m->head));
 	MgArg args[] = {MG_INT8(m->head_number), MG_BYTEA(hash)};
@@ -536,16 +284,16 @@ read_log(Survey *s)
 static void
 find_lost(Survey *s)
 {
-	const Mark *m = &s->mark;
-	Mark left = {.last_at = PG_INT64_MIN};
+	const MgMark *m = &s->mark;
+	MgMark left = {.last_at = PG_INT64_MIN};
 
 	read_groups(&left, m);
-	s->lost = palloc(sizeof(Group) * Max(m->ngroups, 1));
+	s->lost = palloc(sizeof(MgMarkGroup) * Max(m->ngroups, 1));
 	for (int i = 0; i < m->ngroups; i++)
 	{
-		const Group *was = &m->groups[i];
-		const Group *now = bsearch(was, left.groups, left.ngroups, sizeof(Group), compare_groups);
-		Group lost = *was;
+		const MgMarkGroup *was = &m->groups[i];
+		const MgMarkGroup *now = bsearch(was, left.groups, left.ngroups, sizeof(MgMarkGroup), mg_mark_compare_groups);
+		MgMarkGroup lost = *was;
 
 		if (now != NULL && now->count >= was->count)
 			continue;
@@ -574,7 +322,7 @@ hash_content(const uint8 *data, size_t len, char out[2 * MG_HASH_BYTES + 1])
 }
 
 static bool
-is_ours(const Mark *m)
+is_ours(const MgMark *m)
 {
 	return strcmp(m->identity, mg_database_identity()) == 0;
 }
@@ -593,11 +341,11 @@ find_former(Survey *s)
 	get_parent_directory(folder);
 	dir = AllocateDir(folder);
 	if (dir == NULL)
-		unreadable(s->prefix);
+		mg_mark_unreadable(s->prefix);
 	while ((entry = ReadDir(dir, folder)) != NULL)
 	{
 		const char *name = entry->d_name;
-		Mark m = {0};
+		MgMark m = {0};
 		uint8 *data;
 		size_t len;
 
@@ -605,8 +353,8 @@ find_former(Survey *s)
 			strspn(name + stem + 1, "0123456789abcdef") != ACCOUNT_DIGITS)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", folder, name);
-		data = read_mark(path, &len);
-		if (data == NULL || !decode(data, len, NULL, &m) || !is_ours(&m))
+		data = mg_mark_read(path, &len);
+		if (data == NULL || !mg_mark_decode(data, len, NULL, &m) || !is_ours(&m))
 			continue;
 		if (s->finding == FORMER && m.last_at <= s->mark.last_at)
 			continue;
@@ -628,13 +376,13 @@ survey(Survey *s)
 	if (signer(pub))
 	{
 		find_account(s, pub);
-		data = read_mark(s->path, &len);
+		data = mg_mark_read(s->path, &len);
 	}
 	strlcpy(s->hash, MISSING, sizeof(s->hash));
 	if (data != NULL)
 	{
 		hash_content(data, len, s->hash);
-		if (!decode(data, len, pub, &s->mark))
+		if (!mg_mark_decode(data, len, pub, &s->mark))
 		{
 			memset(&s->mark, 0, sizeof(s->mark));
 			s->finding = DAMAGED;
@@ -742,7 +490,7 @@ lock_account(void)
 }
 
 static void
-sign_and_replace(const char *path, const Mark *m)
+sign_and_replace(const char *path, const MgMark *m)
 {
 	uint8 seed[MG_KEY_BYTES], signature[MG_SIGNATURE_BYTES];
 	mg_writer w;
@@ -752,7 +500,7 @@ sign_and_replace(const char *path, const Mark *m)
 	size_t len;
 
 	mg_writer_init(&w);
-	encode(&w, m);
+	mg_mark_encode(&w, m);
 	if (w.failed)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	len = w.len;
@@ -761,7 +509,7 @@ sign_and_replace(const char *path, const Mark *m)
 	if (data != NULL)
 		memcpy(data, w.data, len);
 	mg_writer_free(&w);
-	if (data == NULL || len + MG_SIGNATURE_BYTES > MARK_MAX)
+	if (data == NULL || len + MG_SIGNATURE_BYTES > MG_MARK_MAX)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	mg_root_key("log", seed, false);
 	mg_ctx_init(&ctx);
@@ -769,25 +517,14 @@ sign_and_replace(const char *path, const Mark *m)
 	mg_wipe(seed, sizeof(seed));
 	MG_CHECK(&ctx, code);
 	memcpy(data + len, signature, sizeof(signature));
-	replace_mark(path, data, len + sizeof(signature));
-}
-
-/* The former ledger's mark is no longer one: whoever still has that ledger misses it. */
-static void
-retire(const char *former)
-{
-	char to[MAXPGPATH + 16];
-
-	snprintf(to, sizeof(to), "%s.retired", former);
-	if (rename(former, to) != 0)
-		unwritable(former, NULL);
+	mg_mark_replace(path, data, len + sizeof(signature));
 }
 
 void
 mg_high_water_write(void)
 {
 	Survey s = {.finding = LEVEL};
-	Mark m = {.last_at = PG_INT64_MIN};
+	MgMark m = {.last_at = PG_INT64_MIN};
 
 	lock_account();
 	survey(&s);
@@ -802,7 +539,7 @@ mg_high_water_write(void)
 		m.last_at = Max(m.last_at, s.mark.last_at);
 	}
 	if (s.finding == FORMER)
-		retire(s.former);
+		mg_mark_retire(s.former);
 	sign_and_replace(s.path, &m);
 	if (!s.announced)
 		mg_log(LOG_WRITTEN, "ledger", psprintf("{\"charges\": " INT64_FORMAT "}", m.charges));
@@ -828,7 +565,7 @@ pass_number(const char *sequence, int64 number)
 /* The budget of that name, made again where it was lost too: with its own cap and order, and owned by who acknowledges.
  */
 static MgBudget *
-find_or_remake_budget(const Group *g)
+find_or_remake_budget(const MgMarkGroup *g)
 {
 	char *owner = GetUserNameFromId(GetUserId(), false);
 	MgArg args[] = {MG_TEXT(g->budget),
@@ -860,7 +597,7 @@ find_or_remake_budget(const Group *g)
 
 /* One charge for all that one share of one budget lost, spent, with the log entry that a charge has. */
 static void
-charge_again(const Group *g)
+charge_again(const MgMarkGroup *g)
 {
 	MgBudget *budget;
 	MgCharge c = {0};
@@ -910,11 +647,12 @@ mg_high_water_acknowledge(const char *note)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 s.acknowledged ? errmsg("that was acknowledged already") : errmsg("there is no rewind to acknowledge"),
 				 errhint("dp_train works where nothing else is in its way.")));
-	if (s.nlost > 0)
+	if (s.nlost > 0 && s.finding != FORMER) /* a former ledger's numbers are not ours */
 		pass_number("charge_id", s.mark.highest);
 	for (int i = 0; i < s.nlost_groups; i++)
 	{
-		pass_number("share_id", s.lost[i].share);
+		if (s.finding != FORMER)
+			pass_number("share_id", s.lost[i].share);
 		charge_again(&s.lost[i]);
 	}
 	initStringInfo(&detail);
