@@ -49,6 +49,6 @@ extern void mg_mark_replace(const char *path, const uint8 *data, size_t len);
 /* A former ledger's mark is no longer one: whoever still has that ledger misses it. */
 extern void mg_mark_retire(const char *path);
 /* ereport(ERROR) with errno. */
-extern void mg_mark_unreadable(const char *path) pg_attribute_noreturn();
+extern void mg_mark_unreadable(const char *path) __attribute__((noreturn));
 
 #endif

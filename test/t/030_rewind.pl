@@ -152,6 +152,9 @@ is(charged($back), $kept, 'recovered to the moment, the ledger lacks what came a
 audit_ok($back, 'and is whole for all that it can tell');
 my $err = held_up($back, qr/ledger is behind its high-water mark.*lacks 3 of the \d+ charges/s, 'the mark can tell');
 like(hint_of($err), qr/dp_acknowledge_rewind/, 'the hint says what to do');
+like(slurp($back->logfile), qr/job \d+ ended: the ledger is behind/, 'the server\'s log has it');
+is(value($back, 'owner', "SELECT count(*) FROM dp_synthesize('m1', 5) AS t(age int)"), '5',
+	'rows are given out all the same');
 refused($back, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'MG001', undef,
 	'the owner is refused as well');
 refused($back, 'owner', "SELECT dp_acknowledge_rewind('it is fine')", '42501', undef,
@@ -363,8 +366,9 @@ held_up($near, qr/behind its high-water mark/, 'the one that comes back late is 
 # A backup from before the first training, which made the key: nothing of the old account is there but its mark.
 my $zero = made_from('zero', $primary, 'zero');
 $used = used($far, 'folk');
+ok(!-e $zero->data_dir . '/pg_mirage.key', 'a backup from before the first training has no key');
 $zero->start;
-is(used($zero, 'folk'), '0', 'a backup from before the first training');
+is(used($zero, 'folk'), '0', 'and no charge');
 held_up($zero, qr/has had a ledger before.*lacks 5 of the 5/s,
 	'is behind the mark of an account that it does not know');
 acknowledge($zero, 5, 'restored the first backup');
