@@ -31,11 +31,12 @@ make_gate($node, epsilon => 10);
 my $gate = hold_gate($node);
 my $job = train_gated($node, 'shot');
 my @backends = split(/\n/, value($node, undef, 'SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()'));
+push @backends, $node->{_pid};
 $node->kill9;
 my $end = time + 60;
 while (grep { kill(0, $_) } @backends)
 {
-	# they notice that they are alone
+	# they notice that they are alone, and somebody notices that the postmaster is dead
 	die 'they live on' if time > $end;
 	select(undef, undef, undef, 0.05);
 }
