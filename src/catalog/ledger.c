@@ -138,10 +138,10 @@ mg_ledger_require_whole(void)
 
 	mg_query_begin(&q);
 	mg_query_run(&q, true,
-				 "SELECT NOT EXISTS (SELECT FROM mirage.log g WHERE g.action = 'charge' AND NOT EXISTS "
-				 "(SELECT FROM mirage.ledger l WHERE l.charge = (g.detail->>'charge')::bigint AND l.state = 'reserved')) "
+				 "SELECT NOT EXISTS (SELECT FROM mirage.log g WHERE g.charge IS NOT NULL AND NOT EXISTS "
+				 "(SELECT FROM mirage.ledger l WHERE l.charge = g.charge AND l.state = 'reserved')) "
 				 "AND (SELECT count(*) FROM mirage.ledger WHERE state = 'reserved') >= "
-				 "(SELECT count(*) FROM mirage.log WHERE action = 'charge') "
+				 "(SELECT count(*) FROM mirage.log WHERE charge IS NOT NULL) "
 				 "AND (SELECT count(*) FROM mirage.log) >= (SELECT coalesce(sum(cardinality(entries)), 0) FROM mirage.log_block)",
 				 0, NULL);
 	whole = mg_get_bool(0, 1);

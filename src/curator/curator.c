@@ -64,11 +64,19 @@ mg_curator_rows_per_unit(const mg_curator *c)
 	return c->k;
 }
 
-/* rho = squared / (2 sigma2), solved for sigma2. */
+/* rho = squared / (2 sigma2), solved for sigma2. Beyond mg_ratio_above's range, where many rows a unit lead, in whole
+ * numbers. */
 static bool
 noise_for(double rho, double squared, mg_ratio *sigma2)
 {
-	return rho > 0 && mg_ratio_above(squared / (2 * rho), sigma2);
+	double x = squared / (2 * rho);
+
+	if (!(rho > 0 && x <= 0x1.0p52))
+		return false;
+	if (x <= 0x1.0p40)
+		return mg_ratio_above(x, sigma2);
+	*sigma2 = (mg_ratio){(uint64_t) ceil(x), 1};
+	return true;
 }
 
 bool

@@ -724,7 +724,7 @@ plan_item(mg_plan *plan, const char *what, const char *column, const share *sh, 
 		  uint64_t count)
 {
 	mg_plan_item *it = &plan->item[plan->count++];
-	mg_ratio sigma2;
+	mg_ratio sigma2 = {1, 1};
 
 	memset(it, 0, sizeof(*it));
 	snprintf(it->what, sizeof(it->what), "%s", what);

@@ -26,6 +26,8 @@
 #define MOST_SEGMENTS 65536
 /* Below half a row of noise (variance) there is nothing to smooth. */
 #define QUIET 0.25
+/* In deviations: from here on the asymptotes are right to 1e-6, and what they stand for is not. */
+#define FAR_OUT (-1e3)
 
 static const double roughness[] = {0.05, 0.1, 0.2, 0.4, 0.7, 0.95};
 #define NROUGH ((uint32_t) (sizeof(roughness) / sizeof(roughness[0])))
@@ -38,11 +40,23 @@ mass_posterior(double y, double v, double total, double *mean)
 
 	for (int j = 0; j < SCALES; j++, m /= 4)
 	{
-		double centre = y - v / m, z = centre / sd, log_phi = mg_log_normal_cdf(z);
+		double centre = y - v / m, z = centre / sd, log_mills;
 
-		level[j] = log((1 - ZERO_SHARE) / SCALES) - log(m) + 0.5 * log(2 * M_PI * v) + log_phi - y / m +
-				   v / (2 * m * m) + y * y / (2 * v);
-		at[j] = fmax(centre + sd * exp(-z * z / 2 - 0.5 * log(2 * M_PI) - log_phi), 0);
+		/*
+		 * -y/m + v/(2 m^2) + w y^2/2 is z^2/2, so log Phi + z^2/2 is Mills' ratio less a constant: far out, where noise
+		 * is many times what it could show, its asymptote, since the difference of the two would be rounding alone.
+		 */
+		if (z < FAR_OUT)
+		{
+			log_mills = -log(-z) - 0.5 * log(2 * M_PI);
+			at[j] = -sd / z;
+		}
+		else
+		{
+			log_mills = mg_log_normal_cdf(z) + z * z / 2;
+			at[j] = fmax(centre + sd * exp(-0.5 * log(2 * M_PI) - log_mills), 0);
+		}
+		level[j] = log((1 - ZERO_SHARE) / SCALES) - log(m) + 0.5 * log(2 * M_PI * v) + log_mills;
 	}
 	level[SCALES] = log(ZERO_SHARE);
 	at[SCALES] = 0;

@@ -563,9 +563,9 @@ traced_relation(Relation view, AttrNumber attnum, bool joined, AttrNumber *trace
 
 		if (var == NULL || !IsA(var, Var) || var->varlevelsup != 0 || var->varattno <= 0 ||
 			query->setOperations != NULL || query->groupingSets != NIL ||
-			(!joined && (list_length(query->jointree->fromlist) != 1 ||
-						 !IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
-						 linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex != (int) var->varno)))
+			(!joined &&
+			 (list_length(query->jointree->fromlist) != 1 || !IsA(linitial(query->jointree->fromlist), RangeTblRef) ||
+			  linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex != (int) var->varno)))
 			break;
 		rte = list_nth_node(RangeTblEntry, query->rtable, (int) var->varno - 1);
 		if (rte->rtekind != RTE_RELATION)

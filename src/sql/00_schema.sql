@@ -239,8 +239,12 @@ CREATE TABLE mirage.log (
   object text NOT NULL,
   detail jsonb,
   role_oid oid NOT NULL DEFAULT 0, -- with identity: whose entry it is to see; not part of the chain
-  identity text NOT NULL DEFAULT ''
+  identity text NOT NULL DEFAULT '',
+  -- what each reservation compares with the ledger: by an index, without opening every detail again
+  charge bigint GENERATED ALWAYS AS (CASE WHEN action OPERATOR(pg_catalog.=) 'charge'
+    THEN (detail OPERATOR(pg_catalog.->>) 'charge')::bigint END) STORED
 );
+CREATE INDEX ON mirage.log (charge) WHERE charge IS NOT NULL;
 CREATE TABLE mirage.log_block (
   number bigint PRIMARY KEY,
   entries bigint[] NOT NULL,

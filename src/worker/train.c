@@ -408,7 +408,6 @@ read_table(Training *t)
 	bool relied;
 	uint32 n = t->request.ncolumns;
 
-	mg_work_progress(t->shared, "reading", 0);
 	store = mg_server_store(t->context);
 	MG_CHECK(&t->ctx, mg_noise_create(&t->ctx, &t->noise));
 	mg_release_with(t->context, (void (*)(void *)) mg_noise_destroy, t->noise);
@@ -429,7 +428,9 @@ read_table(Training *t)
 																	 t->unit->max_rows)->column) != 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a definition changed while the job began"),
 						errhint("Call dp_train again; nothing was spent.")));
+	/* in this order: whoever sees the phase knows that the charge is no longer given back */
 	progress.reading = true;
+	mg_work_progress(t->shared, "reading", 0);
 	mg_read_relation(&t->ctx, t->call.relid, t->columns, t->unit, t->unit_key, t->curator);
 	explicit_bzero(t->unit_key, sizeof(t->unit_key));
 	progress.read_done = true;

@@ -2,8 +2,10 @@
  * test/bench/bench_curator.c: what the curator costs: loading and coding a mixed table of 15 columns, learning its
  * columns, recoding, and counting all 105 pairs.
  *
- * usage: bench_curator [rows [memory in MB [threads]]]. Prints a line for each step: seconds, and ns a row, a value or
- * an increment. Nine columns are short open text, three closed numbers, three open numbers, as in a table of people.
+ * usage: bench_curator [rows [memory in MB [threads [k]]]]. Prints a line for each step: seconds, and ns a row, a value
+ * or an increment. With k, rows belong to units (2.5 rows each on average, some have dozens), of which k rows stay, and
+ * what bounding them costs has a line of its own. Nine columns are short open text, three closed numbers, three open
+ * numbers, as in a table of people.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,8 +112,11 @@ make_sample(void)
 }
 
 static void
-load(mg_curator *c, size_t rows)
+load(mg_curator *c, size_t rows, size_t units)
 {
+	mg_rng r;
+
+	mg_rng_seed(&r, 2);
 	for (size_t i = 0; i < rows; i++)
 	{
 		size_t k = (i * 7919) % SAMPLE;
@@ -120,9 +125,15 @@ load(mg_curator *c, size_t rows)
 			mg_load_text(c, j, sample[k].text[j], sample[k].len[j]);
 		for (uint32_t j = TEXTS; j < COLUMNS; j++)
 			mg_load_number(c, j, sample[k].number[j - TEXTS]);
+		if (units > 0)
+		{
+			double u = mg_rng_unit(&r);
+			uint64_t unit = (uint64_t) (u * u * (double) units);
+
+			mg_load_unit(c, &unit, sizeof(unit));
+		}
 		check(mg_load_row(&ctx, c));
 	}
-	check(mg_load_finish(&ctx, c));
 }
 
 /* Fixes open columns and merges everything into at most 32 codes. */
@@ -195,6 +206,8 @@ main(int argc, char **argv)
 	mg_noise *noise;
 	mg_curator *c;
 	mg_arena *a = mg_arena_create(0);
+	const uint8_t key[MG_UNIT_KEY_BYTES] = "any key will do to measure time";
+	const mg_units units = {argc > 4 ? (uint32_t) strtoul(argv[4], NULL, 10) : 1, key};
 	struct rusage usage;
 	double t;
 
@@ -212,14 +225,20 @@ main(int argc, char **argv)
 									.step = 1};
 	mg_odometer_init(&odometer, 1e12, 1);
 	check(mg_noise_create(&ctx, &noise));
-	check(mg_curator_create(&ctx, domain, COLUMNS, noise, &odometer, &store, memory, &c));
+	check(mg_curator_create_for_units(&ctx, domain, COLUMNS, argc > 4 ? &units : NULL, noise, &odometer, &store, memory,
+									  &c));
 
-	printf("%zu rows, %d columns, %zu MB, %d lanes\n", rows, COLUMNS, memory >> 20, mg_pool_width(ctx.pool));
+	printf("%zu rows, %d columns, %zu MB, %d lanes, %u rows a unit\n", rows, COLUMNS, memory >> 20,
+		   mg_pool_width(ctx.pool), mg_curator_rows_per_unit(c));
 	t = now();
-	load(c, rows);
+	load(c, rows, argc > 4 ? rows * 2 / 5 + 1 : 0);
 	t = now() - t;
 	printf("load                       %8.3f s  %7.1f ns a row  %5.2f ns a value\n", t, 1e9 * t / (double) rows,
 		   1e9 * t / (double) rows / COLUMNS);
+	t = now();
+	check(mg_load_finish(&ctx, c));
+	t = now() - t;
+	printf("bounding units             %8.3f s  %7.1f ns a row\n", t, 1e9 * t / (double) rows);
 	t = now();
 	learn(c, a);
 	t = now() - t;

@@ -1,7 +1,7 @@
 /*
  * test/unit/test_units.c: privacy units of several rows: what the bounding keeps of a unit, seen in the code table
  * itself, against what it says it keeps; that it is a function of the unit's rows alone; sensitivities, charges and
- * laws that follow k; the sort that all of it rests on.
+ * laws that follow k.
  *
  * A row's cells here are functions of its `content`, so that a row put together from cells of several rows would show.
  */
@@ -22,7 +22,6 @@
 #include "memory_store.h"
 #include "num/rng.h"
 #include "seeded_noise.h"
-#include "table/sort.h"
 
 #define COLUMNS 4
 #define SMALL (256u << 10) /* nothing fits: groups, pairs, side streams and kept rows all go to the store */
@@ -399,16 +398,18 @@ test_choice_is_even_and_keyed(void **state)
 		rows[i] = (row){9, i < 2 ? 0 : i}; /* two are the same */
 	for (int i = 0; i < KEYS; i++)
 	{
-		size_t n, m;
-		row *kept, *again;
+		size_t n, m = 2;
+		row *kept, *again = NULL;
 
 		unit_key[0] = (uint8_t) i;
 		unit_key[31] = (uint8_t) (i >> 8);
-		kept = bounded(rows, N, N, 2, LARGE, &n);
-		again = bounded(rows, N, N, 2, LARGE, &m);
+		kept = bounded(rows, N, N, 2, SMALL, &n);
+		if (i % 50 == 0)
+			again = bounded(rows, N, N, 2, SMALL, &m);
 		assert_int_equal(n, 2);
 		assert_int_equal(m, 2);
-		assert_memory_equal(kept, again, 2 * sizeof(*kept));
+		if (again != NULL)
+			assert_memory_equal(kept, again, 2 * sizeof(*kept));
 		for (int j = 0; j < 2; j++)
 			taken[kept[j].content]++;
 		pairs += kept[0].content == 0 && kept[1].content == 0;
@@ -708,6 +709,13 @@ test_charges_follow_k(void **state)
 		assert_true(w.odometer.rho_used <= 0.001 * (1 + 1e-9));
 		assert_true(mg_noise_for_labels(0.001, ks[i], &derived));
 		assert_true(fabs(mg_ratio_value(derived) - k / 0.002) < 1e-3);
+		/* also where that is more than a fine ratio can hold */
+		CHARGED(mg_noise_for_rows(3e-8, ks[i], &derived) ? mg_curator_marginal(&w.ctx, w.c, both, 2, derived, noisy)
+														 : MG_INVALID,
+				3e-8 * (1 - 2e-13));
+		assert_true(w.odometer.rho_used <= 3e-8 * (1 + 1e-9));
+		assert_false(mg_noise_for_rows(0, ks[i], &derived) || mg_noise_for_rows(NAN, ks[i], &derived));
+		assert_false(mg_noise_for_rows(1e-17, ks[i], &derived));
 		close_world(&w);
 	}
 }
@@ -828,6 +836,7 @@ test_trainings_follow_k(void **state)
 
 	fit(0, 1, MG_OK, &total[0], &noise[0]);
 	fit(1, 0, MG_OK, &total[1], &noise[1]);
+	fit(MG_MAX_ROWS_PER_UNIT, MG_MAX_ROWS_PER_UNIT, MG_OK, &total[2], &noise[2]); /* drowns, but trains */
 	fit(5, 5, MG_OK, &total[2], &noise[2]);
 	assert_true(fabs(total[0] - 6000) < 30);
 	assert_true(fabs(total[1] - 500) < 30);
@@ -923,117 +932,10 @@ test_bad_limits_are_refused(void **state)
 	}
 }
 
-/* ---- the sort ---- */
-
-static int
-by_words(const void *x, const void *y)
-{
-	const uint64_t *a = x, *b = y;
-
-	for (int i = 0; i < 3; i++)
-		if (a[i] != b[i])
-			return a[i] < b[i] ? -1 : 1;
-	return 0;
-}
-
-static void
-test_sort(void **state)
-{
-	static const struct
-	{
-		size_t n, memory;
-		uint64_t range[3];
-	} cases[] = {{0, 1 << 16, {1, 1, 1}},
-				 {1, 0, {1, 1, 1}},
-				 {1000, 1 << 20, {UINT64_MAX, 3, 1}},
-				 {1000, 0, {2, 2, UINT64_MAX}}, /* 64 records at a time: three levels of merging */
-				 {50000, 0, {1, 1, 1}},
-				 {50000, 1 << 14, {1000, UINT64_MAX, 2}},
-				 {60000, 1 << 21, {1, 70000, UINT64_MAX}},
-				 {64 * 7, 0, {5, UINT64_MAX, 1}},
-				 {64 * 7 + 1, 0, {5, UINT64_MAX, 1}}};
-
-	for (size_t t = 0; t < sizeof(cases) / sizeof(cases[0]); t++)
-	{
-		uint64_t *all = malloc((cases[t].n * 3 + 3) * sizeof(*all));
-		const uint64_t *r;
-		memory_store m;
-		mg_sort *s;
-		mg_ctx ctx;
-		mg_rng rng;
-
-		mg_ctx_init(&ctx);
-		memory_store_init(&m);
-		mg_rng_seed(&rng, t);
-		assert_int_equal(mg_sort_create(&ctx, 3, cases[t].memory, &m.store, &s), MG_OK);
-		for (size_t i = 0; i < cases[t].n; i++)
-		{
-			for (int j = 0; j < 3; j++)
-				all[3 * i + j] = mg_rng_u64(&rng) % cases[t].range[j];
-			assert_int_equal(mg_sort_add(&ctx, s, all + 3 * i), MG_OK);
-		}
-		assert_int_equal(mg_sort_next(&ctx, s, &r), MG_INTERNAL);
-		qsort(all, cases[t].n, 3 * sizeof(*all), by_words);
-		assert_int_equal(mg_sort_finish(&ctx, s), MG_OK);
-		for (size_t i = 0; i < cases[t].n; i++)
-		{
-			assert_int_equal(mg_sort_next(&ctx, s, &r), MG_OK);
-			assert_non_null(r);
-			assert_memory_equal(r, all + 3 * i, 3 * sizeof(*r));
-		}
-		for (int i = 0; i < 2; i++)
-		{
-			assert_int_equal(mg_sort_next(&ctx, s, &r), MG_OK);
-			assert_null(r);
-		}
-		mg_sort_destroy(s);
-		assert_int_equal(m.opened, m.closed);
-		assert_true(cases[t].n * 24 <= cases[t].memory + 1536 || m.opened > 0);
-		memory_store_free(&m);
-		free(all);
-	}
-}
-
-/* The wide form's published vector is of 2-4 rounds; ours is checked against the narrow form's structure instead: it
- * depends on every byte, on the length and on both words of the key. */
-static void
-test_wide_hash(void **state)
-{
-	uint64_t key[2] = {1, 2}, base[2], other[2];
-	uint8_t bytes[40] = {0};
-
-	for (size_t len = 0; len <= sizeof(bytes); len++)
-	{
-		mg_keyed_hash_wide(key, bytes, len, base);
-		assert_true(base[0] != base[1] && base[0] != mg_keyed_hash(key, bytes, len));
-		for (size_t i = 0; i < len; i++)
-		{
-			bytes[i] ^= 1;
-			mg_keyed_hash_wide(key, bytes, len, other);
-			assert_true(other[0] != base[0] && other[1] != base[1]);
-			bytes[i] ^= 1;
-		}
-		if (len > 0)
-		{
-			mg_keyed_hash_wide(key, bytes, len - 1, other);
-			assert_true(other[0] != base[0] && other[1] != base[1]);
-		}
-		for (int i = 0; i < 2; i++)
-		{
-			key[i] ^= UINT64_C(1) << 63;
-			mg_keyed_hash_wide(key, bytes, len, other);
-			assert_true(other[0] != base[0] && other[1] != base[1]);
-			key[i] ^= UINT64_C(1) << 63;
-		}
-	}
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sort),
-		cmocka_unit_test(test_wide_hash),
 		cmocka_unit_test(test_each_unit_keeps_its_own_choice),
 		cmocka_unit_test(test_never_more_than_k),
 		cmocka_unit_test(test_order_and_memory_do_not_matter),
