@@ -13,6 +13,7 @@
 
 char *mg_guc_master_key_file;
 char *mg_guc_master_key_command;
+char *mg_guc_high_water_file;
 int mg_guc_work_mem;
 int mg_guc_worker_timeout;
 int mg_guc_threads;
@@ -36,6 +37,10 @@ void
 mg_define_gucs(void)
 {
 	define_key_gucs();
+	DefineCustomStringVariable("pg_mirage.high_water_file", "File outside of the cluster that shows how much the ledger held.",
+							   "An absolute path, to which each ledger adds a suffix of its own. A training is refused where the file shows "
+							   "charges that the ledger lacks. Empty: no such file is kept.",
+							   &mg_guc_high_water_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_mirage.work_mem", "Memory that one training may use.",
 							"Beyond it the coded table goes to temporary files.", &mg_guc_work_mem, 256 * 1024,
 							32 * 1024, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "base/pool.h"
 #include "catalog/namespace.h"
 #include "catalog/catalog.h"
+#include "catalog/highwater.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -284,6 +285,21 @@ require_durable(Training *t)
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the job was cancelled before it read anything")));
 }
 
+/*
+ * Leaves the charge where no rewind of this cluster reaches, before anything is read; where that fails, the charge is given back. The log
+ * is chained before, so that the mark's head covers the charge's entry.
+ */
+static void
+mark_high_water(Training *t)
+{
+	mg_work_begin(t->shared, false);
+	mg_log_chain();
+	mg_work_commit();
+	mg_work_begin(t->shared, false);
+	mg_high_water_write();
+	mg_work_commit();
+}
+
 /* The first transaction: everything is checked again, and the charge is durable before anything is read. */
 static void
 reserve(Training *t)
@@ -303,6 +319,8 @@ reserve(Training *t)
 	explicit_bzero(key, sizeof(key));
 	mg_ledger_lock(t->call.budget);
 	mg_ledger_require_whole();
+	if (mg_high_water_kept())
+		mg_high_water_require();
 	old = MemoryContextSwitchTo(t->context);
 	check_again(t);
 	MemoryContextSwitchTo(old);
@@ -345,8 +363,12 @@ reserve(Training *t)
 	mg_work_commit();
 	progress.reserved = true;
 	require_durable(t);
+	if (mg_high_water_kept())
+		mark_high_water(t);
 	mg_work_progress(t->shared, "charged", 0);
 	mg_work_state(t->shared, MG_WORK_RESERVED);
+	if (mg_high_water_kept())
+		return;
 	/* outside of the budget's lock, which others may be waiting for */
 	mg_work_begin(t->shared, false);
 	mg_log_chain();
