@@ -131,7 +131,9 @@ CREATE TABLE mirage.ledger (
   UNIQUE (charge, state)
 );
 CREATE UNIQUE INDEX ON mirage.ledger (charge) WHERE state <> 'reserved';
-CREATE INDEX ON mirage.ledger (budget) WHERE state = 'reserved';
+-- what a budget's use is summed from, and what is left out of it
+CREATE INDEX ON mirage.ledger (budget, charge) INCLUDE (share, charged_at, rho, rdp, delta_atoms) WHERE state = 'reserved';
+CREATE INDEX ON mirage.ledger (charge) WHERE state = 'released';
 
 CREATE SEQUENCE mirage.job_id;
 CREATE TABLE mirage.job (
