@@ -171,20 +171,20 @@ read_groups(MgMark *m, const MgMark *until)
 	MgQuery q;
 
 	mg_query_begin(&q);
-	m->ngroups = (int) mg_query_run(
-		&q, true,
-		"SELECT l.budget_name, l.share, sum(coalesce((l.events->0->>'lost_charges')::bigint, 1))::bigint, "
-		"coalesce(b.epsilon, 0), coalesce(b.delta, 0), coalesce(b.alpha, 0), "
-		"coalesce(sum(l.epsilon ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), "
-		"coalesce(sum(l.rho ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), "
-		"coalesce(sum(l.rdp ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), "
-		"coalesce(sum(l.delta_atoms ORDER BY l.charge) FILTER (WHERE r.id IS NULL), 0), max(l.charge), max(l.charged_at), "
-		"coalesce(b.unit_kind, '') "
-		"FROM mirage.ledger l LEFT JOIN mirage.budget b ON b.id = l.budget "
-		"LEFT JOIN mirage.ledger r ON r.charge = l.charge AND r.state = 'released' "
-		"WHERE l.state = 'reserved' AND l.charge <= $1 AND ($2 IS NULL OR l.charged_at <= $2) "
-		"GROUP BY l.budget_name, l.share, b.id",
-		lengthof(args), args);
+	m->ngroups = (int)
+		mg_query_run(&q, true,
+					 "SELECT l.budget_name, l.share, sum(coalesce((l.events->0->>'lost_charges')::bigint, 1))::bigint, "
+					 "coalesce(b.epsilon, 0), coalesce(b.delta, 0), coalesce(b.alpha, 0), "
+					 "coalesce(sum(l.epsilon) FILTER (WHERE r.id IS NULL), 0), "
+					 "coalesce(sum(l.rho) FILTER (WHERE r.id IS NULL), 0), "
+					 "coalesce(sum(l.rdp) FILTER (WHERE r.id IS NULL), 0), "
+					 "coalesce(sum(l.delta_atoms) FILTER (WHERE r.id IS NULL), 0), max(l.charge), max(l.charged_at), "
+					 "coalesce(b.unit_kind, '') "
+					 "FROM mirage.ledger l LEFT JOIN mirage.budget b ON b.id = l.budget "
+					 "LEFT JOIN mirage.ledger r ON r.charge = l.charge AND r.state = 'released' "
+					 "WHERE l.state = 'reserved' AND l.charge <= $1 AND ($2 IS NULL OR l.charged_at <= $2) "
+					 "GROUP BY l.budget_name, l.share, b.id",
+					 lengthof(args), args);
 	m->groups = MemoryContextAllocHuge(q.caller, sizeof(MgMarkGroup) * Max(m->ngroups, 1));
 	for (int i = 0; i < m->ngroups; i++)
 	{
