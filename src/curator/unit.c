@@ -1,5 +1,5 @@
 /*
- * curator/unit.c: at most k rows of a unit (docs/privacy-notes-units.md).
+ * curator/unit.c: at most k rows of a unit (docs/privacy.md).
  *
  * A row is known by 128-bit keyed hashes of its unit and of its content (its cells as encoded). Of the rows of a unit
  * with the same content the r-th has rank r; the k rows whose keyed hash of (unit, content, rank) is least stay. Rows

@@ -73,7 +73,8 @@ rate()
 	echo "SELECT train(true);" >train.sql
 	out=$(pgbench -n -c "$1" -j 2 -T "$seconds" -f train.sql rate 2>pgbench.err) || { cat pgbench.err >&2; exit 1; }
 	printf '  %2d sessions   %7.1f trainings/s   %7.1f ms each   %s refused\n' "$1" \
-		"$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$out")" "$(sed -n 's/^latency average = \([0-9.]*\).*/\1/p' <<<"$out")" \
+		"$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$out")" \
+		"$(sed -n 's/^latency average = \([0-9.]*\).*/\1/p' <<<"$out")" \
 		"$(grep -c 'ERROR' pgbench.err || true)"
 }
 
@@ -89,8 +90,8 @@ plain=$(median release "calls($runs, 'SELECT plain()')")
 row=$(median release "calls($runs, \$\$SELECT dp_synthesize('m', 1)\$\$)")
 many_rows=$(median release "calls($runs, \$\$SELECT dp_synthesize('m', 1000)\$\$)")
 echo "release"
-printf '  plain function %s ms   dp_synthesize of 1 row %s ms, of 1000 rows %s ms   the transaction of its own adds %s ms\n' \
-	"$plain" "$row" "$many_rows" "$(awk -v a="$row" -v b="$plain" 'BEGIN {print a - b}')"
+printf '  plain function %s ms   dp_synthesize of 1 row %s ms, of 1000 rows %s ms   ' "$plain" "$row" "$many_rows"
+printf 'the transaction of its own adds %s ms\n' "$(awk -v a="$row" -v b="$plain" 'BEGIN {print a - b}')"
 
 make_database ledger
 q -d ledger -c "SELECT count(*) FROM reservations($few)" >/dev/null
@@ -103,8 +104,8 @@ SELECT -i, s, budget, budget_name, relation, relid, 'copy' || i, -i, role_oid, r
 FROM mirage.ledger l, generate_series(1, :n) i, unnest(ARRAY['reserved', 'spent']) s
 WHERE l.state = 'reserved' AND l.charge = (SELECT max(charge) FROM mirage.ledger);
 INSERT INTO mirage.log (id, role_name, session_role, action, object, detail, role_oid, identity)
-SELECT -2 * i + (action = 'charge')::int, role_name, session_role, action, object, jsonb_set(detail, '{charge}', to_jsonb(-i)),
-       role_oid, identity
+SELECT -2 * i + (action = 'charge')::int, role_name, session_role, action, object,
+       jsonb_set(detail, '{charge}', to_jsonb(-i)), role_oid, identity
 FROM mirage.log l, generate_series(1, :n) i
 WHERE l.id IN (SELECT max(id) FROM mirage.log WHERE action IN ('charge', 'train') GROUP BY action);
 INSERT INTO mirage.log_block (number, entries, previous, hash, signature, settled)
@@ -116,4 +117,5 @@ after=$(median ledger "reservations($runs)")
 echo "ledger"
 printf '  %d charges: reserved in %s ms   %s charges: in %s ms   ' $((few + runs)) "$before" \
 	"$(q -d ledger -c 'SELECT count(DISTINCT charge) FROM mirage.ledger')" "$after"
-awk -v a="$after" -v b="$before" 'BEGIN {printf "checking costs %.2f ms (target: under 20): %s\n", a - b, a - b < 20 ? "met" : "MISSED"}'
+awk -v a="$after" -v b="$before" 'BEGIN {
+	printf "checking costs %.2f ms (target: under 20): %s\n", a - b, a - b < 20 ? "met" : "MISSED"}'

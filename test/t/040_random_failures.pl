@@ -76,7 +76,8 @@ sub shuffled
 
 # ---------------------------------------------------------------- what is trained on
 
-# The small file system is where temporary files go. Small segments of WAL, so that a limit on the size of files hits nothing but the spill file.
+# The small file system is where temporary files go. Small segments of WAL, so that a limit on
+# the size of files hits nothing but the spill file.
 my $node = new_node('failures',
 	init => { extra => [ '--wal-segsize=1' ] },
 	conf => "max_wal_size = 64MB\nshared_buffers = 64MB\nautovacuum = off\ntemp_file_limit = -1\n");
@@ -95,7 +96,8 @@ my $columns = join(', ', 'k', @open, @bounded);
 # Every row comes through a view that writes a line to the server's log for a few of them, the first among them: proof
 # that rows were read which no crash takes back. The columns do not fit 32 MB of memory.
 value($node, undef, join('', 'CREATE TABLE big (id int NOT NULL, k int NOT NULL CHECK (k BETWEEN 0 AND 6)',
-	(map { ", $_ int NOT NULL" } @open), (map { ", $_ smallint NOT NULL CHECK ($_ BETWEEN 0 AND 999)" } @bounded), ')'));
+	(map { ", $_ int NOT NULL" } @open),
+	(map { ", $_ smallint NOT NULL CHECK ($_ BETWEEN 0 AND 999)" } @bounded), ')'));
 value($node, undef, <<"EOC");
 INSERT INTO big SELECT i, i % 7, ${\join(', ', map { "hashint4(i * $_)" } 1 .. @open)},
   ${\join(', ', map { "(i / $_) % 1000" } 1 .. @bounded)} FROM generate_series(0, $ROWS - 1) i;
@@ -108,7 +110,8 @@ EOC
 # Room for all of it and not much more.
 my $cap = 0.6 + 0.2 * sqrt($moments) + 0.05 * $moments;
 value($node, undef, "SELECT dp_create_budget('big', $cap); SELECT dp_protect('big', budget => 'big'); "
-	  . "SELECT dp_protect('big_v', budget => 'big', assert_stable => true); SELECT dp_protect('little', epsilon => 20)");
+	  . "SELECT dp_protect('big_v', budget => 'big', assert_stable => true); "
+	  . "SELECT dp_protect('little', epsilon => 20)");
 can_train($node, undef, 'steady', 'little', 'a first training', epsilon => 1);
 
 my $control = session($node, undef);
@@ -478,7 +481,7 @@ sub judge_training
 	push @wrong, "the caller was told that it is done, and it is $charge, $job"
 	  if $done && "$charge $job" ne 'spent done';
 	push @wrong, "charge $charge, job $job"
-	  unless "$charge $job" =~ /^(?:none none|reserved orphaned|released (?:failed|cancelled)|spent (?:done|failed|cancelled))$/;
+	  unless "$charge $job" =~ /^(?:none none|reserved orphaned|(?:released|spent) (?:failed|cancelled)|spent done)$/;
 	push @wrong, "job $job, and the model is " . ($row{model} // 'none') if ($job eq 'done') != defined $row{model};
 
 	# Where the worker stood when it was ended at once is known, and so is what it had committed.
@@ -517,11 +520,14 @@ sub judge_all
 {
 	my ($i) = @_;
 	my @wrong;
-	my %now = map { split /:/ } split(/,/, value($node, undef, "SELECT coalesce(string_agg(model || ':' || state, ','), '') "
+	my %now = map { split /:/ } split(
+		/,/,
+		value($node, undef, "SELECT coalesce(string_agg(model || ':' || state, ','), '') "
 			  . "FROM dp_ledger WHERE model LIKE 'm%'"));
 	my ($audit, $used, $worst, $logged, $charges, $locks) = split(
 		/\|/,
-		value($node, undef, "SELECT (SELECT ok FROM dp_verify_audit()), (SELECT used FROM dp_budgets WHERE name = 'big'), "
+		value($node, undef, "SELECT (SELECT ok FROM dp_verify_audit()), "
+			  . "(SELECT used FROM dp_budgets WHERE name = 'big'), "
 			  . "(SELECT max(used) FROM dp_budgets), (SELECT count(*) FROM mirage.log WHERE action = 'charge'), "
 			  . "(SELECT count(*) FROM mirage.ledger WHERE state = 'reserved'), "
 			  . "(SELECT count(*) FROM pg_locks WHERE locktype = 'userlock')"));
@@ -540,7 +546,8 @@ sub judge_all
 	push @wrong, 'temporary files are left: ' . join(' ', temp_files()) if temp_files();
 	$used_before = $used;
 
-	my ($rc, undef, $err) = run_as($node, undef, "SELECT dp_train('next_$i', 'little', epsilon => 0.05, delta => 1e-12)");
+	my ($rc, undef, $err) =
+	  run_as($node, undef, "SELECT dp_train('next_$i', 'little', epsilon => 0.05, delta => 1e-12)");
 	push @wrong, "the next training fails: $err" if $rc != 0;
 	return @wrong;
 }
@@ -608,7 +615,7 @@ cmp_ok($outcomes{missed} // 0, '<', $moments / 4, 'few came too late');
 
 # What all of that has left can be spent, and not a hair more.
 my $left = value($node, undef, "SELECT remaining FROM dp_budgets WHERE name = 'big'");
-refused($node, undef, "SELECT dp_train('over', 'big', method => 'independent', epsilon => $left * 1.001, columns => '{k}')",
+refused($node, undef, "SELECT dp_train('over', 'big', epsilon => $left * 1.001, columns => '{k}')",
 	'54000', qr/no room/, 'more than what is left is refused');
 can_train($node, undef, 'rest', 'big', 'what is left can be spent', epsilon => $left * 0.9999);
 is(value($node, undef, "SELECT used <= 1 AND used > 0.99 FROM dp_budgets WHERE name = 'big'"), 't', 'and then it is');

@@ -94,7 +94,8 @@ my $train = "method => 'independent', epsilon =>";
 	cmp_ok($used, '<=', 1, 'not a hair over');
 	cmp_ok($remaining, '<', $each, 'and no room was left unused');
 	is($used, (figures('alone'))[0], 'used is what it is without a race');
-	is(value($node, undef, "SELECT count(*), count(DISTINCT model) FROM dp_ledger WHERE budget = 'last' AND state = 'spent'"),
+	is(value($node, undef, "SELECT count(*), count(DISTINCT model) FROM dp_ledger WHERE budget = 'last' AND "
+			  . "state = 'spent'"),
 		"$k|$k", "$k charges, all spent");
 	audit_ok($node, 'the log is whole');
 }
@@ -128,7 +129,8 @@ for my $round (1 .. 2)
 	for my $i (grep { $_ % 3 == 0 } 0 .. $#s)
 	{
 		select(undef, undef, undef, rand(0.05));
-		value($node, undef, 'SELECT ' . (rand() < 0.5 ? 'pg_cancel_backend(' : 'pg_terminate_backend(') . $s[$i]->pid . ')');
+		my $function = rand() < 0.5 ? 'pg_cancel_backend' : 'pg_terminate_backend';
+		value($node, undef, "SELECT $function(" . $s[$i]->pid . ')');
 	}
 	$_->finish for @s;
 	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'pg_mirage%'", 0);
@@ -137,13 +139,13 @@ for my $round (1 .. 2)
 
 	like($seen, qr/^(?:(?:54000|57014|57P01|ok):\d+ ?)+$/, "a race in which every third is shot: $seen");
 	cmp_ok($used, '<=', 1, 'not a hair over');
-	is(value($node, undef, "SELECT count(*) FROM dp_ledger l JOIN dp_jobs j ON j.id = l.job WHERE l.budget = 'shot' AND NOT "
-			  . "((l.state, j.state) IN (('spent', 'done'), ('spent', 'cancelled'), ('released', 'cancelled')))"),
+	is(value($node, undef, "SELECT count(*) FROM dp_ledger l JOIN dp_jobs j ON j.id = l.job WHERE l.budget = "
+			  . "'shot' AND NOT ((l.state, j.state) IN (('spent', 'done'), ('spent', 'cancelled'), ('released', 'cancelled')))"),
 		'0', 'every charge is settled as its job ended');
-	is(value($node, undef, "SELECT string_agg(model, ' ' ORDER BY id) FROM dp_jobs WHERE relation = 'public.shot' AND state = "
-			  . "'done'"),
-		value($node, undef, "SELECT string_agg(name, ' ' ORDER BY j.id) FROM dp_models m LEFT JOIN dp_jobs j ON j.model = "
-			  . "m.name WHERE m.relation = 'public.shot'"),
+	is(value($node, undef, "SELECT string_agg(model, ' ' ORDER BY id) FROM dp_jobs WHERE relation = 'public.shot' "
+			  . "AND state = 'done'"),
+		value($node, undef, "SELECT string_agg(name, ' ' ORDER BY j.id) FROM dp_models m LEFT JOIN dp_jobs j "
+			  . "ON j.model = m.name WHERE m.relation = 'public.shot'"),
 		'a model for every job that is done, and no other');
 	audit_ok($node, 'the log is whole');
 }
@@ -186,7 +188,8 @@ sub train
 	return "dp_train('$model', 'folk', $train 0.3)";
 }
 
-run_as($node, 'owner', "BEGIN; SAVEPOINT a; SAVEPOINT b; SELECT @{[train('nested')]}; RELEASE b; ROLLBACK TO a; COMMIT");
+run_as($node, 'owner', "BEGIN; SAVEPOINT a; SAVEPOINT b; SELECT @{[train('nested')]}; RELEASE b; ROLLBACK TO a; "
+	  . 'COMMIT');
 paid('nested', 'a savepoint released within one rolled back');
 
 run_as($node, 'owner', "BEGIN; SAVEPOINT a; SELECT @{[train('twice_1')]}; ROLLBACK TO a; SELECT @{[train('twice_2')]}; "
@@ -195,18 +198,19 @@ $paid++;
 paid('twice_2', 'two trainings, one rolled back to a savepoint and one with all');
 is(value($node, undef, "SELECT state FROM dp_ledger WHERE model = 'twice_1'"), 'spent', 'the first stands as well');
 
-run_as($node, 'owner', "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM folk; SELECT @{[train('serial')]}; ROLLBACK");
+run_as($node, 'owner', "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM folk; SELECT @{[train('serial')]}; "
+	  . 'ROLLBACK');
 paid('serial', 'a serializable transaction that is rolled back');
 
 run_as($node, 'owner', "BEGIN; DECLARE c CURSOR FOR SELECT @{[train('cursor')]}; FETCH c; CLOSE c; ROLLBACK");
 paid('cursor', 'a cursor');
 
-run_as($node, 'owner', "DO \$\$ BEGIN PERFORM @{[train('inner')]}; BEGIN RAISE 'x'; EXCEPTION WHEN OTHERS THEN NULL; END; "
-	  . "ROLLBACK; RAISE 'y'; END \$\$");
+run_as($node, 'owner', "DO \$\$ BEGIN PERFORM @{[train('inner')]}; BEGIN RAISE 'x'; EXCEPTION WHEN OTHERS THEN NULL; "
+	  . "END; ROLLBACK; RAISE 'y'; END \$\$");
 paid('inner', 'a DO block with a subtransaction, a ROLLBACK and an exception');
 
-value($node, 'owner', "CREATE PROCEDURE regrets() LANGUAGE plpgsql AS \$\$ BEGIN PERFORM @{[train('procedure')]}; ROLLBACK; "
-	  . 'COMMIT; END $$');
+value($node, 'owner', "CREATE PROCEDURE regrets() LANGUAGE plpgsql AS \$\$ BEGIN PERFORM @{[train('procedure')]}; "
+	  . 'ROLLBACK; COMMIT; END $$');
 quietly($node, 'owner', 'CALL regrets()', 'a procedure that rolls back');
 paid('procedure', 'a procedure');
 
@@ -215,15 +219,20 @@ value($node, 'owner', <<"EOC");
 CREATE FUNCTION lend() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS
 \$\$ BEGIN PERFORM @{[train('lent')]}; RAISE EXCEPTION 'regret'; END \$\$;
 EOC
-quietly($node, 'analyst', "DO \$\$ BEGIN PERFORM lend(); EXCEPTION WHEN OTHERS THEN IF SQLERRM <> 'regret' THEN RAISE; END IF; "
-	  . 'END $$', 'an analyst calls a function of the owner\'s, which fails in the end');
+quietly($node, 'analyst', "DO \$\$ BEGIN PERFORM lend(); EXCEPTION WHEN OTHERS THEN IF SQLERRM <> 'regret' THEN RAISE; "
+	  . 'END IF; END $$', 'an analyst calls a function of the owner\'s, which fails in the end');
 paid('lent', 'a SECURITY DEFINER function');
 
 # Triggers: immediate, in a statement that fails; deferred, in a COMMIT that fails.
 value($node, 'owner', <<"EOC");
 CREATE TABLE events (what text NOT NULL);
 CREATE FUNCTION on_event() RETURNS trigger LANGUAGE plpgsql AS
-\$\$ BEGIN PERFORM dp_train(NEW.what, 'folk', $train 0.3); IF NEW.what LIKE '%fails' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END \$\$;
+\$\$
+BEGIN
+  PERFORM dp_train(NEW.what, 'folk', $train 0.3);
+  IF NEW.what LIKE '%fails' THEN RAISE EXCEPTION 'no'; END IF;
+  RETURN NEW;
+END \$\$;
 CREATE TRIGGER t AFTER INSERT ON events FOR EACH ROW WHEN (NEW.what LIKE 'row%') EXECUTE FUNCTION on_event();
 CREATE CONSTRAINT TRIGGER d AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
   WHEN (NEW.what LIKE 'deferred%') EXECUTE FUNCTION on_event();
@@ -234,7 +243,8 @@ refused($node, 'owner', "INSERT INTO events VALUES ('row_fails')", 'P0001', qr/n
 paid('row_fails', 'a trigger that fails');
 quietly($node, 'owner', "INSERT INTO events VALUES ('deferred')", 'a deferred trigger trains while the caller commits');
 paid('deferred', 'a deferred trigger');
-refused($node, 'owner', "INSERT INTO events VALUES ('deferred_fails')", 'P0001', qr/no/, 'a deferred trigger that fails');
+refused($node, 'owner', "INSERT INTO events VALUES ('deferred_fails')", 'P0001', qr/no/,
+	'a deferred trigger that fails');
 paid('deferred_fails', 'a COMMIT that came to nothing');
 is(value($node, 'owner', "SELECT string_agg(what, ' ') FROM events"), 'deferred', 'what was rolled back is gone');
 
@@ -250,8 +260,8 @@ is(value($node, undef, "SELECT state FROM dp_ledger WHERE model = 'prepared'"), 
 
 # Protections, shares and grants are the transaction's: they last with it, and not before.
 value($node, 'owner', 'CREATE TABLE later AS SELECT age, sex FROM folk; CREATE TABLE never AS SELECT age FROM folk');
-quietly($node, 'owner', "BEGIN; SELECT dp_protect('later', epsilon => 3); SELECT dp_grant_budget('later', 'analyst', 1); "
-	  . "PREPARE TRANSACTION 'p2'", 'a protection is prepared');
+quietly($node, 'owner', "BEGIN; SELECT dp_protect('later', epsilon => 3); SELECT dp_grant_budget('later', 'analyst', "
+	  . "1); PREPARE TRANSACTION 'p2'", 'a protection is prepared');
 quietly($node, 'owner', "BEGIN; SELECT dp_protect('never', epsilon => 3); PREPARE TRANSACTION 'p3'", 'another is');
 quietly($node, 'owner', "BEGIN; SELECT dp_grant('row', 'analyst'); PREPARE TRANSACTION 'p4'", 'a grant is');
 my $ledger = value($node, undef, 'SELECT count(*) FROM mirage.ledger');
@@ -274,8 +284,8 @@ my $settled = value($node, undef, 'SELECT max(settled) FROM mirage.log_block');
 quietly($node, 'owner', "COMMIT PREPARED 'p2'", 'the first is committed');
 quietly($node, 'owner', "ROLLBACK PREPARED 'p3'", 'the second is rolled back');
 quietly($node, 'owner', "COMMIT PREPARED 'p4'", 'the grant is committed');
-cmp_ok(value($node, undef, "SELECT min(id) FROM mirage.log WHERE action = 'protect' AND object = 'public.later'"), '>', $settled,
-	'their entries were waited for');
+cmp_ok(value($node, undef, "SELECT min(id) FROM mirage.log WHERE action = 'protect' AND object = 'public.later'"), '>',
+	$settled, 'their entries were waited for');
 audit_ok($node, 'the log is whole with entries that come late');
 can_train($node, 'owner', 'later_1', 'later', 'now it can be trained on', epsilon => 0.3);
 quietly($node, 'analyst', "SELECT dp_train('later_2', 'later', $train 0.3)", 'by the share too');
@@ -283,7 +293,8 @@ is(value($node, 'analyst', "SELECT count(*) FROM dp_synthesize('row', 3) AS t(ag
 refused($node, 'owner', "SELECT dp_train('x', 'never', $train 0.3)", '55000', qr/not protected/,
 	'what was rolled back protects nothing');
 quietly($node, 'owner', "SELECT dp_protect('never', epsilon => 2)", 'and its budget\'s name is free');
-is(value($node, undef, "SELECT count(*) FROM dp_audit_log WHERE block IS NULL AND object IN ('public.later', 'row')"), '0',
+is(value($node, undef, "SELECT count(*) FROM dp_audit_log WHERE block IS NULL AND object IN ('public.later', 'row')"),
+	'0',
 	'the late entries are in a block by now');
 audit_ok($node, 'the log is whole in the end');
 
@@ -299,7 +310,8 @@ run_as($node, 'owner', "BEGIN; SELECT dp_synthesize('row', 1); ROLLBACK");
 run_as($node, 'owner', "BEGIN; SELECT dp_synthesize('row', 1); PREPARE TRANSACTION 'p6'");
 run_as($node, 'owner', "BEGIN; SAVEPOINT s; SELECT dp_synthesize('row', 1); ROLLBACK TO s; COMMIT");
 value($node, 'owner', "ROLLBACK PREPARED 'p6'");
-is(value($node, undef, "SELECT count(*) - $issued FROM mirage.issuance"), '3', 'three releases, all rolled back, all recorded');
+is(value($node, undef, "SELECT count(*) - $issued FROM mirage.issuance"), '3',
+	'three releases, all rolled back, all recorded');
 
 # ---------------------------------------------------------------- a caller that does not wait for the disk
 

@@ -566,7 +566,7 @@ test_mixtures(void **state)
 }
 
 static bool
-stop(void *arg)
+stop_now(void *arg)
 {
 	int *left = arg;
 
@@ -605,7 +605,7 @@ test_edges(void **state)
 			}
 	/* Cancelled in the middle: nothing leaks (the sanitizer watches). */
 	mg_ctx_init(&ctx);
-	ctx.cancel = stop;
+	ctx.cancel = stop_now;
 	ctx.cancel_arg = &left;
 	assert_int_equal(mg_pld_epsilon(&ctx, &steps, 1, 1e-9, &out), MG_CANCELLED);
 }
