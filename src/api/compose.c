@@ -1,8 +1,8 @@
 /*
  * api/compose.c: dp_compose, the accountants as a calculator.
  *
- * It is IMMUTABLE: a function of its arguments alone. What it returns are upper bounds; a later version may find smaller
- * ones.
+ * It is IMMUTABLE: a function of its arguments alone. What it returns are upper bounds; a later version may find
+ * smaller ones.
  */
 #include "api/args.h"
 
@@ -66,7 +66,8 @@ kind_of(JsonbContainer *object, int i)
 	mg_event_kind kind;
 
 	if (v == NULL || v->type != jbvString)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("event %d names no mechanism", i), errhint(EXAMPLE)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("event %d names no mechanism", i), errhint(EXAMPLE)));
 	if (mg_event_kind_of(pnstrdup(v->val.string.val, v->val.string.len), &kind))
 		return kind;
 	initStringInfo(&known);
@@ -95,12 +96,15 @@ check_event(const mg_event *e, double calls, bool has_parameter, bool has_rate, 
 							   may_be_zero ? "zero or more" : "above zero"),
 						errhint("Scales are relative to a sensitivity of 1.")));
 	if (!(e->rate >= 0 && e->rate <= 1))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("field \"q\" of event %d must lie between 0 and 1", i)));
-	if (!(e->delta >= 0 && e->delta <= 1))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("field \"delta\" of event %d must lie between 0 and 1", i)));
-	if (!(calls >= 0 && calls <= MOST_CALLS && calls == floor(calls)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("field \"count\" of event %d must be a whole number between 0 and %.0f", i, MOST_CALLS)));
+						errmsg("field \"q\" of event %d must lie between 0 and 1", i)));
+	if (!(e->delta >= 0 && e->delta <= 1))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("field \"delta\" of event %d must lie between 0 and 1", i)));
+	if (!(calls >= 0 && calls <= MOST_CALLS && calls == floor(calls)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("field \"count\" of event %d must be a whole number between 0 and %.0f", i, MOST_CALLS)));
 }
 
 static void
@@ -166,8 +170,8 @@ events_of(Jsonb *json, mg_event **out)
 		JsonbValue *v = getIthJsonbValueFromContainer(root, i);
 
 		if (v->type != jbvBinary || !JsonContainerIsObject(v->val.binary.data))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("event %d is not a JSON object", (int) i + 1),
-							errhint(EXAMPLE)));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("event %d is not a JSON object", (int) i + 1), errhint(EXAMPLE)));
 		event_of(v->val.binary.data, (int) i + 1, &(*out)[i]);
 	}
 	return n;
@@ -192,11 +196,14 @@ dp_compose(PG_FUNCTION_ARGS)
 	mg_ctx ctx;
 
 	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"%s\" must not be null", "events")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"%s\" must not be null", "events")));
 	delta = mg_arg_float8(fcinfo, 1, "delta");
 	if (!(delta >= 0 && delta < 1))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("delta must lie between 0 and 1, 1 excluded"),
-						errhint("It should be far below one over the number of people; 0 asks for pure differential privacy.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("delta must lie between 0 and 1, 1 excluded"),
+				 errhint(
+					 "It should be far below one over the number of people; 0 asks for pure differential privacy.")));
 	count = events_of(PG_GETARG_JSONB_P(0), &events);
 	mg_arg_materialize(fcinfo);
 	mg_server_ctx(&ctx);

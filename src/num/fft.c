@@ -14,7 +14,7 @@ struct mg_fft
 {
 	unsigned log2n;
 	size_t n;
-	double *cosine, *sine;      /* [h - 1 + j] = exp(-pi i j / h), as cosine and (positive) sine of the angle */
+	double *cosine, *sine;       /* [h - 1 + j] = exp(-pi i j / h), as cosine and (positive) sine of the angle */
 	double *twist_re, *twist_im; /* [j] = exp(pi i j / 2n), j < n */
 };
 
@@ -112,8 +112,8 @@ split_block(double *restrict ar, double *restrict ai, double *restrict br, doubl
 
 /* (a, b) -> (a + b conj w, a - b conj w). */
 static void
-join_block(double *restrict ar, double *restrict ai, double *restrict br, double *restrict bi,
-		   const double *restrict c, const double *restrict s, size_t h)
+join_block(double *restrict ar, double *restrict ai, double *restrict br, double *restrict bi, const double *restrict c,
+		   const double *restrict s, size_t h)
 {
 	for (size_t j = 0; j < h; j++)
 	{

@@ -1,9 +1,9 @@
 /*
  * privacy/calibrate.c: the noise multiplier for a wanted (epsilon, delta).
  *
- * epsilon falls with sigma, and log epsilon is nearly a straight line in log sigma: a secant finds the crossing in a few
- * compositions. Only a sigma at which epsilon was computed and held is ever returned, so that the search is not part of
- * the proof. It owns no memory.
+ * epsilon falls with sigma, and log epsilon is nearly a straight line in log sigma: a secant finds the crossing in a
+ * few compositions. Only a sigma at which epsilon was computed and held is ever returned, so that the search is not
+ * part of the proof. It owns no memory.
  */
 #include "privacy/pld.h"
 
@@ -39,8 +39,8 @@ gaussian_mu(double epsilon, double delta)
 	return low;
 }
 
-/* By the central limit, `steps` subsampled Gaussians are worth mu^2 = steps q^2 (e^(1 / sigma^2) - 1); all of them at q = 1
- * mu^2 = steps / sigma^2. */
+/* By the central limit, `steps` subsampled Gaussians are worth mu^2 = steps q^2 (e^(1 / sigma^2) - 1); all of them at q
+ * = 1 mu^2 = steps / sigma^2. */
 static double
 first_guess(double epsilon, double delta, double q, double steps)
 {
@@ -51,7 +51,8 @@ first_guess(double epsilon, double delta, double q, double steps)
 	return fmin(fmax(sigma, 2 * SMALLEST), LARGEST / 2);
 }
 
-/* Where to look next: the secant's root a little beyond, to either side in turn, so that the bracket closes from both. */
+/* Where to look next: the secant's root a little beyond, to either side in turn, so that the bracket closes from both.
+ */
 static double
 next_point(const bracket *b, double at, double value, bool upwards)
 {

@@ -1,8 +1,8 @@
 /*
  * privacy/compose.c: many events together by Renyi divergences and by pure epsilons.
  *
- * Any order gives a valid bound, so the searches here need no proof: they decide how small the answer is, not whether it
- * holds. They go over a grid of orders that is even in log(alpha - 1) and refine its best point by a golden section.
+ * Any order gives a valid bound, so the searches here need no proof: they decide how small the answer is, not whether
+ * it holds. They go over a grid of orders that is even in log(alpha - 1) and refine its best point by a golden section.
  * An order that cannot beat the best one seen is left as soon as that shows.
  */
 #include "privacy/account.h"

@@ -2,7 +2,8 @@
  * privacy/gaussian.c: discrete Gaussian noise of a large deviation, in integer arithmetic. See gaussian.h.
  *
  * The sampler follows Karney 2016 (Algorithm D, which puts a uniform offset into a cell of width sigma): with K >= 0 of
- * Pr proportional to exp(-k^2 / 2), J uniform in 0 .. sigma - 1 and a fair sign, Y = K sigma + J is kept with probability
+ * Pr proportional to exp(-k^2 / 2), J uniform in 0 .. sigma - 1 and a fair sign, Y = K sigma + J is kept with
+ * probability
  *
  *     exp(-x (2k + x) / 2),  x = J / sigma,      since exp(-k^2 / 2) times it is exp(-(Y / sigma)^2 / 2),
  *
@@ -10,9 +11,9 @@
  *
  *   - K is looked up in a table of 128 digits, with the cells from 13 on (2^-122) left out: off by 2^-122 in total
  *     variation. The second word of the look-up is drawn only where the first does not decide.
- *   - A uniform U of 128 digits is compared with the weight. Its first 31 digits, and 64 more in rare cases, are compared
- *     with a fixed-point value that is right to 2^-52 (mg_gauss_weight); where that does not decide, with one that is
- *     right to 2^-118 (mg_gauss_weight_exact). The decision differs from the exact one with probability 2^-118.
+ *   - A uniform U of 128 digits is compared with the weight. Its first 31 digits, and 64 more in rare cases, are
+ * compared with a fixed-point value that is right to 2^-52 (mg_gauss_weight); where that does not decide, with one that
+ * is right to 2^-118 (mg_gauss_weight_exact). The decision differs from the exact one with probability 2^-118.
  *
  * Divided by the rate of success, and for two errors of the same kind in numerator and normaliser, a draw is within
  * DISTANCE = 2^-115 of its law in total variation. J and the sign are exact.
@@ -48,34 +49,43 @@ const uint64_t mg_gauss_cell[MG_GAUSS_CELLS][2] = {
 /* 2^64 exp(-i / 2), 2^64 exp(-i / 64), 2^64 exp(-i / 2048), to the nearest; 2^64 itself is held as 2^64 - 1. */
 static const uint64_t power[3][32] = {
 	{
-		UINT64_C(0xffffffffffffffff), UINT64_C(0x9b4597e37cb04ff4), UINT64_C(0x5e2d58d8b3bcdf1b), UINT64_C(0x391f0ee496b83ac9),
-		UINT64_C(0x22a555477f039740), UINT64_C(0x150385c094f424a7), UINT64_C(0x0cbed86667585765), UINT64_C(0x07bb0406393fd97e),
-		UINT64_C(0x04b0556e084f3d1e), UINT64_C(0x02d80a08d2b882e8), UINT64_C(0x01b993fe00d53762), UINT64_C(0x010bd4a5aca77287),
-		UINT64_C(0x00a2728f889ea6af), UINT64_C(0x006287862a553fe9), UINT64_C(0x003bc2d73849531d), UINT64_C(0x00243f37481e63a9),
-		UINT64_C(0x0015fc21041027ad), UINT64_C(0x000d55a1fd9ca051), UINT64_C(0x0008167912932a2d), UINT64_C(0x0004e7ce295263f8),
-		UINT64_C(0x0002f9af36ac8f93), UINT64_C(0x0001cdfc263f6a0c), UINT64_C(0x000118354238f676), UINT64_C(0x0000a9f46bb3c058),
-		UINT64_C(0x0000671530ed0ef2), UINT64_C(0x00003e85da7ed1cd), UINT64_C(0x000025ec0a77303b), UINT64_C(0x000017003974e946),
-		UINT64_C(0x00000df3637ed80b), UINT64_C(0x00000876281e934b), UINT64_C(0x00000521d72889fb), UINT64_C(0x0000031ce2700ee3),
+		UINT64_C(0xffffffffffffffff), UINT64_C(0x9b4597e37cb04ff4), UINT64_C(0x5e2d58d8b3bcdf1b),
+		UINT64_C(0x391f0ee496b83ac9), UINT64_C(0x22a555477f039740), UINT64_C(0x150385c094f424a7),
+		UINT64_C(0x0cbed86667585765), UINT64_C(0x07bb0406393fd97e), UINT64_C(0x04b0556e084f3d1e),
+		UINT64_C(0x02d80a08d2b882e8), UINT64_C(0x01b993fe00d53762), UINT64_C(0x010bd4a5aca77287),
+		UINT64_C(0x00a2728f889ea6af), UINT64_C(0x006287862a553fe9), UINT64_C(0x003bc2d73849531d),
+		UINT64_C(0x00243f37481e63a9), UINT64_C(0x0015fc21041027ad), UINT64_C(0x000d55a1fd9ca051),
+		UINT64_C(0x0008167912932a2d), UINT64_C(0x0004e7ce295263f8), UINT64_C(0x0002f9af36ac8f93),
+		UINT64_C(0x0001cdfc263f6a0c), UINT64_C(0x000118354238f676), UINT64_C(0x0000a9f46bb3c058),
+		UINT64_C(0x0000671530ed0ef2), UINT64_C(0x00003e85da7ed1cd), UINT64_C(0x000025ec0a77303b),
+		UINT64_C(0x000017003974e946), UINT64_C(0x00000df3637ed80b), UINT64_C(0x00000876281e934b),
+		UINT64_C(0x00000521d72889fb), UINT64_C(0x0000031ce2700ee3),
 	},
 	{
-		UINT64_C(0xffffffffffffffff), UINT64_C(0xfc07f55ff77d2494), UINT64_C(0xf81fab5445aebc8a), UINT64_C(0xf446e357f67dfd8e),
-		UINT64_C(0xf07d5fde38151e73), UINT64_C(0xecc2e44e820d18c4), UINT64_C(0xe9173500cbe0159b), UINT64_C(0xe57a1739d263ec95),
-		UINT64_C(0xe1eb51276c110c3c), UINT64_C(0xde6aa9dcebdb100b), UINT64_C(0xdaf7e94f9261313d), UINT64_C(0xd792d8530d3da531),
-		UINT64_C(0xd43b4096043bde03), UINT64_C(0xd0f0ec9eb43e8079), UINT64_C(0xcdb3a7c7979ebd5d), UINT64_C(0xca833e3c1bcf93e9),
-		UINT64_C(0xc75f7cf564105743), UINT64_C(0xc44831b718faa1da), UINT64_C(0xc13d2b0c44b8af4a), UINT64_C(0xbe3e38443bb1dfef),
-		UINT64_C(0xbb4b296f917bf09a), UINT64_C(0xb863cf5d19e0354f), UINT64_C(0xb587fb96f5c4e713), UINT64_C(0xb2b7805fabcb5328),
-		UINT64_C(0xaff230af4c747554), UINT64_C(0xad37e030a19e3f45), UINT64_C(0xaa88633e692c84ac), UINT64_C(0xa7e38ee09ab13659),
-		UINT64_C(0xa54938c9b7e846b1), UINT64_C(0xa2b9375427dc3ef6), UINT64_C(0xa033617f9c893773), UINT64_C(0x9db78eee82d48c8c),
+		UINT64_C(0xffffffffffffffff), UINT64_C(0xfc07f55ff77d2494), UINT64_C(0xf81fab5445aebc8a),
+		UINT64_C(0xf446e357f67dfd8e), UINT64_C(0xf07d5fde38151e73), UINT64_C(0xecc2e44e820d18c4),
+		UINT64_C(0xe9173500cbe0159b), UINT64_C(0xe57a1739d263ec95), UINT64_C(0xe1eb51276c110c3c),
+		UINT64_C(0xde6aa9dcebdb100b), UINT64_C(0xdaf7e94f9261313d), UINT64_C(0xd792d8530d3da531),
+		UINT64_C(0xd43b4096043bde03), UINT64_C(0xd0f0ec9eb43e8079), UINT64_C(0xcdb3a7c7979ebd5d),
+		UINT64_C(0xca833e3c1bcf93e9), UINT64_C(0xc75f7cf564105743), UINT64_C(0xc44831b718faa1da),
+		UINT64_C(0xc13d2b0c44b8af4a), UINT64_C(0xbe3e38443bb1dfef), UINT64_C(0xbb4b296f917bf09a),
+		UINT64_C(0xb863cf5d19e0354f), UINT64_C(0xb587fb96f5c4e713), UINT64_C(0xb2b7805fabcb5328),
+		UINT64_C(0xaff230af4c747554), UINT64_C(0xad37e030a19e3f45), UINT64_C(0xaa88633e692c84ac),
+		UINT64_C(0xa7e38ee09ab13659), UINT64_C(0xa54938c9b7e846b1), UINT64_C(0xa2b9375427dc3ef6),
+		UINT64_C(0xa033617f9c893773), UINT64_C(0x9db78eee82d48c8c),
 	},
 	{
-		UINT64_C(0xffffffffffffffff), UINT64_C(0xffe001ffeaab5551), UINT64_C(0xffc007ff555fff77), UINT64_C(0xffa011fdc035fbf3),
-		UINT64_C(0xff801ffaab554446), UINT64_C(0xff6031f596f5cbf0), UINT64_C(0xff4047ee035f7e77), UINT64_C(0xff2061e370ea3d60),
-		UINT64_C(0xff007fd55ffdde39), UINT64_C(0xfee0a1c351122892), UINT64_C(0xfec0c7acc4aed406), UINT64_C(0xfea0f1913b6b8638),
-		UINT64_C(0xfe811f7035efd0d9), UINT64_C(0xfe61514934f32fa8), UINT64_C(0xfe41871bb93d0678), UINT64_C(0xfe21c0e743a49f2f),
-		UINT64_C(0xfe01feab551127cc), UINT64_C(0xfde240676e79b06b), UINT64_C(0xfdc2861b10e52946), UINT64_C(0xfda2cfc5bd6a60be),
-		UINT64_C(0xfd831d66f530015a), UINT64_C(0xfd636efe396c8fcf), UINT64_C(0xfd43c48b0b666903), UINT64_C(0xfd241e0cec73c015),
-		UINT64_C(0xfd047b835dfa9c5e), UINT64_C(0xfce4dcede170d77a), UINT64_C(0xfcc5424bf85c1b4d), UINT64_C(0xfca5ab9d2451e009),
-		UINT64_C(0xfc8618e0e6f76a33), UINT64_C(0xfc668a16c201c8ab), UINT64_C(0xfc46ff3e3735d2b4), UINT64_C(0xfc277856c86825f9),
+		UINT64_C(0xffffffffffffffff), UINT64_C(0xffe001ffeaab5551), UINT64_C(0xffc007ff555fff77),
+		UINT64_C(0xffa011fdc035fbf3), UINT64_C(0xff801ffaab554446), UINT64_C(0xff6031f596f5cbf0),
+		UINT64_C(0xff4047ee035f7e77), UINT64_C(0xff2061e370ea3d60), UINT64_C(0xff007fd55ffdde39),
+		UINT64_C(0xfee0a1c351122892), UINT64_C(0xfec0c7acc4aed406), UINT64_C(0xfea0f1913b6b8638),
+		UINT64_C(0xfe811f7035efd0d9), UINT64_C(0xfe61514934f32fa8), UINT64_C(0xfe41871bb93d0678),
+		UINT64_C(0xfe21c0e743a49f2f), UINT64_C(0xfe01feab551127cc), UINT64_C(0xfde240676e79b06b),
+		UINT64_C(0xfdc2861b10e52946), UINT64_C(0xfda2cfc5bd6a60be), UINT64_C(0xfd831d66f530015a),
+		UINT64_C(0xfd636efe396c8fcf), UINT64_C(0xfd43c48b0b666903), UINT64_C(0xfd241e0cec73c015),
+		UINT64_C(0xfd047b835dfa9c5e), UINT64_C(0xfce4dcede170d77a), UINT64_C(0xfcc5424bf85c1b4d),
+		UINT64_C(0xfca5ab9d2451e009), UINT64_C(0xfc8618e0e6f76a33), UINT64_C(0xfc668a16c201c8ab),
+		UINT64_C(0xfc46ff3e3735d2b4), UINT64_C(0xfc277856c86825f9),
 	},
 };
 
@@ -358,11 +368,11 @@ mg_gaussian_vector(mg_ctx *ctx, mg_noise *noise, double sigma, double grid, doub
 }
 
 /*
- * Continuous noise rounded to the nearest step has, at t deviations from an integer centre, the discrete law's mass times
- * the mean of exp(-t u / s - u^2 / (2 s^2)) over u in [-1/2, 1/2], s = sigma in steps: between exp(-1 / (24 s^2)) (Jensen)
- * and sinh(t / 2s) / (t / 2s) <= exp(t^2 / (24 s^2)); the normalisers differ by a factor 1 + 2 exp(-2 pi^2 s^2). Within
- * 40 deviations, outside of which either law has less than 1e-300, that is 1601 / (24 s^2) in the exponent for a draw,
- * and for the two neighbours twice that.
+ * Continuous noise rounded to the nearest step has, at t deviations from an integer centre, the discrete law's mass
+ * times the mean of exp(-t u / s - u^2 / (2 s^2)) over u in [-1/2, 1/2], s = sigma in steps: between exp(-1 / (24 s^2))
+ * (Jensen) and sinh(t / 2s) / (t / 2s) <= exp(t^2 / (24 s^2)); the normalisers differ by a factor 1 + 2 exp(-2 pi^2
+ * s^2). Within 40 deviations, outside of which either law has less than 1e-300, that is 1601 / (24 s^2) in the exponent
+ * for a draw, and for the two neighbours twice that.
  */
 mg_lattice_error
 mg_lattice_excess(const mg_lattice *l, double draws)

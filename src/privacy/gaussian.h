@@ -4,8 +4,8 @@
  * Nothing real is drawn. Contributions are put on a lattice of multiples of `step`, a power of two, each entry rounded
  * towards zero; a unit's contribution then has a norm no larger than before, so clipping to C means sensitivity C with
  * nothing to add. Sums of lattice points are exact in 64-bit integers and so is what is added: discrete Gaussian noise
- * of deviation `sigma` steps, 2^30 <= sigma <= 2^31, by integer arithmetic. With contributions of norm <= C the price is
- * that of the discrete Gaussian: rho = (C / (sigma step))^2 / 2, exactly (Canonne, Kamath, Steinke 2020, Theorem 4,
+ * of deviation `sigma` steps, 2^30 <= sigma <= 2^31, by integer arithmetic. With contributions of norm <= C the price
+ * is that of the discrete Gaussian: rho = (C / (sigma step))^2 / 2, exactly (Canonne, Kamath, Steinke 2020, Theorem 4,
  * coordinate by coordinate).
  *
  * Subsampled steps are priced as those of the continuous Gaussian, from which `draws` entries of this noise differ by
@@ -50,9 +50,9 @@ mg_code mg_gaussian_vector(mg_ctx *ctx, mg_noise *noise, double sigma, double gr
 
 /*
  * How far `draws` entries are from continuous Gaussian noise rounded to the lattice (a post-processing of it): outside
- * an event of probability `distance` on each of two neighbours, densities differ by a factor of at most e^(epsilon / 2).
- * So what would be (epsilon0, delta0)-DP with continuous noise is (epsilon0 + epsilon, delta0 e^(epsilon / 2) +
- * (1 + e^(epsilon0 + epsilon)) distance)-DP. `distance` contains the sampler's own error. For 10^9 draws: epsilon below
+ * an event of probability `distance` on each of two neighbours, densities differ by a factor of at most e^(epsilon /
+ * 2). So what would be (epsilon0, delta0)-DP with continuous noise is (epsilon0 + epsilon, delta0 e^(epsilon / 2) + (1
+ * + e^(epsilon0 + epsilon)) distance)-DP. `distance` contains the sampler's own error. For 10^9 draws: epsilon below
  * 1.2e-7, distance below 4e-24.
  */
 typedef struct mg_lattice_error

@@ -1,18 +1,18 @@
 /*
  * privacy/loss.c: privacy losses of pairs of laws, on a grid.
  *
- * Connect the dots (Doroshenko et al. 2022): the profile delta(x) = P[L > log x] - x Q[L > log x] of a pair is convex in
- * x = e^epsilon; joining its values at the grid by lines gives a larger profile, that of a loss on the grid. In terms of
- * masses: what P and Q put on a cell (g, g + h) of losses goes to its two ends so that the masses of both are kept. For
- * mass m of P at loss l that is
+ * Connect the dots (Doroshenko et al. 2022): the profile delta(x) = P[L > log x] - x Q[L > log x] of a pair is convex
+ * in x = e^epsilon; joining its values at the grid by lines gives a larger profile, that of a loss on the grid. In
+ * terms of masses: what P and Q put on a cell (g, g + h) of losses goes to its two ends so that the masses of both are
+ * kept. For mass m of P at loss l that is
  *
  *     m A at g + h,  m (1 - A) at g,      A = (1 - e^(g - l)) / (1 - e^-h),
  *
- * so a density p(l) of P contributes int p A and int p (1 - A): sums of positive terms, by Gauss-Legendre quadrature with
- * panels over which the integrand changes by less than a factor of e^0.3 (error of four nodes: 1e-13). No differences of
- * distribution functions, hence no cancellation. The rule treats P and Q alike, so the backward reading of a cell is
- * the cell of the backward pair, and a symmetric pair needs its positive losses only:
- * mass[-i] = e^(-i h) mass[i].
+ * so a density p(l) of P contributes int p A and int p (1 - A): sums of positive terms, by Gauss-Legendre quadrature
+ * with panels over which the integrand changes by less than a factor of e^0.3 (error of four nodes: 1e-13). No
+ * differences of distribution functions, hence no cancellation. The rule treats P and Q alike, so the backward reading
+ * of a cell is the cell of the backward pair, and a symmetric pair needs its positive losses only: mass[-i] = e^(-i h)
+ * mass[i].
  *
  * Tails. P's mass beyond the last point is `above`, Q's before the first is `below`. What P has before the first is at
  * most e^first below: it is raised to the first point. Likewise backwards at the other end.
@@ -52,9 +52,9 @@ normal_reach(double tail)
  * zCDP. A pair that is rho-zCDP has, for each b = order - 1 > 0, log delta(l) <= b ((1 + b) rho - l - log(1 + 1/b)) -
  * log(1 + b) (Canonne, Kamath, Steinke 2020, Proposition 12), least where (1 + 2b) rho = l + log(1 + 1/b). By the
  * envelope theorem d delta / dl = -b delta there: P[L > l] = (1 + b) delta, Q[L > l] = b delta e^-l, and P's density is
- * delta 2 rho m^2 / (1 + 2 rho m) with m = b (1 + b), positive: the bound is a profile by itself. So is its mirror image
- * at l < 0; about 0 the two meet in a kink of the wrong sense, which the common tangent from -c to c replaces: (1 + b)
- * delta + b delta e^-c = 1. The largest profile of all rho-zCDP pairs is convex, hence below that hull too.
+ * delta 2 rho m^2 / (1 + 2 rho m) with m = b (1 + b), positive: the bound is a profile by itself. So is its mirror
+ * image at l < 0; about 0 the two meet in a kink of the wrong sense, which the common tangent from -c to c replaces: (1
+ * + b) delta + b delta e^-c = 1. The largest profile of all rho-zCDP pairs is convex, hence below that hull too.
  */
 typedef struct envelope
 {
@@ -307,8 +307,8 @@ zcdp_rate(void *state, double l)
 }
 
 /*
- * The discrete Gaussian of integers, sensitivity 1: losses (1 - 2x) / (2 sigma^2), x = 0, -1, ..., on the positive side.
- * Returns the mass beyond.
+ * The discrete Gaussian of integers, sensitivity 1: losses (1 - 2x) / (2 sigma^2), x = 0, -1, ..., on the positive
+ * side. Returns the mass beyond.
  */
 static mg_code
 discrete_normal(mg_ctx *ctx, half *w, double sigma, double reach, double *above)

@@ -184,7 +184,8 @@ gather(const mg_event *events, size_t count, bool ranges, gathered *g)
 		add_pair(g, MG_PAIR_ZCDP, g->rho, 0, 1);
 }
 
-/* log sum_i mass[i] e^(t (first + i) h), with the mean and variance of the position under the tilted law. |t| h <= 4. */
+/* log sum_i mass[i] e^(t (first + i) h), with the mean and variance of the position under the tilted law. |t| h <= 4.
+ */
 static double
 log_moments(const mg_loss *l, double h, double t, double *mean, double *variance)
 {
@@ -246,8 +247,8 @@ total_log(const composition *c, double t)
 /* The positions that are kept, in cells, and what is known of V. */
 typedef struct window
 {
-	double tilt, log_sum; /* t, K */
-	int64_t low, high;    /* the window, both ends included */
+	double tilt, log_sum;       /* t, K */
+	int64_t low, high;          /* the window, both ends included */
 	bool whole_low, whole_high; /* nothing lies outside on that side */
 } window;
 
@@ -461,8 +462,9 @@ mass_at(const convolved *v, const window *w, int64_t position)
 }
 
 /*
- * delta at `epsilon`, or, where `for_delta`, the least epsilon >= 0 at which delta is `delta`. From the far end inwards,
- * D = delta(y), T = sum over y' >= y of W(y') e^(y - y'): one cell on, D grows by (1 - e^-h) T. Only positive terms.
+ * delta at `epsilon`, or, where `for_delta`, the least epsilon >= 0 at which delta is `delta`. From the far end
+ * inwards, D = delta(y), T = sum over y' >= y of W(y') e^(y - y'): one cell on, D grows by (1 - e^-h) T. Only positive
+ * terms.
  */
 static double
 solve(const composition *c, const window *w, const convolved *v, int direction, double lambda, bool for_delta,
@@ -526,7 +528,8 @@ choose_step(const composition *c, double epsilon, double variance)
 	return fmax(h, 4 * widest / (double) MG_LOSS_MOST_CELLS);
 }
 
-/* One grid: both directions where they differ. MG_OK with *fits false: the window is too long, the grid must be coarser. */
+/* One grid: both directions where they differ. MG_OK with *fits false: the window is too long, the grid must be
+ * coarser. */
 static mg_code
 compose_on(mg_ctx *ctx, composition *c, double lambda, bool for_delta, double given, double *answer, bool *fits)
 {
@@ -612,8 +615,8 @@ compose_pairs(mg_ctx *ctx, gathered *g, mg_rdp_point at, bool for_delta, double 
  * proportion to it. Then the answer takes its place, as often as that pays.
  */
 static mg_code
-refine_pairs(mg_ctx *ctx, const mg_event *events, size_t count, gathered *g, bool for_delta, double given,
-			 double rough, double *answer)
+refine_pairs(mg_ctx *ctx, const mg_event *events, size_t count, gathered *g, bool for_delta, double given, double rough,
+			 double *answer)
 {
 	mg_rdp_point at;
 

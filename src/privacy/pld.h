@@ -1,8 +1,8 @@
 /*
  * privacy/pld.h: composition by privacy loss distributions (PLD), the tightest accountant here, and calibration by it.
  *
- * Each event is replaced by a pair of laws (P, Q) that dominates it, its loss log P/Q by one on a grid that dominates it
- * again ("connect the dots", Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022), and the losses are added by Fourier
+ * Each event is replaced by a pair of laws (P, Q) that dominates it, its loss log P/Q by one on a grid that dominates
+ * it again ("connect the dots", Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022), and the losses are added by Fourier
  * transforms of exponentially tilted masses. All that is left out (tails, what wraps around, rounding of transforms) is
  * bounded and counted, so results are upper bounds, in both directions of add/remove. docs/privacy.md has the proofs.
  *
@@ -31,8 +31,8 @@ double mg_gaussian_epsilon(double mu, double delta);
 
 /*
  * The smallest noise multiplier, to a relative 1e-4 above it, for which `steps` Poisson-subsampled Gaussians of rate q
- * together with `others` (NULL with 0) are (epsilon, delta)-DP. MG_INVALID: bad figures, or `others` alone are more than
- * that. sigma is at most 1e6.
+ * together with `others` (NULL with 0) are (epsilon, delta)-DP. MG_INVALID: bad figures, or `others` alone are more
+ * than that. sigma is at most 1e6.
  */
 mg_code mg_calibrate_gaussian(mg_ctx *ctx, double epsilon, double delta, double q, uint64_t steps,
 							  const mg_event *others, size_t nothers, double *sigma);

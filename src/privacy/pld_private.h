@@ -27,9 +27,9 @@ typedef struct mg_pair
 } mg_pair;
 
 /*
- * The loss log P/Q of one call on the grid of multiples of h: mass[i] is P's mass at (first + i) h, and exp(-(first + i)
- * h) mass[i] is Q's. Read forwards, with `above` at +infinity, it dominates (P, Q); read backwards, with `below` (of Q)
- * at +infinity, it dominates (Q, P).
+ * The loss log P/Q of one call on the grid of multiples of h: mass[i] is P's mass at (first + i) h, and exp(-(first +
+ * i) h) mass[i] is Q's. Read forwards, with `above` at +infinity, it dominates (P, Q); read backwards, with `below` (of
+ * Q) at +infinity, it dominates (Q, P).
  */
 typedef struct mg_loss
 {

@@ -1,8 +1,8 @@
 /*
  * privacy/subsampled.c: Renyi divergence of the Gaussian mechanism on a Poisson sample.
  *
- * With N0, N1 the normal laws of mean 0, 1 and deviation sigma and r = 1 + y, y = q (N1/N0 - 1), the divergence of order
- * a of the mixture (1 - q) N0 + q N1 from N0 is log(A) / (a - 1), A = E_N0[r^a], and the other direction is never
+ * With N0, N1 the normal laws of mean 0, 1 and deviation sigma and r = 1 + y, y = q (N1/N0 - 1), the divergence of
+ * order a of the mixture (1 - q) N0 + q N1 from N0 is log(A) / (a - 1), A = E_N0[r^a], and the other direction is never
  * larger (Mironov, Talwar, Zhang 2019, Theorem 5). They expand A into series, one for integer orders and one for
  * others, whose terms alternate; here one positive integral serves all orders. As E_N0[y] = 0,
  *
@@ -11,8 +11,8 @@
  * which keeps full relative accuracy where A is next to 1, and is summed by the trapezoidal rule on the whole line.
  *
  * Error of the rule with step h (Trefethen, Weideman 2014, Theorem 5.1): 2 M / (exp(2 pi c / h) - 1) for an integrand
- * that is analytic in |Im x| < c with integrals of its modulus at most M on each line there. (1 + y) vanishes only where
- * the imaginary part of x is pi sigma^2 or more; below, |1 + y(x + ic)| <= 1 + y(x) and |N0(x + ic)| = N0(x)
+ * that is analytic in |Im x| < c with integrals of its modulus at most M on each line there. (1 + y) vanishes only
+ * where the imaginary part of x is pi sigma^2 or more; below, |1 + y(x + ic)| <= 1 + y(x) and |N0(x + ic)| = N0(x)
  * exp(c^2 / (2 sigma^2)), so M <= exp(c^2 / (2 sigma^2)) (A + 1 + 2 a q). The step makes
  * exp(c^2 / (2 sigma^2) - 2 pi c / h) = exp(-DIGITS), with the best c within the strip. The sum is cut 9.5 deviations
  * outside the two peaks at most, 0 and a: what is cut is below 1e-20 (A - 1) max(1, sigma^2).

@@ -78,7 +78,8 @@ nanoseconds_a_draw(mg_ctx *ctx, mg_noise *noise, const mg_lattice *l, mg_ratio s
 	{
 		double t = now();
 
-		if ((l != NULL ? mg_lattice_noise(ctx, noise, l, v, n) : mg_add_discrete_gaussian(ctx, noise, sigma2, v, n)) != MG_OK)
+		if ((l != NULL ? mg_lattice_noise(ctx, noise, l, v, n) : mg_add_discrete_gaussian(ctx, noise, sigma2, v, n)) !=
+			MG_OK)
 			exit(1);
 		took[i] = (now() - t) * 1e6 / (double) n;
 	}
@@ -105,7 +106,9 @@ main(void)
 
 	for (int i = 0; i < 50; i++)
 	{
-		fifty[i].kind = i % 2 == 1 ? MG_EVENT_POISSON_GAUSSIAN : i % 4 == 0 ? MG_EVENT_LAPLACE : MG_EVENT_DISCRETE_GAUSSIAN;
+		fifty[i].kind = i % 2 == 1   ? MG_EVENT_POISSON_GAUSSIAN
+						: i % 4 == 0 ? MG_EVENT_LAPLACE
+									 : MG_EVENT_DISCRETE_GAUSSIAN;
 		fifty[i].param = i % 2 == 1 ? 1 + i * 0.02 : 20 + i;
 		fifty[i].count = (uint64_t) (1 + 3 * i);
 		fifty[i].rate = 0.01;
@@ -124,8 +127,8 @@ main(void)
 		return 1;
 	fast = nanoseconds_a_draw(&ctx, noise, &l, sigma2, v, DRAWS);
 	plain = nanoseconds_a_draw(&ctx, noise, NULL, sigma2, v, DRAWS);
-	printf("\nnoise for real vectors: %.1f ns a draw; the rational sampler at the same width %.1f ns (ratio %.2f)\n", fast, plain,
-		   fast / plain);
+	printf("\nnoise for real vectors: %.1f ns a draw; the rational sampler at the same width %.1f ns (ratio %.2f)\n",
+		   fast, plain, fast / plain);
 	mg_noise_destroy(noise);
 	free(v);
 	return 0;

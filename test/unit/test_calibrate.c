@@ -87,9 +87,9 @@ test_refused(void **state)
 	{
 		double epsilon, delta, q;
 		uint64_t steps;
-	} bad[] = {{0, 1e-9, 0.1, 1},   {-1, 1e-9, 0.1, 1}, {NAN, 1e-9, 0.1, 1}, {INFINITY, 1e-9, 0.1, 1}, {1, 0, 0.1, 1},
-			   {1, 1, 0.1, 1},      {1, NAN, 0.1, 1},   {1, 1e-9, 0, 1},     {1, 1e-9, 1.1, 1},        {1, 1e-9, NAN, 1},
-			   {1, 1e-9, 0.1, 0}};
+	} bad[] = {{0, 1e-9, 0.1, 1}, {-1, 1e-9, 0.1, 1}, {NAN, 1e-9, 0.1, 1}, {INFINITY, 1e-9, 0.1, 1},
+			   {1, 0, 0.1, 1},    {1, 1, 0.1, 1},     {1, NAN, 0.1, 1},    {1, 1e-9, 0, 1},
+			   {1, 1e-9, 1.1, 1}, {1, 1e-9, NAN, 1},  {1, 1e-9, 0.1, 0}};
 	const mg_event dear = {MG_EVENT_GAUSSIAN, 1, 1, 0, 0}, invalid = {MG_EVENT_GAUSSIAN, -1, 1, 0, 0};
 	double sigma;
 	mg_ctx ctx;
@@ -97,7 +97,8 @@ test_refused(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 	{
 		mg_ctx_init(&ctx);
-		assert_int_equal(mg_calibrate_gaussian(&ctx, bad[i].epsilon, bad[i].delta, bad[i].q, bad[i].steps, NULL, 0, &sigma),
+		assert_int_equal(mg_calibrate_gaussian(&ctx, bad[i].epsilon, bad[i].delta, bad[i].q, bad[i].steps, NULL, 0,
+											   &sigma),
 						 MG_INVALID);
 		assert_true(ctx.message[0] != '\0');
 	}

@@ -180,9 +180,9 @@ test_law(void **state)
 }
 
 /*
- * Words that lead into each branch of the comparison of U with the weight: K = 0 (first word 0), J and 31 digits of U from
- * the second, further digits from the third and fourth. What is kept is J; what is refused is followed by an attempt with
- * J = another.
+ * Words that lead into each branch of the comparison of U with the weight: K = 0 (first word 0), J and 31 digits of U
+ * from the second, further digits from the third and fourth. What is kept is J; what is refused is followed by an
+ * attempt with J = another.
  */
 static void
 test_comparison(void **state)
@@ -402,7 +402,8 @@ test_audit(void **state)
 			with += x + 1 > epsilon * sigma * sigma + 0.5;
 			without += x > epsilon * sigma * sigma + 0.5;
 		}
-		found = (with - exp(epsilon) * without) / DRAWS; /* an estimate of the profile at epsilon, from below but for chance */
+		found = (with - exp(epsilon) * without) /
+				DRAWS; /* an estimate of the profile at epsilon, from below but for chance */
 		if (broken)
 			assert_true(found > claim + 0.015);
 		else
@@ -415,9 +416,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lattice),       cmocka_unit_test(test_cells),         cmocka_unit_test(test_weights),
-		cmocka_unit_test(test_law),           cmocka_unit_test(test_comparison),    cmocka_unit_test(test_broken_source),
-		cmocka_unit_test(test_contributions), cmocka_unit_test(test_vector),        cmocka_unit_test(test_excess),
+		cmocka_unit_test(test_lattice),       cmocka_unit_test(test_cells),      cmocka_unit_test(test_weights),
+		cmocka_unit_test(test_law),           cmocka_unit_test(test_comparison), cmocka_unit_test(test_broken_source),
+		cmocka_unit_test(test_contributions), cmocka_unit_test(test_vector),     cmocka_unit_test(test_excess),
 		cmocka_unit_test(test_audit),
 	};
 

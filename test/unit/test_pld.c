@@ -2,8 +2,8 @@
  * test/unit/test_pld.c: privacy loss distributions, from single pairs to compositions.
  *
  * Oracles: the exact privacy profile of each pair in closed form (sums and error functions); for compositions, plain
- * convolutions of losses that are rounded down and up on a grid of their own, which enclose the truth; figures of another
- * accountant (dp_accounting, Python, discretisation 1e-4).
+ * convolutions of losses that are rounded down and up on a grid of their own, which enclose the truth; figures of
+ * another accountant (dp_accounting, Python, discretisation 1e-4).
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -123,7 +123,8 @@ comparable(const mg_pair *p, double epsilon)
 	return p->kind != MG_PAIR_ZCDP || fabs(epsilon) > 2 * sqrt(2 * p->a);
 }
 
-/* Dots are connected: on the grid the profile is the pair's own to rounding, between it is above, in both directions. */
+/* Dots are connected: on the grid the profile is the pair's own to rounding, between it is above, in both directions.
+ */
 static void
 test_pairs(void **state)
 {
@@ -251,10 +252,13 @@ test_single_calls(void **state)
 
 			exact = fmax(exact_delta(&one[i].pair, epsilon, false), exact_delta(&one[i].pair, epsilon, true));
 			assert_true(exact <= delta * (1 + 1e-10) + 1e-17);
-			lower = fmax(exact_delta(&one[i].pair, epsilon * 0.998, false), exact_delta(&one[i].pair, epsilon * 0.998, true));
-			/* and epsilon is not wasted: 0.2% less would not do (the range envelope may lose to zCDP, pure caps at 1/b) */
+			lower = fmax(exact_delta(&one[i].pair, epsilon * 0.998, false),
+						 exact_delta(&one[i].pair, epsilon * 0.998, true));
+			/* and epsilon is not wasted: 0.2% less would not do (the range envelope may lose to zCDP, pure caps at 1/b)
+			 */
 			assert_true(lower >= delta * 0.99 || epsilon == 0 || one[i].kind == MG_EVENT_EXPONENTIAL);
-			exact = fmax(exact_delta(&one[i].pair, epsilon * 0.98, false), exact_delta(&one[i].pair, epsilon * 0.98, true));
+			exact =
+				fmax(exact_delta(&one[i].pair, epsilon * 0.98, false), exact_delta(&one[i].pair, epsilon * 0.98, true));
 			assert_true(d >= exact * (1 - 1e-10) - 1e-17 || one[i].kind == MG_EVENT_EXPONENTIAL);
 		}
 	}
@@ -433,7 +437,8 @@ test_analytic_gaussian(void **state)
 			if (epsilon > 0 && mu < 10)
 			{
 				/* a pure mechanism next to nothing makes a composition of it */
-				mg_event two[2] = {event(MG_EVENT_GAUSSIAN, 1 / mu, 1, 0), event(MG_EVENT_DISCRETE_LAPLACE, 1e7 / mu, 1, 0)};
+				mg_event two[2] = {event(MG_EVENT_GAUSSIAN, 1 / mu, 1, 0),
+								   event(MG_EVENT_DISCRETE_LAPLACE, 1e7 / mu, 1, 0)};
 				double both = pld_epsilon(two, 2, delta);
 
 				assert_true(both >= epsilon && both <= epsilon * 1.001);
@@ -448,7 +453,8 @@ test_analytic_gaussian(void **state)
 static void
 test_discrete_gaussian_own_bound(void **state)
 {
-	mg_event discrete = event(MG_EVENT_DISCRETE_GAUSSIAN, 0.4, 1, 0), wide = event(MG_EVENT_DISCRETE_GAUSSIAN, 30, 400, 0);
+	mg_event discrete = event(MG_EVENT_DISCRETE_GAUSSIAN, 0.4, 1, 0),
+			 wide = event(MG_EVENT_DISCRETE_GAUSSIAN, 30, 400, 0);
 	mg_event huge = event(MG_EVENT_DISCRETE_GAUSSIAN, 1e5, 1000, 0);
 	int above = 0;
 
@@ -548,7 +554,8 @@ test_mixtures(void **state)
 		{
 			double u = mg_rng_unit(&r);
 
-			e[i] = event((mg_event_kind) (mg_rng_u64(&r) % MG_EVENT_KINDS), exp(4 * u), 1 + mg_rng_u64(&r) % 20, 0.02 * u);
+			e[i] =
+				event((mg_event_kind) (mg_rng_u64(&r) % MG_EVENT_KINDS), exp(4 * u), 1 + mg_rng_u64(&r) % 20, 0.02 * u);
 			if (e[i].kind == MG_EVENT_ZCDP)
 				e[i].param *= 1e-3;
 			if (e[i].kind == MG_EVENT_EXPONENTIAL)

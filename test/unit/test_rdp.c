@@ -60,7 +60,8 @@ test_integer_orders(void **state)
 				exact /= orders[k] - 1;
 				assert_true(price >= (double) exact * (1 - 1e-13));
 				/* the quadrature's error is charged in full: it shows where the price is next to nothing */
-				assert_true(price <= (double) exact * (1 + 1e-7) + 2e-17 * (1 + orders[k] * rates[i]) / (orders[k] - 1));
+				assert_true(price <=
+							(double) exact * (1 + 1e-7) + 2e-17 * (1 + orders[k] * rates[i]) / (orders[k] - 1));
 			}
 }
 
@@ -217,7 +218,8 @@ test_best_order(void **state)
 
 	for (double delta = 1e-12; delta < 0.1; delta *= 1000)
 	{
-		double found = mg_compose_epsilon(events, 3, delta), brute = INFINITY, back = mg_compose_delta(events, 3, found);
+		double found = mg_compose_epsilon(events, 3, delta), brute = INFINITY,
+			   back = mg_compose_delta(events, 3, found);
 		mg_rdp_point at = mg_best_order_for_delta(events, 3, delta);
 
 		for (double b = 1e-3; b < 1e3; b *= 1.03)
