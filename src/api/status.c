@@ -11,6 +11,7 @@
 #include "pg/compat.h"
 #include "pg/reader.h"
 #include "pg/server.h"
+#include "privacy/pld.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
@@ -107,6 +108,21 @@ mg_sql_may_release(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(m != NULL && mg_may_release(m, GetUserId()));
 }
 
+/* Epsilon at delta of charges together, each a block of zCDP with atoms: by the tightest accountant there is. */
+static double
+together(const MgUse *use, double delta)
+{
+	mg_event e = {.kind = MG_EVENT_ZCDP, .param = use->rho, .count = 1, .delta = use->delta_atoms};
+	double epsilon;
+	mg_ctx ctx;
+
+	if (!(use->rho > 0))
+		return 0;
+	mg_server_ctx(&ctx);
+	MG_CHECK(&ctx, mg_pld_epsilon(&ctx, &e, 1, delta, &epsilon));
+	return epsilon;
+}
+
 /* (budget) -> visible, used, spent, remaining, lifetime; all NULL but the first for those whom it does not concern. */
 Datum
 mg_sql_budget_figures(PG_FUNCTION_ARGS)
@@ -123,13 +139,13 @@ mg_sql_budget_figures(PG_FUNCTION_ARGS)
 	{
 		const mg_filter *f = &b->filter;
 		MgUse use = mg_ledger_use(b, 0);
-		double spent = use.rho > 0 ? mg_zcdp_epsilon(use.rho, f->delta - use.delta_atoms) : 0;
+		double spent = together(&use, f->delta);
 
 		values[1] = Float8GetDatum(mg_filter_used(f, use.rdp, use.delta_atoms));
 		values[2] = Float8GetDatum(spent);
 		values[3] = Float8GetDatum(mg_filter_remaining(f, use.rdp, use.delta_atoms));
 		use = mg_ledger_lifetime(b);
-		values[4] = Float8GetDatum(use.rho > 0 ? mg_zcdp_epsilon(use.rho, f->delta - use.delta_atoms) : 0);
+		values[4] = Float8GetDatum(together(&use, f->delta));
 		memset(nulls, 0, sizeof(nulls));
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));

@@ -178,6 +178,8 @@ dp_plan(PG_FUNCTION_ARGS)
 	if (r.unit != NULL)
 		put_plan_row(rsi, "unit: rows that share its value; at most so many are used", r.unit->column, 0, 0, 0, 0,
 					 r.unit->max_rows);
+	put_plan_row(rsi, psprintf("memory: at most %d MB, beyond it temporary files (pg_mirage.work_mem)", mg_guc_work_mem / 1024), "",
+				 0, 0, 0, 0, 1);
 	before = mg_filter_used(f, use.rdp, use.delta_atoms);
 	after = mg_filter_used(f, use.rdp + f->alpha * r.fit.allowance.rho, use.delta_atoms + r.fit.allowance.delta_atoms);
 	fits = mg_filter_fits(f, use.rdp, use.delta_atoms, f->alpha * r.fit.allowance.rho, r.fit.allowance.delta_atoms);
