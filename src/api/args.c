@@ -76,8 +76,10 @@ array_list(ArrayType *array, Oid type, const char *name)
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"%s\" must not hold nulls", name)));
-		list = lappend(list, type == NAMEOID ? pstrdup(NameStr(*DatumGetName(items[i]))) : TextDatumGetCString(items[i]));
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"%s\" must not hold nulls", name)));
+		list =
+			lappend(list, type == NAMEOID ? pstrdup(NameStr(*DatumGetName(items[i]))) : TextDatumGetCString(items[i]));
 	}
 	if (n == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("parameter \"%s\" must not be empty", name),
@@ -121,7 +123,8 @@ mg_arg_materialize(FunctionCallInfo fcinfo)
 	TupleDesc desc;
 
 	if (rsi == NULL || !IsA(rsi, ReturnSetInfo) || !(rsi->allowedModes & SFRM_Materialize))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("set-valued function called in a context that cannot accept a set")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("set-valued function called in a context that cannot accept a set")));
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	old = MemoryContextSwitchTo(rsi->econtext->ecxt_per_query_memory);
@@ -134,8 +137,8 @@ mg_arg_materialize(FunctionCallInfo fcinfo)
 void
 mg_refuse_parameter(const char *name)
 {
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("parameter \"%s\" is not served by this version", name),
-					errhint("Leave it out.")));
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("parameter \"%s\" is not served by this version", name), errhint("Leave it out.")));
 }
 
 void
@@ -150,8 +153,9 @@ void
 mg_check_delta(double delta)
 {
 	if (!(delta > 0 && delta < 1))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("delta must lie between 0 and 1, both excluded"),
-						errhint("It should be far below one over the number of people; the default is 1e-9.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("delta must lie between 0 and 1, both excluded"),
+				 errhint("It should be far below one over the number of people; the default is 1e-9.")));
 }
 
 void

@@ -1,6 +1,6 @@
 /*
- * api/args.h: reading the arguments of V1 functions: NULL where a value is needed, parameters whose machinery is not served, and the checks
- * that several functions share.
+ * api/args.h: reading the arguments of V1 functions: NULL where a value is needed, parameters whose machinery is not
+ * served, and the checks that several functions share.
  */
 #ifndef MIRAGE_API_ARGS_H
 #define MIRAGE_API_ARGS_H
@@ -17,7 +17,8 @@ extern char *mg_arg_text_or_null(FunctionCallInfo fcinfo, int i);
 extern char *mg_arg_name_or_null(FunctionCallInfo fcinfo, int i);
 extern Oid mg_arg_oid(FunctionCallInfo fcinfo, int i, const char *name);
 extern double mg_arg_float8(FunctionCallInfo fcinfo, int i, const char *name);
-/* name[] or text[] as a List of char *, without duplicates for name[]; NIL for NULL; error for a NULL element or no element. */
+/* name[] or text[] as a List of char *, without duplicates for name[]; NIL for NULL; error for a NULL element or no
+ * element. */
 extern List *mg_arg_names(FunctionCallInfo fcinfo, int i, const char *name);
 extern List *mg_arg_texts(FunctionCallInfo fcinfo, int i, const char *name);
 

@@ -1,6 +1,6 @@
 /*
- * api/budget.c: dp_create_budget, dp_grant_budget, dp_protect, dp_set_column. Ordinary transactional acts, like GRANT: a ROLLBACK undoes
- * them, their log entry included. Nothing here reads a row of the relation.
+ * api/budget.c: dp_create_budget, dp_grant_budget, dp_protect, dp_set_column. Ordinary transactional acts, like GRANT:
+ * a ROLLBACK undoes them, their log entry included. Nothing here reads a row of the relation.
  */
 #include "api/args.h"
 
@@ -31,7 +31,8 @@ static void
 check_site_limit(double epsilon)
 {
 	if (mg_guc_max_epsilon > 0 && epsilon > mg_guc_max_epsilon)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("no budget of this site may exceed epsilon %g", mg_guc_max_epsilon),
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("no budget of this site may exceed epsilon %g", mg_guc_max_epsilon),
 						errhint("The limit is pg_mirage.max_epsilon in the server's configuration.")));
 }
 
@@ -61,8 +62,9 @@ create_budget(const char *name, double epsilon, double delta, Interval *period)
 	mg_check_delta(delta);
 	check_site_limit(epsilon);
 	id = mg_budget_create(name, epsilon, delta, period);
-	mg_log("create budget", name, psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"renews\": %s}", epsilon, delta,
-										   period == NULL ? "false" : "true"));
+	mg_log("create budget", name,
+		   psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"renews\": %s}", epsilon, delta,
+					period == NULL ? "false" : "true"));
 	return id;
 }
 
@@ -86,8 +88,9 @@ require_budget(const char *name)
 	MgBudget *budget = mg_budget_by_name(name);
 
 	if (budget == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("budget \"%s\" does not exist", name),
-						errhint("SELECT name FROM dp_budgets shows those that concern you; dp_create_budget makes one.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("budget \"%s\" does not exist", name),
+				 errhint("SELECT name FROM dp_budgets shows those that concern you; dp_create_budget makes one.")));
 	return budget;
 }
 
@@ -97,7 +100,8 @@ require_budget_owner(const MgBudget *budget, const char *act)
 	Oid me = GetUserId();
 
 	if (!mg_is_admin(me) && !(budget->owner.live && has_privs_of_role(me, budget->owner.oid)))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to %s budget \"%s\"", act, budget->name),
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to %s budget \"%s\"", act, budget->name),
 						errhint("Its owner or a member of mirage_admin may.")));
 }
 
@@ -130,9 +134,11 @@ dp_alter_budget(PG_FUNCTION_ARGS)
 						errmsg("more than that is spent of budget \"%s\" already", budget->name),
 						errhint("SELECT spent FROM dp_budgets shows how much. What was learnt stays learnt.")));
 	mg_budget_alter(budget, epsilon, delta, period == NULL ? budget->period : period);
-	mg_log("alter budget", budget->name,
-		   psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"was_epsilon\": %.17g, \"was_delta\": %.17g, \"renews\": %s}", epsilon,
-					delta, budget->epsilon, budget->filter.delta, period == NULL && budget->period == NULL ? "false" : "true"));
+	mg_log(
+		"alter budget", budget->name,
+		psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"was_epsilon\": %.17g, \"was_delta\": %.17g, \"renews\": %s}",
+				 epsilon, delta, budget->epsilon, budget->filter.delta,
+				 period == NULL && budget->period == NULL ? "false" : "true"));
 	PG_RETURN_VOID();
 }
 
@@ -171,13 +177,15 @@ require_protectable(Oid relid)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table", mg_relation_name(relid)),
 						errhint("Tables, partitioned tables and foreign tables can be protected.")));
 	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a temporary table", mg_relation_name(relid)),
-						errhint("A background worker cannot see it; use a permanent table.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a temporary table", mg_relation_name(relid)),
+				 errhint("A background worker cannot see it; use a permanent table.")));
 }
 
 /*
- * The budget for the relation: one that exists, or a new one. What stands already decides: people who are counted under one
- * budget are never counted afresh under another, be it through a partition, a parent, or a restore under the same name.
+ * The budget for the relation: one that exists, or a new one. What stands already decides: people who are counted under
+ * one budget are never counted afresh under another, be it through a partition, a parent, or a restore under the same
+ * name.
  */
 static int64
 choose_budget(Oid relid, const char *name, bool make, double epsilon, const MgRelation *before)
@@ -186,11 +194,13 @@ choose_budget(Oid relid, const char *name, bool make, double epsilon, const MgRe
 	MgBudget *budget;
 
 	if (recorded != NULL && (make || strcmp(recorded->name, name) != 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("relation \"%s\" is protected by budget \"%s\" already", mg_relation_name(relid), recorded->name),
-				 errdetail("A relation, its partitions and parents, and what was recorded under its name count as the same people."),
-				 errhint("dp_protect(..., budget => '%s') renews the protection.", recorded->name)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("relation \"%s\" is protected by budget \"%s\" already", mg_relation_name(relid), recorded->name),
+			 errdetail(
+				 "A relation, its partitions and parents, and what was recorded under its name count as the same people."),
+			 errhint("dp_protect(..., budget => '%s') renews the protection.", recorded->name)));
 	if (make)
 	{
 		name = DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)));
@@ -202,8 +212,9 @@ choose_budget(Oid relid, const char *name, bool make, double epsilon, const MgRe
 }
 
 /*
- * A view has no people of its own. What an administrator can say of it is that its definition, as it is now, gives at most one row
- * for each of the table's; whose budget it is then charged to is named again, so that nobody is mistaken about it.
+ * A view has no people of its own. What an administrator can say of it is that its definition, as it is now, gives at
+ * most one row for each of the table's; whose budget it is then charged to is named again, so that nobody is mistaken
+ * about it.
  */
 static char *
 vouch_for_view(Oid relid, const char *name, bool assert_stable)
@@ -216,8 +227,8 @@ vouch_for_view(Oid relid, const char *name, bool assert_stable)
 	budget = mg_budget_by_id(mg_relation_protection(base, false)->budget);
 	if (name == NULL || strcmp(budget->name, name) != 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("view \"%s\" is over \"%s\", which is protected by budget \"%s\"", mg_relation_name(relid),
-							   mg_relation_name(base), budget->name),
+						errmsg("view \"%s\" is over \"%s\", which is protected by budget \"%s\"",
+							   mg_relation_name(relid), mg_relation_name(base), budget->name),
 						errhint("dp_protect('%s', budget => '%s', assert_stable => true) vouches for the view.",
 								mg_relation_name(relid), budget->name)));
 	mg_relation_protect(relid, budget->id, assert_stable, mg_source_fingerprint(relid), NULL, 1);
@@ -228,8 +239,8 @@ vouch_for_view(Oid relid, const char *name, bool assert_stable)
 }
 
 /*
- * What stands for the relation before: its own record, a relative's, or that of a restore or of a table made again under its
- * name; NULL: nothing.
+ * What stands for the relation before: its own record, a relative's, or that of a restore or of a table made again
+ * under its name; NULL: nothing.
  */
 static const MgRelation *
 protection_before(Oid relid)
@@ -241,7 +252,8 @@ protection_before(Oid relid)
 	foreach (lc, relatives)
 		if (((MgRelation *) lfirst(lc))->budget != ((MgRelation *) linitial(relatives))->budget)
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							errmsg("partitions or parents of \"%s\" are protected by different budgets", mg_relation_name(relid)),
+							errmsg("partitions or parents of \"%s\" are protected by different budgets",
+								   mg_relation_name(relid)),
 							errhint("Put them under one budget with dp_protect(..., budget => ...).")));
 	if (own == NULL || (!own->live && relatives != NIL))
 		return relatives != NIL ? linitial(relatives) : own;
@@ -255,9 +267,10 @@ same_text(const char *a, const char *b)
 }
 
 /*
- * Whose privacy a budget counts is settled by its first charge: from then on the unit of a relation under it stays, since
- * what was learnt about a person cannot be recounted as learnt about one of their visits. How many rows of a unit are used
- * may change at any time: noise follows it. A relation, its partitions, children and parents have one unit and one limit.
+ * Whose privacy a budget counts is settled by its first charge: from then on the unit of a relation under it stays,
+ * since what was learnt about a person cannot be recounted as learnt about one of their visits. How many rows of a unit
+ * are used may change at any time: noise follows it. A relation, its partitions, children and parents have one unit and
+ * one limit.
  */
 static void
 settle_unit(Oid relid, int64 budget, const MgRelation *before, const char *unit, int max_rows)
@@ -274,11 +287,12 @@ settle_unit(Oid relid, int64 budget, const MgRelation *before, const char *unit,
 	b = mg_budget_by_id(budget);
 	mg_budget_require_kind(b, kind, false);
 	if (before != NULL && b->unit_kind != NULL && !same_text(before->unit, unit))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the unit of \"%s\" cannot change any more", before->name),
-						errdetail("Budget \"%s\" has been charged, and its unit there is %s.", b->name,
-								  before->unit != NULL ? psprintf("column \"%s\"", before->unit) : "the row"),
-						errhint("max_rows_per_unit may change; what was learnt about one kind of unit cannot be recounted.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the unit of \"%s\" cannot change any more", before->name),
+				 errdetail("Budget \"%s\" has been charged, and its unit there is %s.", b->name,
+						   before->unit != NULL ? psprintf("column \"%s\"", before->unit) : "the row"),
+				 errhint("max_rows_per_unit may change; what was learnt about one kind of unit cannot be recounted.")));
 	foreach (lc, mg_relation_relatives(relid))
 	{
 		MgRelation *r = lfirst(lc);
@@ -308,9 +322,10 @@ dp_protect(PG_FUNCTION_ARGS)
 	int64 budget;
 
 	if ((name != NULL) == make)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg(make ? "budget and epsilon cannot both be given" : "either budget or epsilon must be given"),
-						errhint("epsilon => 10 makes a budget for this table; budget => 'name' joins one that exists.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg(make ? "budget and epsilon cannot both be given" : "either budget or epsilon must be given"),
+				 errhint("epsilon => 10 makes a budget for this table; budget => 'name' joins one that exists.")));
 	if (max_rows < 1 || max_rows > MG_MAX_ROWS_PER_UNIT)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("max_rows_per_unit must lie between 1 and %d", MG_MAX_ROWS_PER_UNIT),
@@ -321,8 +336,9 @@ dp_protect(PG_FUNCTION_ARGS)
 	if (!view)
 		require_protectable(relid);
 	if (assert_stable && !mg_is_admin(GetUserId()))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only a member of mirage_admin may assert stability"),
-						errhint("Without it, views and row security over the table must be checkable.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("only a member of mirage_admin may assert stability"),
+				 errhint("Without it, views and row security over the table must be checkable.")));
 	if (view && (unit != NULL || max_rows != 1))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a view has no unit of its own"),
 						errhint("Its unit is that of the table it is over: leave unit and max_rows_per_unit out.")));
@@ -337,14 +353,16 @@ dp_protect(PG_FUNCTION_ARGS)
 		max_rows = max_rows == 1 ? before->max_rows : max_rows;
 	}
 	if (unit == NULL && max_rows != 1)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_rows_per_unit needs a unit"),
-						errhint("unit => 'column' says which column's values are the units; without it each row is one.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_rows_per_unit needs a unit"),
+				 errhint("unit => 'column' says which column's values are the units; without it each row is one.")));
 	budget = choose_budget(relid, name, make, make ? PG_GETARG_FLOAT8(4) : 0, before);
 	settle_unit(relid, budget, before, unit, max_rows);
 	mg_relation_protect(relid, budget, assert_stable, NULL, unit, max_rows);
 	mg_relation_stamp_family(relid, budget, unit, max_rows);
 	initStringInfo(&detail);
-	appendStringInfo(&detail, "{\"budget\": " INT64_FORMAT ", \"assert_stable\": %s, \"max_rows_per_unit\": %d, \"unit\": ",
+	appendStringInfo(&detail,
+					 "{\"budget\": " INT64_FORMAT ", \"assert_stable\": %s, \"max_rows_per_unit\": %d, \"unit\": ",
 					 budget, assert_stable ? "true" : "false", max_rows);
 	escape_json(&detail, unit != NULL ? unit : MG_UNIT_KIND_ROW);
 	appendStringInfoChar(&detail, '}');
@@ -371,7 +389,8 @@ dp_set_column(PG_FUNCTION_ARGS)
 	{
 		decl.bins = PG_GETARG_INT32(6);
 		if (decl.bins < 1 || decl.bins > MG_MAX_CELLS)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("bins must lie between 1 and %d", MG_MAX_CELLS)));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("bins must lie between 1 and %d", MG_MAX_CELLS)));
 	}
 	decl.pattern = mg_arg_text_or_null(fcinfo, 7);
 	decl.other = mg_arg_text_or_null(fcinfo, 8);
@@ -390,7 +409,8 @@ Datum
 mg_sql_follow_names(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED), errmsg("not called as an event trigger")));
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED), errmsg("not called as an event trigger")));
 	mg_relations_follow_names();
 	PG_RETURN_NULL();
 }

@@ -1,6 +1,6 @@
 /*
- * api/status.c: dp_describe, and the functions behind the views: which rows concern the current role, what is left of a budget, how far a job
- * is. The views run their table scans as the extension's owner and these functions as the caller.
+ * api/status.c: dp_describe, and the functions behind the views: which rows concern the current role, what is left of a
+ * budget, how far a job is. The views run their table scans as the extension's owner and these functions as the caller.
  */
 #include "api/args.h"
 
@@ -44,8 +44,9 @@ dp_describe(PG_FUNCTION_ARGS)
 		MgRelation *r = mg_relation_protection(relid, true);
 
 		if (r == NULL || mg_share_find(r->budget, me, &share, &grantee) == 0)
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for relation \"%s\"", name),
-							errhint("It takes SELECT on the relation, or a share of its budget.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for relation \"%s\"", name),
+					 errhint("It takes SELECT on the relation, or a share of its budget.")));
 	}
 	protection = get_rel_relkind(relid) != RELKIND_VIEW ? mg_relation_protection(relid, true) : NULL;
 	columns = mg_describe_columns(relid, NIL, mg_declaration);
@@ -64,7 +65,8 @@ dp_describe(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(format_type_with_typemod(c->type, c->typmod));
 		values[2] = CStringGetTextDatum(mg_column_kind_name(c->kind));
 		values[3] = CStringGetTextDatum(mg_domain_text(c));
-		values[4] = CStringGetTextDatum(unit ? psprintf("unit, at most %d rows of each", protection->max_rows) : c->source);
+		values[4] =
+			CStringGetTextDatum(unit ? psprintf("unit, at most %d rows of each", protection->max_rows) : c->source);
 		values[5] = Int64GetDatum(codes);
 		nulls[5] = codes == 0;
 		initStringInfo(&unused);
@@ -81,7 +83,8 @@ dp_describe(PG_FUNCTION_ARGS)
 Datum
 mg_sql_is_me(PG_FUNCTION_ARGS)
 {
-	MgRole role = mg_role_binding(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	MgRole role =
+		mg_role_binding(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), text_to_cstring(PG_GETARG_TEXT_PP(2)));
 
 	PG_RETURN_BOOL(role.live && has_privs_of_role(GetUserId(), role.oid));
 }
@@ -151,7 +154,8 @@ mg_sql_budget_figures(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
-/* (job, dsm handle) -> alive, phase, fraction. Progress is no secret, but a job's row is: the view shows only one's own. */
+/* (job, dsm handle) -> alive, phase, fraction. Progress is no secret, but a job's row is: the view shows only one's
+ * own. */
 Datum
 mg_sql_job_progress(PG_FUNCTION_ARGS)
 {
@@ -163,7 +167,8 @@ mg_sql_job_progress(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	values[0] = BoolGetDatum(mg_job_alive(PG_GETARG_INT64(0), (uint32) PG_GETARG_INT64(1), phase, sizeof(phase), &fraction));
+	values[0] =
+		BoolGetDatum(mg_job_alive(PG_GETARG_INT64(0), (uint32) PG_GETARG_INT64(1), phase, sizeof(phase), &fraction));
 	values[1] = CStringGetTextDatum(phase);
 	values[2] = Float8GetDatum(fraction);
 	nulls[1] = nulls[2] = !DatumGetBool(values[0]);

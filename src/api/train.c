@@ -1,6 +1,6 @@
 /*
- * api/train.c: dp_plan, dp_train, dp_wait, dp_cancel. dp_train checks all that can be checked without looking at a row, and hands over to a
- * worker, which checks it again under locks.
+ * api/train.c: dp_plan, dp_train, dp_wait, dp_cancel. dp_train checks all that can be checked without looking at a row,
+ * and hands over to a worker, which checks it again under locks.
  */
 #include "api/args.h"
 
@@ -108,7 +108,8 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 	if (!PG_ARGISNULL(first + 3))
 		mg_check_delta(PG_GETARG_FLOAT8(first + 3));
 	r->names = mg_arg_names(fcinfo, first + 4, "columns");
-	r->options = PG_ARGISNULL(first + 5) ? NULL : DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(first + 5)));
+	r->options =
+		PG_ARGISNULL(first + 5) ? NULL : DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(first + 5)));
 
 	if (mg_relation_name(r->relid) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", r->relid)));
@@ -123,7 +124,8 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 		elog(ERROR, "budget " INT64_FORMAT " is gone", r->protection->budget);
 	r->delta = PG_ARGISNULL(first + 3) ? r->budget->filter.delta : PG_GETARG_FLOAT8(first + 3);
 	if (r->delta > r->budget->filter.delta)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("delta is above that of the budget, %g", r->budget->filter.delta),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("delta is above that of the budget, %g", r->budget->filter.delta),
 						errhint("Leave delta out to take the budget's.")));
 	if (r->protection->unit != NULL)
 		r->unit = mg_unit_of_source(r->relid, r->base, r->protection->unit, r->protection->max_rows);
@@ -134,8 +136,8 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 }
 
 static void
-put_plan_row(ReturnSetInfo *rsi, const char *step, const char *column, double share, double rho, double delta, double sigma,
-			 int64 count)
+put_plan_row(ReturnSetInfo *rsi, const char *step, const char *column, double share, double rho, double delta,
+			 double sigma, int64 count)
 {
 	Datum values[7];
 	bool nulls[7] = {false};
@@ -173,20 +175,23 @@ dp_plan(PG_FUNCTION_ARGS)
 	{
 		const mg_plan_item *item = &r.plan.item[i];
 
-		put_plan_row(rsi, item->what, item->column, item->share, item->rho, item->delta, item->sigma, (int64) item->count);
+		put_plan_row(rsi, item->what, item->column, item->share, item->rho, item->delta, item->sigma,
+					 (int64) item->count);
 	}
 	if (r.unit != NULL)
 		put_plan_row(rsi, "unit: rows that share its value; at most so many are used", r.unit->column, 0, 0, 0, 0,
 					 r.unit->max_rows);
-	put_plan_row(rsi, psprintf("memory: at most %d MB, beyond it temporary files (pg_mirage.work_mem)", mg_guc_work_mem / 1024), "",
-				 0, 0, 0, 0, 1);
+	put_plan_row(rsi,
+				 psprintf("memory: at most %d MB, beyond it temporary files (pg_mirage.work_mem)",
+						  mg_guc_work_mem / 1024),
+				 "", 0, 0, 0, 0, 1);
 	before = mg_filter_used(f, use.rdp, use.delta_atoms);
 	after = mg_filter_used(f, use.rdp + f->alpha * r.fit.allowance.rho, use.delta_atoms + r.fit.allowance.delta_atoms);
 	fits = mg_filter_fits(f, use.rdp, use.delta_atoms, f->alpha * r.fit.allowance.rho, r.fit.allowance.delta_atoms);
 	put_plan_row(rsi, psprintf("price: of budget \"%s\"", r.budget->name), "", after - before, r.fit.allowance.rho,
 				 r.fit.allowance.delta_atoms, 0, 1);
-	put_plan_row(rsi, fits ? "left of the budget afterwards" : "does not fit: the budget would be exceeded", "", 1 - after, 0, 0,
-				 0, 1);
+	put_plan_row(rsi, fits ? "left of the budget afterwards" : "does not fit: the budget would be exceeded", "",
+				 1 - after, 0, 0, 0, 1);
 	return (Datum) 0;
 }
 
@@ -209,11 +214,13 @@ dp_train(PG_FUNCTION_ARGS)
 		mg_require_visible_to_workers(r.base);
 	if (r.protection->mine_uncommitted || r.budget->mine_uncommitted)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the protection of \"%s\" was made by this transaction, which has not committed", r.protection->name),
+						errmsg("the protection of \"%s\" was made by this transaction, which has not committed",
+							   r.protection->name),
 						errhint("Commit first: the background worker that trains cannot see it yet.")));
 	if (mg_declarations_uncommitted(r.base))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("columns of \"%s\" were declared by this transaction, which has not committed", r.protection->name),
+						errmsg("columns of \"%s\" were declared by this transaction, which has not committed",
+							   r.protection->name),
 						errhint("Commit first: the background worker that trains cannot see it yet.")));
 	call.job = mg_job_next_id();
 	call.model = model;
@@ -242,11 +249,13 @@ require_job(FunctionCallInfo fcinfo)
 		(void) mg_arg_oid(fcinfo, 0, "job");
 	job = mg_job_find(PG_GETARG_INT64(0));
 	if (job == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("job " INT64_FORMAT " does not exist", PG_GETARG_INT64(0)),
-						errhint("SELECT id FROM dp_jobs shows yours.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("job " INT64_FORMAT " does not exist", PG_GETARG_INT64(0)),
+				 errhint("SELECT id FROM dp_jobs shows yours.")));
 	if (!mg_is_admin(me) && !(job->role.live && has_privs_of_role(me, job->role.oid)) && !mg_owns(job->relid, me))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for job " INT64_FORMAT, job->id),
-						errhint("Jobs answer to the role that started them, the table's owner and mirage_admin.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for job " INT64_FORMAT, job->id),
+				 errhint("Jobs answer to the role that started them, the table's owner and mirage_admin.")));
 	return job;
 }
 

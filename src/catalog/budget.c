@@ -1,6 +1,6 @@
 /*
- * catalog/budget.c: budgets, the relations they protect, declared columns, shares. Ordinary transactional rows, as DBAs expect of
- * GRANT; what is charged against them is in catalog/ledger.c.
+ * catalog/budget.c: budgets, the relations they protect, declared columns, shares. Ordinary transactional rows, as DBAs
+ * expect of GRANT; what is charged against them is in catalog/ledger.c.
  */
 #include "postgres.h"
 
@@ -20,7 +20,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#define BUDGET_COLUMNS "SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind FROM mirage.budget "
+#define BUDGET_COLUMNS \
+	"SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind FROM mirage.budget "
 
 static bool
 is_mine(uint64 row, int col)
@@ -65,7 +66,8 @@ budget_fetch(const char *sql, const MgArg *arg)
 		mg_server_ctx(&ctx);
 		b->epsilon = mg_get_float8(0, 3);
 		b->filter.alpha = mg_get_float8(0, 10);
-		MG_CHECK(&ctx, mg_filter_init_at(&ctx, &b->filter, b->filter.alpha, effective_epsilon(b->epsilon), mg_get_float8(0, 4)));
+		MG_CHECK(&ctx, mg_filter_init_at(&ctx, &b->filter, b->filter.alpha, effective_epsilon(b->epsilon),
+										 mg_get_float8(0, 4)));
 		if (!mg_get_null(0, 5))
 		{
 			b->period = palloc(sizeof(Interval));
@@ -108,9 +110,14 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 
 	mg_server_ctx(&ctx);
 	MG_CHECK(&ctx, mg_filter_init(&ctx, &filter, epsilon, delta));
-	MgArg args[] = {MG_TEXT(name), MG_FLOAT8(epsilon), MG_FLOAT8(delta),
+	MgArg args[] = {MG_TEXT(name),
+					MG_FLOAT8(epsilon),
+					MG_FLOAT8(delta),
 					{INTERVALOID, IntervalPGetDatum(period), period == NULL},
-					MG_OID(owner), MG_TEXT(owner_name), MG_TEXT(mg_database_identity()), MG_FLOAT8(filter.alpha)};
+					MG_OID(owner),
+					MG_TEXT(owner_name),
+					MG_TEXT(mg_database_identity()),
+					MG_FLOAT8(filter.alpha)};
 
 	mg_query_begin(&q);
 	if (mg_query_run(&q, false,
@@ -123,44 +130,48 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 	}
 	mg_query_end(&q);
 	if (id == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("a budget called \"%s\" exists", name),
-				 errhint("Join it with dp_protect(..., budget => '%s'), or give the new one another name with dp_create_budget.",
-						 name)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("a budget called \"%s\" exists", name),
+			 errhint(
+				 "Join it with dp_protect(..., budget => '%s'), or give the new one another name with dp_create_budget.",
+				 name)));
 	return id;
 }
 
 void
 mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period)
 {
-	MgArg args[] = {MG_INT8(budget->id), MG_FLOAT8(epsilon), MG_FLOAT8(delta),
+	MgArg args[] = {MG_INT8(budget->id),
+					MG_FLOAT8(epsilon),
+					MG_FLOAT8(delta),
 					{INTERVALOID, IntervalPGetDatum(period), period == NULL}};
 	char *by = GetUserNameFromId(GetUserId(), false);
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false, "UPDATE mirage.budget SET epsilon = $2, delta = $3, period = $4 WHERE id = $1", lengthof(args),
-				 args);
+	mg_query_run(&q, false, "UPDATE mirage.budget SET epsilon = $2, delta = $3, period = $4 WHERE id = $1",
+				 lengthof(args), args);
 	budget_note_change(&q, budget->id, by);
 	mg_query_end(&q);
 }
 
-#define RELATION_COLUMNS                                                                                      \
+#define RELATION_COLUMNS                                                                                              \
 	"SELECT id, relid, name, identity, budget, protected_by_oid, protected_by_name, assert_stable, is_public, xmin, " \
 	"fingerprint, unit, unit_attnum, max_rows_per_unit, inherited FROM mirage.relation "
 
-
 /*
- * A recorded relation is live when its OID still names a relation, and either it was recorded here or, in a cluster that pg_upgrade made, its
- * name agrees. A database copied within the cluster (CREATE DATABASE ... TEMPLATE) is another one, whose charges are not counted here.
+ * A recorded relation is live when its OID still names a relation, and either it was recorded here or, in a cluster
+ * that pg_upgrade made, its name agrees. A database copied within the cluster (CREATE DATABASE ... TEMPLATE) is another
+ * one, whose charges are not counted here.
  */
 static bool
 relation_live(Oid relid, const char *name, const char *identity)
 {
 	char *now = mg_relation_name(relid);
 
-	return now != NULL && (strcmp(identity, mg_database_identity()) == 0 ||
-						   (strcmp(now, name) == 0 && !mg_same_cluster(identity)));
+	return now != NULL &&
+		   (strcmp(identity, mg_database_identity()) == 0 || (strcmp(now, name) == 0 && !mg_same_cluster(identity)));
 }
 
 static MgRelation *
@@ -217,7 +228,8 @@ mg_relation_find(Oid relid)
 	return found;
 }
 
-/* A protection recorded under this name whose OID is not this relation's (a restore): to be renewed before anything is spent. */
+/* A protection recorded under this name whose OID is not this relation's (a restore): to be renewed before anything is
+ * spent. */
 static MgRelation *
 relation_stale(const char *name)
 {
@@ -228,8 +240,8 @@ relation_stale(const char *name)
 
 	mg_query_begin(&q);
 	n = mg_query_run(&q, true,
-					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL AND fingerprint IS NULL ORDER BY id DESC", 1,
-					 &arg);
+					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL AND fingerprint IS NULL ORDER BY id DESC",
+					 1, &arg);
 	for (uint64 i = 0; i < n && found == NULL; i++)
 	{
 		MgRelation *r = relation_row(&q, i);
@@ -251,11 +263,12 @@ relation_family(Oid relid)
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, true,
-					 "WITH RECURSIVE f AS (SELECT $1 AS r UNION SELECT CASE WHEN i.inhrelid = f.r THEN i.inhparent "
-					 "ELSE i.inhrelid END FROM f JOIN pg_catalog.pg_inherits i ON i.inhrelid = f.r OR i.inhparent = f.r) "
-					 "SELECT r FROM f ORDER BY r",
-					 1, &arg);
+	n = mg_query_run(
+		&q, true,
+		"WITH RECURSIVE f AS (SELECT $1 AS r UNION SELECT CASE WHEN i.inhrelid = f.r THEN i.inhparent "
+		"ELSE i.inhrelid END FROM f JOIN pg_catalog.pg_inherits i ON i.inhrelid = f.r OR i.inhparent = f.r) "
+		"SELECT r FROM f ORDER BY r",
+		1, &arg);
 	for (uint64 i = 0; i < n; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(q.caller);
@@ -267,7 +280,8 @@ relation_family(Oid relid)
 	return family;
 }
 
-/* The same for the relation or, where it has none, any of its family: a restored partition is under its parent's budget as it was before. */
+/* The same for the relation or, where it has none, any of its family: a restored partition is under its parent's budget
+ * as it was before. */
 static MgRelation *
 family_stale(Oid relid)
 {
@@ -322,16 +336,18 @@ mg_relation_protection(Oid relid, bool missing_ok)
 		if (r == NULL || r->budget == 0)
 			continue;
 		if (found != NULL && found->budget != r->budget)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("relation \"%s\" and its partitions or parents are protected by different budgets",
-							mg_relation_name(relid)),
-					 errhint("Detach or disinherit one of them: what two budgets have counted apart cannot be counted as one.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("relation \"%s\" and its partitions or parents are protected by different budgets",
+						mg_relation_name(relid)),
+				 errhint(
+					 "Detach or disinherit one of them: what two budgets have counted apart cannot be counted as one.")));
 		if (found != NULL && !same_unit(found, r))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("relation \"%s\" and its partitions or parents have different units", mg_relation_name(relid)),
-					 errhint("Name one unit for all of them with dp_protect(..., unit => ...).")));
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("relation \"%s\" and its partitions or parents have different units",
+								   mg_relation_name(relid)),
+							errhint("Name one unit for all of them with dp_protect(..., unit => ...).")));
 		/* the record of the relation itself counts before a relative's */
 		if (found == NULL || r->relid == relid)
 			found = r;
@@ -348,10 +364,12 @@ mg_relation_protection(Oid relid, bool missing_ok)
 					 errdetail("It was restored from another database, or the table was made again."),
 					 errhint("SELECT dp_protect('%s', budget => '%s') renews it; what was charged stays charged.", name,
 							 mg_budget_by_id(stale->budget)->name)));
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("relation \"%s\" is not protected", name),
-				 errhint("Its owner calls dp_protect('%s', epsilon => ...) first, which sets what may ever be learnt from it.",
-						 name)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("relation \"%s\" is not protected", name),
+			 errhint(
+				 "Its owner calls dp_protect('%s', epsilon => ...) first, which sets what may ever be learnt from it.",
+				 name)));
 	}
 	return found;
 }
@@ -383,19 +401,25 @@ mg_relation_stamp_family(Oid relid, int64 budget, const char *unit, int max_rows
 	{
 		Oid member = lfirst_oid(lc);
 		MgRelation *r = mg_relation_find(member);
-		MgArg args[] = {MG_OID(member), MG_TEXT(mg_relation_name(member)), MG_TEXT(mg_database_identity()), MG_INT8(budget),
-						MG_TEXT(unit), unit_attnum(member, unit), MG_INT4(max_rows)};
+		MgArg args[] = {MG_OID(member),
+						MG_TEXT(mg_relation_name(member)),
+						MG_TEXT(mg_database_identity()),
+						MG_INT8(budget),
+						MG_TEXT(unit),
+						unit_attnum(member, unit),
+						MG_INT4(max_rows)};
 		MgQuery q;
 
 		if (r != NULL && r->budget != 0)
 			continue;
 		mg_query_begin(&q);
-		mg_query_run(&q, false,
-					 "INSERT INTO mirage.relation AS r (relid, name, identity, budget, inherited, unit, unit_attnum, "
-					 "max_rows_per_unit) VALUES ($1, $2, $3, $4, true, $5, $6, $7) ON CONFLICT (relid, identity) DO UPDATE SET "
-					 "budget = excluded.budget, inherited = true, unit = excluded.unit, unit_attnum = excluded.unit_attnum, "
-					 "max_rows_per_unit = excluded.max_rows_per_unit WHERE r.budget IS NULL",
-					 lengthof(args), args);
+		mg_query_run(
+			&q, false,
+			"INSERT INTO mirage.relation AS r (relid, name, identity, budget, inherited, unit, unit_attnum, "
+			"max_rows_per_unit) VALUES ($1, $2, $3, $4, true, $5, $6, $7) ON CONFLICT (relid, identity) DO UPDATE SET "
+			"budget = excluded.budget, inherited = true, unit = excluded.unit, unit_attnum = excluded.unit_attnum, "
+			"max_rows_per_unit = excluded.max_rows_per_unit WHERE r.budget IS NULL",
+			lengthof(args), args);
 		mg_query_end(&q);
 	}
 }
@@ -412,7 +436,8 @@ mg_relation_record(Oid relid)
 	if (r != NULL)
 		return r->id;
 	mg_query_begin(&q);
-	mg_query_run(&q, false, "INSERT INTO mirage.relation (relid, name, identity) VALUES ($1, $2, $3) "
+	mg_query_run(&q, false,
+				 "INSERT INTO mirage.relation (relid, name, identity) VALUES ($1, $2, $3) "
 				 "ON CONFLICT (relid, identity) DO UPDATE SET name = excluded.name RETURNING id",
 				 lengthof(args), args);
 	id = mg_get_int8(0, 1);
@@ -420,33 +445,43 @@ mg_relation_record(Oid relid)
 	{
 		MgArg adopt[] = {MG_INT8(id), MG_TEXT(name), MG_TEXT(mg_database_identity())};
 
-		mg_query_run(&q, false,
-					 "INSERT INTO mirage.column_decl SELECT $1, d.attname, d.kind, d.lower, d.upper, d.categories, d.bins, "
-					 "d.pattern, d.other FROM mirage.column_decl d WHERE d.relation = (SELECT max(r.id) FROM "
-					 "mirage.relation r WHERE r.name = $2 AND r.identity <> $3) ON CONFLICT DO NOTHING",
-					 lengthof(adopt), adopt);
+		mg_query_run(
+			&q, false,
+			"INSERT INTO mirage.column_decl SELECT $1, d.attname, d.kind, d.lower, d.upper, d.categories, d.bins, "
+			"d.pattern, d.other FROM mirage.column_decl d WHERE d.relation = (SELECT max(r.id) FROM "
+			"mirage.relation r WHERE r.name = $2 AND r.identity <> $3) ON CONFLICT DO NOTHING",
+			lengthof(adopt), adopt);
 	}
 	mg_query_end(&q);
 	return id;
 }
 
 void
-mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint, const char *unit, int max_rows)
+mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint, const char *unit,
+					int max_rows)
 {
 	int64 id = mg_relation_record(relid);
 	Oid by = GetUserId();
-	MgArg args[] = {MG_INT8(id), MG_INT8(budget), MG_BOOL(assert_stable), MG_OID(by),
-					MG_TEXT(GetUserNameFromId(by, false)), MG_TEXT(mg_relation_name(relid)),
-					MG_TEXT(mg_database_identity()), MG_TEXT(fingerprint), MG_TEXT(unit), unit_attnum(relid, unit),
+	MgArg args[] = {MG_INT8(id),
+					MG_INT8(budget),
+					MG_BOOL(assert_stable),
+					MG_OID(by),
+					MG_TEXT(GetUserNameFromId(by, false)),
+					MG_TEXT(mg_relation_name(relid)),
+					MG_TEXT(mg_database_identity()),
+					MG_TEXT(fingerprint),
+					MG_TEXT(unit),
+					unit_attnum(relid, unit),
 					MG_INT4(max_rows)};
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "UPDATE mirage.relation SET budget = $2, assert_stable = $3, protected_by_oid = $4, "
-				 "protected_by_name = $5, name = $6, identity = $7, fingerprint = $8, inherited = false, unit = $9, "
-				 "unit_attnum = $10, max_rows_per_unit = $11, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
-				 lengthof(args), args);
+	mg_query_run(
+		&q, false,
+		"UPDATE mirage.relation SET budget = $2, assert_stable = $3, protected_by_oid = $4, "
+		"protected_by_name = $5, name = $6, identity = $7, fingerprint = $8, inherited = false, unit = $9, "
+		"unit_attnum = $10, max_rows_per_unit = $11, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
+		lengthof(args), args);
 	mg_query_end(&q);
 }
 
@@ -471,7 +506,8 @@ mg_relation_set_unit(const MgRelation *r, const char *unit, int max_rows)
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false, "UPDATE mirage.relation SET unit = $2, unit_attnum = $3, max_rows_per_unit = $4 WHERE id = $1",
+	mg_query_run(&q, false,
+				 "UPDATE mirage.relation SET unit = $2, unit_attnum = $3, max_rows_per_unit = $4 WHERE id = $1",
 				 lengthof(args), args);
 	mg_query_end(&q);
 }
@@ -483,16 +519,19 @@ mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze)
 	MgQuery q;
 
 	if (budget->unit_kind != NULL && strcmp(budget->unit_kind, kind) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("budget \"%s\" counts units of another kind", budget->name),
-				 errdetail("Its unit has been \"%s\" since its first charge; here it would be \"%s\".", budget->unit_kind, kind),
-				 errhint("Name the same kind of unit with dp_protect(..., unit => ...), or put the table under a budget of its own.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("budget \"%s\" counts units of another kind", budget->name),
+			 errdetail("Its unit has been \"%s\" since its first charge; here it would be \"%s\".", budget->unit_kind,
+					   kind),
+			 errhint(
+				 "Name the same kind of unit with dp_protect(..., unit => ...), or put the table under a budget of its own.")));
 	if (!freeze || budget->unit_kind != NULL)
 		return;
 	mg_query_begin(&q);
-	mg_query_run(&q, false, "UPDATE mirage.budget SET unit_kind = $2 WHERE id = $1 AND unit_kind IS NULL", lengthof(args),
-				 args);
+	mg_query_run(&q, false, "UPDATE mirage.budget SET unit_kind = $2 WHERE id = $1 AND unit_kind IS NULL",
+				 lengthof(args), args);
 	mg_query_end(&q);
 }
 
@@ -525,8 +564,8 @@ declared(Oid relid, const char *column)
 				Datum *items;
 				int n;
 
-				deconstruct_array(DatumGetArrayTypePCopy(mg_get_datum(0, 4)), TEXTOID, -1, false, TYPALIGN_INT, &items, NULL,
-								  &n);
+				deconstruct_array(DatumGetArrayTypePCopy(mg_get_datum(0, 4)), TEXTOID, -1, false, TYPALIGN_INT, &items,
+								  NULL, &n);
 				for (int i = 0; i < n; i++)
 					d->categories = lappend(d->categories, TextDatumGetCString(items[i]));
 			}
@@ -574,17 +613,23 @@ mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl)
 	}
 	mg_query_begin(&q);
 	{
-		MgArg args[] = {MG_INT8(id), MG_TEXT(column), MG_TEXT(decl->kind), MG_TEXT(decl->lower), MG_TEXT(decl->upper),
+		MgArg args[] = {MG_INT8(id),
+						MG_TEXT(column),
+						MG_TEXT(decl->kind),
+						MG_TEXT(decl->lower),
+						MG_TEXT(decl->upper),
 						{TEXTARRAYOID, PointerGetDatum(categories), categories == NULL},
 						{INT4OID, Int32GetDatum(decl->bins), decl->bins == 0},
-						MG_TEXT(decl->pattern), MG_TEXT(decl->other)};
+						MG_TEXT(decl->pattern),
+						MG_TEXT(decl->other)};
 
-		mg_query_run(&q, false,
-					 "INSERT INTO mirage.column_decl AS d (relation, attname, kind, lower, upper, categories, bins, pattern, "
-					 "other) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (relation, attname) DO UPDATE SET "
-					 "kind = excluded.kind, lower = excluded.lower, upper = excluded.upper, categories = excluded.categories, "
-					 "bins = excluded.bins, pattern = excluded.pattern, other = excluded.other",
-					 lengthof(args), args);
+		mg_query_run(
+			&q, false,
+			"INSERT INTO mirage.column_decl AS d (relation, attname, kind, lower, upper, categories, bins, pattern, "
+			"other) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (relation, attname) DO UPDATE SET "
+			"kind = excluded.kind, lower = excluded.lower, upper = excluded.upper, categories = excluded.categories, "
+			"bins = excluded.bins, pattern = excluded.pattern, other = excluded.other",
+			lengthof(args), args);
 	}
 	mg_query_end(&q);
 }
@@ -613,11 +658,12 @@ mg_relations_follow_names(void)
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "UPDATE mirage.relation r SET name = format('%I.%I', n.nspname, c.relname) "
-				 "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = r.relid AND r.identity = $1 "
-				 "AND r.name <> format('%I.%I', n.nspname, c.relname)",
-				 1, &arg);
+	mg_query_run(
+		&q, false,
+		"UPDATE mirage.relation r SET name = format('%I.%I', n.nspname, c.relname) "
+		"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = r.relid AND r.identity = $1 "
+		"AND r.name <> format('%I.%I', n.nspname, c.relname)",
+		1, &arg);
 	mg_query_end(&q);
 }
 
@@ -625,17 +671,22 @@ mg_relations_follow_names(void)
 void
 mg_share_grant(int64 budget, Oid grantee, double epsilon)
 {
-	MgArg args[] = {MG_INT8(budget), MG_OID(grantee), MG_TEXT(GetUserNameFromId(grantee, false)),
-					MG_TEXT(mg_database_identity()), MG_FLOAT8(epsilon), MG_TEXT(GetUserNameFromId(GetUserId(), false))};
+	MgArg args[] = {MG_INT8(budget),
+					MG_OID(grantee),
+					MG_TEXT(GetUserNameFromId(grantee, false)),
+					MG_TEXT(mg_database_identity()),
+					MG_FLOAT8(epsilon),
+					MG_TEXT(GetUserNameFromId(GetUserId(), false))};
 	MgQuery q;
 
 	mg_query_begin(&q);
-	if (mg_query_run(&q, false,
-					 "UPDATE mirage.share SET grantee_oid = $2, grantee_name = $3, identity = $4, epsilon = $5, granted_by = $6, "
-					 "granted_at = clock_timestamp() WHERE budget = $1 AND (grantee_oid = $2 AND identity = $4 "
-					 "OR grantee_name = $3 AND NOT EXISTS (SELECT FROM mirage.share o WHERE o.budget = $1 AND "
-					 "o.grantee_oid = $2 AND o.identity = $4))",
-					 lengthof(args), args) == 0)
+	if (mg_query_run(
+			&q, false,
+			"UPDATE mirage.share SET grantee_oid = $2, grantee_name = $3, identity = $4, epsilon = $5, granted_by = $6, "
+			"granted_at = clock_timestamp() WHERE budget = $1 AND (grantee_oid = $2 AND identity = $4 "
+			"OR grantee_name = $3 AND NOT EXISTS (SELECT FROM mirage.share o WHERE o.budget = $1 AND "
+			"o.grantee_oid = $2 AND o.identity = $4))",
+			lengthof(args), args) == 0)
 		mg_query_run(&q, false,
 					 "INSERT INTO mirage.share (budget, grantee_oid, grantee_name, identity, epsilon, granted_by) "
 					 "VALUES ($1, $2, $3, $4, $5, $6)",

@@ -1,14 +1,15 @@
 /*
  * catalog/catalog.h: access to the tables of the schema `mirage`; the only folder with SQL on them.
  *
- * Every function here runs its SQL as the extension's owner with search_path = pg_catalog, pg_temp and restores the caller's
- * identity. Reads of models, grants, jobs and budgets take the latest snapshot, whatever the caller's isolation level, so that a
- * revoked grant is gone and a worker's commit is there. Results are palloc'ed in the caller's context.
+ * Every function here runs its SQL as the extension's owner with search_path = pg_catalog, pg_temp and restores the
+ * caller's identity. Reads of models, grants, jobs and budgets take the latest snapshot, whatever the caller's
+ * isolation level, so that a revoked grant is gone and a worker's commit is there. Results are palloc'ed in the
+ * caller's context.
  *
  * Bindings. Roles and relations are stored as an OID beside a name, with the system identifier and database they were
- * written in. A binding is live when the OID still exists and either it was written in this very database (a rename is followed) or
- * the name agrees as well. After a restore elsewhere bindings are dead until somebody with the right renews them; charges
- * count all the same.
+ * written in. A binding is live when the OID still exists and either it was written in this very database (a rename is
+ * followed) or the name agrees as well. After a restore elsewhere bindings are dead until somebody with the right
+ * renews them; charges count all the same.
  */
 #ifndef MIRAGE_CATALOG_CATALOG_H
 #define MIRAGE_CATALOG_CATALOG_H
@@ -50,16 +51,16 @@ typedef struct MgRelation
 {
 	int64 id;
 	Oid relid;
-	char *name;    /* as recorded */
+	char *name; /* as recorded */
 	bool live;
-	int64 budget;  /* 0: not protected */
+	int64 budget; /* 0: not protected */
 	MgRole protected_by;
 	bool assert_stable;
 	char *fingerprint; /* of a view: of its definition when something was last said about its stability; else NULL */
 	bool is_public;
-	char *unit;      /* the unit's column, by its present name; NULL: each row is a unit */
-	int max_rows;    /* of a unit */
-	bool inherited;  /* under the budget as a partition, child or parent, not by dp_protect itself */
+	char *unit;     /* the unit's column, by its present name; NULL: each row is a unit */
+	int max_rows;   /* of a unit */
+	bool inherited; /* under the budget as a partition, child or parent, not by dp_protect itself */
 	bool mine_uncommitted;
 } MgRelation;
 
@@ -69,16 +70,17 @@ extern MgBudget *mg_budget_by_id(int64 id);
 extern void mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period);
 extern int64 mg_budget_create(const char *name, double epsilon, double delta, Interval *period);
 
-/* Before any of the writes below: two sessions must not decide about one relation, or parent and child, at once. Locks the family of
- * `relid` (an object lock of ours on each member) to the end of the transaction; nobody else is held up. */
+/* Before any of the writes below: two sessions must not decide about one relation, or parent and child, at once. Locks
+ * the family of `relid` (an object lock of ours on each member) to the end of the transaction; nobody else is held up.
+ */
 extern void mg_relations_lock(Oid relid);
 /* Records the budget with every member of the family, so that a partition that is detached later keeps it. */
 extern void mg_relation_stamp_family(Oid relid, int64 budget, const char *unit, int max_rows);
 /* The live record of `relid` itself, or NULL. */
 extern MgRelation *mg_relation_find(Oid relid);
 /*
- * The protection that stands for a base relation: its own, an ancestor's (partition, inheritance) or a descendant's. Error when
- * there is none (hint: dp_protect), or when several budgets are concerned.
+ * The protection that stands for a base relation: its own, an ancestor's (partition, inheritance) or a descendant's.
+ * Error when there is none (hint: dp_protect), or when several budgets are concerned.
  */
 extern MgRelation *mg_relation_protection(Oid relid, bool missing_ok);
 /* The protection that this relation has or, by its name, had (a restore, a table made again); NULL: none. */
@@ -89,16 +91,18 @@ extern int64 mg_relation_record(Oid relid); /* finds or makes the record */
 /* fingerprint: of a view, which it marks as one; else NULL. */
 extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint, const char *unit,
 								int max_rows);
-extern MgSourceRecord mg_relation_source(Oid relid); /* an MgSourceLookup */
+extern MgSourceRecord mg_relation_source(Oid relid);                 /* an MgSourceLookup */
 extern MgDeclaration *mg_declaration(Oid relid, const char *column); /* an MgDeclarationLookup */
 extern void mg_relation_set_unit(const MgRelation *r, const char *unit, int max_rows);
 
-/* Error when the budget counts units of another kind. freeze: and that is its kind from now on; under mg_ledger_lock. */
+/* Error when the budget counts units of another kind. freeze: and that is its kind from now on; under mg_ledger_lock.
+ */
 extern void mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze);
 extern void mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl);
 /* Did the caller's own open transaction declare a column of it? A worker could not see that. */
 extern bool mg_declarations_uncommitted(Oid relid);
-/* Brings recorded names up to what the relations are called now, so that a dump, which carries no OIDs over, finds them again. */
+/* Brings recorded names up to what the relations are called now, so that a dump, which carries no OIDs over, finds them
+ * again. */
 extern void mg_relations_follow_names(void);
 
 extern void mg_share_grant(int64 budget, Oid grantee, double epsilon);
@@ -112,10 +116,10 @@ extern bool mg_owns(Oid relid, Oid role);
 /* How the current role may train on a relation whose base is `base`, protected as given; error when it may not. */
 typedef struct MgTrainRight
 {
-	Oid reader;           /* the role that the table is read as */
-	int64 share_id;       /* the share that pays too; 0: none */
+	Oid reader;     /* the role that the table is read as */
+	int64 share_id; /* the share that pays too; 0: none */
 	double share_epsilon;
-	char *share;          /* its grantee */
+	char *share; /* its grantee */
 } MgTrainRight;
 extern MgTrainRight mg_train_right(Oid relid, Oid base, const MgRelation *protection);
 
@@ -142,15 +146,16 @@ typedef struct MgCharge
 extern MgUse mg_ledger_use(const MgBudget *budget, int64 share);
 extern MgUse mg_ledger_lifetime(const MgBudget *budget); /* whatever the period */
 /*
- * What a training of (epsilon, delta) may use: under the budget's filter and, where a share pays, also under a filter of the share's epsilon, so
- * that (e) fits an untouched share of e as it fits an untouched budget of e.
+ * What a training of (epsilon, delta) may use: under the budget's filter and, where a share pays, also under a filter
+ * of the share's epsilon, so that (e) fits an untouched share of e as it fits an untouched budget of e.
  */
 extern mg_allowance mg_ledger_allowance(const MgBudget *budget, double share_epsilon, double epsilon, double delta);
 /* The share's own filter. */
 extern mg_filter mg_ledger_share_filter(const MgBudget *budget, double share_epsilon);
-extern void mg_ledger_lock(int64 budget);   /* row lock, held to the end of the transaction */
+extern void mg_ledger_lock(int64 budget);               /* row lock, held to the end of the transaction */
 extern int64 mg_ledger_reserve(const MgCharge *charge); /* returns the charge's number */
-/* 'spent' or 'released': a new row. used: what the job's mechanisms used, for information; NULL where it is not known. */
+/* 'spent' or 'released': a new row. used: what the job's mechanisms used, for information; NULL where it is not known.
+ */
 extern void mg_ledger_settle(int64 charge, const char *state, const mg_odometer *used);
 /* Error unless the ledger is as whole as the log says it must be: a charge that is in the log is in the ledger. */
 extern void mg_ledger_require_whole(void);
@@ -203,9 +208,10 @@ extern bool mg_may_release(const MgModel *model, Oid role);
 #define MG_MODEL_KEY_VERSION 1
 
 /*
- * The master key from pg_mirage.master_key_command or master_key_file (default: a file of mode 0600 in the data directory, made
- * where no fingerprint is recorded yet). Errors fail closed: missing, unreadable, malformed, or not the key whose fingerprint is recorded.
- * create: may make the file and record the fingerprint (workers, before a reservation).
+ * The master key from pg_mirage.master_key_command or master_key_file (default: a file of mode 0600 in the data
+ * directory, made where no fingerprint is recorded yet). Errors fail closed: missing, unreadable, malformed, or not the
+ * key whose fingerprint is recorded. create: may make the file and record the fingerprint (workers, before a
+ * reservation).
  */
 extern void mg_master_key(uint8 key[32], bool create);
 /* A new random key for a model, wrapped under the master key and stored; and back. Wipe after use. */
@@ -226,7 +232,7 @@ extern void mg_log_chain(void);
 
 typedef struct MgLogCheck
 {
-	int64 entries;   /* seen, chained or not */
+	int64 entries; /* seen, chained or not */
 	bool ok;
 	int64 first_bad; /* entry id; 0: none */
 	char *head;      /* hex of the last block's number and hash */
@@ -234,8 +240,8 @@ typedef struct MgLogCheck
 extern MgLogCheck mg_log_verify(const char *expected_head);
 
 /* -- issuances (catalog/model.c) -- */
-extern int64 mg_issuance_insert(int64 model, const char *model_name, const char *role, const char *recipient, int64 rows,
-								bool seeded);
+extern int64 mg_issuance_insert(int64 model, const char *model_name, const char *role, const char *recipient,
+								int64 rows, bool seeded);
 
 /* -- the SQL helper that every function above uses (catalog/query.c) -- */
 
@@ -245,19 +251,47 @@ typedef struct MgArg
 	Datum value;
 	bool null;
 } MgArg;
-#define MG_TEXT(s) {TEXTOID, (s) ? CStringGetTextDatum(s) : (Datum) 0, (s) == NULL}
-#define MG_INT4(v) {INT4OID, Int32GetDatum(v), false}
-#define MG_INT8(v) {INT8OID, Int64GetDatum(v), false}
-#define MG_FLOAT8(v) {FLOAT8OID, Float8GetDatum(v), false}
-#define MG_OID(v) {OIDOID, ObjectIdGetDatum(v), false}
-#define MG_BOOL(v) {BOOLOID, BoolGetDatum(v), false}
-#define MG_STAMP(v) {TIMESTAMPTZOID, TimestampTzGetDatum(v), false}
-#define MG_BYTEA(p) {BYTEAOID, PointerGetDatum(p), false}
-#define MG_NULL(t) {(t), (Datum) 0, true}
+#define MG_TEXT(s)                                                     \
+	{                                                                  \
+		TEXTOID, (s) ? CStringGetTextDatum(s) : (Datum) 0, (s) == NULL \
+	}
+#define MG_INT4(v)                       \
+	{                                    \
+		INT4OID, Int32GetDatum(v), false \
+	}
+#define MG_INT8(v)                       \
+	{                                    \
+		INT8OID, Int64GetDatum(v), false \
+	}
+#define MG_FLOAT8(v)                        \
+	{                                       \
+		FLOAT8OID, Float8GetDatum(v), false \
+	}
+#define MG_OID(v)                          \
+	{                                      \
+		OIDOID, ObjectIdGetDatum(v), false \
+	}
+#define MG_BOOL(v)                      \
+	{                                   \
+		BOOLOID, BoolGetDatum(v), false \
+	}
+#define MG_STAMP(v)                                   \
+	{                                                 \
+		TIMESTAMPTZOID, TimestampTzGetDatum(v), false \
+	}
+#define MG_BYTEA(p)                         \
+	{                                       \
+		BYTEAOID, PointerGetDatum(p), false \
+	}
+#define MG_NULL(t)           \
+	{                        \
+		(t), (Datum) 0, true \
+	}
 
 /*
- * Between begin and end: SPI is connected, the identity is the extension's owner. The values of a result are read by the mg_get_*
- * functions (row from 0, column from 1) until the next run; those that return memory allocate it in `caller`.
+ * Between begin and end: SPI is connected, the identity is the extension's owner. The values of a result are read by
+ * the mg_get_* functions (row from 0, column from 1) until the next run; those that return memory allocate it in
+ * `caller`.
  */
 typedef struct MgQuery
 {
@@ -266,7 +300,8 @@ typedef struct MgQuery
 } MgQuery;
 
 extern void mg_query_begin(MgQuery *q);
-/* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command. */
+/* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command.
+ */
 extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);
 extern void mg_query_end(MgQuery *q);
 extern bool mg_get_null(uint64 row, int col);
@@ -275,7 +310,7 @@ extern int64 mg_get_int8(uint64 row, int col);
 extern double mg_get_float8(uint64 row, int col);
 extern Oid mg_get_oid(uint64 row, int col);
 extern bool mg_get_bool(uint64 row, int col);
-extern char *mg_get_text(MgQuery *q, uint64 row, int col); /* NULL for NULL */
+extern char *mg_get_text(MgQuery *q, uint64 row, int col);              /* NULL for NULL */
 extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoasted copy; NULL for NULL */
 
 /* This database, as bindings record it: system identifier and database OID as text, "6912...:16384". */

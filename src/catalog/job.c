@@ -1,6 +1,6 @@
 /*
- * catalog/job.c: one row a training job. The row is written with the reservation and settled by the worker; a row that says `running` beside a
- * worker that is gone is an orphan (worker/ finds out), and its charge stands.
+ * catalog/job.c: one row a training job. The row is written with the reservation and settled by the worker; a row that
+ * says `running` beside a worker that is gone is an orphan (worker/ finds out), and its charge stands.
  */
 #include "postgres.h"
 
@@ -36,16 +36,26 @@ mg_model_next_id(void)
 void
 mg_job_insert(const MgJob *job, Oid relid, double epsilon)
 {
-	MgArg args[] = {MG_INT8(job->id), MG_TEXT(job->model), MG_TEXT(job->relation), MG_OID(relid), MG_TEXT(job->method),
-					MG_FLOAT8(epsilon), MG_OID(job->role.oid), MG_TEXT(job->role.name), MG_TEXT(mg_database_identity()),
-					MG_INT8(job->charge), MG_INT8((int64) job->dsm_handle), MG_INT4(job->pid)};
+	MgArg args[] = {MG_INT8(job->id),
+					MG_TEXT(job->model),
+					MG_TEXT(job->relation),
+					MG_OID(relid),
+					MG_TEXT(job->method),
+					MG_FLOAT8(epsilon),
+					MG_OID(job->role.oid),
+					MG_TEXT(job->role.name),
+					MG_TEXT(mg_database_identity()),
+					MG_INT8(job->charge),
+					MG_INT8((int64) job->dsm_handle),
+					MG_INT4(job->pid)};
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.job (id, model, relation, relid, method, epsilon, role_oid, role_name, identity, charge, "
-				 "state, dsm_handle, pid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', $11, $12)",
-				 lengthof(args), args);
+	mg_query_run(
+		&q, false,
+		"INSERT INTO mirage.job (id, model, relation, relid, method, epsilon, role_oid, role_name, identity, charge, "
+		"state, dsm_handle, pid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', $11, $12)",
+		lengthof(args), args);
 	mg_query_end(&q);
 }
 
@@ -56,9 +66,10 @@ mg_job_finish(int64 id, const char *state, const char *code, const char *error)
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "UPDATE mirage.job SET state = $2, errcode = $3, error = $4, ended_at = clock_timestamp() WHERE id = $1",
-				 lengthof(args), args);
+	mg_query_run(
+		&q, false,
+		"UPDATE mirage.job SET state = $2, errcode = $3, error = $4, ended_at = clock_timestamp() WHERE id = $1",
+		lengthof(args), args);
 	mg_query_end(&q);
 }
 
@@ -70,10 +81,11 @@ mg_job_find(int64 id)
 	MgJob *job = NULL;
 
 	mg_query_begin(&q);
-	if (mg_query_run(&q, true,
-					 "SELECT id, model, relation, method, state, error, role_oid, role_name, identity, dsm_handle, pid, charge, "
-					 "relid, errcode FROM mirage.job WHERE id = $1",
-					 1, &arg) > 0)
+	if (mg_query_run(
+			&q, true,
+			"SELECT id, model, relation, method, state, error, role_oid, role_name, identity, dsm_handle, pid, charge, "
+			"relid, errcode FROM mirage.job WHERE id = $1",
+			1, &arg) > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(q.caller);
 

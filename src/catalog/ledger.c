@@ -93,19 +93,21 @@ mg_ledger_reserve(const MgCharge *charge)
 	char *role_name = GetUserNameFromId(charge->role, false);
 	MgBudget *budget = mg_budget_by_id(charge->budget);
 	double rdp = budget->filter.alpha * charge->rho;
-	MgArg args[] = {MG_INT8(charge->budget), MG_TEXT(charge->budget_name), MG_TEXT(charge->relation),
-					MG_OID(charge->relid), MG_TEXT(charge->model), MG_INT8(charge->job), MG_OID(charge->role),
-					MG_TEXT(role_name), MG_INT8(charge->share), MG_FLOAT8(charge->epsilon), MG_FLOAT8(charge->delta),
-					MG_FLOAT8(charge->rho), MG_FLOAT8(rdp), MG_FLOAT8(charge->delta_atoms), MG_TEXT(charge->events)};
+	MgArg args[] =
+		{MG_INT8(charge->budget), MG_TEXT(charge->budget_name),   MG_TEXT(charge->relation), MG_OID(charge->relid),
+		 MG_TEXT(charge->model),  MG_INT8(charge->job),           MG_OID(charge->role),      MG_TEXT(role_name),
+		 MG_INT8(charge->share),  MG_FLOAT8(charge->epsilon),     MG_FLOAT8(charge->delta),  MG_FLOAT8(charge->rho),
+		 MG_FLOAT8(rdp),          MG_FLOAT8(charge->delta_atoms), MG_TEXT(charge->events)};
 	MgQuery q;
 	int64 number;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.ledger (charge, state, budget, budget_name, relation, relid, model, job, role_oid, "
-				 "role_name, share, epsilon, delta, rho, rdp, delta_atoms, events) VALUES (nextval('mirage.charge_id'), "
-				 "'reserved', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb) RETURNING charge",
-				 lengthof(args), args);
+	mg_query_run(
+		&q, false,
+		"INSERT INTO mirage.ledger (charge, state, budget, budget_name, relation, relid, model, job, role_oid, "
+		"role_name, share, epsilon, delta, rho, rdp, delta_atoms, events) VALUES (nextval('mirage.charge_id'), "
+		"'reserved', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb) RETURNING charge",
+		lengthof(args), args);
 	number = mg_get_int8(0, 1);
 	mg_query_end(&q);
 	return number;
@@ -121,12 +123,13 @@ mg_ledger_settle(int64 charge, const char *state, const mg_odometer *used)
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.ledger (charge, state, budget, budget_name, relation, relid, model, job, role_oid, "
-				 "role_name, share, epsilon, delta, rho, rdp, delta_atoms, events, used_rho, used_delta) SELECT charge, $2, budget, "
-				 "budget_name, relation, relid, model, job, role_oid, role_name, share, epsilon, delta, rho, rdp, delta_atoms, "
-				 "events, $3, $4 FROM mirage.ledger WHERE charge = $1 AND state = 'reserved'",
-				 lengthof(args), args);
+	mg_query_run(
+		&q, false,
+		"INSERT INTO mirage.ledger (charge, state, budget, budget_name, relation, relid, model, job, role_oid, "
+		"role_name, share, epsilon, delta, rho, rdp, delta_atoms, events, used_rho, used_delta) SELECT charge, $2, budget, "
+		"budget_name, relation, relid, model, job, role_oid, role_name, share, epsilon, delta, rho, rdp, delta_atoms, "
+		"events, $3, $4 FROM mirage.ledger WHERE charge = $1 AND state = 'reserved'",
+		lengthof(args), args);
 	mg_query_end(&q);
 }
 
@@ -137,18 +140,21 @@ mg_ledger_require_whole(void)
 	bool whole;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, true,
-				 "SELECT NOT EXISTS (SELECT FROM mirage.log g WHERE g.charge IS NOT NULL AND NOT EXISTS "
-				 "(SELECT FROM mirage.ledger l WHERE l.charge = g.charge AND l.state = 'reserved')) "
-				 "AND (SELECT count(*) FROM mirage.ledger WHERE state = 'reserved') >= "
-				 "(SELECT count(*) FROM mirage.log WHERE charge IS NOT NULL) "
-				 "AND (SELECT count(*) FROM mirage.log) >= (SELECT coalesce(sum(cardinality(entries)), 0) FROM mirage.log_block)",
-				 0, NULL);
+	mg_query_run(
+		&q, true,
+		"SELECT NOT EXISTS (SELECT FROM mirage.log g WHERE g.charge IS NOT NULL AND NOT EXISTS "
+		"(SELECT FROM mirage.ledger l WHERE l.charge = g.charge AND l.state = 'reserved')) "
+		"AND (SELECT count(*) FROM mirage.ledger WHERE state = 'reserved') >= "
+		"(SELECT count(*) FROM mirage.log WHERE charge IS NOT NULL) "
+		"AND (SELECT count(*) FROM mirage.log) >= (SELECT coalesce(sum(cardinality(entries)), 0) FROM mirage.log_block)",
+		0, NULL);
 	whole = mg_get_bool(0, 1);
 	mg_query_end(&q);
 	if (!whole)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("the ledger holds fewer charges than the log"),
-				 errdetail("Rows of the ledger or of the log were lost, by a partial restore or by force."),
-				 errhint("Restore both tables whole; dp_verify_audit() shows where the log breaks. No budget can be spent before.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED), errmsg("the ledger holds fewer charges than the log"),
+			 errdetail("Rows of the ledger or of the log were lost, by a partial restore or by force."),
+			 errhint(
+				 "Restore both tables whole; dp_verify_audit() shows where the log breaks. No budget can be spent before.")));
 }

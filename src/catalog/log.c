@@ -53,17 +53,16 @@ mg_log(const char *action, const char *object, const char *detail)
 {
 	/* before the identity changes: who does it, not who writes it down */
 	char *role = GetUserNameFromId(GetUserId(), false), *session_role = GetUserNameFromId(GetSessionUserId(), false);
-	MgArg args[] = {MG_TEXT(role),	 MG_TEXT(session_role),	  MG_TEXT(action),
-					MG_TEXT(object), MG_TEXT(detail),		  MG_OID(GetUserId()),
-					MG_TEXT(mg_database_identity())};
+	MgArg args[] =
+		{MG_TEXT(role),       MG_TEXT(session_role),          MG_TEXT(action), MG_TEXT(object), MG_TEXT(detail),
+		 MG_OID(GetUserId()), MG_TEXT(mg_database_identity())};
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(
-		&q, false,
-		"INSERT INTO mirage.log (role_name, session_role, action, object, detail, role_oid, identity) "
-		"VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7)",
-		lengthof(args), args);
+	mg_query_run(&q, false,
+				 "INSERT INTO mirage.log (role_name, session_role, action, object, detail, role_oid, identity) "
+				 "VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7)",
+				 lengthof(args), args);
 	mg_query_end(&q);
 }
 

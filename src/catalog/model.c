@@ -1,6 +1,6 @@
 /*
- * catalog/model.c: models, their columns and sealed blobs, grants, issuances. A model row, its columns and its blob are written in the
- * worker's last transaction, all or nothing; dropping a model deletes its key with it.
+ * catalog/model.c: models, their columns and sealed blobs, grants, issuances. A model row, its columns and its blob are
+ * written in the worker's last transaction, all or nothing; dropping a model deletes its key with it.
  */
 #include "postgres.h"
 
@@ -17,10 +17,11 @@ mg_model_find(const char *name)
 	MgModel *m = NULL;
 
 	mg_query_begin(&q);
-	if (mg_query_run(&q, true,
-					 "SELECT id, name, relation, method, state, relid, owner_oid, owner_name, identity, epsilon, delta, total, "
-					 "charge, job, card::text FROM mirage.model WHERE name = $1",
-					 1, &arg) > 0)
+	if (mg_query_run(
+			&q, true,
+			"SELECT id, name, relation, method, state, relid, owner_oid, owner_name, identity, epsilon, delta, total, "
+			"charge, job, card::text FROM mirage.model WHERE name = $1",
+			1, &arg) > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(q.caller);
 
@@ -50,8 +51,14 @@ model_columns_insert(MgQuery *q, int64 model, const MgColumns *columns)
 	for (int i = 0; i < columns->n; i++)
 	{
 		const MgColumn *c = &columns->col[i];
-		MgArg args[] = {MG_INT8(model), MG_INT4(i), MG_TEXT(c->name), MG_TEXT(mg_column_type_text(c)),
-						MG_TEXT(mg_column_kind_name(c->kind)), MG_BOOL(c->notnull), MG_TEXT(c->pattern), MG_INT4(c->core)};
+		MgArg args[] = {MG_INT8(model),
+						MG_INT4(i),
+						MG_TEXT(c->name),
+						MG_TEXT(mg_column_type_text(c)),
+						MG_TEXT(mg_column_kind_name(c->kind)),
+						MG_BOOL(c->notnull),
+						MG_TEXT(c->pattern),
+						MG_INT4(c->core)};
 
 		mg_query_run(q, false,
 					 "INSERT INTO mirage.model_column (model, pos, name, type, kind, not_null, pattern, core) "
@@ -63,20 +70,32 @@ model_columns_insert(MgQuery *q, int64 model, const MgColumns *columns)
 void
 mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sealed)
 {
-	MgArg args[] = {MG_INT8(model->id), MG_TEXT(model->name), MG_TEXT(model->relation), MG_OID(model->relid),
-					MG_TEXT(mg_database_identity()), MG_TEXT(model->method), MG_OID(model->owner.oid),
-					MG_TEXT(model->owner.name), MG_FLOAT8(model->epsilon), MG_FLOAT8(model->delta), MG_INT8(model->charge),
-					MG_INT8(model->job), MG_TEXT(model->state), MG_FLOAT8(model->total), MG_TEXT(model->card)};
+	MgArg args[] = {MG_INT8(model->id),
+					MG_TEXT(model->name),
+					MG_TEXT(model->relation),
+					MG_OID(model->relid),
+					MG_TEXT(mg_database_identity()),
+					MG_TEXT(model->method),
+					MG_OID(model->owner.oid),
+					MG_TEXT(model->owner.name),
+					MG_FLOAT8(model->epsilon),
+					MG_FLOAT8(model->delta),
+					MG_INT8(model->charge),
+					MG_INT8(model->job),
+					MG_TEXT(model->state),
+					MG_FLOAT8(model->total),
+					MG_TEXT(model->card)};
 	MgArg blob[] = {MG_INT8(model->id), MG_BYTEA(sealed)};
 	MgQuery q;
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "INSERT INTO mirage.model (id, name, relation, relid, identity, method, owner_oid, owner_name, epsilon, "
-					 "delta, charge, job, state, total, card) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-					 "$14, $15::jsonb) ON CONFLICT (name) DO NOTHING",
-					 lengthof(args), args);
+	n = mg_query_run(
+		&q, false,
+		"INSERT INTO mirage.model (id, name, relation, relid, identity, method, owner_oid, owner_name, epsilon, "
+		"delta, charge, job, state, total, card) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+		"$14, $15::jsonb) ON CONFLICT (name) DO NOTHING",
+		lengthof(args), args);
 	if (n > 0)
 	{
 		model_columns_insert(&q, model->id, columns);
@@ -84,7 +103,8 @@ mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sea
 	}
 	mg_query_end(&q);
 	if (n == 0)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" was made by another job meanwhile", model->name),
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("model \"%s\" was made by another job meanwhile", model->name),
 						errhint("Choose another name; what this training spent stays charged.")));
 }
 
@@ -114,9 +134,10 @@ mg_model_columns(int64 model, const mg_model *parsed)
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, true,
-					 "SELECT name, type, kind, not_null, pattern, core FROM mirage.model_column WHERE model = $1 ORDER BY pos", 1,
-					 &arg);
+	n = mg_query_run(
+		&q, true,
+		"SELECT name, type, kind, not_null, pattern, core FROM mirage.model_column WHERE model = $1 ORDER BY pos", 1,
+		&arg);
 	columns->n = (int) n;
 	columns->ncore = (int) parsed->ncolumns;
 	columns->col = MemoryContextAllocZero(q.caller, sizeof(MgColumn) * Max(n, 1));
@@ -157,8 +178,11 @@ mg_model_delete(int64 model)
 void
 mg_grant_set(int64 model, Oid grantee, TimestampTz valid_until, bool has_limit)
 {
-	MgArg args[] = {MG_INT8(model), MG_OID(grantee), MG_TEXT(GetUserNameFromId(grantee, false)),
-					MG_TEXT(mg_database_identity()), MG_TEXT(GetUserNameFromId(GetUserId(), false)),
+	MgArg args[] = {MG_INT8(model),
+					MG_OID(grantee),
+					MG_TEXT(GetUserNameFromId(grantee, false)),
+					MG_TEXT(mg_database_identity()),
+					MG_TEXT(GetUserNameFromId(GetUserId(), false)),
 					{TIMESTAMPTZOID, TimestampTzGetDatum(valid_until), !has_limit}};
 	MgQuery q;
 
@@ -180,7 +204,8 @@ mg_grant_remove(int64 model, Oid grantee)
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, false, "DELETE FROM mirage.model_grant WHERE model = $1 AND (grantee_oid = $2 OR grantee_name = $3)",
+	n = mg_query_run(&q, false,
+					 "DELETE FROM mirage.model_grant WHERE model = $1 AND (grantee_oid = $2 OR grantee_name = $3)",
 					 lengthof(args), args);
 	mg_query_end(&q);
 	return n > 0;
@@ -212,9 +237,11 @@ mg_may_release(const MgModel *model, Oid role)
 }
 
 int64
-mg_issuance_insert(int64 model, const char *model_name, const char *role, const char *recipient, int64 rows, bool seeded)
+mg_issuance_insert(int64 model, const char *model_name, const char *role, const char *recipient, int64 rows,
+				   bool seeded)
 {
-	MgArg args[] = {MG_INT8(model), MG_TEXT(model_name), MG_TEXT(role), MG_TEXT(recipient), MG_INT8(rows), MG_BOOL(seeded)};
+	MgArg args[] = {MG_INT8(model),     MG_TEXT(model_name), MG_TEXT(role),
+					MG_TEXT(recipient), MG_INT8(rows),       MG_BOOL(seeded)};
 	MgQuery q;
 	int64 id;
 

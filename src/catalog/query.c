@@ -1,6 +1,6 @@
 /*
- * catalog/query.c: one way to run SQL on our own tables: as the extension's owner, search_path pinned, SPI connected. Plans are not
- * kept: these statements run a few times per call, not per row.
+ * catalog/query.c: one way to run SQL on our own tables: as the extension's owner, search_path pinned, SPI connected.
+ * Plans are not kept: these statements run a few times per call, not per row.
  */
 #include "postgres.h"
 

@@ -33,8 +33,9 @@ mg_owns(Oid relid, Oid role)
 }
 
 /*
- * Reading a table runs its owner's code: index expressions are folded while the plan is made, views and policies while it runs. So nobody
- * lends another role's rights to it: a share holder without SELECT, and a superuser, read as the table's owner, whose code it is.
+ * Reading a table runs its owner's code: index expressions are folded while the plan is made, views and policies while
+ * it runs. So nobody lends another role's rights to it: a share holder without SELECT, and a superuser, read as the
+ * table's owner, whose code it is.
  */
 MgTrainRight
 mg_train_right(Oid relid, Oid base, const MgRelation *protection)
@@ -63,8 +64,10 @@ mg_train_right(Oid relid, Oid base, const MgRelation *protection)
 		right.reader = owner;
 		return right;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to train on relation \"%s\"", protection->name),
-			 errhint("Its owner may, a member of mirage_trainer with SELECT on it, and a role that dp_grant_budget gave a share.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		 errmsg("permission denied to train on relation \"%s\"", protection->name),
+		 errhint(
+			 "Its owner may, a member of mirage_trainer with SELECT on it, and a role that dp_grant_budget gave a share.")));
 }

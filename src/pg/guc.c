@@ -37,10 +37,11 @@ void
 mg_define_gucs(void)
 {
 	define_key_gucs();
-	DefineCustomStringVariable("pg_mirage.high_water_file", "File outside of the cluster that shows how much the ledger held.",
-							   "An absolute path, to which each ledger adds a suffix of its own. A training is refused where the file shows "
-							   "charges that the ledger lacks. Empty: no such file is kept.",
-							   &mg_guc_high_water_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"pg_mirage.high_water_file", "File outside of the cluster that shows how much the ledger held.",
+		"An absolute path, to which each ledger adds a suffix of its own. A training is refused where the file shows "
+		"charges that the ledger lacks. Empty: no such file is kept.",
+		&mg_guc_high_water_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_mirage.work_mem", "Memory that one training may use.",
 							"Beyond it the coded table goes to temporary files.", &mg_guc_work_mem, 256 * 1024,
 							32 * 1024, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
@@ -51,8 +52,8 @@ mg_define_gucs(void)
 							"The worker's own among them; they only run pure numerics.", &mg_guc_threads, 2, 1, 64,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomRealVariable("pg_mirage.max_epsilon", "Largest epsilon that a budget of this site may have.",
-							 "Budgets above it count as capped by it. 0: no limit.", &mg_guc_max_epsilon, 0, 0, 1e6, PGC_SIGHUP,
-							 0, NULL, NULL, NULL);
+							 "Budgets above it count as capped by it. 0: no limit.", &mg_guc_max_epsilon, 0, 0, 1e6,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("pg_mirage.allow_unsafe_fsync", "Allows training on a server that runs with fsync = off.",
 							 "For tests only: a crash of the machine could then lose charges.",
 							 &mg_guc_allow_unsafe_fsync, false, PGC_SUSET, 0, NULL, NULL, NULL);

@@ -18,7 +18,8 @@ scalar_text(const JsonbValue *v, const char *name)
 		case jbvBool:
 			return pstrdup(v->val.boolean ? "true" : "false");
 		default:
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("option \"%s\" must be a number, a text or a boolean", name)));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" must be a number, a text or a boolean", name)));
 	}
 }
 

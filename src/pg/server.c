@@ -184,7 +184,8 @@ mg_identity_enter_owner(MgIdentity *id)
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
 	if (quote_all_identifiers)
-		(void) set_config_option("quote_all_identifiers", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option("quote_all_identifiers", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
 }
 
 void
@@ -230,7 +231,8 @@ mg_is_auditor(Oid role)
 
 /* ---------------------------------------------------------------- names */
 
-/* Recorded names are compared with this: quoting is what the name needs, whatever the caller's quote_all_identifiers. */
+/* Recorded names are compared with this: quoting is what the name needs, whatever the caller's quote_all_identifiers.
+ */
 char *
 mg_relation_name(Oid relid)
 {

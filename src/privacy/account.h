@@ -93,8 +93,9 @@ typedef struct mg_filter
 /* MG_INVALID: epsilon not finite, or <= 0, or too small for doubles; delta outside [1e-300, 1). */
 mg_code mg_filter_init(mg_ctx *ctx, mg_filter *f, double epsilon, double delta);
 /*
- * The filter of a cap at an order that was fixed earlier (a budget whose cap was altered keeps its order: that is what makes the filter
- * valid). MG_INVALID also when the order cannot serve the cap: delta's conversion alone costs more than epsilon.
+ * The filter of a cap at an order that was fixed earlier (a budget whose cap was altered keeps its order: that is what
+ * makes the filter valid). MG_INVALID also when the order cannot serve the cap: delta's conversion alone costs more
+ * than epsilon.
  */
 mg_code mg_filter_init_at(mg_ctx *ctx, mg_filter *f, double alpha, double epsilon, double delta);
 /* The fraction of the capacity that (rdp, delta) used is; max of the two. */

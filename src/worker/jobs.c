@@ -1,9 +1,10 @@
 /*
- * worker/jobs.c: asking about jobs that run: liveness by the lock that a living job holds, progress through its segment.
+ * worker/jobs.c: asking about jobs that run: liveness by the lock that a living job holds, progress through its
+ * segment.
  *
- * The lock is a session-level one of the *user* lock method: like an advisory lock it outlives an aborted transaction and goes with the
- * process, however that ends, both of which the server does for no lock of its own method; but its tag is one that no SQL function
- * makes, so that nobody can forge it. A reader asks for it without waiting.
+ * The lock is a session-level one of the *user* lock method: like an advisory lock it outlives an aborted transaction
+ * and goes with the process, however that ends, both of which the server does for no lock of its own method; but its
+ * tag is one that no SQL function makes, so that nobody can forge it. A reader asks for it without waiting.
  */
 #include "worker/shared.h"
 
@@ -53,7 +54,8 @@ job_lock_held(int64 job)
 	return false;
 }
 
-/* Copies the segment's head, when it is still that job's. Handles are reused: magic, size and job number are checked. */
+/* Copies the segment's head, when it is still that job's. Handles are reused: magic, size and job number are checked.
+ */
 static bool
 peek(int64 job, uint32 handle, MgShared *out, bool cancel)
 {

@@ -89,9 +89,9 @@ mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_
 	PG_TRY();
 	{
 		if (RecoveryInProgress())
-			ereport(ERROR,
-					(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("pg_mirage neither trains nor releases on a standby"),
-					 errhint("Connect to the primary: what is spent and what is released is recorded there.")));
+			ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+							errmsg("pg_mirage neither trains nor releases on a standby"),
+							errhint("Connect to the primary: what is spent and what is released is recorded there.")));
 		if (IsInParallelMode())
 			elog(ERROR, "a worker of pg_mirage cannot be started in parallel mode");
 		if (params->failed)
@@ -209,8 +209,9 @@ launch_loop(MgLaunch *launch, MgWorkState until, bool notices)
 		if (now.state >= until)
 			return;
 		if (status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED)
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the background worker ended without a word"),
-							errhint("Look into the server's log; what had been reserved counts as spent (see dp_ledger).")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("the background worker ended without a word"),
+					 errhint("Look into the server's log; what had been reserved counts as spent (see dp_ledger).")));
 		if (now.worker_pid != 0 && rounds++ % 5 == 4 && launch_blocked_by_me(now.worker_pid))
 			ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 							errmsg("the background worker waits for a lock that this transaction holds"),

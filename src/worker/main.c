@@ -1,6 +1,6 @@
 /*
- * worker/main.c: the worker's side: a process that takes on the caller's identity and settings, does one piece of work in its own transactions,
- * and leaves its outcome in the segment.
+ * worker/main.c: the worker's side: a process that takes on the caller's identity and settings, does one piece of work
+ * in its own transactions, and leaves its outcome in the segment.
  *
  * The connection is made as the caller's *authenticated* user, never as a superuser in disguise; phases that read user
  * relations switch to the reading role as a restricted operation, phases on our own tables to the extension's owner.
@@ -182,8 +182,9 @@ work(MgShared *s)
 }
 
 /*
- * However the process ends, no session lock stays behind (the server sees to those of a transaction only), and the waiting caller learns
- * that it did: by the slot's state, and by its latch. Runs after the server has aborted what was open.
+ * However the process ends, no session lock stays behind (the server sees to those of a transaction only), and the
+ * waiting caller learns that it did: by the slot's state, and by its latch. Runs after the server has aborted what was
+ * open.
  */
 static void
 on_exit_clean(int code, Datum arg)

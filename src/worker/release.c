@@ -1,6 +1,6 @@
 /*
- * worker/release.c: the autonomous transaction of a release: issuance and log entry, durable before the first row leaves; and the chaining of
- * the log, in a second transaction that nobody waits for.
+ * worker/release.c: the autonomous transaction of a release: issuance and log entry, durable before the first row
+ * leaves; and the chaining of the log, in a second transaction that nobody waits for.
  */
 #include "worker/shared.h"
 
@@ -53,7 +53,8 @@ mg_work_release(MgShared *s, mg_reader *params)
 	mg_work_begin(s, false);
 	id = mg_issuance_insert(model, model_name, role, recipient, rows, seeded);
 	initStringInfo(&detail);
-	appendStringInfo(&detail, "{\"issuance\": " INT64_FORMAT ", \"rows\": " INT64_FORMAT ", \"seeded\": %s, \"recipient\": ", id,
+	appendStringInfo(&detail,
+					 "{\"issuance\": " INT64_FORMAT ", \"rows\": " INT64_FORMAT ", \"seeded\": %s, \"recipient\": ", id,
 					 rows, seeded ? "true" : "false");
 	escape_json(&detail, recipient);
 	appendStringInfoChar(&detail, '}');

@@ -1,8 +1,8 @@
 /*
  * worker/shared.h: what caller and worker share: one DSM segment a job. Private to worker/.
  *
- * The caller makes and fills the segment, and keeps its mapping until the worker has attached; the worker keeps its own until it ends.
- * `mutex` guards everything below it. The rest is written before the worker starts and never after.
+ * The caller makes and fills the segment, and keeps its mapping until the worker has attached; the worker keeps its own
+ * until it ends. `mutex` guards everything below it. The rest is written before the worker starts and never after.
  */
 #ifndef MIRAGE_WORKER_SHARED_H
 #define MIRAGE_WORKER_SHARED_H
@@ -67,12 +67,13 @@ typedef struct MgLaunch
 } MgLaunch;
 
 /*
- * Makes the segment and starts the worker; retries for pg_mirage.worker_timeout when there is no slot. Frees params, also on errors.
- * own_settings false: the worker runs with the settings of a fresh session and search_path = pg_catalog, pg_temp.
+ * Makes the segment and starts the worker; retries for pg_mirage.worker_timeout when there is no slot. Frees params,
+ * also on errors. own_settings false: the worker runs with the settings of a fresh session and search_path =
+ * pg_catalog, pg_temp.
  */
 extern void mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_settings);
-/* Waits for `until` (RESERVED or DONE), shows progress as NOTICEs when asked, cancels the worker when this backend is interrupted or is what
- * the worker waits for. Raises the worker's error. */
+/* Waits for `until` (RESERVED or DONE), shows progress as NOTICEs when asked, cancels the worker when this backend is
+ * interrupted or is what the worker waits for. Raises the worker's error. */
 extern void mg_launch_wait(MgLaunch *launch, MgWorkState until, bool notices);
 extern void mg_launch_detach(MgLaunch *launch);
 

@@ -1,8 +1,8 @@
 /*
  * worker/train.c: one training: reserve, read, fit, store (DESIGN section 5).
  *
- * Lock order: the job's own lock, the relation (for the session, until the reading has ended), the budget's row. The charge is committed before
- * the first row is read; whatever happens later, only `reading == false` can give it back.
+ * Lock order: the job's own lock, the relation (for the session, until the reading has ended), the budget's row. The
+ * charge is committed before the first row is read; whatever happens later, only `reading == false` can give it back.
  */
 #include "worker/shared.h"
 
@@ -129,7 +129,7 @@ typedef struct Training
 	MgColumns *columns;
 	MgBudget *budget;
 	MgRelation *protection;
-	MgUnit *unit;      /* NULL: the row */
+	MgUnit *unit;       /* NULL: the row */
 	uint8 unit_key[32]; /* from the reservation to the reading */
 	char *relation_name;
 	double share_epsilon; /* 0: no share pays */
@@ -175,11 +175,13 @@ check_again(Training *t)
 	MgTrainRight right;
 
 	if (protection->budget != t->call.budget)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("the protection of \"%s\" changed while the job began", protection->name),
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+						errmsg("the protection of \"%s\" changed while the job began", protection->name),
 						errhint("Call dp_train again; nothing was spent.")));
 	right = mg_train_right(t->call.relid, t->call.base, protection);
 	if (right.reader != t->call.reader || right.share_id != t->call.share)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("rights on \"%s\" changed while the job began", protection->name),
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+						errmsg("rights on \"%s\" changed while the job began", protection->name),
 						errhint("Call dp_train again; nothing was spent.")));
 	t->share_epsilon = right.share_epsilon;
 	t->share_name = right.share;
@@ -244,13 +246,12 @@ require_room(Training *t)
 	share = mg_ledger_share_filter(t->budget, t->share_epsilon);
 	use = mg_ledger_use(t->budget, t->call.share);
 	if (!mg_filter_fits(&share, share.alpha * use.rho, use.delta_atoms, share.alpha * a->rho, a->delta_atoms))
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the share of \"%s\" in budget \"%s\" has no room for a training of epsilon %g", t->share_name,
-						t->budget->name, t->call.epsilon),
-				 errdetail("The largest that fits has epsilon %.4g.",
-						   mg_filter_remaining(&share, share.alpha * use.rho, use.delta_atoms)),
-				 errhint("Ask for less, or ask the budget's owner for a larger share.")));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("the share of \"%s\" in budget \"%s\" has no room for a training of epsilon %g",
+							   t->share_name, t->budget->name, t->call.epsilon),
+						errdetail("The largest that fits has epsilon %.4g.",
+								  mg_filter_remaining(&share, share.alpha * use.rho, use.delta_atoms)),
+						errhint("Ask for less, or ask the budget's owner for a larger share.")));
 }
 
 /* One model name, one job at a time: a lock of ours on the name, held until the process ends. */
@@ -263,16 +264,17 @@ claim_name(const Training *t)
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, class, hash, 0);
 	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("a job that trains model \"%s\" is running", t->call.model),
-						errhint("Choose another name, or wait for it: SELECT * FROM dp_jobs.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("a job that trains model \"%s\" is running", t->call.model),
+				 errhint("Choose another name, or wait for it: SELECT * FROM dp_jobs.")));
 	if (mg_model_find(t->call.model) != NULL)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" exists", t->call.model),
 						errhint("Choose another name, or drop it with dp_drop_model('%s').", t->call.model)));
 }
 
 /*
- * A cancel while the commit waited for a synchronous standby is only a warning to the server, but the charge could be lost in a failover:
- * wait again, and begin nothing for a caller that has gone.
+ * A cancel while the commit waited for a synchronous standby is only a warning to the server, but the charge could be
+ * lost in a failover: wait again, and begin nothing for a caller that has gone.
  */
 static void
 require_durable(Training *t)
@@ -286,8 +288,8 @@ require_durable(Training *t)
 }
 
 /*
- * Leaves the charge where no rewind of this cluster reaches, before anything is read; where that fails, the charge is given back. The log
- * is chained before, so that the mark's head covers the charge's entry.
+ * Leaves the charge where no rewind of this cluster reaches, before anything is read; where that fails, the charge is
+ * given back. The log is chained before, so that the mark's head covers the charge's entry.
  */
 static void
 mark_high_water(Training *t)
@@ -382,19 +384,23 @@ mg_train_require_select(Oid relid, Oid reader, const MgColumns *columns, const M
 		return;
 	if (unit != NULL &&
 		pg_attribute_aclcheck(relid, get_attnum(relid, unit->column), reader, ACL_SELECT) != ACLCHECK_OK)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("role \"%s\" may not read column \"%s\" of relation \"%s\", its unit",
-							   GetUserNameFromId(reader, false), unit->column, mg_relation_name(relid)),
-						errhint("Grant it SELECT on the column: whose each row is must be known to bound what is used of them.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not read column \"%s\" of relation \"%s\", its unit",
+						GetUserNameFromId(reader, false), unit->column, mg_relation_name(relid)),
+				 errhint(
+					 "Grant it SELECT on the column: whose each row is must be known to bound what is used of them.")));
 	for (int i = 0; i < columns->n; i++)
 	{
 		const MgColumn *c = &columns->col[i];
 
 		if (c->core >= 0 && pg_attribute_aclcheck(relid, c->attnum, reader, ACL_SELECT) != ACLCHECK_OK)
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-							errmsg("role \"%s\" may not read column \"%s\" of relation \"%s\"", GetUserNameFromId(reader, false),
-								   c->name, mg_relation_name(relid)),
-							errhint("Grant it SELECT, or leave the column out by naming the others in parameter \"columns\".")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("role \"%s\" may not read column \"%s\" of relation \"%s\"",
+							GetUserNameFromId(reader, false), c->name, mg_relation_name(relid)),
+					 errhint(
+						 "Grant it SELECT, or leave the column out by naming the others in parameter \"columns\".")));
 	}
 }
 
@@ -412,20 +418,22 @@ read_table(Training *t)
 	MG_CHECK(&t->ctx, mg_noise_create(&t->ctx, &t->noise));
 	mg_release_with(t->context, (void (*)(void *)) mg_noise_destroy, t->noise);
 	mg_odometer_init(&t->odometer, t->request.allowance.rho, t->request.allowance.delta_atoms);
-	MG_CHECK(&t->ctx, mg_curator_create_for_units(&t->ctx, t->request.domains, n, t->unit != NULL ? &units : NULL, t->noise,
-												  &t->odometer, store, (size_t) mg_guc_work_mem * 1024 / 4 * 3,
-												  &t->curator));
+	MG_CHECK(&t->ctx,
+			 mg_curator_create_for_units(&t->ctx, t->request.domains, n, t->unit != NULL ? &units : NULL, t->noise,
+										 &t->odometer, store, (size_t) mg_guc_work_mem * 1024 / 4 * 3, &t->curator));
 	mg_release_with(t->context, (void (*)(void *)) mg_curator_destroy, t->curator);
 	mg_work_begin(t->shared, true);
 	mg_identity_enter(&id, t->call.reader);
 	mg_train_require_select(t->call.relid, t->call.reader, t->columns, t->unit);
 	if (mg_source_base(t->call.relid, t->call.columns, mg_relation_source, &relied) != t->call.base)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("%s was defined anew while the job began", t->relation_name),
-						errhint("Call dp_train again; nothing was spent.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE), errmsg("%s was defined anew while the job began", t->relation_name),
+				 errhint("Call dp_train again; nothing was spent.")));
 	t->assert_stable |= relied; /* the card says either */
 	/* a view under the view may have changed since; from here on its definition is held */
-	if (t->unit != NULL && strcmp(t->unit->column, mg_unit_of_source(t->call.relid, t->call.base, t->unit->base_column,
-																	 t->unit->max_rows)->column) != 0)
+	if (t->unit != NULL &&
+		strcmp(t->unit->column,
+			   mg_unit_of_source(t->call.relid, t->call.base, t->unit->base_column, t->unit->max_rows)->column) != 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a definition changed while the job began"),
 						errhint("Call dp_train again; nothing was spent.")));
 	/* in this order: whoever sees the phase knows that the charge is no longer given back */
@@ -470,13 +478,14 @@ card_json(Training *t)
 	escape_json(&b, t->budget->name);
 	appendStringInfoString(&b, ", \"unit\": ");
 	escape_json(&b, t->unit != NULL ? t->unit->base_column : MG_UNIT_KIND_ROW);
-	appendStringInfo(&b,
-					 ", \"method\": \"%s\", \"epsilon\": %.17g, \"delta\": %.17g, \"rho\": %.17g, \"delta_atoms\": %.17g, "
-					 "\"max_rows_per_unit\": %u, \"neighbours\": \"add or remove one unit\", "
-					 "\"stability\": \"%s\", \"public\": \"the schema: types, labels, validated constraints and "
-					 "declarations, which whoever protected the table attests were not written from its rows\"",
-					 t->method->name, t->call.epsilon, t->call.delta, t->request.allowance.rho,
-					 t->request.allowance.delta_atoms, t->request.rows_per_unit, t->assert_stable ? "asserted" : "checked");
+	appendStringInfo(
+		&b,
+		", \"method\": \"%s\", \"epsilon\": %.17g, \"delta\": %.17g, \"rho\": %.17g, \"delta_atoms\": %.17g, "
+		"\"max_rows_per_unit\": %u, \"neighbours\": \"add or remove one unit\", "
+		"\"stability\": \"%s\", \"public\": \"the schema: types, labels, validated constraints and "
+		"declarations, which whoever protected the table attests were not written from its rows\"",
+		t->method->name, t->call.epsilon, t->call.delta, t->request.allowance.rho, t->request.allowance.delta_atoms,
+		t->request.rows_per_unit, t->assert_stable ? "asserted" : "checked");
 	mg_writer_init(&w);
 	mg_put_raw(&w, "", 0);
 	MG_CHECK(&t->ctx, t->method->describe(&t->ctx, t->model, &w));
@@ -525,8 +534,9 @@ store_model(Training *t)
 	mg_model_insert(&m, t->columns, sealed);
 	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
-	mg_log("train", m.name, psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"}",
-									 progress.charge, t->call.job, m.method));
+	mg_log("train", m.name,
+		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"}", progress.charge,
+					t->call.job, m.method));
 	mg_log_chain();
 	mg_work_commit();
 }
@@ -554,8 +564,8 @@ mg_work_train(MgShared *s, mg_reader *params)
 }
 
 /*
- * Errors of the reading phase may come from user code, whose text, and whose choice of an SQLSTATE, may hold data: what is passed on is
- * one of a few classes, in our own words.
+ * Errors of the reading phase may come from user code, whose text, and whose choice of an SQLSTATE, may hold data: what
+ * is passed on is one of a few classes, in our own words.
  */
 static void
 sanitise(ErrorData *e)
@@ -586,7 +596,8 @@ sanitise(ErrorData *e)
 	{
 		code = ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;
 		message = "the relation could not be read";
-		hint = "An expression of a view or policy, or a foreign server, raised an error; its text is withheld, as it may hold data.";
+		hint =
+			"An expression of a view or policy, or a foreign server, raised an error; its text is withheld, as it may hold data.";
 	}
 	e->sqlerrcode = code;
 	e->message = pstrdup(message);

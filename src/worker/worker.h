@@ -1,8 +1,9 @@
 /*
  * worker/worker.h: background workers: training, and the autonomous transaction of a release.
  *
- * A call packs its parameters into a DSM segment, starts one dynamic worker with the caller's identity and settings, and waits: for the
- * reservation, or for the end. Errors of the worker are raised again in the caller, with errcode, detail and hint.
+ * A call packs its parameters into a DSM segment, starts one dynamic worker with the caller's identity and settings,
+ * and waits: for the reservation, or for the end. Errors of the worker are raised again in the caller, with errcode,
+ * detail and hint.
  */
 #ifndef MIRAGE_WORKER_WORKER_H
 #define MIRAGE_WORKER_WORKER_H
@@ -15,13 +16,13 @@
 
 typedef struct MgTrainCall
 {
-	int64 job; /* from mg_job_next_id */
+	int64 job;                            /* from mg_job_next_id */
 	const char *model, *method, *options; /* options: json text */
-	Oid relid;   /* what is read */
-	Oid base;    /* whose protection and budget stand for it */
+	Oid relid;                            /* what is read */
+	Oid base;                             /* whose protection and budget stand for it */
 	int64 budget;
-	Oid reader;  /* the role that the table is read as */
-	int64 share;       /* the share that pays too; 0: none */
+	Oid reader;    /* the role that the table is read as */
+	int64 share;   /* the share that pays too; 0: none */
 	List *columns; /* char *; NIL: all */
 	double epsilon, delta;
 } MgTrainCall;
