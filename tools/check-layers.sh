@@ -84,10 +84,12 @@ self_test()
 		# What a violation names must be there, whatever the tree holds today.
 		mkdir -p "$tree/src"/{table,curator,num,privacy,model,synthesis,pg,neural,graphical,worker,api}
 		for h in table/count.h privacy/noise.h privacy/noise_private.h curator/curator.h curator/curator_private.h \
-			num/rng.h model/model.h pg/server.h neural/layer.h graphical/junction.h worker/worker.h synthesis/synthesis.h; do
+			num/rng.h model/model.h pg/server.h neural/layer.h graphical/junction.h worker/worker.h \
+			synthesis/synthesis.h; do
 			[ -e "$tree/src/$h" ] || echo "/* planted */" >"$tree/src/$h"
 		done
-		grep -q curator/curator.h "$tree/src/model/model.h" || echo '#include "curator/curator.h"' >>"$tree/src/model/model.h"
+		grep -q curator/curator.h "$tree/src/model/model.h" ||
+			echo '#include "curator/curator.h"' >>"$tree/src/model/model.h"
 		printf '%s\n' "$@" >>"$tree/src/$file"
 		perl "$top/tools/check-layers.pl" "$tree" >"$scratch/out" 2>&1 || rc=$?
 		if [ "$rc" = 1 ] && grep -q "^$rule: src/$where:" "$scratch/out"; then rc=0; else rc=1; fi

@@ -242,7 +242,8 @@ private_start()
 	parent=$(scratch_parent)
 	# Trees of ours whose maker was killed outright (their servers ended with it).
 	for d in "$parent"/pg_mirage.*/owner; do
-		[ -O "$d" ] && pid=$(cat "$d") && [ -n "$pid" ] && ! [ -d "/proc/$pid" ] && rm -rf --one-file-system "${d%/owner}"
+		[ -O "$d" ] && pid=$(cat "$d") && [ -n "$pid" ] && ! [ -d "/proc/$pid" ] &&
+			rm -rf --one-file-system "${d%/owner}"
 	done
 	private=$(mktemp -d "$parent/pg_mirage.XXXXXX")
 	echo $$ >"$private/owner"

@@ -1,6 +1,6 @@
--- pg_mirage: the tables behind the functions. All of them belong to the extension's owner; nobody else reads or writes
--- them directly. Those that are dumped are registered as configuration tables at the end of this file. The install script
--- puts no row into any of them: a restore would collide with it.
+-- pg_mirage: the tables behind the functions. All of them belong to the extension's owner; nobody else reads or
+-- writes them directly. Those that are dumped are registered as configuration tables at the end of this file. The
+-- install script puts no row into any of them: a restore would collide with it.
 \echo Use "CREATE EXTENSION pg_mirage" to load this file. \quit
 
 DO $$
@@ -69,7 +69,8 @@ CREATE TABLE mirage.relation (
   name text NOT NULL,
   identity text NOT NULL,
   budget bigint,
-  inherited boolean NOT NULL DEFAULT false, -- under the budget as a partition, child or parent, not by dp_protect itself
+  -- under the budget as a partition, child or parent, not by dp_protect itself
+  inherited boolean NOT NULL DEFAULT false,
   assert_stable boolean NOT NULL DEFAULT false,
   fingerprint text, -- of a view: the definition that assert_stable is about
   is_public boolean NOT NULL DEFAULT false,
@@ -132,7 +133,8 @@ CREATE TABLE mirage.ledger (
 );
 CREATE UNIQUE INDEX ON mirage.ledger (charge) WHERE state <> 'reserved';
 -- what a budget's use is summed from, and what is left out of it
-CREATE INDEX ON mirage.ledger (budget, charge) INCLUDE (share, charged_at, rho, rdp, delta_atoms) WHERE state = 'reserved';
+CREATE INDEX ON mirage.ledger (budget, charge) INCLUDE (share, charged_at, rho, rdp, delta_atoms)
+  WHERE state = 'reserved';
 CREATE INDEX ON mirage.ledger (charge) WHERE state = 'released';
 
 CREATE SEQUENCE mirage.job_id;
@@ -253,7 +255,8 @@ CREATE TABLE mirage.log_block (
   previous bytea NOT NULL,
   hash bytea NOT NULL,
   signature bytea NOT NULL,
-  settled bigint NOT NULL, -- every entry with an id up to this is in a block by now, or will never appear: catalog/log.c
+  -- every entry with an id up to this is in a block by now, or will never appear: catalog/log.c
+  settled bigint NOT NULL,
   chained_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 CREATE INDEX ON mirage.log_block (settled);
@@ -270,7 +273,8 @@ BEGIN
     EXECUTE pg_catalog.format('ALTER TABLE mirage.%I ENABLE ALWAYS TRIGGER refuse_change', t);
     EXECUTE pg_catalog.format('ALTER TABLE mirage.%I ENABLE ALWAYS TRIGGER refuse_truncate', t);
   END LOOP;
-  FOREACH t IN ARRAY ARRAY['budget', 'budget_change', 'relation', 'column_decl', 'share', 'ledger', 'job', 'model', 'model_column',
+  FOREACH t IN ARRAY ARRAY['budget', 'budget_change', 'relation', 'column_decl', 'share', 'ledger', 'job', 'model',
+                           'model_column',
                            'model_blob', 'wrapped_key', 'master_key', 'model_grant', 'issuance', 'log', 'log_block',
                            'budget_id', 'budget_change_id', 'relation_id', 'share_id', 'ledger_id', 'charge_id', 'job_id', 'model_id', 'wrapped_key_id',
                            'issuance_id', 'log_id'] LOOP

@@ -5,7 +5,8 @@ RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_create_budget(text, float8, float8, interval) IS
 'makes a privacy budget: the most that may ever be learnt about one person in the tables that share it';
 
-CREATE FUNCTION dp_alter_budget(name text, epsilon float8 DEFAULT NULL, delta float8 DEFAULT NULL, period interval DEFAULT NULL)
+CREATE FUNCTION dp_alter_budget(name text, epsilon float8 DEFAULT NULL, delta float8 DEFAULT NULL,
+                                period interval DEFAULT NULL)
 RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_alter_budget(text, float8, float8, interval) IS
 'moves a budget''s cap or period, never below what is spent; every cap it ever had shows on the cards of its models';
@@ -16,7 +17,8 @@ COMMENT ON FUNCTION dp_grant_budget(text, regrole, float8) IS
 'lets a role train on the tables of a budget, without SELECT on them, up to a share of its epsilon';
 
 CREATE FUNCTION dp_protect(relation regclass, budget text DEFAULT NULL, unit name DEFAULT NULL,
-                           max_rows_per_unit int DEFAULT 1, epsilon float8 DEFAULT NULL, assert_stable boolean DEFAULT false)
+                           max_rows_per_unit int DEFAULT 1, epsilon float8 DEFAULT NULL,
+                           assert_stable boolean DEFAULT false)
 RETURNS text LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_protect(regclass, text, name, int, float8, boolean) IS
 'puts a table under a budget (an existing one, or with epsilon a new one) and returns the budget''s name; unit: the column that says whose a row is';

@@ -1,6 +1,7 @@
 -- Training. dp_train spends in a transaction of a background worker's: a ROLLBACK of the caller gives nothing back.
 
-CREATE FUNCTION dp_plan(relation regclass, method text DEFAULT 'mst', epsilon float8 DEFAULT 1.0, delta float8 DEFAULT NULL,
+CREATE FUNCTION dp_plan(relation regclass, method text DEFAULT 'mst', epsilon float8 DEFAULT 1.0,
+                        delta float8 DEFAULT NULL,
                         columns name[] DEFAULT NULL, options jsonb DEFAULT '{}',
                         OUT step text, OUT "column" text, OUT share float8, OUT rho float8, OUT delta_atoms float8,
                         OUT sigma float8, OUT count bigint)
@@ -21,4 +22,5 @@ COMMENT ON FUNCTION dp_wait(bigint, interval) IS 'waits for a job to end and ret
 
 CREATE FUNCTION dp_cancel(job bigint)
 RETURNS boolean LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION dp_cancel(bigint) IS 'asks a running job to stop; what it has reserved stays charged once it has read';
+COMMENT ON FUNCTION dp_cancel(bigint) IS
+'asks a running job to stop; what it has reserved stays charged once it has read';

@@ -1,5 +1,5 @@
--- Views. Each shows a role the rows that concern it; members of mirage_auditor and mirage_admin see all. The functions decide
--- as the caller, the tables are read as the extension's owner.
+-- Views. Each shows a role the rows that concern it; members of mirage_auditor and mirage_admin see all. The
+-- functions decide as the caller, the tables are read as the extension's owner.
 
 CREATE FUNCTION mirage.is_me(role_oid oid, role_name text, identity text) RETURNS boolean
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_is_me';
@@ -12,7 +12,8 @@ LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_may_relea
 CREATE FUNCTION mirage.budget_figures(budget bigint, OUT visible boolean, OUT used float8, OUT spent float8,
                                       OUT remaining float8, OUT lifetime float8) RETURNS record
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_budget_figures';
-CREATE FUNCTION mirage.job_progress(job bigint, dsm_handle bigint, OUT alive boolean, OUT phase text, OUT fraction float8)
+CREATE FUNCTION mirage.job_progress(job bigint, dsm_handle bigint, OUT alive boolean, OUT phase text,
+                                    OUT fraction float8)
 RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_job_progress';
 
 CREATE VIEW dp_budgets WITH (security_barrier) AS
@@ -33,7 +34,8 @@ SELECT l.charge AS id, l.budget_name AS budget, l.relation, l.model, l.role_name
                  AND s.state OPERATOR(pg_catalog.<>) 'reserved' ORDER BY s.id DESC LIMIT 1), l.state) AS state,
        l.epsilon, l.delta, l.events, l.charged_at, l.job, u.used_rho, u.used_delta
 FROM mirage.ledger l
-     LEFT JOIN mirage.ledger u ON u.charge OPERATOR(pg_catalog.=) l.charge AND u.state OPERATOR(pg_catalog.<>) 'reserved'
+     LEFT JOIN mirage.ledger u
+     ON u.charge OPERATOR(pg_catalog.=) l.charge AND u.state OPERATOR(pg_catalog.<>) 'reserved'
 WHERE l.state OPERATOR(pg_catalog.=) 'reserved'
   AND (mirage.oversees()
        OR EXISTS (SELECT FROM mirage.job j WHERE j.id OPERATOR(pg_catalog.=) l.job
@@ -53,7 +55,8 @@ SELECT m.name, m.relation, m.method, m.owner_name AS owner, m.epsilon, m.delta, 
 FROM mirage.model m
 WHERE mirage.oversees() OR mirage.is_me(m.owner_oid, m.owner_name, m.identity) OR mirage.may_release(m.name)
    OR mirage.owns(m.relid, m.identity);
-COMMENT ON VIEW dp_models IS 'models that the current role owns, may release from, or that were trained on its tables';
+COMMENT ON VIEW dp_models IS
+'models that the current role owns, may release from, or that were trained on its tables';
 
 CREATE VIEW dp_jobs WITH (security_barrier) AS
 SELECT j.id, j.model, j.relation, j.method, j.role_name AS role,
@@ -68,7 +71,8 @@ SELECT j.id, j.model, j.relation, j.method, j.role_name AS role,
 FROM mirage.job j LEFT JOIN LATERAL mirage.job_progress(j.id, j.dsm_handle) p
      ON j.state OPERATOR(pg_catalog.=) 'running'
 WHERE mirage.oversees() OR mirage.is_me(j.role_oid, j.role_name, j.identity) OR mirage.owns(j.relid, j.identity);
-COMMENT ON VIEW dp_jobs IS 'trainings and how far they are; a job is orphaned when its worker is gone: its charge stands';
+COMMENT ON VIEW dp_jobs IS
+'trainings and how far they are; a job is orphaned when its worker is gone: its charge stands';
 
 CREATE VIEW dp_audit_log WITH (security_barrier) AS
 SELECT g.id, g.at, g.role_name AS role, g.session_role, g.action, g.object, g.detail, c.number AS block
@@ -76,6 +80,7 @@ FROM mirage.log g
      LEFT JOIN (SELECT b.number, e.id FROM mirage.log_block b, pg_catalog.unnest(b.entries) e(id)) c
      ON c.id OPERATOR(pg_catalog.=) g.id
 WHERE mirage.oversees() OR mirage.is_me(g.role_oid, g.role_name, g.identity);
-COMMENT ON VIEW dp_audit_log IS 'the tamper-evident log: everything for auditors, what it did itself for any other role';
+COMMENT ON VIEW dp_audit_log IS
+'the tamper-evident log: everything for auditors, what it did itself for any other role';
 
 GRANT SELECT ON dp_budgets, dp_ledger, dp_models, dp_jobs, dp_audit_log TO PUBLIC;

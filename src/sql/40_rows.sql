@@ -1,19 +1,22 @@
--- Rows of a model, and who may have them. Every right is checked in C, so everybody may call these functions; a release is
--- recorded by a background worker's transaction before its first row.
+-- Rows of a model, and who may have them. Every right is checked in C, so everybody may call these functions; a
+-- release is recorded by a background worker's transaction before its first row.
 
 CREATE FUNCTION mirage.synthesize_support(internal)
 RETURNS internal LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dp_synthesize_support';
 COMMENT ON FUNCTION mirage.synthesize_support(internal) IS 'the planner''s estimate of n rows where n is a constant';
 
-CREATE FUNCTION dp_synthesize(model text, n bigint DEFAULT NULL, conditions jsonb DEFAULT NULL, seed bigint DEFAULT NULL,
+CREATE FUNCTION dp_synthesize(model text, n bigint DEFAULT NULL, conditions jsonb DEFAULT NULL,
+  seed bigint DEFAULT NULL,
                               purpose text DEFAULT NULL)
-RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000 SUPPORT mirage.synthesize_support AS 'MODULE_PATHNAME';
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000
+SUPPORT mirage.synthesize_support AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_synthesize(text, bigint, jsonb, bigint, text) IS
 'n synthetic rows of a model (by default as many as its noisy total): records of all its columns, or any columns by a column definition list';
 
 CREATE FUNCTION dp_synthesize_as(base anyelement, model text, n bigint DEFAULT NULL, conditions jsonb DEFAULT NULL,
                                  seed bigint DEFAULT NULL, purpose text DEFAULT NULL)
-RETURNS SETOF anyelement LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000 SUPPORT mirage.synthesize_support AS 'MODULE_PATHNAME';
+RETURNS SETOF anyelement LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000
+SUPPORT mirage.synthesize_support AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_synthesize_as(anyelement, text, bigint, jsonb, bigint, text) IS
 'n synthetic rows of a model as rows of the type of base, which may be NULL::table_name';
 

@@ -1,6 +1,6 @@
--- Protections follow a relation that is renamed by its OID, and a dump carries no OIDs: the recorded name is kept up to
--- date, so that a restored table is known by the name that it had when it was dumped. ALTER INDEX .. RENAME takes a table,
--- too. The last part: it would fire on those before.
+-- Protections follow a relation that is renamed by its OID, and a dump carries no OIDs: the recorded name is kept up
+-- to date, so that a restored table is known by the name that it had when it was dumped. ALTER INDEX .. RENAME takes
+-- a table, too. The last part: it would fire on those before.
 
 CREATE FUNCTION mirage.follow_names() RETURNS event_trigger
 LANGUAGE C AS 'MODULE_PATHNAME', 'mg_sql_follow_names';

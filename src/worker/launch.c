@@ -19,6 +19,7 @@
 #include "utils/guc.h"
 
 #define WAIT_MS 100L
+#define RETRY_MS 16L
 #define NOTICE_SECONDS 2
 #define MAX_BLOCKERS 64
 
@@ -56,6 +57,15 @@ launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params
 	s->magic = MG_SHARED_MAGIC;
 }
 
+/* The nearer its deadline, the more often a caller asks for a slot: nobody starves behind those who came later. */
+static long
+retry_ms(TimestampTz deadline)
+{
+	long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+
+	return Max(1, Min(RETRY_MS, RETRY_MS * left / Max(mg_guc_worker_timeout, 1)));
+}
+
 static void
 launch_register(MgLaunch *launch, MgWork work)
 {
@@ -77,7 +87,8 @@ launch_register(MgLaunch *launch, MgWork work)
 		if (GetCurrentTimestamp() >= deadline)
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("no background worker slot was free"),
 							errhint("Raise max_worker_processes, or try again later; nothing was spent.")));
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 5L, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, retry_ms(deadline),
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -66,16 +66,15 @@ median()
 	q -d "$1" -c "SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY v)::numeric, 2) FROM $2 v"
 }
 
-# rate SESSIONS: trainings a second, and how many were refused
+# rate SESSIONS: trainings a second; one that is refused (for lack of a worker) fails the benchmark
 rate()
 {
 	local out
 	echo "SELECT train(true);" >train.sql
 	out=$(pgbench -n -c "$1" -j 2 -T "$seconds" -f train.sql rate 2>pgbench.err) || { cat pgbench.err >&2; exit 1; }
-	printf '  %2d sessions   %7.1f trainings/s   %7.1f ms each   %s refused\n' "$1" \
+	printf '  %2d sessions   %7.1f trainings/s   %7.1f ms each\n' "$1" \
 		"$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$out")" \
-		"$(sed -n 's/^latency average = \([0-9.]*\).*/\1/p' <<<"$out")" \
-		"$(grep -c 'ERROR' pgbench.err || true)"
+		"$(sed -n 's/^latency average = \([0-9.]*\).*/\1/p' <<<"$out")"
 }
 
 make_database rate
