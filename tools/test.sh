@@ -99,7 +99,8 @@ run_tap()
 		mkdir -p "$work/tap/$name/data" "$work/tap/$name/log"
 		give "$work/tap"
 		private_dir=$work/tap/$name
-		guarded env TESTDIR="$private_dir" TESTDATADIR="$private_dir/data" TESTLOGDIR="$private_dir/log" \
+		guarded env ${MIRAGE_FAILURES:+"MIRAGE_FAILURES=$MIRAGE_FAILURES"} ${MIRAGE_SEED:+"MIRAGE_SEED=$MIRAGE_SEED"} \
+			TESTDIR="$private_dir" TESTDATADIR="$private_dir/data" TESTLOGDIR="$private_dir/log" \
 			PG_REGRESS="$pgxs/../test/regress/pg_regress" PGPORT=65432 PERL5LIB="$perl:$work/src/test/t" \
 			TAR="$(command -v tar)" top_builddir="$private_dir" \
 			PG_TEST_PORT_DIR="$private_dir" PROJECT_DIR="$work/src" \

@@ -247,6 +247,7 @@ sub the_worker
 
 		return $pid if defined $pid;
 		return if ended($s);
+		sleep 0.002;
 	}
 }
 

@@ -140,14 +140,31 @@ for my $round (1 .. 2)
 	like($seen, qr/^(?:(?:54000|57014|57P01|ok):\d+ ?)+$/, "a race in which every third is shot: $seen");
 	cmp_ok($used, '<=', 1, 'not a hair over');
 	is(value($node, undef, "SELECT count(*) FROM dp_ledger l JOIN dp_jobs j ON j.id = l.job WHERE l.budget = "
-			  . "'shot' AND NOT ((l.state, j.state) IN (('spent', 'done'), ('spent', 'cancelled'), ('released', 'cancelled')))"),
+			  . "'shot' AND NOT ((l.state, j.state) IN (('spent', 'done'), ('spent', 'cancelled'), "
+			  . "('released', 'cancelled')))"),
 		'0', 'every charge is settled as its job ended');
-	is(value($node, undef, "SELECT string_agg(model, ' ' ORDER BY id) FROM dp_jobs WHERE relation = 'public.shot' "
-			  . "AND state = 'done'"),
+	is(value($node, undef, "SELECT string_agg(model, ' ' ORDER BY id) FROM dp_jobs WHERE relation = "
+			  . "'public.shot' AND state = 'done'"),
 		value($node, undef, "SELECT string_agg(name, ' ' ORDER BY j.id) FROM dp_models m LEFT JOIN dp_jobs j "
 			  . "ON j.model = m.name WHERE m.relation = 'public.shot'"),
 		'a model for every job that is done, and no other');
 	audit_ok($node, 'the log is whole');
+}
+
+# One after the other, without a pause: who waits for a worker is not overtaken for ever by those who come back.
+{
+	my $times = 4;
+
+	protect_copy('again', 20);
+	my @s = all_at_once(
+		'owner',
+		map {
+			my $i = $_;
+			join(";\n", map { "SELECT dp_train('again_${i}_$_', 'again', $train 0.1, delta => 1e-12)" } 1 .. $times)
+		} 1 .. $sessions);
+	is(outcome(@s), "ok:$sessions", "$sessions sessions of $times trainings each: nobody starves");
+	is(value($node, undef, "SELECT count(*) FROM dp_ledger WHERE budget = 'again' AND state = 'spent'"),
+		$sessions * $times, 'all have paid');
 }
 
 # Releases race for the same workers as trainings do.
