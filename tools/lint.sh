@@ -52,8 +52,7 @@ else
 	count_skip "layout of the C files: clang-format $clang_format_major is not to be had here"
 fi
 
-# Tabs count four. A line of C or SQL that is one string may be longer: messages stay whole, so that they can be searched
-# for.
+# Tabs count four. A line of C or SQL that is one string may be longer: messages stay whole, to be searched for.
 rc=0
 awk '{ line = $0
 	while ((i = index(line, "\t")) > 0)
