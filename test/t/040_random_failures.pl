@@ -608,7 +608,7 @@ for my $stage (@stages, 'spill')
 # Were the moments what they are said to be? All of these outcomes must occur.
 my %outcomes;
 for my $t (values %tally) { $outcomes{$_} += $t->{$_} for keys %$t; }
-ok($outcomes{$_}, "some charges came out as $_: " . ($outcomes{$_} // 0)) 
+ok($outcomes{$_}, "some charges came out as $_: " . ($outcomes{$_} // 0))
   for $moments < @pairs ? () : qw(none reserved released spent issued);
 cmp_ok($outcomes{missed} // 0, '<', $moments / 4, 'few came too late');
 
