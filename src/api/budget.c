@@ -4,6 +4,7 @@
  */
 #include "api/args.h"
 
+#include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
@@ -48,7 +49,7 @@ arg_period(FunctionCallInfo fcinfo, int i)
 	if (period->month < 0 || period->day < 0 || period->time < 0 ||
 		(period->month == 0 && period->day == 0 && period->time < USECS_PER_SEC))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("period must be at least one second"),
-						errhint("For example '1 year'. Leave it out for a budget that never renews.")));
+						errhint("For example '1 year'.")));
 	return period;
 }
 
@@ -127,7 +128,10 @@ dp_alter_budget(PG_FUNCTION_ARGS)
 	if (epsilon > budget->epsilon)
 		check_site_limit(epsilon);
 	mg_server_ctx(&ctx);
-	MG_CHECK(&ctx, mg_filter_init_at(&ctx, &filter, budget->filter.alpha, epsilon, delta));
+	if (mg_filter_init_at(&ctx, &filter, budget->filter.alpha, epsilon, delta) != MG_OK)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the filter of budget \"%s\" cannot serve so small a cap", budget->name),
+						errhint("Its order was fixed for the first cap. Choose a larger epsilon or delta.")));
 	use = period == NULL ? mg_ledger_use(budget, 0) : mg_ledger_lifetime(budget);
 	if (!mg_filter_fits(&filter, use.rdp, use.delta_atoms, 0, 0))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -170,7 +174,15 @@ require_protectable(Oid relid)
 {
 	char kind = get_rel_relkind(relid);
 
-	if (kind == RELKIND_VIEW || kind == RELKIND_MATVIEW)
+	if (relid < FirstNormalObjectId)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" belongs to the system catalogs", mg_relation_name(relid)),
+						errhint("Protect tables of your own.")));
+	if (kind == RELKIND_MATVIEW)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a materialized view", mg_relation_name(relid)),
+				 errhint("It is a copy, outside of any account: protect the table under it, and train on that.")));
+	if (kind == RELKIND_VIEW)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a view", mg_relation_name(relid)),
 						errhint("Protect the table under it; trainings on the view are charged to that.")));
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_FOREIGN_TABLE)

@@ -254,8 +254,8 @@ relation_stale(const char *name)
 }
 
 /* All that is connected with the relation through inheritance and partitioning, up and down: one set of people. */
-static List *
-relation_family(Oid relid)
+List *
+mg_relation_family(Oid relid)
 {
 	MgArg arg = MG_OID(relid);
 	MgQuery q;
@@ -290,7 +290,7 @@ family_stale(Oid relid)
 
 	if (found != NULL)
 		return found;
-	foreach (lc, relation_family(relid))
+	foreach (lc, mg_relation_family(relid))
 	{
 		char *name = mg_relation_name(lfirst_oid(lc));
 
@@ -313,7 +313,7 @@ mg_relation_relatives(Oid relid)
 	List *found = NIL;
 	ListCell *lc;
 
-	foreach (lc, relation_family(relid))
+	foreach (lc, mg_relation_family(relid))
 	{
 		MgRelation *r = lfirst_oid(lc) != relid ? mg_relation_find(lfirst_oid(lc)) : NULL;
 
@@ -329,7 +329,7 @@ mg_relation_protection(Oid relid, bool missing_ok)
 	MgRelation *found = NULL;
 	ListCell *lc;
 
-	foreach (lc, relation_family(relid))
+	foreach (lc, mg_relation_family(relid))
 	{
 		MgRelation *r = mg_relation_find(lfirst_oid(lc));
 
@@ -380,7 +380,7 @@ mg_relations_lock(Oid relid)
 	Oid class = get_relname_relid("relation", get_namespace_oid("mirage", false));
 
 	/* the least OID stands for the family: thousands of partitions need one lock */
-	LockDatabaseObject(class, linitial_oid(relation_family(relid)), 0, ExclusiveLock);
+	LockDatabaseObject(class, linitial_oid(mg_relation_family(relid)), 0, ExclusiveLock);
 }
 
 /* The column's number as an argument. */
@@ -393,11 +393,11 @@ unit_attnum(Oid relid, const char *unit)
 }
 
 void
-mg_relation_stamp_family(Oid relid, int64 budget, const char *unit, int max_rows)
+mg_relation_stamp(List *members, int64 budget, const char *unit, int max_rows)
 {
 	ListCell *lc;
 
-	foreach (lc, relation_family(relid))
+	foreach (lc, members)
 	{
 		Oid member = lfirst_oid(lc);
 		MgRelation *r = mg_relation_find(member);
@@ -422,6 +422,12 @@ mg_relation_stamp_family(Oid relid, int64 budget, const char *unit, int max_rows
 			lengthof(args), args);
 		mg_query_end(&q);
 	}
+}
+
+void
+mg_relation_stamp_family(Oid relid, int64 budget, const char *unit, int max_rows)
+{
+	mg_relation_stamp(mg_relation_family(relid), budget, unit, max_rows);
 }
 
 int64

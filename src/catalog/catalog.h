@@ -75,6 +75,9 @@ extern int64 mg_budget_create(const char *name, double epsilon, double delta, In
  */
 extern void mg_relations_lock(Oid relid);
 /* Records the budget with every member of the family, so that a partition that is detached later keeps it. */
+extern List *
+mg_relation_family(Oid relid); /* of Oid, ascending: all that is connected by inheritance and partitioning */
+extern void mg_relation_stamp(List *members, int64 budget, const char *unit, int max_rows);
 extern void mg_relation_stamp_family(Oid relid, int64 budget, const char *unit, int max_rows);
 /* The live record of `relid` itself, or NULL. */
 extern MgRelation *mg_relation_find(Oid relid);

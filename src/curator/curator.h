@@ -1,5 +1,5 @@
 /*
- * curator/curator.h: the only door to the encoded table (DESIGN, principle 1).
+ * curator/curator.h: the only door to the encoded table.
  *
  * A curator is loaded once, row by row, and then answers DP queries, each of which debits the job's odometer before it
  * draws its noise. No function returns an exact count, a row, or a label that was not released.

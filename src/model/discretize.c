@@ -1,5 +1,5 @@
 /*
- * model/discretize.c: from columns as the schema knows them to coarse codes (DESIGN, section 7).
+ * model/discretize.c: from columns as the schema knows them to coarse codes.
  *
  * Everything here is computed from public figures and from what the curator released; the file holds no exact count.
  * What is spent is fixed before the first query by share_budget: rho_learn + rho_oneway in all, whichever way the data

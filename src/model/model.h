@@ -112,7 +112,7 @@ struct mg_sampler
 };
 
 /*
- * Discretisation (DESIGN section 7): learns open domains, measures fine histograms as hierarchies, makes them
+ * Discretisation: learns open domains, measures fine histograms as hierarchies, makes them
  * consistent, merges fine cells into coarse codes, and recodes the curator's table. Uses rho * (split.learn +
  * split.oneway), to rounding, and at most the atoms. Returns columns in arena a, strings included; `domains` is not
  * kept. Where no column is open the learn share goes to `measure`, by plan; a closed number with more values than

@@ -1,5 +1,5 @@
 /*
- * pg/reader.h: one pass over a relation into a curator, and the check of what a source may be (DESIGN section 4).
+ * pg/reader.h: one pass over a relation into a curator, and the check of what a source may be.
  */
 #ifndef MIRAGE_PG_READER_H
 #define MIRAGE_PG_READER_H

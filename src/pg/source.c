@@ -1,5 +1,5 @@
 /*
- * pg/source.c: what may be trained on (DESIGN section 4): relations where one row of the protected base gives at most
+ * pg/source.c: what may be trained on: relations where one row of the protected base gives at most
  * one row to read, by expressions that cannot tell rows apart by failing.
  *
  * A plain table of which nothing is computed while it is read needs no look. Otherwise the query that the reading will

@@ -1,5 +1,5 @@
 /*
- * worker/train.c: one training: reserve, read, fit, store (DESIGN section 5).
+ * worker/train.c: one training: reserve, read, fit, store.
  *
  * Lock order: the job's own lock, the relation (for the session, until the reading has ended), the budget's row. The
  * charge is committed before the first row is read; whatever happens later, only `reading == false` can give it back.
@@ -239,7 +239,10 @@ require_room(Training *t)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("budget \"%s\" has no room for a training of epsilon %g", t->budget->name, t->call.epsilon),
-				 errdetail("The largest that fits has epsilon %.4g.", mg_filter_remaining(f, use.rdp, use.delta_atoms)),
+				 use.delta_atoms + a->delta_atoms > f->delta_cap
+					 ? errdetail("Its delta for rare labels and values is used up: each training takes a hundredth.")
+					 : errdetail("The largest that fits has epsilon %.4g.",
+								 mg_filter_remaining(f, use.rdp, use.delta_atoms)),
 				 errhint("Ask for less. What was learnt from these people stays learnt.")));
 	if (t->call.share == 0)
 		return;
@@ -404,6 +407,54 @@ mg_train_require_select(Oid relid, Oid reader, const MgColumns *columns, const M
 	}
 }
 
+/*
+ * Members that joined the family after the reservation (ATTACH PARTITION, INHERIT) may have been read, too. Those of
+ * another budget end the job, whose charge stands; the others, still locked by the reading, are held for the session
+ * until the budget is recorded with them, so that none can leave in between and be counted afresh.
+ */
+static List *
+hold_joined(Training *t)
+{
+	MemoryContext old = MemoryContextSwitchTo(t->context);
+	List *joined = NIL;
+	ListCell *lc;
+
+	if (mg_relation_protection(t->call.base, false)->budget != t->call.budget)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+						errmsg("the protection of \"%s\" changed while the job ran", t->relation_name),
+						errhint("What was reserved counts as spent.")));
+	foreach (lc, mg_relation_family(t->call.base))
+	{
+		MgRelation *r = mg_relation_find(lfirst_oid(lc));
+		LockRelId id = {.relId = lfirst_oid(lc), .dbId = MyDatabaseId};
+
+		if (r != NULL && r->budget != 0)
+			continue;
+		LockRelationIdForSession(&id, AccessShareLock);
+		joined = lappend_oid(joined, id.relId);
+	}
+	MemoryContextSwitchTo(old);
+	return joined;
+}
+
+static void
+stamp_joined(Training *t, List *joined)
+{
+	ListCell *lc;
+
+	if (joined == NIL)
+		return;
+	mg_work_begin(t->shared, false);
+	mg_relation_stamp(joined, t->budget->id, t->protection->unit, t->protection->max_rows);
+	mg_work_commit();
+	foreach (lc, joined)
+	{
+		LockRelId id = {.relId = lfirst_oid(lc), .dbId = MyDatabaseId};
+
+		UnlockRelationIdForSession(&id, AccessShareLock);
+	}
+}
+
 /* The second transaction: one read-only snapshot, one pass, as the reading role. */
 static void
 read_table(Training *t)
@@ -413,6 +464,7 @@ read_table(Training *t)
 	mg_units units = {t->request.rows_per_unit, t->unit_key};
 	bool relied;
 	uint32 n = t->request.ncolumns;
+	List *joined;
 
 	store = mg_server_store(t->context);
 	MG_CHECK(&t->ctx, mg_noise_create(&t->ctx, &t->noise));
@@ -443,7 +495,9 @@ read_table(Training *t)
 	explicit_bzero(t->unit_key, sizeof(t->unit_key));
 	progress.read_done = true;
 	mg_identity_leave(&id);
+	joined = hold_joined(t);
 	mg_work_commit();
+	stamp_joined(t, joined);
 	UnlockRelationIdForSession(&progress.relation, AccessShareLock);
 	/* code of a view or policy may have called pg_advisory_unlock_all() */
 	(void) mg_job_lock(t->call.job);

@@ -1060,7 +1060,7 @@ load_any(mg_curator *c, uint32_t row, mg_rng *rng)
 	}
 }
 
-/* DESIGN, principle 4: no data and no budget makes it fail; each spends what it was given. */
+/* No data and no budget makes it fail; each spends what it was given. */
 static void
 nothing_makes_it_fail(void **state)
 {
