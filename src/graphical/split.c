@@ -12,11 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEARN_SHARE 0.10
 #define ONEWAY_SHARE 0.40
+/* What learning takes, it takes from the histograms by this part: a label's release counts it too. */
+#define LEARNING_COUNTS (1.0 / 3)
 #define SELECT_SHARE 0.06
-/* A pair of two numbers then has 4,096 cells at most; what is lighter than the noise is merged anyway. */
-#define MOST_BINS 64
 #define LEAST_SHARE 0.001
 #define MOST_SHARE 0.9
 #define LEAST_REST 0.05
@@ -40,7 +39,7 @@ unknown_option(mg_ctx *ctx, const char *method, const char *name, const share *k
 		snprintf(names + used, sizeof(names) - used, "%s%s", i == 0 ? "" : ", ", known[i].name);
 	}
 	mg_fail(ctx, MG_UNKNOWN, "method \"%s\" has no option \"%.64s\"", method, name);
-	return mg_hint(ctx, "Its options are: %s.", names);
+	return mg_hint(ctx, "Its options are: %s, " MG_DISCRETIZE_OPTIONS ".", names);
 }
 
 static mg_code
@@ -64,8 +63,13 @@ parse_options(mg_ctx *ctx, const char *method, const mg_fit_request *req, share 
 {
 	for (uint32_t o = 0; o < req->noptions; o++)
 	{
+		mg_discretize_options binning;
 		uint32_t i = 0;
+		bool mine;
 
+		MG_TRY(mg_discretize_option(ctx, &req->options[o], &binning, &mine));
+		if (mine)
+			continue;
 		while (i < n && strcmp(known[i].name, req->options[o].name) != 0)
 			i++;
 		if (i == n)
@@ -74,17 +78,6 @@ parse_options(mg_ctx *ctx, const char *method, const mg_fit_request *req, share 
 		known[i].given = true;
 	}
 	return MG_OK;
-}
-
-static bool
-any_learns(const mg_fit_request *req)
-{
-	for (uint32_t i = 0; i < req->ncolumns; i++)
-	{
-		if (req->domains[i].open || mg_domain_is_wide(&req->domains[i]))
-			return true;
-	}
-	return false;
 }
 
 static mg_code
@@ -100,13 +93,14 @@ check_request(mg_ctx *ctx, const mg_fit_request *req)
 mg_code
 mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 {
-	share known[] = {{"learn_share", LEARN_SHARE, false},
-					 {"oneway_share", ONEWAY_SHARE, false},
+	double learn = mg_discretize_learn_share(req->domains, req->ncolumns);
+	share known[] = {{"learn_share", learn, false},
+					 {"oneway_share", ONEWAY_SHARE - LEARNING_COUNTS * learn, false},
 					 {"select_share", SELECT_SHARE, false}};
 
 	MG_TRY(check_request(ctx, req));
 	MG_TRY(parse_options(ctx, "mst", req, known, 3));
-	out->learn = any_learns(req) ? known[0].value : 0;
+	out->learn = learn > 0 ? known[0].value : 0;
 	out->oneway = known[1].value;
 	out->select = known[2].value;
 	/* with two columns there is one pair, with one column none */
@@ -128,12 +122,13 @@ mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 mg_code
 mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 {
-	share known[] = {{"learn_share", LEARN_SHARE, false}};
+	double learn = mg_discretize_learn_share(req->domains, req->ncolumns);
+	share known[] = {{"learn_share", learn, false}};
 
 	MG_TRY(check_request(ctx, req));
 	MG_TRY(parse_options(ctx, "independent", req, known, 1));
 	memset(out, 0, sizeof(*out));
-	out->learn = any_learns(req) ? known[0].value : 0;
+	out->learn = learn > 0 ? known[0].value : 0;
 	out->oneway = 1 - out->learn;
 	return MG_OK;
 }
@@ -141,12 +136,17 @@ mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 void
 mg_split_discretize(const mg_fit_request *req, const mg_split *split, mg_discretize_options *out)
 {
+	mg_ctx checked;
+	bool mine;
+
 	memset(out, 0, sizeof(*out));
+	mg_ctx_init(&checked);
+	for (uint32_t o = 0; o < req->noptions; o++)
+		(void) mg_discretize_option(&checked, &req->options[o], out, &mine); /* parse_options refused bad ones */
 	out->rho_learn = req->allowance.rho * split->learn;
 	out->rho_oneway = req->allowance.rho * split->oneway;
 	out->rho_measure = req->allowance.rho * split->measure;
 	out->delta_atoms = req->allowance.delta_atoms;
-	out->most_bins = MOST_BINS;
 	out->rows_per_unit = req->rows_per_unit;
 }
 
