@@ -1,5 +1,6 @@
 /*
- * model/binning.c: see model/binning.h. Pure functions; nothing is allocated.
+ * model/binning.c: see model/binning.h. Pure functions of public figures and of the noisy number of rows; nothing is
+ * allocated.
  */
 #include "model/binning.h"
 
@@ -82,8 +83,11 @@ parse_number(mg_ctx *ctx, const mg_option *option, double least, double most, bo
 	double x = option->value == NULL ? NAN : strtod(option->value, &end);
 
 	if (end == NULL || end == option->value || *end != '\0' || !(x >= least && x <= most) || (integer && x != rint(x)))
-		return mg_fail(ctx, MG_INVALID, "option \"%s\" is not %s between %g and %g", option->name,
-					   integer ? "a whole number" : "a number", least, most);
+	{
+		mg_fail(ctx, MG_INVALID, "option \"%s\" is not %s between %g and %g", option->name,
+				integer ? "a whole number" : "a number", least, most);
+		return mg_hint(ctx, "Left out, it follows the noise.");
+	}
 	*out = x;
 	return MG_OK;
 }
