@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* A bin is worth having from this many deviations of a marginal's noise on. */
-#define BIN_DEVIATIONS 8.0
+#define BIN_DEVIATIONS 4.0
 /*
  * Bins of a number: b^2 cells of a pair of two such numbers hold so many deviations of its noise each, b^2 sigma * 4 = n.
  * Merging into b bins blurs what depends on the column by about 1 / b, noise adds about b^2 sigma / n. Where the

@@ -188,13 +188,13 @@ bins_follow_the_noise(void **state)
 
 	/* one pair: sigma = sqrt(1 / (2 rho)) = 10; b^2 * 4 * 10 = 1e5 */
 	assert_int_equal(rule.most, 50);
-	assert_near(rule.least, 80, 1e-9);
+	assert_near(rule.least, 40, 1e-9);
 	assert_int_equal(rule.how, MG_BINS_MERGED);
 	/* four times the noise, half the bins, bins four times as heavy: by more marginals, or by more rows of a unit */
 	opt.marginals = 16;
 	rule = mg_bin_rule_for(&opt, &d, 2, 1e5);
 	assert_int_equal(rule.most, 25);
-	assert_near(rule.least, 320, 1e-9);
+	assert_near(rule.least, 160, 1e-9);
 	opt.marginals = 0;
 	assert_int_equal(mg_bin_rule_for(&opt, &d, 17, 1e5).most, 25);
 	opt.rows_per_unit = 4;
