@@ -152,9 +152,16 @@ finish(mg_ctx *ctx, mg_arena *a, mg_model *m, mg_graphical *body, const mg_pair 
 
 	MG_TRY(build_tree(ctx, a, m, body, pairs, npairs));
 	MG_TRY(list_measurements(ctx, a, m, pairs, npairs, &list));
-	MG_NEW(ctx, m->arena, body->sigma, body->tree.count);
+	MG_NEW(ctx, m->arena, body->measured, (size_t) npairs + 1);
 	for (uint32_t i = 0; i < npairs; i++)
-		body->sigma[mg_junction_find(&body->tree, pairs[i].cols, 2)] = sqrt(mg_ratio_value(pairs[i].sigma2));
+	{
+		uint32_t *cols;
+
+		MG_NEW(ctx, m->arena, cols, 2);
+		memcpy(cols, pairs[i].cols, 2 * sizeof(*cols));
+		body->measured[body->nmeasured++] =
+			(mg_measured){.k = 2, .cols = cols, .sigma = sqrt(mg_ratio_value(pairs[i].sigma2))};
+	}
 	MG_TRY(mg_junction_factors(ctx, m->arena, &body->tree, &body->marginal));
 	m->total = mg_estimate_total(body->tree.size, list, count);
 	return mg_estimate_tree(ctx, &body->tree, list, count, m->total, &opt, body->marginal, &body->report);
