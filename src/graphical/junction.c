@@ -31,8 +31,8 @@ intersect(const uint32_t *a, uint32_t na, const uint32_t *b, uint32_t nb, uint32
 	return n;
 }
 
-static mg_code
-check_clique(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *set, size_t *cells)
+mg_code
+mg_column_set_check(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *set, size_t *cells)
 {
 	if (set->k == 0 || set->k > MG_FACTOR_COLUMNS)
 		return mg_fail(ctx, MG_INVALID, "a clique of %u columns", set->k);
@@ -52,7 +52,7 @@ adopt_clique(mg_ctx *ctx, mg_arena *a, const mg_column_set *set, uint32_t index,
 	mg_clique *c = &out->clique[index];
 	uint32_t *cols, *sep, shared = 0;
 
-	MG_TRY(check_clique(ctx, out->size, out->ncolumns, set, &c->cells));
+	MG_TRY(mg_column_set_check(ctx, out->size, out->ncolumns, set, &c->cells));
 	if (!mg_add_size(out->cells, c->cells, &out->cells))
 		return mg_fail(ctx, MG_INVALID, "the cliques have too many cells");
 	if (index == 0 ? set->parent != MG_NO_PARENT : set->parent >= index)
@@ -152,7 +152,7 @@ mg_junction_build(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncol
 
 	MG_NEW(ctx, a, sets, (size_t) count + 1);
 	for (uint32_t i = 0; i < count; i++)
-		MG_TRY(check_clique(ctx, sizes, ncolumns, &cliques[i], &cells));
+		MG_TRY(mg_column_set_check(ctx, sizes, ncolumns, &cliques[i], &cells));
 	MG_TRY(span(ctx, a, cliques, count, sets));
 	return mg_junction_adopt(ctx, a, sizes, ncolumns, sets, count, out);
 }

@@ -40,6 +40,10 @@ typedef struct mg_column_set
 	uint32_t parent;      /* used by mg_junction_adopt only */
 } mg_column_set;
 
+/* MG_INVALID: none or too many columns, out of range or not ascending, too many cells. */
+mg_code mg_column_set_check(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *set,
+							size_t *cells);
+
 /*
  * Joins cliques into a junction tree: a maximum spanning tree by separator size (which is one whenever one
  * exists: Jensen, Jensen 1994), first clique first. Everything is copied into the arena. MG_INVALID: the
