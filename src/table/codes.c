@@ -390,6 +390,49 @@ mg_codes_pass(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg
 	return MG_OK;
 }
 
+typedef struct part_tasks
+{
+	mg_part_task fn;
+	void *arg;
+	const uint8_t *base;
+	uint32_t rows;
+} part_tasks;
+
+static void
+part_task(void *arg, size_t part, int lane)
+{
+	const part_tasks *p = arg;
+
+	for (uint32_t first = 0; first < p->rows; first += MG_BLOCK_ROWS)
+	{
+		mg_block b = {p->base, first, p->rows - first < MG_BLOCK_ROWS ? p->rows - first : MG_BLOCK_ROWS};
+
+		p->fn(p->arg, &b, part);
+	}
+}
+
+mg_code
+mg_codes_pass_parts(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_pool *pool, size_t parts,
+					mg_part_task fn, void *arg)
+{
+	part_tasks p = {.fn = fn, .arg = arg, .rows = t->group_rows};
+
+	for (uint64_t g = 0; g < t->nstored; g++)
+	{
+		MG_TRY(fetch_group(ctx, t, g, cols, ncols));
+		p.base = t->scratch;
+		MG_TRY(mg_pool_run(ctx, pool, part_task, &p, parts));
+	}
+	for (uint32_t g = 0; g < t->nresident; g++)
+	{
+		p.base = t->resident[g];
+		MG_TRY(mg_pool_run(ctx, pool, part_task, &p, parts));
+	}
+	p.base = t->last;
+	p.rows = t->last_rows;
+	return mg_pool_run(ctx, pool, part_task, &p, parts);
+}
+
 static mg_code
 group_in_order(mg_ctx *ctx, const uint8_t *base, uint32_t rows, mg_block_step fn, void *arg)
 {
