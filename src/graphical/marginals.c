@@ -28,6 +28,8 @@
 #define PAYLOAD UINT32_MAX
 #define TABLE_COLUMNS 64
 #define NONE UINT32_MAX
+#define SLABS 40
+#define FIRST_SLAB ((size_t) 1 << 16)    /* cells */
 #define BLOCK_CODES 128                  /* codes of sources that travel together, about */
 #define BLOCK_CELLS ((size_t) 4 << 20)   /* cells of a block's tables, about */
 
@@ -40,18 +42,68 @@ typedef struct table
 	double *v;
 } table;
 
+/*
+ * Cells come off a stack of slabs that is kept from task to task: fresh pages cost more than most products. Not
+ * zeroed: every table is written in full.
+ */
 typedef struct lane
 {
-	mg_arena *a;
-	bool failed; /* out of memory */
+	mg_arena *a; /* of the task: all but cells */
+	mg_arena *store;
+	double *slab[SLABS];
+	size_t room[SLABS]; /* cells */
+	uint32_t nslabs, slab_at;
+	size_t used;        /* cells of the current slab */
+	bool failed;        /* out of memory */
 } lane;
+
+typedef struct mark
+{
+	uint32_t slab;
+	size_t used;
+} mark;
+
+static mark
+here(const lane *l)
+{
+	return (mark){l->slab_at, l->used};
+}
+
+/* What was taken since is free again. */
+static void
+back_to(lane *l, mark m)
+{
+	l->slab_at = m.slab;
+	l->used = m.used;
+}
 
 static double *
 take(lane *l, size_t cells)
 {
-	double *v = mg_arena_alloc(l->a, cells + 1, sizeof(*v));
+	size_t padded = (cells + 8) & ~(size_t) 7, size;
+	double *v;
 
-	l->failed = l->failed || v == NULL;
+	while (l->slab_at < l->nslabs && l->room[l->slab_at] - l->used < padded)
+	{
+		l->slab_at++;
+		l->used = 0;
+	}
+	if (l->slab_at == l->nslabs)
+	{
+		size = l->nslabs == 0 ? FIRST_SLAB : 2 * l->room[l->nslabs - 1];
+		size = size < padded ? padded : size;
+		v = l->nslabs == SLABS ? NULL : mg_arena_alloc(l->store, size, sizeof(*v));
+		if (v == NULL)
+		{
+			l->failed = true;
+			return NULL;
+		}
+		l->slab[l->nslabs] = v;
+		l->room[l->nslabs++] = size;
+		l->used = 0;
+	}
+	v = l->slab[l->slab_at] + l->used;
+	l->used += padded;
 	return v;
 }
 
@@ -140,7 +192,7 @@ ordered(lane *l, const table *t, const uint32_t *order, bool own)
 typedef double quad __attribute__((vector_size(32), aligned(8), may_alias));
 
 /* out[4][8] of the product below, from column c on. */
-static inline void
+static inline __attribute__((always_inline)) void
 tile(const double *restrict x, const double *restrict y, size_t inner, size_t n, double *restrict out)
 {
 	quad sum[4][2] = {{{0}}};
@@ -516,6 +568,7 @@ start_source(const call *x, lane *l, uint32_t e, uint32_t u, crossing *to, size_
 {
 	const mg_clique *c = &x->j->clique[e / 2];
 	uint32_t cols[MG_FACTOR_COLUMNS + 1], order[MG_FACTOR_COLUMNS + 1], k = unite(c->sep, c->nsep, &u, 1, cols);
+	mark m = here(l);
 	table t;
 
 	if (!sub(l, &x->f[tail_of(x->j, e)], cols, k, x->j->size, &t))
@@ -523,6 +576,7 @@ start_source(const call *x, lane *l, uint32_t e, uint32_t u, crossing *to, size_
 	memcpy(order, c->sep, c->nsep * sizeof(*order));
 	order[c->nsep] = u;
 	reorder(&t, order, to->t.v + at, to->t.size[to->t.k - 1]);
+	back_to(l, m);
 	return true;
 }
 
@@ -559,6 +613,7 @@ cross(const call *x, lane *l, uint32_t b, crossing *all, uint32_t e, const uint3
 	for (uint32_t i = 0; i < nin; i++)
 	{
 		const mg_clique *d = &x->j->clique[in[i] / 2];
+		mark m = here(l);
 		table link, sum;
 
 		if (in[i] == (e ^ 1) || all[in[i]].sources == 0)
@@ -572,6 +627,7 @@ cross(const call *x, lane *l, uint32_t b, crossing *all, uint32_t e, const uint3
 			return false;
 		reorder(&sum, order, to->t.v + at, codes);
 		at += codes_of(x, part.source, part.sources);
+		back_to(l, m);
 	}
 	return true;
 }
@@ -583,6 +639,7 @@ read_column(const call *x, lane *l, uint32_t e, const crossing *from, uint32_t v
 	const mg_clique *c = &x->j->clique[e / 2];
 	uint32_t cols[MG_FACTOR_COLUMNS + 1], keep[1] = {v}, order[2] = {PAYLOAD, v};
 	uint32_t k = unite(c->sep, c->nsep, keep, 1, cols);
+	mark m = here(l);
 	table link, pairs;
 	double *rows;
 
@@ -608,6 +665,7 @@ read_column(const call *x, lane *l, uint32_t e, const crossing *from, uint32_t v
 		}
 		rows += cells;
 	}
+	back_to(l, m);
 	return true;
 }
 
@@ -895,6 +953,7 @@ task(void *arg, size_t index, int which)
 		}
 	}
 	mg_arena_reset(l->a);
+	back_to(l, (mark){0, 0});
 }
 
 static uint32_t
@@ -998,7 +1057,8 @@ run_all(mg_ctx *ctx, call *x)
 	for (int i = 0; i < width && code == MG_OK; i++)
 	{
 		x->lanes[i].a = mg_arena_create(0);
-		if (x->lanes[i].a == NULL)
+		x->lanes[i].store = mg_arena_create(0);
+		if (x->lanes[i].a == NULL || x->lanes[i].store == NULL)
 			code = mg_fail(ctx, MG_NOMEM, "out of memory");
 	}
 	if (code == MG_OK)
@@ -1006,6 +1066,7 @@ run_all(mg_ctx *ctx, call *x)
 	for (int i = 0; i < width; i++)
 	{
 		mg_arena_destroy(x->lanes[i].a);
+		mg_arena_destroy(x->lanes[i].store);
 		if (x->lanes[i].failed && code == MG_OK)
 			code = mg_fail(ctx, MG_NOMEM, "out of memory");
 	}
