@@ -14,6 +14,17 @@
 #define MG_FACTOR_COLUMNS 32               /* most columns of a factor */
 #define MG_FACTOR_CELLS ((size_t) 1 << 28) /* most cells: what the curator measures at most */
 
+/*
+ * Loops over cells are compiled for AVX2 as well and chosen when the program starts. No fused multiply-add: sums have
+ * the same bits with both. Sanitizers run before what chooses can.
+ */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && \
+	!defined(__SANITIZE_THREAD__)
+#define MG_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define MG_WIDE
+#endif
+
 typedef struct mg_factor
 {
 	uint32_t k;           /* columns; 0: one cell */

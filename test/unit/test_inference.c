@@ -15,6 +15,7 @@
 
 #include "base/pool.h"
 #include "graphical/junction.h"
+#include "graphical/marginals.h"
 #include "graphical/triangulate.h"
 #include "num/rng.h"
 
@@ -405,6 +406,182 @@ triangulation_refuses_nonsense(void **state)
 	assert_int_equal(mg_triangulate(&w->ctx, w->a, sizes, 0, NULL, 0, 0, &j), MG_INVALID);
 }
 
+/* ---- the oracle of inference: the joint table ---- */
+
+static size_t
+joint_cells(const mg_junction *j)
+{
+	size_t cells = 1;
+
+	for (uint32_t i = 0; i < j->ncolumns; i++)
+		cells *= j->size[i];
+	return cells;
+}
+
+static size_t
+cell_of(const mg_junction *j, size_t x, const uint32_t *cols, uint32_t k)
+{
+	uint32_t code[MOST];
+	size_t cell = 0;
+
+	for (uint32_t i = j->ncolumns; i-- > 0; x /= j->size[i])
+		code[i] = (uint32_t) (x % j->size[i]);
+	for (uint32_t i = 0; i < k; i++)
+		cell = cell * j->size[cols[i]] + code[cols[i]];
+	return cell;
+}
+
+/* The joint of these log-potentials (-inf: impossible), scaled to total; zeros where nothing is possible. */
+static double *
+joint_of(world *w, const mg_junction *j, const mg_factor *f, double total, double *log_z)
+{
+	size_t cells = joint_cells(j);
+	double *p = mg_arena_alloc(w->a, cells, sizeof(*p)), top = -INFINITY, sum = 0;
+
+	for (uint32_t c = 0; c < j->count; c++)
+		for (size_t x = 0; x < cells; x++)
+			p[x] += f[c].v[cell_of(j, x, f[c].cols, f[c].k)];
+	for (size_t x = 0; x < cells; x++)
+		top = p[x] > top ? p[x] : top;
+	for (size_t x = 0; x < cells; x++)
+	{
+		p[x] = top == -INFINITY ? 0 : exp(p[x] - top);
+		sum += p[x];
+	}
+	for (size_t x = 0; x < cells; x++)
+		p[x] *= sum > 0 ? total / sum : 0;
+	*log_z = sum > 0 ? top + log(sum) : -INFINITY;
+	return p;
+}
+
+static double *
+marginal_of(world *w, const mg_junction *j, const double *p, const uint32_t *cols, uint32_t k, size_t *cells)
+{
+	size_t all = joint_cells(j);
+	double *out;
+
+	assert_true(mg_factor_count(cols, k, j->size, cells));
+	out = mg_arena_alloc(w->a, *cells, sizeof(*out));
+	for (size_t x = 0; x < all; x++)
+		out[cell_of(j, x, cols, k)] += p[x];
+	return out;
+}
+
+static void
+check_cells(const double *got, const double *expect, size_t cells, double most)
+{
+	for (size_t i = 0; i < cells; i++)
+		assert_near(got[i], expect[i], most);
+}
+
+/* A tree over random sets whose joint has at most `most` cells. */
+static void
+random_tree(world *w, size_t most, uint32_t widest, mg_junction *j)
+{
+	for (;;)
+	{
+		uint32_t n = 1 + below(w, 9), *sizes = random_sizes(w, n, 1, 5), count = below(w, n + 1);
+		size_t cells = 1;
+
+		for (uint32_t i = 0; i < n; i++)
+			cells *= sizes[i];
+		if (cells > most)
+			continue;
+		triangulated(w, sizes, n, random_sets(w, n, count, widest), count, 0, j);
+		return;
+	}
+}
+
+/* Log-potentials of this spread, a share of the cells impossible. */
+static void
+random_potentials(world *w, const mg_junction *j, double spread, double impossible, mg_factor *f)
+{
+	for (uint32_t c = 0; c < j->count; c++)
+		for (size_t i = 0; i < f[c].cells; i++)
+			f[c].v[i] = mg_rng_unit(&w->rng) < impossible ? -INFINITY : spread * (mg_rng_unit(&w->rng) - 0.5);
+}
+
+/* ---- marginals ---- */
+
+/* All sets of up to four columns. */
+static uint32_t
+all_sets(world *w, uint32_t n, mg_column_set *sets)
+{
+	uint32_t count = 0;
+
+	for (uint32_t bits = 1; bits < (uint32_t) 1 << n; bits++)
+	{
+		uint32_t *cols, k = 0;
+
+		if (__builtin_popcount(bits) > 4)
+			continue;
+		cols = mg_arena_alloc(w->a, 4, sizeof(*cols));
+		for (uint32_t i = 0; i < n; i++)
+		{
+			if (bits >> i & 1)
+				cols[k++] = i;
+		}
+		sets[count++] = (mg_column_set){k, cols, 0};
+	}
+	return count;
+}
+
+static void
+check_marginals(world *w, const mg_junction *j, const mg_factor *f, const double *p, double total)
+{
+	mg_column_set *sets = mg_arena_alloc(w->a, 1024, sizeof(*sets));
+	uint32_t count = all_sets(w, j->ncolumns, sets);
+	double **out = mg_arena_alloc(w->a, count, sizeof(*out));
+	bool *answered = mg_arena_alloc(w->a, count, sizeof(*answered));
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		size_t cells;
+
+		assert_true(mg_factor_count(sets[i].cols, sets[i].k, j->size, &cells));
+		out[i] = below(w, 8) == 0 ? NULL : mg_arena_alloc(w->a, cells, sizeof(double));
+	}
+	assert_int_equal(
+		mg_junction_marginals(&w->ctx, j, f, sets, count, MG_FACTOR_CELLS, (double *const *) out, answered), MG_OK);
+	for (uint32_t i = 0; i < count; i++)
+	{
+		size_t cells;
+		double *expect = marginal_of(w, j, p, sets[i].cols, sets[i].k, &cells);
+
+		assert_true(answered[i] == (out[i] != NULL));
+		if (out[i] != NULL)
+			check_cells(out[i], expect, cells, 1e-11 * total);
+	}
+}
+
+static void
+marginals_are_those_of_the_joint(void **state)
+{
+	world *w = *state;
+	mg_pool *pool = mg_pool_create(2);
+
+	assert_non_null(pool);
+	for (uint32_t trial = 0; trial < 60; trial++)
+	{
+		mg_junction j;
+		mg_messages m;
+		mg_factor *f;
+		double log_z, *p;
+
+		w->ctx.pool = trial % 2 == 0 ? NULL : pool;
+		random_tree(w, 2000, 3, &j);
+		assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+		assert_int_equal(mg_messages_make(&w->ctx, w->a, &j, &m), MG_OK);
+		random_potentials(w, &j, 6, trial % 3 == 0 ? 0.4 : 0, f);
+		p = joint_of(w, &j, f, 1000, &log_z);
+		(void) mg_junction_calibrate(&j, &m, 1000, f);
+		check_marginals(w, &j, f, p, 1000);
+		mg_arena_reset(w->a);
+	}
+	w->ctx.pool = NULL;
+	mg_pool_destroy(pool);
+}
+
 int
 main(void)
 {
@@ -417,6 +594,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(growth_is_what_triangulation_gives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(growth_may_be_astronomical, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(triangulation_refuses_nonsense, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(marginals_are_those_of_the_joint, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
