@@ -256,7 +256,7 @@ count_again(mg_ctx *ctx, scoring *s, size_t i)
 	return mg_count_run(ctx, s->w->c->codes, s->batch, n, mgc_counting_memory(s->w->c));
 }
 
-/* One that is larger than the buffer, in ranges of cells. */
+/* One that is larger than the buffer, in ranges of cells. The batch before it ended here, so none of it is lost. */
 static mg_code
 score_large(mg_ctx *ctx, scoring *s, const kept *m, mgc_score *sum)
 {
@@ -268,7 +268,6 @@ score_large(mg_ctx *ctx, scoring *s, const kept *m, mgc_score *sum)
 		MG_TRY(mg_count_run(ctx, s->w->c->codes, &q, 1, mgc_counting_memory(s->w->c)));
 		add_counted(sum, s->buffer, s->answer + at, n);
 	}
-	s->again = 0; /* the buffer holds none of the next ones */
 	return MG_OK;
 }
 
