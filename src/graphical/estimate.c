@@ -22,7 +22,6 @@
 #include "graphical/estimate.h"
 
 #include "graphical/lbfgs.h"
-bool mg_junction_calibrate_linear(const mg_junction *j, mg_messages *m, double total, mg_factor *f, double *log_z);
 
 #include <math.h>
 #include <string.h>
