@@ -501,6 +501,148 @@ random_potentials(world *w, const mg_junction *j, double spread, double impossib
 			f[c].v[i] = mg_rng_unit(&w->rng) < impossible ? -INFINITY : spread * (mg_rng_unit(&w->rng) - 0.5);
 }
 
+/* ---- calibration ---- */
+
+typedef struct model
+{
+	mg_junction j;
+	mg_messages m;
+	mg_factor *log, *linear; /* potentials, then marginals */
+	double *p, log_z, total;
+} model;
+
+static void
+random_model(world *w, size_t most, double spread, double impossible, model *x)
+{
+	x->total = 1000;
+	random_tree(w, most, 3, &x->j);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &x->j, &x->log), MG_OK);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &x->j, &x->linear), MG_OK);
+	assert_int_equal(mg_messages_make(&w->ctx, w->a, &x->j, &x->m), MG_OK);
+	random_potentials(w, &x->j, spread, impossible, x->log);
+	for (uint32_t c = 0; c < x->j.count; c++)
+		for (size_t i = 0; i < x->log[c].cells; i++)
+			x->linear[c].v[i] = exp(x->log[c].v[i]);
+	x->p = joint_of(w, &x->j, x->log, x->total, &x->log_z);
+}
+
+static void
+check_calibrated(world *w, model *x, const mg_factor *f, double log_z)
+{
+	if (x->log_z == -INFINITY)
+		assert_true(log_z == -INFINITY);
+	else
+		assert_near(log_z, x->log_z, 1e-9 * (1 + fabs(x->log_z)));
+	for (uint32_t c = 0; c < x->j.count; c++)
+	{
+		size_t cells;
+		double *expect = marginal_of(w, &x->j, x->p, f[c].cols, f[c].k, &cells);
+
+		check_cells(f[c].v, expect, cells, 1e-9 * x->total);
+	}
+	assert_true(mg_junction_inconsistency(&x->j, &x->m, f) <= 1e-9 * x->total);
+}
+
+static void
+both_calibrations_are_the_joint(void **state)
+{
+	static const double impossible[] = {0, 0.2, 0.7};
+	world *w = *state;
+	uint32_t nothing = 0, forests = 0;
+
+	for (uint32_t trial = 0; trial < 150; trial++)
+	{
+		model x;
+		double log_z = 0;
+
+		random_model(w, trial % 30 == 0 ? 100000 : 1500, trial % 2 == 0 ? 4 : 60, impossible[trial % 3], &x);
+		for (uint32_t c = 1; c < x.j.count; c++)
+			forests += x.j.clique[c].nsep == 0;
+		nothing += x.log_z == -INFINITY;
+		log_z = mg_junction_calibrate(&x.j, &x.m, x.total, x.log);
+		check_calibrated(w, &x, x.log, log_z);
+		assert_true(mg_junction_calibrate_linear(&x.j, &x.m, x.total, x.linear, &log_z));
+		check_calibrated(w, &x, x.linear, log_z);
+		mg_arena_reset(w->a);
+	}
+	assert_true(nothing > 5 && forests > 50);
+}
+
+static void
+extreme_potentials_are_right_or_refused(void **state)
+{
+	/* spreads at which products of weights leave the range of doubles: what is not refused must be right */
+	static const double spread[] = {300, 700, 1000, 1400};
+	world *w = *state;
+	uint32_t refused = 0, done = 0;
+
+	for (uint32_t trial = 0; trial < 400; trial++)
+	{
+		model x;
+		double log_z = 0;
+
+		random_model(w, 500, spread[trial % 4], trial % 8 < 4 ? 0 : 0.3, &x);
+		if (mg_junction_calibrate_linear(&x.j, &x.m, x.total, x.linear, &log_z))
+		{
+			done++;
+			check_calibrated(w, &x, x.linear, log_z);
+		}
+		else
+			refused++;
+		log_z = mg_junction_calibrate(&x.j, &x.m, x.total, x.log);
+		check_calibrated(w, &x, x.log, log_z);
+		mg_arena_reset(w->a);
+	}
+	assert_true(refused > 50 && done > 50);
+}
+
+/* Three columns in a chain, 0 - 1 - 2, of two codes each; refused exactly where something was lost. */
+static void
+linear_pass_tells_loss_from_impossible(void **state)
+{
+	static const uint32_t sizes[] = {2, 2, 2}, left[] = {0, 1}, right[] = {1, 2};
+	static const mg_column_set sets[] = {{2, left, 0}, {2, right, 0}};
+	static const struct
+	{
+		double first[4], second[4];
+		bool fine;
+	} cases[] = {
+		{{1, 1, 1, 1}, {1, 1, 1, 1}, true},
+		/* code 1 of column 1 is impossible: in both, in one */
+		{{1, 0, 1, 0}, {1, 1, 0, 0}, true},
+		{{1, 0, 1, 0}, {1, 1, 1, 1}, true},
+		/* large times nothing, and so small that it is lost although what it meets is large */
+		{{1, 1e200, 1, 1e200}, {1, 1, 0, 0}, true},
+		{{1, 1e200, 1, 1e200}, {1, 1, 1e-260, 0}, false},
+		{{0, 1e-200, 0, 1e-200}, {1, 1, 1e-100, 0}, false},
+		/* as small, but the message's scale takes care of it */
+		{{1e-200, 1, 1e-200, 1}, {1e-200, 1e-200, 0, 0}, true},
+		/* beyond the range */
+		{{1e300, 1e300, 1e300, 1e300}, {1, 1, 1, 1}, false},
+		{{INFINITY, 1, 1, 1}, {1, 1, 1, 1}, false},
+		{{NAN, 1, 1, 1}, {1, 1, 1, 1}, false},
+		{{5e-324, 0, 0, 0}, {1, 1, 1, 1}, false},
+		{{0, 0, 0, 0}, {1, 1, 1, 1}, true},
+	};
+	world *w = *state;
+	mg_junction j;
+
+	/* the first is the root */
+	assert_int_equal(mg_junction_build(&w->ctx, w->a, sizes, 3, sets, 2, &j), MG_OK);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+	{
+		mg_messages m;
+		mg_factor *f;
+		double log_z;
+
+		assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+		assert_int_equal(mg_messages_make(&w->ctx, w->a, &j, &m), MG_OK);
+		memcpy(f[0].v, cases[i].first, sizeof(cases[i].first));
+		memcpy(f[1].v, cases[i].second, sizeof(cases[i].second));
+		assert_true(mg_junction_calibrate_linear(&j, &m, 1, f, &log_z) == cases[i].fine);
+	}
+}
+
 /* ---- marginals ---- */
 
 /* All sets of up to four columns. */
@@ -561,25 +703,169 @@ marginals_are_those_of_the_joint(void **state)
 	mg_pool *pool = mg_pool_create(2);
 
 	assert_non_null(pool);
-	for (uint32_t trial = 0; trial < 60; trial++)
+	for (uint32_t trial = 0; trial < 80; trial++)
 	{
-		mg_junction j;
-		mg_messages m;
-		mg_factor *f;
-		double log_z, *p;
+		model x;
 
 		w->ctx.pool = trial % 2 == 0 ? NULL : pool;
-		random_tree(w, 2000, 3, &j);
-		assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
-		assert_int_equal(mg_messages_make(&w->ctx, w->a, &j, &m), MG_OK);
-		random_potentials(w, &j, 6, trial % 3 == 0 ? 0.4 : 0, f);
-		p = joint_of(w, &j, f, 1000, &log_z);
-		(void) mg_junction_calibrate(&j, &m, 1000, f);
-		check_marginals(w, &j, f, p, 1000);
+		random_model(w, 1500, 6, trial % 3 == 0 ? 0.4 : 0, &x);
+		(void) mg_junction_calibrate(&x.j, &x.m, x.total, x.log);
+		check_marginals(w, &x.j, x.log, x.p, x.total);
 		mg_arena_reset(w->a);
 	}
 	w->ctx.pool = NULL;
 	mg_pool_destroy(pool);
+}
+
+/* Tables wide enough for every path of the products: a chain 0 - 1 - 2 - 3 of pairs and one of triangles. */
+static void
+marginals_of_wide_tables_are_right(void **state)
+{
+	static const uint32_t thin[][2] = {{0, 1}, {1, 2}, {2, 3}}, thick[][3] = {{0, 1, 2}, {1, 2, 3}};
+	world *w = *state;
+
+	for (uint32_t trial = 0; trial < 8; trial++)
+	{
+		uint32_t *sizes = random_sizes(w, 4, 9, 17);
+		mg_column_set sets[3];
+		model x = {.total = 1000};
+
+		for (uint32_t i = 0; i < 3; i++)
+			sets[i] = trial % 2 == 0 ? (mg_column_set){2, thin[i], 0} : (mg_column_set){3, thick[i % 2], 0};
+		triangulated(w, sizes, 4, sets, 3, 0, &x.j);
+		assert_int_equal(mg_junction_factors(&w->ctx, w->a, &x.j, &x.log), MG_OK);
+		assert_int_equal(mg_messages_make(&w->ctx, w->a, &x.j, &x.m), MG_OK);
+		random_potentials(w, &x.j, 3, trial % 4 < 2 ? 0 : 0.5, x.log);
+		x.p = joint_of(w, &x.j, x.log, x.total, &x.log_z);
+		(void) mg_junction_calibrate(&x.j, &x.m, x.total, x.log);
+		check_marginals(w, &x.j, x.log, x.p, x.total);
+		mg_arena_reset(w->a);
+	}
+}
+
+/* A chain 0 - 1 - 2 - 3 of ten codes each: what a bound on tables allows is a matter of sizes alone. */
+static void
+tables_beyond_the_bound_are_not_made(void **state)
+{
+	static const uint32_t sizes[] = {10, 10, 10, 10};
+	static const uint32_t links[][2] = {{0, 1}, {1, 2}, {2, 3}}, near[] = {0, 2}, far[] = {0, 3}, three[] = {0, 1, 3};
+	static const uint32_t spread[] = {0, 1, 2, 3};
+	static const mg_column_set chain[] = {{2, links[0], 0}, {2, links[1], 0}, {2, links[2], 0}};
+	static const mg_column_set asked[] = {{2, links[1], 0}, {2, near, 0}, {2, far, 0}, {3, three, 0}, {4, spread, 0}};
+	static const struct
+	{
+		size_t most;
+		bool answered[5];
+	} cases[] = {
+		{10000, {true, true, true, true, true}},
+		{9999, {true, true, true, true, false}},
+		{1000, {true, true, true, true, false}},
+		{999, {true, true, true, false, false}},
+		{100, {true, true, true, false, false}},
+		{99, {true, false, false, false, false}},
+		{1, {true, false, false, false, false}},
+	};
+	world *w = *state;
+	mg_junction j;
+	mg_messages m;
+	mg_factor *f;
+	double *out[5];
+	bool answered[5];
+
+	triangulated(w, sizes, 4, chain, 3, 0, &j);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	assert_int_equal(mg_messages_make(&w->ctx, w->a, &j, &m), MG_OK);
+	random_potentials(w, &j, 3, 0, f);
+	(void) mg_junction_calibrate(&j, &m, 1, f);
+	for (uint32_t i = 0; i < 5; i++)
+		out[i] = mg_arena_alloc(w->a, 10000, sizeof(double));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+	{
+		assert_int_equal(mg_junction_marginals(&w->ctx, &j, f, asked, 5, cases[i].most, (double *const *) out, answered),
+						 MG_OK);
+		for (uint32_t s = 0; s < 5; s++)
+			assert_true(answered[s] == cases[i].answered[s]);
+	}
+}
+
+/* More columns than a word has bits, a star and a chain, sets given twice: against the product of the links. */
+static void
+marginals_of_many_columns_are_right(void **state)
+{
+	world *w = *state;
+	uint32_t n = 90, *sizes = random_sizes(w, n, 2, 3), count = 0;
+	mg_column_set *links = mg_arena_alloc(w->a, n, sizeof(*links)), pair[2];
+	mg_junction j;
+	mg_messages m;
+	mg_factor *f;
+	bool answered[2];
+
+	for (uint32_t v = 1; v < n; v++)
+	{
+		uint32_t *cols = mg_arena_alloc(w->a, 2, sizeof(*cols));
+
+		cols[0] = v < 40 ? 0 : v - 1;
+		cols[1] = v;
+		links[count++] = (mg_column_set){2, cols, 0};
+	}
+	triangulated(w, sizes, n, links, count, 0, &j);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	assert_int_equal(mg_messages_make(&w->ctx, w->a, &j, &m), MG_OK);
+	random_potentials(w, &j, 5, 0, f);
+	(void) mg_junction_calibrate(&j, &m, 1, f);
+	for (uint32_t v = 2; v < n; v++)
+	{
+		/* P(0, v) = sum over the link's other column of P(0, that) P(v | that) */
+		uint32_t before = v < 40 ? 0 : v - 1, near[] = {0, before}, far[] = {0, v}, along[] = {before, v};
+		double p[9], q[2][9], step[9], expect[9] = {0};
+		double *out[2] = {q[0], q[1]}, *first[2] = {p, step};
+
+		if (before == 0)
+			continue;
+		pair[0] = (mg_column_set){2, near, 0};
+		pair[1] = (mg_column_set){2, along, 0};
+		assert_int_equal(
+			mg_junction_marginals(&w->ctx, &j, f, pair, 2, MG_FACTOR_CELLS, (double *const *) first, answered), MG_OK);
+		pair[0] = pair[1] = (mg_column_set){2, far, 0};
+		assert_int_equal(
+			mg_junction_marginals(&w->ctx, &j, f, pair, 2, MG_FACTOR_CELLS, (double *const *) out, answered), MG_OK);
+		assert_true(answered[0] && answered[1]);
+		for (uint32_t b = 0; b < sizes[before]; b++)
+		{
+			double sum = 0;
+
+			for (uint32_t y = 0; y < sizes[v]; y++)
+				sum += step[b * sizes[v] + y];
+			for (uint32_t x = 0; x < sizes[0]; x++)
+				for (uint32_t y = 0; y < sizes[v]; y++)
+					expect[x * sizes[v] + y] += p[x * sizes[before] + b] * step[b * sizes[v] + y] / sum;
+		}
+		check_cells(q[0], expect, (size_t) sizes[0] * sizes[v], 1e-12);
+		check_cells(q[1], expect, (size_t) sizes[0] * sizes[v], 1e-12);
+	}
+}
+
+static bool
+at_once(void *arg)
+{
+	return true;
+}
+
+static void
+marginals_stop_when_told(void **state)
+{
+	static const uint32_t cols[] = {0};
+	world *w = *state;
+	const mg_column_set set = {1, cols, 0};
+	model x;
+	double *out;
+	bool answered;
+
+	random_model(w, 100, 1, 0, &x);
+	out = mg_arena_alloc(w->a, x.j.size[0], sizeof(*out));
+	w->ctx.cancel = at_once;
+	assert_int_equal(mg_junction_marginals(&w->ctx, &x.j, x.log, &set, 1, MG_FACTOR_CELLS, &out, &answered),
+					 MG_CANCELLED);
 }
 
 int
@@ -594,7 +880,14 @@ main(void)
 		cmocka_unit_test_setup_teardown(growth_is_what_triangulation_gives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(growth_may_be_astronomical, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(triangulation_refuses_nonsense, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(both_calibrations_are_the_joint, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(extreme_potentials_are_right_or_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(linear_pass_tells_loss_from_impossible, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marginals_are_those_of_the_joint, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(marginals_of_wide_tables_are_right, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(tables_beyond_the_bound_are_not_made, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(marginals_of_many_columns_are_right, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(marginals_stop_when_told, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
