@@ -206,8 +206,8 @@ mg_factor_product(mg_ctx *ctx, mg_arena *a, const mg_factor *f, const mg_factor 
 	return MG_OK;
 }
 
-MG_WIDE void
-mg_factor_add(mg_factor *f, const mg_factor *g)
+MG_WIDE static void
+add_cells(mg_factor *f, const mg_factor *g)
 {
 	walk w;
 	double *restrict row = f->v;
@@ -230,8 +230,8 @@ mg_factor_add(mg_factor *f, const mg_factor *g)
 	}
 }
 
-MG_WIDE void
-mg_factor_scale(mg_factor *f, const mg_factor *g)
+MG_WIDE static void
+scale_cells(mg_factor *f, const mg_factor *g)
 {
 	walk w;
 	double *restrict row = f->v;
@@ -278,8 +278,8 @@ add_rows(double *restrict x, const double *restrict row, size_t mid, size_t inne
 			x[i] += row[i];
 }
 
-MG_WIDE void
-mg_factor_marginal(const mg_factor *f, mg_factor *out)
+MG_WIDE static void
+marginal_cells(const mg_factor *f, mg_factor *out)
 {
 	walk w;
 	const double *restrict row = f->v;
@@ -297,6 +297,26 @@ mg_factor_marginal(const mg_factor *f, mg_factor *out)
 				x[m] += strand_sum(row + m * w.inner, w.inner);
 		walk_next(&w);
 	}
+}
+
+/* The functions above are static and have clones, which the linker would export otherwise; these are what others call. */
+
+void
+mg_factor_add(mg_factor *f, const mg_factor *g)
+{
+	add_cells(f, g);
+}
+
+void
+mg_factor_scale(mg_factor *f, const mg_factor *g)
+{
+	scale_cells(f, g);
+}
+
+void
+mg_factor_marginal(const mg_factor *f, mg_factor *out)
+{
+	marginal_cells(f, out);
 }
 
 /* peak[s] = max of f over slice s. */
@@ -356,30 +376,43 @@ mg_factor_log_slices(mg_factor *f, mg_factor *peak, mg_factor *sum)
 	mg_factor_marginal(f, sum);
 }
 
-MG_WIDE double
-mg_factor_total(const mg_factor *f)
+MG_WIDE static double
+total_of(const double *v, size_t n)
 {
-	return strand_sum(f->v, f->cells);
+	return strand_sum(v, n);
 }
 
-MG_WIDE double
-mg_factor_least(const mg_factor *f)
+double
+mg_factor_total(const mg_factor *f)
+{
+	return total_of(f->v, f->cells);
+}
+
+/* Eight strands for the sake of speed; the least is the least in any order. */
+MG_WIDE static double
+least_of(const double *restrict v, size_t n)
 {
 	double low[8], least = INFINITY;
 	size_t i = 0;
 
 	for (int s = 0; s < 8; s++)
 		low[s] = INFINITY;
-	for (; i + 8 <= f->cells; i += 8)
+	for (; i + 8 <= n; i += 8)
 		for (int s = 0; s < 8; s++)
 		{
-			double x = f->v[i + s] > 0 ? f->v[i + s] : INFINITY;
+			double x = v[i + s] > 0 ? v[i + s] : INFINITY;
 
 			low[s] = x < low[s] ? x : low[s];
 		}
-	for (; i < f->cells; i++)
-		least = f->v[i] > 0 && f->v[i] < least ? f->v[i] : least;
+	for (; i < n; i++)
+		least = v[i] > 0 && v[i] < least ? v[i] : least;
 	for (int s = 0; s < 8; s++)
 		least = low[s] < least ? low[s] : least;
 	return least;
+}
+
+double
+mg_factor_least(const mg_factor *f)
+{
+	return least_of(f->v, f->cells);
 }

@@ -16,7 +16,8 @@
 
 /*
  * Loops over cells are compiled for AVX2 as well and chosen when the program starts. No fused multiply-add: sums have
- * the same bits with both. Sanitizers run before what chooses can.
+ * the same bits with both. For static functions only: of others the module would export the clones. Sanitizers run
+ * before what chooses can.
  */
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && \
 	!defined(__SANITIZE_THREAD__)
