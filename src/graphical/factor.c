@@ -206,52 +206,78 @@ mg_factor_product(mg_ctx *ctx, mg_arena *a, const mg_factor *f, const mg_factor 
 	return MG_OK;
 }
 
-MG_WIDE static void
-add_cells(mg_factor *f, const mg_factor *g)
+INLINE void
+apply(double *restrict cell, double by, bool multiply)
+{
+	*cell = multiply ? *cell * by : *cell + by;
+}
+
+/* rows[mid][inner] with x[inner] applied to every row; short ones several at a time. */
+INLINE void
+apply_along(double *restrict row, const double *restrict x, size_t mid, size_t inner, bool multiply)
+{
+	size_t times = inner < STRANDS ? STRANDS / inner : 1, chunk = times * inner, m = 0;
+
+	if (times > 1 && mid >= times)
+	{
+		double again[STRANDS];
+
+		for (size_t i = 0, k = 0; i < chunk; i++, k = k + 1 == inner ? 0 : k + 1)
+			again[i] = x[k];
+		for (; m + times <= mid; m += times, row += chunk)
+			for (size_t i = 0; i < chunk; i++)
+				apply(&row[i], again[i], multiply);
+	}
+	for (; m < mid; m++, row += inner)
+		for (size_t i = 0; i < inner; i++)
+			apply(&row[i], x[i], multiply);
+}
+
+/* rows[mid][inner] with x[m] applied to row m. */
+INLINE void
+apply_each(double *restrict row, const double *restrict x, size_t mid, size_t inner, bool multiply)
+{
+	for (size_t m = 0; m < mid; m++)
+		for (size_t i = 0; i < inner; i++)
+			apply(&row[m * inner + i], x[m], multiply);
+}
+
+INLINE void
+apply_cells(mg_factor *f, const mg_factor *g, bool multiply)
 {
 	walk w;
 	double *restrict row = f->v;
 
 	walk_begin(&w, f, g);
-	for (size_t b = 0; b < w.blocks; b++)
+	for (size_t b = 0; b < w.blocks; b++, row += w.mid * w.inner)
 	{
 		const double *restrict x = g->v + w.offset;
 
-		for (size_t m = 0; m < w.mid; m++, row += w.inner)
-		{
-			if (w.along)
-				for (size_t i = 0; i < w.inner; i++)
-					row[i] += x[i];
-			else
-				for (size_t i = 0; i < w.inner; i++)
-					row[i] += x[m];
-		}
+		/* the compiler makes other code where it knows that a row is short */
+		if (w.along)
+			apply_along(row, x, w.mid, w.inner, multiply);
+		else if (w.inner == 2)
+			apply_each(row, x, w.mid, 2, multiply);
+		else if (w.inner == 3)
+			apply_each(row, x, w.mid, 3, multiply);
+		else if (w.inner == 4)
+			apply_each(row, x, w.mid, 4, multiply);
+		else
+			apply_each(row, x, w.mid, w.inner, multiply);
 		walk_next(&w);
 	}
 }
 
 MG_WIDE static void
+add_cells(mg_factor *f, const mg_factor *g)
+{
+	apply_cells(f, g, false);
+}
+
+MG_WIDE static void
 scale_cells(mg_factor *f, const mg_factor *g)
 {
-	walk w;
-	double *restrict row = f->v;
-
-	walk_begin(&w, f, g);
-	for (size_t b = 0; b < w.blocks; b++)
-	{
-		const double *restrict x = g->v + w.offset;
-
-		for (size_t m = 0; m < w.mid; m++, row += w.inner)
-		{
-			if (w.along)
-				for (size_t i = 0; i < w.inner; i++)
-					row[i] *= x[i];
-			else
-				for (size_t i = 0; i < w.inner; i++)
-					row[i] *= x[m];
-		}
-		walk_next(&w);
-	}
+	apply_cells(f, g, true);
 }
 
 /*
@@ -261,11 +287,12 @@ scale_cells(mg_factor *f, const mg_factor *g)
 INLINE void
 add_rows(double *restrict x, const double *restrict row, size_t mid, size_t inner)
 {
-	double part[2 * STRANDS] = {0};
 	size_t times = inner < STRANDS ? STRANDS / inner : 1, chunk = times * inner, m = 0;
 
 	if (times > 1 && mid >= 2 * times)
 	{
+		double part[STRANDS] = {0};
+
 		for (; m + times <= mid; m += times, row += chunk)
 			for (size_t i = 0; i < chunk; i++)
 				part[i] += row[i];
@@ -276,6 +303,14 @@ add_rows(double *restrict x, const double *restrict row, size_t mid, size_t inne
 	for (; m < mid; m++, row += inner)
 		for (size_t i = 0; i < inner; i++)
 			x[i] += row[i];
+}
+
+/* x[m] += the sum of row m. */
+INLINE void
+add_sums(double *restrict x, const double *restrict row, size_t mid, size_t inner)
+{
+	for (size_t m = 0; m < mid; m++)
+		x[m] += strand_sum(row + m * inner, inner);
 }
 
 MG_WIDE static void
@@ -292,9 +327,14 @@ marginal_cells(const mg_factor *f, mg_factor *out)
 
 		if (w.along)
 			add_rows(x, row, w.mid, w.inner);
+		else if (w.inner == 2)
+			add_sums(x, row, w.mid, 2);
+		else if (w.inner == 3)
+			add_sums(x, row, w.mid, 3);
+		else if (w.inner == 4)
+			add_sums(x, row, w.mid, 4);
 		else
-			for (size_t m = 0; m < w.mid; m++)
-				x[m] += strand_sum(row + m * w.inner, w.inner);
+			add_sums(x, row, w.mid, w.inner);
 		walk_next(&w);
 	}
 }

@@ -501,6 +501,61 @@ random_potentials(world *w, const mg_junction *j, double spread, double impossib
 			f[c].v[i] = mg_rng_unit(&w->rng) < impossible ? -INFINITY : spread * (mg_rng_unit(&w->rng) - 0.5);
 }
 
+/* ---- factors ---- */
+
+/* Sizes that take every path of the loops: short rows and long ones, columns of one code, rows beside rows. */
+static void
+factor_loops_follow_their_definition(void **state)
+{
+	static const uint32_t some[] = {1, 2, 2, 3, 4, 5, 8, 17, 35}, cols[] = {0, 1, 2, 3, 4};
+	world *w = *state;
+
+	for (uint32_t trial = 0; trial < 600; trial++)
+	{
+		uint32_t n = 1 + below(w, 5), sizes[5], k = below(w, n + 1), *within = random_columns(w, n, k);
+		mg_junction all = {.ncolumns = n, .size = sizes};
+		mg_factor f, g, sum, peak;
+		double *expect, *before, least = INFINITY;
+
+		for (uint32_t i = 0; i < n; i++)
+			sizes[i] = some[below(w, 9)];
+		if (joint_cells(&all) > 30000)
+			continue;
+		assert_int_equal(mg_factor_make(&w->ctx, w->a, cols, n, sizes, &f), MG_OK);
+		assert_int_equal(mg_factor_make(&w->ctx, w->a, within, k, sizes, &g), MG_OK);
+		assert_int_equal(mg_factor_make(&w->ctx, w->a, within, k, sizes, &sum), MG_OK);
+		assert_int_equal(mg_factor_make(&w->ctx, w->a, within, k, sizes, &peak), MG_OK);
+		before = mg_arena_alloc(w->a, f.cells, sizeof(double));
+		expect = mg_arena_alloc(w->a, g.cells, sizeof(double));
+		for (size_t i = 0; i < g.cells; i++)
+			g.v[i] = mg_rng_unit(&w->rng);
+		for (size_t i = 0; i < f.cells; i++)
+		{
+			f.v[i] = before[i] = below(w, 3) == 0 ? 0 : 0.1 + mg_rng_unit(&w->rng);
+			least = before[i] > 0 && before[i] < least ? before[i] : least;
+		}
+		assert_true(mg_factor_least(&f) == least);
+		mg_factor_add(&f, &g);
+		for (size_t i = 0; i < f.cells; i++)
+			assert_true(f.v[i] == before[i] + g.v[cell_of(&all, i, within, k)]);
+		memcpy(f.v, before, f.cells * sizeof(double));
+		mg_factor_scale(&f, &g);
+		for (size_t i = 0; i < f.cells; i++)
+		{
+			assert_true(f.v[i] == before[i] * g.v[cell_of(&all, i, within, k)]);
+			expect[cell_of(&all, i, within, k)] += f.v[i];
+			before[i] = log(f.v[i]);
+		}
+		mg_factor_marginal(&f, &sum);
+		check_cells(sum.v, expect, sum.cells, 1e-12 * (double) f.cells);
+		memcpy(f.v, before, f.cells * sizeof(double));
+		mg_factor_log_slices(&f, &peak, &sum);
+		for (size_t i = 0; i < sum.cells; i++)
+			assert_near(exp(peak.v[i]) * sum.v[i], expect[i], 1e-12 * (double) f.cells);
+		mg_arena_reset(w->a);
+	}
+}
+
 /* ---- calibration ---- */
 
 typedef struct model
@@ -880,6 +935,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(growth_is_what_triangulation_gives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(growth_may_be_astronomical, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(triangulation_refuses_nonsense, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(factor_loops_follow_their_definition, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(both_calibrations_are_the_joint, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(extreme_potentials_are_right_or_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(linear_pass_tells_loss_from_impossible, set_up, tear_down),
