@@ -104,6 +104,7 @@ next_of(const uint64_t *set, uint32_t words, uint32_t v)
 	return w * 64 + (uint32_t) __builtin_ctzll(bits);
 }
 
+#define INLINE static inline __attribute__((always_inline))
 #define EACH(v, set, words) (uint32_t v = next_of(set, words, 0); v != NONE; v = next_of(set, words, v + 1))
 
 static inline uint64_t *
@@ -239,30 +240,39 @@ simplicial(const solver *s, uint32_t v)
 	return true;
 }
 
-static void
+/* Neighbours of v that u is not joined to and that come after u, in word w: each missing edge is met once. */
+INLINE uint64_t
+missing_after(const uint64_t *near, const uint64_t *other, uint32_t u, uint32_t w)
+{
+	uint64_t missing = near[w] & ~other[w];
+
+	if (w == u / 64)
+		missing &= ~(uint64_t) 1 << (u % 64);
+	return missing;
+}
+
+INLINE void
 rate(solver *s, rule by, uint32_t v)
 {
 	const uint64_t *near = row(s->adj, s, v);
-	double cells = s->size[v], fill = 0, weight = 0;
+	double cells = s->size[v], weight = 0;
+	uint32_t fill = 0;
 
 	for EACH (u, near, s->words)
 	{
 		const uint64_t *other = row(s->adj, s, u);
+		double after = 0;
 
 		cells *= s->size[u];
-		/* each missing edge once: from its lower end */
 		for (uint32_t w = u / 64; w < s->words; w++)
 		{
-			uint64_t missing = near[w] & ~other[w];
+			uint64_t missing = missing_after(near, other, u, w);
 
-			if (w == u / 64)
-				missing &= u % 64 == 63 ? 0 : ~(uint64_t) 0 << (u % 64 + 1);
-			for (; missing != 0; missing &= missing - 1)
-			{
-				fill++;
-				weight += s->size[u] * s->size[w * 64 + (uint32_t) __builtin_ctzll(missing)];
-			}
+			fill += (uint32_t) __builtin_popcountll(missing);
+			for (; by == RULE_WEIGHT && missing != 0; missing &= missing - 1)
+				after += s->size[w * 64 + (uint32_t) __builtin_ctzll(missing)];
 		}
+		weight += s->size[u] * after;
 	}
 	s->score[v].free = fill == 0;
 	s->score[v].first = by == RULE_CELLS ? cells : by == RULE_WEIGHT ? weight : fill;
@@ -273,7 +283,7 @@ rate(solver *s, rule by, uint32_t v)
  * The column to go next. Without rng the first of the best; with it one of those whose first score is within the
  * slack of the best, all alike (at slack 0: a tie broken at random).
  */
-static uint32_t
+INLINE uint32_t
 choose(solver *s, mg_rng *rng, double slack)
 {
 	uint32_t best = NONE, ties = 0;
@@ -315,9 +325,8 @@ rewind_part(solver *s, const uint64_t *part)
 	s->taken = 0;
 }
 
-/* Cells of one order of a part of the core; given up, and infinite, once it reaches `most`. */
-static double
-run(solver *s, const uint64_t *part, rule by, mg_rng *rng, double slack, double most)
+INLINE double
+run_by(solver *s, const uint64_t *part, rule by, mg_rng *rng, double slack, double most)
 {
 	rewind_part(s, part);
 	for EACH (v, part, s->words)
@@ -340,6 +349,24 @@ run(solver *s, const uint64_t *part, rule by, mg_rng *rng, double slack, double 
 			if (by != RULE_COLUMNS)
 				rate(s, by, u);
 		}
+	}
+}
+
+/* Cells of one order of a part of the core; given up, and infinite, once it reaches `most`. */
+MG_WIDE static double
+run(solver *s, const uint64_t *part, rule by, mg_rng *rng, double slack, double most)
+{
+	/* each rule as code of its own */
+	switch (by)
+	{
+		case RULE_FILL:
+			return run_by(s, part, RULE_FILL, rng, slack, most);
+		case RULE_WEIGHT:
+			return run_by(s, part, RULE_WEIGHT, rng, slack, most);
+		case RULE_CELLS:
+			return run_by(s, part, RULE_CELLS, rng, slack, most);
+		default:
+			return run_by(s, part, RULE_COLUMNS, rng, slack, most);
 	}
 }
 
