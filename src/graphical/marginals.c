@@ -333,9 +333,9 @@ arrange(const table *t, uint32_t *order, uint32_t shared, uint32_t batch_columns
 }
 
 /*
- * out = sum over the shared columns not in keep of x y / P(shared). times: how many marginals of the shared columns
- * the right table's rows hold side by side is `times`(1, but for a table with PAYLOAD). False: out of memory, or a
- * result of more than `most` cells.
+ * out = sum over the shared columns not in keep of x y / P(shared). x_times, y_times: how many sources the columns that
+ * x or y has alone hold side by side (1, but for PAYLOAD): a row then sums to as many times P(shared). False: out of
+ * memory, or a result of more than `most` cells.
  */
 static bool
 join(lane *l, const table *x, double x_times, const table *y, double y_times, const uint32_t *keep, uint32_t nkeep,
@@ -834,6 +834,7 @@ subtree_make(const call *x, lane *l, const mg_column_set *set, subtree *s)
 	return true;
 }
 
+/* False: out of memory, or a table of more than the most cells. */
 static bool
 subtree_load(const call *x, lane *l, const mg_column_set *set, subtree *s)
 {
@@ -841,6 +842,7 @@ subtree_load(const call *x, lane *l, const mg_column_set *set, subtree *s)
 	{
 		const mg_clique *c = &x->j->clique[s->clique[i]];
 		uint32_t cols[MG_FACTOR_COLUMNS], k = 0;
+		size_t cells;
 
 		for (uint32_t v = 0; v < c->k; v++)
 		{
@@ -855,7 +857,8 @@ subtree_load(const call *x, lane *l, const mg_column_set *set, subtree *s)
 			if (wanted)
 				cols[k++] = c->cols[v];
 		}
-		if (!sub(l, &x->f[s->clique[i]], cols, k, x->j->size, &s->t[i]))
+		if (!mg_factor_count(cols, k, x->j->size, &cells) || cells > x->most ||
+			!sub(l, &x->f[s->clique[i]], cols, k, x->j->size, &s->t[i]))
 			return false;
 	}
 	return true;
@@ -880,7 +883,7 @@ run_across(const call *x, lane *l, uint32_t i)
 	table *last = NULL;
 
 	if (!subtree_make(x, l, set, &s) || !subtree_load(x, l, set, &s))
-		return false;
+		return !l->failed;
 	for (uint32_t joined = 0; joined + 1 < s.n; joined++)
 	{
 		uint32_t best = NONE, leaf = 0, to = 0, cols[2 * TABLE_COLUMNS], k;

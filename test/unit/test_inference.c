@@ -240,6 +240,79 @@ triangulations_are_junction_trees_no_larger_than_plain_elimination(void **state)
 	}
 }
 
+/* The order that a rule gives when every score is worked out anew at every step. which: 0 fill, 1 weight, 2 cells. */
+static void
+greedy_order(const uint32_t *sizes, uint32_t n, const mg_column_set *sets, uint32_t nsets, int which, uint32_t *order)
+{
+	uint64_t adj[64] = {0}, left = n == 64 ? ~(uint64_t) 0 : ((uint64_t) 1 << n) - 1;
+
+	for (uint32_t i = 0; i < nsets; i++)
+		for (uint32_t x = 0; x < sets[i].k; x++)
+			for (uint32_t y = 0; y < sets[i].k; y++)
+				adj[sets[i].cols[x]] |= (uint64_t) (x != y) << sets[i].cols[y];
+	for (uint32_t step = 0; step < n; step++)
+	{
+		uint32_t best = n;
+		double least[2] = {0, 0};
+
+		for (uint32_t v = 0; v < n; v++)
+		{
+			double fill = 0, weight = 0, cells = sizes[v], score[2];
+
+			if (!(left >> v & 1))
+				continue;
+			for (uint32_t x = 0; x < n; x++)
+			{
+				cells *= adj[v] & left & (uint64_t) 1 << x ? sizes[x] : 1;
+				for (uint32_t y = 0; y < x; y++)
+				{
+					if ((adj[v] & left) >> x & (adj[v] & left) >> y & ~(adj[x] >> y) & 1)
+					{
+						fill++;
+						weight += (double) sizes[x] * sizes[y];
+					}
+				}
+			}
+			score[0] = fill == 0 ? -1 : which == 0 ? fill : which == 1 ? weight : cells;
+			score[1] = fill == 0 ? -1 : which == 2 ? fill : cells;
+			if (best == n || score[0] < least[0] || (score[0] == least[0] && score[1] < least[1]))
+			{
+				best = v;
+				memcpy(least, score, sizeof(score));
+			}
+		}
+		for (uint32_t u = 0; u < n; u++)
+		{
+			if (adj[best] & left & (uint64_t) 1 << u)
+				adj[u] |= adj[best] & left & ~((uint64_t) 1 << u);
+		}
+		left &= ~((uint64_t) 1 << best);
+		order[step] = best;
+	}
+}
+
+static void
+triangulations_are_no_larger_than_those_of_the_rules(void **state)
+{
+	world *w = *state;
+
+	for (uint32_t trial = 0; trial < 200; trial++)
+	{
+		uint32_t n = 10 + below(w, 20), count = n + below(w, n), *sizes = random_sizes(w, n, 2, 4), order[64];
+		mg_column_set *sets = random_sets(w, n, count, 2);
+		mg_growth *g;
+
+		/* growth of nothing: the greedy triangulation, however large */
+		assert_int_equal(mg_growth_create(&w->ctx, w->a, sizes, n, sets, count, &g), MG_OK);
+		for (int which = 0; which < 3; which++)
+		{
+			greedy_order(sizes, n, sets, count, which, order);
+			assert_true(mg_growth_cells(g, NULL, 0) <= order_cells(sizes, n, sets, count, order));
+		}
+		mg_arena_reset(w->a);
+	}
+}
+
 static void
 chordal_graphs_gain_no_edge(void **state)
 {
@@ -672,6 +745,8 @@ linear_pass_tells_loss_from_impossible(void **state)
 		{{0, 1e-200, 0, 1e-200}, {1, 1, 1e-100, 0}, false},
 		/* as small, but the message's scale takes care of it */
 		{{1e-200, 1, 1e-200, 1}, {1e-200, 1e-200, 0, 0}, true},
+		/* both sums are safe, but not beside each other */
+		{{1, 0, 1, 0}, {1e-200, 1e-200, 1e200, 1e200}, false},
 		/* beyond the range */
 		{{1e300, 1e300, 1e300, 1e300}, {1, 1, 1, 1}, false},
 		{{INFINITY, 1, 1, 1}, {1, 1, 1, 1}, false},
@@ -795,6 +870,40 @@ marginals_of_wide_tables_are_right(void **state)
 		(void) mg_junction_calibrate(&x.j, &x.m, x.total, x.log);
 		check_marginals(w, &x.j, x.log, x.p, x.total);
 		mg_arena_reset(w->a);
+	}
+}
+
+/* 0 - 1 - 2: the pair of the ends needs P(0, 1), and is a table itself; so it is for a larger set. */
+static void
+tables_that_carry_count_as_well(void **state)
+{
+	static const uint32_t wide[] = {10, 40, 10, 10}, ends[] = {40, 10, 40, 10};
+	static const uint32_t links[][2] = {{0, 1}, {1, 2}, {2, 3}}, far[] = {0, 2}, three[] = {0, 2, 3};
+	static const mg_column_set chain[] = {{2, links[0], 0}, {2, links[1], 0}, {2, links[2], 0}};
+	static const mg_column_set asked[] = {{2, far, 0}, {3, three, 0}};
+	static const struct
+	{
+		const uint32_t *sizes;
+		size_t most;
+		bool pair, set;
+	} cases[] = {
+		{wide, 400, true, false}, {wide, 399, false, false},  {wide, 1000, true, true},
+		{ends, 1600, true, false}, {ends, 1599, false, false}, {ends, 16000, true, true},
+	};
+	world *w = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+	{
+		mg_junction j;
+		mg_factor *f;
+		double *out[2] = {mg_arena_alloc(w->a, 16000, sizeof(double)), mg_arena_alloc(w->a, 16000, sizeof(double))};
+		bool answered[2];
+
+		triangulated(w, cases[i].sizes, 4, chain, 3, 0, &j);
+		assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+		assert_int_equal(mg_junction_marginals(&w->ctx, &j, f, asked, 2, cases[i].most, (double *const *) out, answered),
+						 MG_OK);
+		assert_true(answered[0] == cases[i].pair && answered[1] == cases[i].set);
 	}
 }
 
@@ -929,6 +1038,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(triangulations_are_junction_trees_no_larger_than_plain_elimination, set_up,
 										tear_down),
+		cmocka_unit_test_setup_teardown(triangulations_are_no_larger_than_those_of_the_rules, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(chordal_graphs_gain_no_edge, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(known_graphs_are_triangulated_best, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(restarts_come_close_to_the_best_order, set_up, tear_down),
@@ -941,6 +1051,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(linear_pass_tells_loss_from_impossible, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marginals_are_those_of_the_joint, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marginals_of_wide_tables_are_right, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(tables_that_carry_count_as_well, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tables_beyond_the_bound_are_not_made, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marginals_of_many_columns_are_right, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marginals_stop_when_told, set_up, tear_down),
