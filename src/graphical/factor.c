@@ -339,7 +339,8 @@ marginal_cells(const mg_factor *f, mg_factor *out)
 	}
 }
 
-/* The functions above are static and have clones, which the linker would export otherwise; these are what others call. */
+/* The functions above are static and have clones, which the linker would export otherwise; these are what others call.
+ */
 
 void
 mg_factor_add(mg_factor *f, const mg_factor *g)

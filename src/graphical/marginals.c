@@ -1,8 +1,8 @@
 /*
  * graphical/marginals.c: marginals of a calibrated junction tree over any sets of columns.
  *
- * Every table here is a true marginal, of one clique or of columns of several. Two tables that meet at a separator S are
- * joined by conditional independence,
+ * Every table here is a true marginal, of one clique or of columns of several. Two tables that meet at a separator S
+ * are joined by conditional independence,
  *
  *     P(x, y, s) = P(x, s) P(y, s) / P(s)        (x, y: what either has beside S; 0 where P(s) is 0)
  *
@@ -29,9 +29,9 @@
 #define TABLE_COLUMNS 64
 #define NONE UINT32_MAX
 #define SLABS 40
-#define FIRST_SLAB ((size_t) 1 << 16)    /* cells */
-#define BLOCK_CODES 128                  /* codes of sources that travel together, about */
-#define BLOCK_CELLS ((size_t) 4 << 20)   /* cells of a block's tables, about */
+#define FIRST_SLAB ((size_t) 1 << 16)  /* cells */
+#define BLOCK_CODES 128                /* codes of sources that travel together, about */
+#define BLOCK_CELLS ((size_t) 4 << 20) /* cells of a block's tables, about */
 
 /* A table over columns in any order, the last fastest. v is the lane's. */
 typedef struct table
@@ -53,8 +53,8 @@ typedef struct lane
 	double *slab[SLABS];
 	size_t room[SLABS]; /* cells */
 	uint32_t nslabs, slab_at;
-	size_t used;        /* cells of the current slab */
-	bool failed;        /* out of memory */
+	size_t used; /* cells of the current slab */
+	bool failed; /* out of memory */
 } lane;
 
 typedef struct mark
@@ -422,8 +422,8 @@ typedef struct call
 	size_t most;
 	uint32_t words;
 	lane *lanes;
-	uint32_t *home;  /* [count] smallest clique that holds set i; j->count: none */
-	uint64_t *below; /* [j->count][words] columns of clique c and of all that hang on it */
+	uint32_t *home;            /* [count] smallest clique that holds set i; j->count: none */
+	uint64_t *below;           /* [j->count][words] columns of clique c and of all that hang on it */
 	uint32_t *single, nsingle; /* sets that are a task of their own: within a clique, or of three columns and more */
 	uint32_t *start, *of;      /* pairs across cliques by their first column u: of[start[u] .. start[u + 1] - 1] */
 	uint32_t *block, nblocks;  /* [nblocks + 1] limits of the blocks within source */
@@ -529,7 +529,8 @@ gather(const call *x, lane *l, uint32_t b, const crossing *all, uint32_t e, cons
 static bool
 narrow(const call *x, lane *l, const crossing *from, const crossing *to, crossing *out)
 {
-	size_t rows = from->t.cells / from->t.size[from->t.k - 1], at = 0, width = from->t.size[from->t.k - 1], codes, put = 0;
+	size_t rows = from->t.cells / from->t.size[from->t.k - 1], at = 0, width = from->t.size[from->t.k - 1], codes,
+		   put = 0;
 
 	*out = *from;
 	out->source = mg_arena_alloc(l->a, (size_t) from->sources + 1, sizeof(*out->source));
@@ -603,7 +604,8 @@ cross(const call *x, lane *l, uint32_t b, crossing *all, uint32_t e, const uint3
 	if (to->t.v == NULL)
 		return false;
 	memcpy(order, to->t.cols, to->t.k * sizeof(*order));
-	for (; s < to->sources && listed(x->j->clique[tail_of(x->j, e)].cols, x->j->clique[tail_of(x->j, e)].k, to->source[s]);
+	for (; s < to->sources &&
+		   listed(x->j->clique[tail_of(x->j, e)].cols, x->j->clique[tail_of(x->j, e)].k, to->source[s]);
 		 s++)
 	{
 		if (!start_source(x, l, e, to->source[s], to, at))
@@ -773,11 +775,11 @@ typedef struct subtree
 {
 	uint32_t n;
 	table *t;
-	uint32_t *clique;        /* [n] */
-	uint32_t (*edge)[2];     /* [n - 1] ends, as places in t */
-	uint32_t *sep;           /* [n - 1] the clique whose separator the edge is */
-	bool *gone;              /* [n - 1] */
-	uint32_t *degree;        /* [n] */
+	uint32_t *clique;    /* [n] */
+	uint32_t (*edge)[2]; /* [n - 1] ends, as places in t */
+	uint32_t *sep;       /* [n - 1] the clique whose separator the edge is */
+	bool *gone;          /* [n - 1] */
+	uint32_t *degree;    /* [n] */
 } subtree;
 
 /* The columns that place i must keep when edge `but` goes: wanted ones and those of its other separators. */

@@ -344,8 +344,8 @@ chordal_graphs_gain_no_edge(void **state)
 static void
 known_graphs_are_triangulated_best(void **state)
 {
-	static const uint32_t edge[][2] = {{0, 1}, {1, 2}, {2, 3}, {0, 3}, {3, 4}, {0, 4}, {4, 5}, {3, 6}, {4, 7},
-									   {5, 8}, {6, 7}, {7, 8}, {1, 4}, {2, 5}};
+	static const uint32_t edge[][2] = {{0, 1}, {1, 2}, {2, 3}, {0, 3}, {3, 4}, {0, 4}, {4, 5},
+									   {3, 6}, {4, 7}, {5, 8}, {6, 7}, {7, 8}, {1, 4}, {2, 5}};
 	static const uint8_t cycle4[] = {0, 1, 2, 3}, cycle5[] = {0, 1, 2, 4, 5};
 	static const uint8_t grid[] = {0, 1, 12, 13, 4, 6, 7, 8, 9, 10, 11, 3};
 	world *w = *state;
@@ -813,8 +813,9 @@ check_marginals(world *w, const mg_junction *j, const mg_factor *f, const double
 		assert_true(mg_factor_count(sets[i].cols, sets[i].k, j->size, &cells));
 		out[i] = below(w, 8) == 0 ? NULL : mg_arena_alloc(w->a, cells, sizeof(double));
 	}
-	assert_int_equal(
-		mg_junction_marginals(&w->ctx, j, f, sets, count, MG_FACTOR_CELLS, (double *const *) out, answered), MG_OK);
+	assert_int_equal(mg_junction_marginals(&w->ctx, j, f, sets, count, MG_FACTOR_CELLS, (double *const *) out,
+										   answered),
+					 MG_OK);
 	for (uint32_t i = 0; i < count; i++)
 	{
 		size_t cells;
@@ -887,7 +888,7 @@ tables_that_carry_count_as_well(void **state)
 		size_t most;
 		bool pair, set;
 	} cases[] = {
-		{wide, 400, true, false}, {wide, 399, false, false},  {wide, 1000, true, true},
+		{wide, 400, true, false},  {wide, 399, false, false},  {wide, 1000, true, true},
 		{ends, 1600, true, false}, {ends, 1599, false, false}, {ends, 16000, true, true},
 	};
 	world *w = *state;
@@ -901,7 +902,8 @@ tables_that_carry_count_as_well(void **state)
 
 		triangulated(w, cases[i].sizes, 4, chain, 3, 0, &j);
 		assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
-		assert_int_equal(mg_junction_marginals(&w->ctx, &j, f, asked, 2, cases[i].most, (double *const *) out, answered),
+		assert_int_equal(mg_junction_marginals(&w->ctx, &j, f, asked, 2, cases[i].most, (double *const *) out,
+											   answered),
 						 MG_OK);
 		assert_true(answered[0] == cases[i].pair && answered[1] == cases[i].set);
 	}
@@ -921,12 +923,9 @@ tables_beyond_the_bound_are_not_made(void **state)
 		size_t most;
 		bool answered[5];
 	} cases[] = {
-		{10000, {true, true, true, true, true}},
-		{9999, {true, true, true, true, false}},
-		{1000, {true, true, true, true, false}},
-		{999, {true, true, true, false, false}},
-		{100, {true, true, true, false, false}},
-		{99, {true, false, false, false, false}},
+		{10000, {true, true, true, true, true}}, {9999, {true, true, true, true, false}},
+		{1000, {true, true, true, true, false}}, {999, {true, true, true, false, false}},
+		{100, {true, true, true, false, false}}, {99, {true, false, false, false, false}},
 		{1, {true, false, false, false, false}},
 	};
 	world *w = *state;
@@ -945,7 +944,8 @@ tables_beyond_the_bound_are_not_made(void **state)
 		out[i] = mg_arena_alloc(w->a, 10000, sizeof(double));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 	{
-		assert_int_equal(mg_junction_marginals(&w->ctx, &j, f, asked, 5, cases[i].most, (double *const *) out, answered),
+		assert_int_equal(mg_junction_marginals(&w->ctx, &j, f, asked, 5, cases[i].most, (double *const *) out,
+											   answered),
 						 MG_OK);
 		for (uint32_t s = 0; s < 5; s++)
 			assert_true(answered[s] == cases[i].answered[s]);
@@ -988,11 +988,13 @@ marginals_of_many_columns_are_right(void **state)
 			continue;
 		pair[0] = (mg_column_set){2, near, 0};
 		pair[1] = (mg_column_set){2, along, 0};
-		assert_int_equal(
-			mg_junction_marginals(&w->ctx, &j, f, pair, 2, MG_FACTOR_CELLS, (double *const *) first, answered), MG_OK);
+		assert_int_equal(mg_junction_marginals(&w->ctx, &j, f, pair, 2, MG_FACTOR_CELLS, (double *const *) first,
+											   answered),
+						 MG_OK);
 		pair[0] = pair[1] = (mg_column_set){2, far, 0};
-		assert_int_equal(
-			mg_junction_marginals(&w->ctx, &j, f, pair, 2, MG_FACTOR_CELLS, (double *const *) out, answered), MG_OK);
+		assert_int_equal(mg_junction_marginals(&w->ctx, &j, f, pair, 2, MG_FACTOR_CELLS, (double *const *) out,
+											   answered),
+						 MG_OK);
 		assert_true(answered[0] && answered[1]);
 		for (uint32_t b = 0; b < sizes[before]; b++)
 		{
