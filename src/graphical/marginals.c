@@ -32,6 +32,7 @@
 #define FIRST_SLAB ((size_t) 1 << 16)  /* cells */
 #define BLOCK_CODES 128                /* codes of sources that travel together, about */
 #define BLOCK_CELLS ((size_t) 4 << 20) /* cells of a block's tables, about */
+#define BLOCK_WORK ((size_t) 5 << 26)  /* multiplications of a block, about: a task should stay short */
 
 /* A table over columns in any order, the last fastest. v is the lane's. */
 typedef struct table
@@ -1033,7 +1034,12 @@ make_blocks(mg_ctx *ctx, mg_arena *a, call *x)
 		if (c > 0 && mg_factor_count(j->clique[c].sep, j->clique[c].nsep, j->size, &cells))
 			carried += 2 * cells;
 	}
-	most = carried > BLOCK_CELLS / BLOCK_CODES ? (uint32_t) (BLOCK_CELLS / carried) : BLOCK_CODES;
+	/* a column that is wider than this travels alone */
+	most = BLOCK_CODES;
+	if (most > BLOCK_CELLS / carried)
+		most = (uint32_t) (BLOCK_CELLS / carried);
+	if (most > BLOCK_WORK / 2 / j->cells)
+		most = (uint32_t) (BLOCK_WORK / 2 / j->cells);
 	for (uint32_t c = 0; c < j->count; c++)
 		for (uint32_t i = 0; i < j->clique[c].k; i++)
 		{

@@ -874,6 +874,66 @@ marginals_of_wide_tables_are_right(void **state)
 	}
 }
 
+/* Work is cut in the same pieces whoever does them. */
+static void
+threads_do_not_change_a_bit(void **state)
+{
+	world *w = *state;
+	mg_pool *pool = mg_pool_create(3);
+
+	assert_non_null(pool);
+	for (uint32_t trial = 0; trial < 10; trial++)
+	{
+		model x;
+		mg_column_set *sets = mg_arena_alloc(w->a, 1024, sizeof(*sets));
+		double *out[2][1024];
+		bool answered[1024];
+		uint32_t count;
+
+		random_model(w, 1500, 6, 0, &x);
+		(void) mg_junction_calibrate(&x.j, &x.m, x.total, x.log);
+		count = all_sets(w, x.j.ncolumns, sets);
+		for (uint32_t way = 0; way < 2; way++)
+		{
+			for (uint32_t i = 0; i < count; i++)
+				out[way][i] = mg_arena_alloc(w->a, 1500, sizeof(double));
+			w->ctx.pool = way == 0 ? NULL : pool;
+			assert_int_equal(mg_junction_marginals(&w->ctx, &x.j, x.log, sets, count, MG_FACTOR_CELLS,
+												   (double *const *) out[way], answered),
+							 MG_OK);
+		}
+		for (uint32_t i = 0; i < count; i++)
+			assert_memory_equal(out[0][i], out[1][i], 1500 * sizeof(double));
+		w->ctx.pool = NULL;
+		mg_arena_reset(w->a);
+	}
+	mg_pool_destroy(pool);
+}
+
+/* A separator of millions of cells: everything is alike, which is calibrated as it is. */
+static void
+marginals_across_a_large_separator_are_right(void **state)
+{
+	static const uint32_t sizes[] = {2, 130, 130, 130, 2}, left[] = {0, 1, 2, 3}, right[] = {1, 2, 3, 4},
+						  ends[] = {0, 4};
+	static const mg_column_set cliques[] = {{4, left, 0}, {4, right, 0}}, set = {2, ends, 0};
+	world *w = *state;
+	mg_junction j;
+	mg_factor *f;
+	double pair[4], *out = pair;
+	bool answered;
+
+	triangulated(w, sizes, 5, cliques, 2, 0, &j);
+	assert_int_equal(mg_junction_factors(&w->ctx, w->a, &j, &f), MG_OK);
+	for (uint32_t c = 0; c < 2; c++)
+		for (size_t i = 0; i < f[c].cells; i++)
+			f[c].v[i] = 1.0 / (double) f[c].cells;
+	assert_int_equal(mg_junction_marginals(&w->ctx, &j, f, &set, 1, MG_FACTOR_CELLS, &out, &answered), MG_OK);
+	assert_true(answered);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_near(pair[i], 0.25, 1e-9);
+}
+
 /* 0 - 1 - 2: the pair of the ends needs P(0, 1), and is a table itself; so it is for a larger set. */
 static void
 tables_that_carry_count_as_well(void **state)
@@ -1053,6 +1113,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(linear_pass_tells_loss_from_impossible, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marginals_are_those_of_the_joint, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marginals_of_wide_tables_are_right, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(threads_do_not_change_a_bit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(marginals_across_a_large_separator_are_right, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tables_that_carry_count_as_well, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tables_beyond_the_bound_are_not_made, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marginals_of_many_columns_are_right, set_up, tear_down),
