@@ -19,8 +19,14 @@
  * the same bits with both. For static functions only: of others the module would export the clones. Sanitizers run
  * before what chooses can.
  */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && \
-	!defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define MG_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MG_SANITIZED
+#endif
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GLIBC__) && !defined(MG_SANITIZED)
 #define MG_WIDE __attribute__((target_clones("avx2", "default")))
 #else
 #define MG_WIDE
