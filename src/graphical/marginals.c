@@ -1,13 +1,13 @@
 /*
  * graphical/marginals.c: marginals of a calibrated junction tree over any sets of columns.
  *
- * Every table here is a true marginal, of one clique or of columns of several. Two tables that meet at a separator S are
- * joined by conditional independence,
+ * Every table here is a true marginal, of one clique or of columns of several. Two tables that meet at a separator S
+ * are joined by conditional independence,
  *
  *     P(x, y, s) = P(x, s) P(y, s) / P(s)        (x, y: what either has beside S; 0 where P(s) is 0)
  *
  * and summed over what nobody needs any more: for each cell of the columns of S that stay, a product of a small dense
- * matrix with another (join). All the work is in that product.
+ * matrix with another (contract.h). All the work is in that product.
  *
  * Pairs: sources, the first columns of the sets, travel in blocks. The table of a directed edge of the tree holds
  * P(S, u) of all sources u of the block that lie behind it, side by side (their codes are one column more, PAYLOAD, so
@@ -22,393 +22,15 @@
 #include "graphical/marginals.h"
 
 #include "base/pool.h"
+#include "graphical/contract.h"
 
 #include <string.h>
 
 #define PAYLOAD UINT32_MAX
-#define TABLE_COLUMNS 64
 #define NONE UINT32_MAX
-#define SLABS 40
-#define FIRST_SLAB ((size_t) 1 << 16)    /* cells */
-#define BLOCK_CODES 128                  /* codes of sources that travel together, about */
-#define BLOCK_CELLS ((size_t) 4 << 20)   /* cells of a block's tables, about */
-
-/* A table over columns in any order, the last fastest. v is the lane's. */
-typedef struct table
-{
-	uint32_t k;
-	uint32_t cols[TABLE_COLUMNS], size[TABLE_COLUMNS];
-	size_t cells;
-	double *v;
-} table;
-
-/*
- * Cells come off a stack of slabs that is kept from task to task: fresh pages cost more than most products. Not
- * zeroed: every table is written in full.
- */
-typedef struct lane
-{
-	mg_arena *a; /* of the task: all but cells */
-	mg_arena *store;
-	double *slab[SLABS];
-	size_t room[SLABS]; /* cells */
-	uint32_t nslabs, slab_at;
-	size_t used;        /* cells of the current slab */
-	bool failed;        /* out of memory */
-} lane;
-
-typedef struct mark
-{
-	uint32_t slab;
-	size_t used;
-} mark;
-
-static mark
-here(const lane *l)
-{
-	return (mark){l->slab_at, l->used};
-}
-
-/* What was taken since is free again. */
-static void
-back_to(lane *l, mark m)
-{
-	l->slab_at = m.slab;
-	l->used = m.used;
-}
-
-static double *
-take(lane *l, size_t cells)
-{
-	size_t padded = (cells + 8) & ~(size_t) 7, size;
-	double *v;
-
-	while (l->slab_at < l->nslabs && l->room[l->slab_at] - l->used < padded)
-	{
-		l->slab_at++;
-		l->used = 0;
-	}
-	if (l->slab_at == l->nslabs)
-	{
-		size = l->nslabs == 0 ? FIRST_SLAB : 2 * l->room[l->nslabs - 1];
-		size = size < padded ? padded : size;
-		v = l->nslabs == SLABS ? NULL : mg_arena_alloc(l->store, size, sizeof(*v));
-		if (v == NULL)
-		{
-			l->failed = true;
-			return NULL;
-		}
-		l->slab[l->nslabs] = v;
-		l->room[l->nslabs++] = size;
-		l->used = 0;
-	}
-	v = l->slab[l->slab_at] + l->used;
-	l->used += padded;
-	return v;
-}
-
-static bool
-listed(const uint32_t *cols, uint32_t k, uint32_t col)
-{
-	for (uint32_t i = 0; i < k; i++)
-	{
-		if (cols[i] == col)
-			return true;
-	}
-	return false;
-}
-
-static bool
-append(table *t, uint32_t col, uint32_t size)
-{
-	if (t->k == TABLE_COLUMNS)
-		return false;
-	t->cols[t->k] = col;
-	t->size[t->k++] = size;
-	return mg_mul_size(t->cells, size, &t->cells);
-}
-
-/* ---- permutation, product ---- */
-
-/*
- * Copies t with its columns in this order; its rows (the last column of the order) lie `pitch` cells apart in out, 0:
- * densely.
- */
-static void
-reorder(const table *t, const uint32_t *order, double *out, size_t pitch)
-{
-	size_t stride[TABLE_COLUMNS] = {0}, of[TABLE_COLUMNS], s = 1, from = 0, rows, step;
-	uint32_t at[TABLE_COLUMNS] = {0}, size[TABLE_COLUMNS] = {0}, inner;
-
-	for (uint32_t i = t->k; i-- > 0; s *= t->size[i])
-		of[i] = s;
-	for (uint32_t i = 0; i < t->k; i++)
-		for (uint32_t d = 0; d < t->k; d++)
-		{
-			if (order[i] == t->cols[d])
-			{
-				stride[i] = of[d];
-				size[i] = t->size[d];
-			}
-		}
-	inner = t->k == 0 ? 1 : size[t->k - 1];
-	step = t->k == 0 ? 1 : stride[t->k - 1];
-	pitch = pitch == 0 ? inner : pitch;
-	rows = t->cells / inner;
-	for (size_t r = 0; r < rows; r++, out += pitch)
-	{
-		const double *x = t->v + from;
-
-		if (step == 1)
-			memcpy(out, x, inner * sizeof(*out));
-		else
-			for (uint32_t i = 0; i < inner; i++)
-				out[i] = x[i * step];
-		for (uint32_t i = t->k < 2 ? 0 : t->k - 1; i-- > 0;)
-		{
-			from += stride[i];
-			if (++at[i] < size[i])
-				break;
-			at[i] = 0;
-			from -= stride[i] * size[i];
-		}
-	}
-}
-
-/* t->v in this order: itself, or a copy; NULL: out of memory. */
-static double *
-ordered(lane *l, const table *t, const uint32_t *order, bool own)
-{
-	double *v;
-
-	if (!own && memcmp(order, t->cols, t->k * sizeof(*order)) == 0)
-		return t->v;
-	v = take(l, t->cells);
-	if (v != NULL)
-		reorder(t, order, v, 0);
-	return v;
-}
-
-typedef double quad __attribute__((vector_size(32), aligned(8), may_alias));
-
-/* out[4][8] of the product below, from column c on. */
-static inline __attribute__((always_inline)) void
-tile(const double *restrict x, const double *restrict y, size_t inner, size_t n, double *restrict out)
-{
-	quad sum[4][2] = {{{0}}};
-
-	for (size_t i = 0; i < inner; i++, y += n)
-	{
-		quad left = *(const quad *) y, right = *(const quad *) (y + 4);
-
-		for (int r = 0; r < 4; r++)
-		{
-			sum[r][0] += x[(size_t) r * inner + i] * left;
-			sum[r][1] += x[(size_t) r * inner + i] * right;
-		}
-	}
-	for (int r = 0; r < 4; r++)
-	{
-		*(quad *) (out + (size_t) r * n) = sum[r][0];
-		*(quad *) (out + (size_t) r * n + 4) = sum[r][1];
-	}
-}
-
-/* out[m][n] = x[m][inner] y[inner][n], all row-major and dense. Sums run over `inner` in order, whatever the tile. */
-MG_WIDE static void
-product(const double *restrict x, const double *restrict y, size_t m, size_t inner, size_t n, double *restrict out)
-{
-	size_t m4 = n >= 8 ? m / 4 * 4 : 0, n8 = n / 8 * 8;
-
-	for (size_t r = 0; r < m4; r += 4)
-		for (size_t c = 0; c < n8; c += 8)
-			tile(x + r * inner, y + c, inner, n, out + r * n + c);
-	for (size_t r = 0; r < m; r++)
-	{
-		size_t first = r < m4 ? n8 : 0;
-		double *row = out + r * n;
-
-		if (first == n)
-			continue;
-		memset(row + first, 0, (n - first) * sizeof(*row));
-		for (size_t i = 0; i < inner; i++)
-		{
-			double w = x[r * inner + i];
-			const double *from = y + i * n;
-
-			for (size_t c = first; c < n; c++)
-				row[c] += w * from[c];
-		}
-	}
-}
-
-/* Rows become shares of their sum (times `times`); 0 where that is 0. */
-static void
-divide_rows(double *v, size_t rows, size_t n, double times)
-{
-	for (size_t r = 0; r < rows; r++, v += n)
-	{
-		double sum = 0;
-
-		for (size_t i = 0; i < n; i++)
-			sum += v[i];
-		sum /= times;
-		for (size_t i = 0; i < n; i++)
-			v[i] = sum > 0 ? v[i] / sum : 0;
-	}
-}
-
-/* How two tables meet: columns that both have and that stay, that both have and that go, and those of one alone. */
-typedef struct meeting
-{
-	size_t batch, inner, m, n;
-	table left, right; /* columns in the order of the product; cells of `out` */
-	table out;
-} meeting;
-
-/*
- * x's other columns stay, y's too; of the shared ones those in keep. The side with more cells of its own is right: its
- * rows are long. False: the result would have more than `most` cells, or too many columns.
- */
-static bool
-meet(const table *x, const table *y, const uint32_t *keep, uint32_t nkeep, size_t most, meeting *m)
-{
-	size_t own_x = 1, own_y = 1;
-
-	memset(m, 0, sizeof(*m));
-	m->batch = m->inner = m->m = m->n = 1;
-	m->left.cells = m->right.cells = m->out.cells = 1;
-	for (uint32_t pass = 0; pass < 2; pass++)
-		for (uint32_t i = 0; i < x->k; i++)
-		{
-			bool shared = listed(y->cols, y->k, x->cols[i]), stays = shared && listed(keep, nkeep, x->cols[i]);
-
-			if (!shared)
-			{
-				own_x *= pass == 0 ? x->size[i] : 1;
-				continue;
-			}
-			if (stays != (pass == 0))
-				continue;
-			*(stays ? &m->batch : &m->inner) *= x->size[i];
-			(void) append(&m->left, x->cols[i], x->size[i]);
-			(void) append(&m->right, x->cols[i], x->size[i]);
-			if (stays)
-				(void) append(&m->out, x->cols[i], x->size[i]);
-		}
-	for (uint32_t i = 0; i < y->k; i++)
-		own_y *= listed(x->cols, x->k, y->cols[i]) ? 1 : y->size[i];
-	m->m = own_x;
-	m->n = own_y;
-	for (uint32_t side = 0; side < 2; side++)
-	{
-		const table *t = side == 0 ? x : y, *other = side == 0 ? y : x;
-
-		for (uint32_t i = 0; i < t->k; i++)
-		{
-			if (!listed(other->cols, other->k, t->cols[i]) && !append(&m->out, t->cols[i], t->size[i]))
-				return false;
-		}
-	}
-	return m->out.cells <= most;
-}
-
-/* The columns of t that the other lacks, after or before the shared ones already in `order`. */
-static void
-arrange(const table *t, uint32_t *order, uint32_t shared, uint32_t batch_columns, bool right)
-{
-	uint32_t full[TABLE_COLUMNS], n = 0;
-
-	/* right: batch, inner, own; left: batch, own, inner */
-	for (uint32_t i = 0; i < (right ? shared : batch_columns); i++)
-		full[n++] = order[i];
-	for (uint32_t i = 0; i < t->k; i++)
-	{
-		if (!listed(order, shared, t->cols[i]))
-			full[n++] = t->cols[i];
-	}
-	for (uint32_t i = batch_columns; !right && i < shared; i++)
-		full[n++] = order[i];
-	memcpy(order, full, n * sizeof(*order));
-}
-
-/*
- * out = sum over the shared columns not in keep of x y / P(shared). times: how many marginals of the shared columns
- * the right table's rows hold side by side is `times`(1, but for a table with PAYLOAD). False: out of memory, or a
- * result of more than `most` cells.
- */
-static bool
-join(lane *l, const table *x, double x_times, const table *y, double y_times, const uint32_t *keep, uint32_t nkeep,
-	 size_t most, table *out)
-{
-	meeting m;
-	uint32_t shared, batch_columns = 0;
-	const double *left;
-	double *right, times = y_times;
-
-	if (!meet(x, y, keep, nkeep, most, &m))
-		return false;
-	if (m.m > m.n)
-	{
-		const table *t = x;
-
-		x = y;
-		y = t;
-		times = x_times;
-		if (!meet(x, y, keep, nkeep, most, &m))
-			return false;
-	}
-	shared = m.left.k;
-	while (batch_columns < shared && listed(keep, nkeep, m.left.cols[batch_columns]))
-		batch_columns++;
-	arrange(x, m.left.cols, shared, batch_columns, false);
-	arrange(y, m.right.cols, shared, batch_columns, true);
-	left = ordered(l, x, m.left.cols, false);
-	right = ordered(l, y, m.right.cols, true);
-	*out = m.out;
-	out->v = take(l, out->cells);
-	if (left == NULL || right == NULL || out->v == NULL)
-		return false;
-	divide_rows(right, m.batch * m.inner, m.n, times);
-	for (size_t b = 0; b < m.batch; b++)
-		product(left + b * m.m * m.inner, right + b * m.inner * m.n, m.m, m.inner, m.n, out->v + b * m.m * m.n);
-	return true;
-}
-
-/* A clique's marginal over some of its columns (ascending). */
-static bool
-sub(lane *l, const mg_factor *f, const uint32_t *cols, uint32_t k, const uint32_t *sizes, table *out)
-{
-	mg_factor view;
-
-	out->k = 0;
-	out->cells = 1;
-	for (uint32_t i = 0; i < k; i++)
-		(void) append(out, cols[i], sizes[cols[i]]);
-	out->v = take(l, out->cells);
-	if (out->v == NULL)
-		return false;
-	view = (mg_factor){k, out->cols, out->size, out->cells, out->v};
-	mg_factor_marginal(f, &view);
-	return true;
-}
-
-/* a united with b, ascending both; returns how many. */
-static uint32_t
-unite(const uint32_t *a, uint32_t na, const uint32_t *b, uint32_t nb, uint32_t *out)
-{
-	uint32_t i = 0, j = 0, n = 0;
-
-	while (i < na || j < nb)
-	{
-		uint32_t col = j == nb || (i < na && a[i] <= b[j]) ? a[i] : b[j];
-
-		out[n++] = col;
-		i += i < na && a[i] == col;
-		j += j < nb && b[j] == col;
-	}
-	return n;
-}
+#define BLOCK_CODES 128                /* codes of sources that travel together, about */
+#define BLOCK_CELLS ((size_t) 4 << 20) /* cells of a block's tables, about */
+#define BLOCK_WORK ((size_t) 5 << 26)  /* multiplications of a block, about: a task should stay short */
 
 /* ---- the call ---- */
 
@@ -421,9 +43,9 @@ typedef struct call
 	bool *answered;
 	size_t most;
 	uint32_t words;
-	lane *lanes;
-	uint32_t *home;  /* [count] smallest clique that holds set i; j->count: none */
-	uint64_t *below; /* [j->count][words] columns of clique c and of all that hang on it */
+	mg_lane *lanes;
+	uint32_t *home;            /* [count] smallest clique that holds set i; j->count: none */
+	uint64_t *below;           /* [j->count][words] columns of clique c and of all that hang on it */
 	uint32_t *single, nsingle; /* sets that are a task of their own: within a clique, or of three columns and more */
 	uint32_t *start, *of;      /* pairs across cliques by their first column u: of[start[u] .. start[u + 1] - 1] */
 	uint32_t *block, nblocks;  /* [nblocks + 1] limits of the blocks within source */
@@ -459,7 +81,7 @@ behind(const call *x, uint32_t e, uint32_t col)
 {
 	const mg_clique *c = &x->j->clique[e / 2];
 
-	return has(x->below + (size_t) (e / 2) * x->words, col) == (e % 2 == 0) && !listed(c->sep, c->nsep, col);
+	return has(x->below + (size_t) (e / 2) * x->words, col) == (e % 2 == 0) && !mg_listed(c->sep, c->nsep, col);
 }
 
 /* What a block knows at a directed edge. */
@@ -467,7 +89,7 @@ typedef struct crossing
 {
 	uint32_t sources; /* that travel over it */
 	uint32_t *source; /* [sources] in the order of the payload */
-	table t;          /* S, PAYLOAD */
+	mg_table t;       /* S, PAYLOAD */
 } crossing;
 
 /* Does a pair of u wait ahead of e, and may u's table over the separator be made? */
@@ -500,7 +122,7 @@ codes_of(const call *x, const uint32_t *source, uint32_t n)
 
 /* The sources of the block that start at e's tail, then those that come over edges into it; false: out of memory. */
 static bool
-gather(const call *x, lane *l, uint32_t b, const crossing *all, uint32_t e, const uint32_t *in, uint32_t nin,
+gather(const call *x, mg_lane *l, uint32_t b, const crossing *all, uint32_t e, const uint32_t *in, uint32_t nin,
 	   crossing *to)
 {
 	const mg_clique *tail = &x->j->clique[tail_of(x->j, e)];
@@ -513,7 +135,7 @@ gather(const call *x, lane *l, uint32_t b, const crossing *all, uint32_t e, cons
 	{
 		uint32_t u = x->source[i];
 
-		if (listed(tail->cols, tail->k, u) && behind(x, e, u) && travels(x, e, u))
+		if (mg_listed(tail->cols, tail->k, u) && behind(x, e, u) && travels(x, e, u))
 			to->source[to->sources++] = u;
 	}
 	for (uint32_t i = 0; i < nin; i++)
@@ -527,9 +149,10 @@ gather(const call *x, lane *l, uint32_t b, const crossing *all, uint32_t e, cons
 
 /* The sources of `from` that are in `to` as well, as a narrower table where some are left behind. */
 static bool
-narrow(const call *x, lane *l, const crossing *from, const crossing *to, crossing *out)
+narrow(const call *x, mg_lane *l, const crossing *from, const crossing *to, crossing *out)
 {
-	size_t rows = from->t.cells / from->t.size[from->t.k - 1], at = 0, width = from->t.size[from->t.k - 1], codes, put = 0;
+	size_t rows = from->t.cells / from->t.size[from->t.k - 1], at = 0, width = from->t.size[from->t.k - 1], codes,
+		   put = 0;
 
 	*out = *from;
 	out->source = mg_arena_alloc(l->a, (size_t) from->sources + 1, sizeof(*out->source));
@@ -538,7 +161,7 @@ narrow(const call *x, lane *l, const crossing *from, const crossing *to, crossin
 	out->sources = 0;
 	for (uint32_t s = 0; s < from->sources; s++)
 	{
-		if (listed(to->source, to->sources, from->source[s]))
+		if (mg_listed(to->source, to->sources, from->source[s]))
 			out->source[out->sources++] = from->source[s];
 	}
 	if (out->sources == from->sources || out->sources == 0)
@@ -546,12 +169,12 @@ narrow(const call *x, lane *l, const crossing *from, const crossing *to, crossin
 	codes = codes_of(x, out->source, out->sources);
 	out->t.size[out->t.k - 1] = (uint32_t) codes;
 	out->t.cells = rows * codes;
-	out->t.v = take(l, out->t.cells);
+	out->t.v = mg_take(l, out->t.cells);
 	for (uint32_t s = 0; s < from->sources && out->t.v != NULL; s++)
 	{
 		size_t size = x->j->size[from->source[s]];
 
-		if (listed(out->source, out->sources, from->source[s]))
+		if (mg_listed(out->source, out->sources, from->source[s]))
 		{
 			for (size_t r = 0; r < rows; r++)
 				memcpy(out->t.v + r * codes + put, from->t.v + r * width + at, size * sizeof(double));
@@ -564,25 +187,26 @@ narrow(const call *x, lane *l, const crossing *from, const crossing *to, crossin
 
 /* P(S, u) of a source in the tail itself, into the table of the edge from cell `at` of each row on. */
 static bool
-start_source(const call *x, lane *l, uint32_t e, uint32_t u, crossing *to, size_t at)
+start_source(const call *x, mg_lane *l, uint32_t e, uint32_t u, crossing *to, size_t at)
 {
 	const mg_clique *c = &x->j->clique[e / 2];
-	uint32_t cols[MG_FACTOR_COLUMNS + 1], order[MG_FACTOR_COLUMNS + 1], k = unite(c->sep, c->nsep, &u, 1, cols);
-	mark m = here(l);
-	table t;
+	uint32_t cols[MG_FACTOR_COLUMNS + 1], order[MG_FACTOR_COLUMNS + 1],
+		k = mg_columns_unite(c->sep, c->nsep, &u, 1, cols);
+	mg_mark m = mg_here(l);
+	mg_table t;
 
-	if (!sub(l, &x->f[tail_of(x->j, e)], cols, k, x->j->size, &t))
+	if (!mg_table_of_clique(l, &x->f[tail_of(x->j, e)], cols, k, x->j->size, &t))
 		return false;
 	memcpy(order, c->sep, c->nsep * sizeof(*order));
 	order[c->nsep] = u;
-	reorder(&t, order, to->t.v + at, to->t.size[to->t.k - 1]);
-	back_to(l, m);
+	mg_table_reorder(&t, order, to->t.v + at, to->t.size[to->t.k - 1]);
+	mg_back_to(l, m);
 	return true;
 }
 
 /* The table of edge e, from the clique behind it and the edges in[] into that. */
 static bool
-cross(const call *x, lane *l, uint32_t b, crossing *all, uint32_t e, const uint32_t *in, uint32_t nin)
+cross(const call *x, mg_lane *l, uint32_t b, crossing *all, uint32_t e, const uint32_t *in, uint32_t nin)
 {
 	const mg_clique *c = &x->j->clique[e / 2];
 	crossing *to = &all[e], part;
@@ -595,15 +219,16 @@ cross(const call *x, lane *l, uint32_t b, crossing *all, uint32_t e, const uint3
 	to->t.k = 0;
 	to->t.cells = 1;
 	for (uint32_t i = 0; i < c->nsep; i++)
-		(void) append(&to->t, c->sep[i], x->j->size[c->sep[i]]);
+		(void) mg_table_append(&to->t, c->sep[i], x->j->size[c->sep[i]]);
 	if (to->sources == 0)
 		return true;
-	(void) append(&to->t, PAYLOAD, codes);
-	to->t.v = take(l, to->t.cells);
+	(void) mg_table_append(&to->t, PAYLOAD, codes);
+	to->t.v = mg_take(l, to->t.cells);
 	if (to->t.v == NULL)
 		return false;
 	memcpy(order, to->t.cols, to->t.k * sizeof(*order));
-	for (; s < to->sources && listed(x->j->clique[tail_of(x->j, e)].cols, x->j->clique[tail_of(x->j, e)].k, to->source[s]);
+	for (; s < to->sources &&
+		   mg_listed(x->j->clique[tail_of(x->j, e)].cols, x->j->clique[tail_of(x->j, e)].k, to->source[s]);
 		 s++)
 	{
 		if (!start_source(x, l, e, to->source[s], to, at))
@@ -613,8 +238,8 @@ cross(const call *x, lane *l, uint32_t b, crossing *all, uint32_t e, const uint3
 	for (uint32_t i = 0; i < nin; i++)
 	{
 		const mg_clique *d = &x->j->clique[in[i] / 2];
-		mark m = here(l);
-		table link, sum;
+		mg_mark m = mg_here(l);
+		mg_table link, sum;
 
 		if (in[i] == (e ^ 1) || all[in[i]].sources == 0)
 			continue;
@@ -622,31 +247,32 @@ cross(const call *x, lane *l, uint32_t b, crossing *all, uint32_t e, const uint3
 			return false;
 		if (part.sources == 0)
 			continue;
-		if (!sub(l, &x->f[tail_of(x->j, e)], cols, unite(c->sep, c->nsep, d->sep, d->nsep, cols), x->j->size, &link) ||
-			!join(l, &part.t, part.sources, &link, 1, c->sep, c->nsep, SIZE_MAX, &sum))
+		if (!mg_table_of_clique(l, &x->f[tail_of(x->j, e)], cols,
+								mg_columns_unite(c->sep, c->nsep, d->sep, d->nsep, cols), x->j->size, &link) ||
+			!mg_table_join(l, &part.t, part.sources, &link, 1, c->sep, c->nsep, SIZE_MAX, &sum))
 			return false;
-		reorder(&sum, order, to->t.v + at, codes);
+		mg_table_reorder(&sum, order, to->t.v + at, codes);
 		at += codes_of(x, part.source, part.sources);
-		back_to(l, m);
+		mg_back_to(l, m);
 	}
 	return true;
 }
 
 /* All pairs (u, v) of the sources that cross e with one column v that the clique ahead brings. */
 static bool
-read_column(const call *x, lane *l, uint32_t e, const crossing *from, uint32_t v)
+read_column(const call *x, mg_lane *l, uint32_t e, const crossing *from, uint32_t v)
 {
 	const mg_clique *c = &x->j->clique[e / 2];
 	uint32_t cols[MG_FACTOR_COLUMNS + 1], keep[1] = {v}, order[2] = {PAYLOAD, v};
-	uint32_t k = unite(c->sep, c->nsep, keep, 1, cols);
-	mark m = here(l);
-	table link, pairs;
+	uint32_t k = mg_columns_unite(c->sep, c->nsep, keep, 1, cols);
+	mg_mark m = mg_here(l);
+	mg_table link, pairs;
 	double *rows;
 
-	if (!sub(l, &x->f[head_of(x->j, e)], cols, k, x->j->size, &link) ||
-		!join(l, &from->t, from->sources, &link, 1, NULL, 0, SIZE_MAX, &pairs))
+	if (!mg_table_of_clique(l, &x->f[head_of(x->j, e)], cols, k, x->j->size, &link) ||
+		!mg_table_join(l, &from->t, from->sources, &link, 1, NULL, 0, SIZE_MAX, &pairs))
 		return false;
-	rows = ordered(l, &pairs, order, false);
+	rows = mg_table_ordered(l, &pairs, order, false);
 	if (rows == NULL)
 		return false;
 	for (uint32_t s = 0; s < from->sources; s++)
@@ -665,7 +291,7 @@ read_column(const call *x, lane *l, uint32_t e, const crossing *from, uint32_t v
 		}
 		rows += cells;
 	}
-	back_to(l, m);
+	mg_back_to(l, m);
 	return true;
 }
 
@@ -682,13 +308,13 @@ awaited(const call *x, const crossing *from, uint32_t v)
 }
 
 static bool
-read_pairs(const call *x, lane *l, uint32_t e, const crossing *from)
+read_pairs(const call *x, mg_lane *l, uint32_t e, const crossing *from)
 {
 	const mg_clique *head = &x->j->clique[head_of(x->j, e)], *c = &x->j->clique[e / 2];
 
 	for (uint32_t i = 0; from->sources > 0 && i < head->k; i++)
 	{
-		if (!listed(c->sep, c->nsep, head->cols[i]) && awaited(x, from, head->cols[i]) &&
+		if (!mg_listed(c->sep, c->nsep, head->cols[i]) && awaited(x, from, head->cols[i]) &&
 			!read_column(x, l, e, from, head->cols[i]))
 			return false;
 	}
@@ -697,7 +323,7 @@ read_pairs(const call *x, lane *l, uint32_t e, const crossing *from)
 
 /* Up all edges, then down: what an edge needs is there when it is its turn. */
 static bool
-run_block(const call *x, lane *l, uint32_t b)
+run_block(const call *x, mg_lane *l, uint32_t b)
 {
 	uint32_t count = x->j->count, *in = mg_arena_alloc(l->a, (size_t) count + 1, sizeof(*in));
 	crossing *all = mg_arena_alloc(l->a, 2 * (size_t) count, sizeof(*all));
@@ -755,7 +381,7 @@ span_set(const mg_junction *j, const mg_column_set *set, bool *in, uint32_t *deg
 			next = edge == c ? j->clique[c].parent : edge;
 			for (uint32_t i = 0; i < set->k; i++)
 			{
-				if (listed(j->clique[c].cols, j->clique[c].k, set->cols[i]))
+				if (mg_listed(j->clique[c].cols, j->clique[c].k, set->cols[i]))
 					wanted[n++] = set->cols[i];
 			}
 			if (!mg_columns_within(wanted, n, j->clique[edge].sep, j->clique[edge].nsep))
@@ -772,12 +398,12 @@ span_set(const mg_junction *j, const mg_column_set *set, bool *in, uint32_t *deg
 typedef struct subtree
 {
 	uint32_t n;
-	table *t;
-	uint32_t *clique;        /* [n] */
-	uint32_t (*edge)[2];     /* [n - 1] ends, as places in t */
-	uint32_t *sep;           /* [n - 1] the clique whose separator the edge is */
-	bool *gone;              /* [n - 1] */
-	uint32_t *degree;        /* [n] */
+	mg_table *t;
+	uint32_t *clique;    /* [n] */
+	uint32_t (*edge)[2]; /* [n - 1] ends, as places in t */
+	uint32_t *sep;       /* [n - 1] the clique whose separator the edge is */
+	bool *gone;          /* [n - 1] */
+	uint32_t *degree;    /* [n] */
 } subtree;
 
 /* The columns that place i must keep when edge `but` goes: wanted ones and those of its other separators. */
@@ -793,14 +419,14 @@ needed(const call *x, const subtree *s, const mg_column_set *set, uint32_t i, ui
 
 		if (e == but || s->gone[e] || (s->edge[e][0] != i && s->edge[e][1] != i))
 			continue;
-		n = unite(cols, n, c->sep, c->nsep, next);
+		n = mg_columns_unite(cols, n, c->sep, c->nsep, next);
 		memcpy(cols, next, n * sizeof(*cols));
 	}
 	return n;
 }
 
 static bool
-subtree_make(const call *x, lane *l, const mg_column_set *set, subtree *s)
+subtree_make(const call *x, mg_lane *l, const mg_column_set *set, subtree *s)
 {
 	uint32_t count = x->j->count, *degree = mg_arena_alloc(l->a, count, sizeof(*degree));
 	uint32_t *place = mg_arena_alloc(l->a, count, sizeof(*place)), edges = 0;
@@ -834,28 +460,31 @@ subtree_make(const call *x, lane *l, const mg_column_set *set, subtree *s)
 	return true;
 }
 
+/* False: out of memory, or a table of more than the most cells. */
 static bool
-subtree_load(const call *x, lane *l, const mg_column_set *set, subtree *s)
+subtree_load(const call *x, mg_lane *l, const mg_column_set *set, subtree *s)
 {
 	for (uint32_t i = 0; i < s->n; i++)
 	{
 		const mg_clique *c = &x->j->clique[s->clique[i]];
 		uint32_t cols[MG_FACTOR_COLUMNS], k = 0;
+		size_t cells;
 
 		for (uint32_t v = 0; v < c->k; v++)
 		{
-			bool wanted = listed(set->cols, set->k, c->cols[v]);
+			bool wanted = mg_listed(set->cols, set->k, c->cols[v]);
 
 			for (uint32_t e = 0; !wanted && e + 1 < s->n; e++)
 			{
 				const mg_clique *d = &x->j->clique[s->sep[e]];
 
-				wanted = (s->edge[e][0] == i || s->edge[e][1] == i) && listed(d->sep, d->nsep, c->cols[v]);
+				wanted = (s->edge[e][0] == i || s->edge[e][1] == i) && mg_listed(d->sep, d->nsep, c->cols[v]);
 			}
 			if (wanted)
 				cols[k++] = c->cols[v];
 		}
-		if (!sub(l, &x->f[s->clique[i]], cols, k, x->j->size, &s->t[i]))
+		if (!mg_factor_count(cols, k, x->j->size, &cells) || cells > x->most ||
+			!mg_table_of_clique(l, &x->f[s->clique[i]], cols, k, x->j->size, &s->t[i]))
 			return false;
 	}
 	return true;
@@ -868,24 +497,24 @@ join_cost(const subtree *s, uint32_t leaf, uint32_t to)
 	double cost = (double) s->t[to].cells;
 
 	for (uint32_t i = 0; i < s->t[leaf].k; i++)
-		cost *= listed(s->t[to].cols, s->t[to].k, s->t[leaf].cols[i]) ? 1 : s->t[leaf].size[i];
+		cost *= mg_listed(s->t[to].cols, s->t[to].k, s->t[leaf].cols[i]) ? 1 : s->t[leaf].size[i];
 	return cost;
 }
 
 static bool
-run_across(const call *x, lane *l, uint32_t i)
+run_across(const call *x, mg_lane *l, uint32_t i)
 {
 	const mg_column_set *set = &x->sets[i];
 	subtree s;
-	table *last = NULL;
+	mg_table *last = NULL;
 
 	if (!subtree_make(x, l, set, &s) || !subtree_load(x, l, set, &s))
-		return false;
+		return !l->failed;
 	for (uint32_t joined = 0; joined + 1 < s.n; joined++)
 	{
 		uint32_t best = NONE, leaf = 0, to = 0, cols[2 * TABLE_COLUMNS], k;
 		double least = 0;
-		table t;
+		mg_table t;
 
 		for (uint32_t e = 0; e + 1 < s.n; e++)
 			for (uint32_t side = 0; !s.gone[e] && side < 2; side++)
@@ -904,7 +533,7 @@ run_across(const call *x, lane *l, uint32_t i)
 				}
 			}
 		k = needed(x, &s, set, to, best, cols);
-		if (k > TABLE_COLUMNS || !join(l, &s.t[to], 1, &s.t[leaf], 1, cols, k, x->most, &t))
+		if (k > TABLE_COLUMNS || !mg_table_join(l, &s.t[to], 1, &s.t[leaf], 1, cols, k, x->most, &t))
 			return !l->failed;
 		s.t[to] = t;
 		last = &s.t[to];
@@ -914,7 +543,7 @@ run_across(const call *x, lane *l, uint32_t i)
 	}
 	if (last != NULL)
 	{
-		reorder(last, set->cols, x->out[i], 0);
+		mg_table_reorder(last, set->cols, x->out[i], 0);
 		x->answered[i] = true;
 	}
 	return true;
@@ -926,7 +555,7 @@ static void
 task(void *arg, size_t index, int which)
 {
 	const call *x = arg;
-	lane *l = &x->lanes[which];
+	mg_lane *l = &x->lanes[which];
 
 	if (l->failed)
 		return;
@@ -953,7 +582,7 @@ task(void *arg, size_t index, int which)
 		}
 	}
 	mg_arena_reset(l->a);
-	back_to(l, (mark){0, 0});
+	mg_back_to(l, (mg_mark){0, 0});
 }
 
 static uint32_t
@@ -1028,13 +657,18 @@ make_blocks(mg_ctx *ctx, mg_arena *a, call *x)
 		if (c > 0 && mg_factor_count(j->clique[c].sep, j->clique[c].nsep, j->size, &cells))
 			carried += 2 * cells;
 	}
-	most = carried > BLOCK_CELLS / BLOCK_CODES ? (uint32_t) (BLOCK_CELLS / carried) : BLOCK_CODES;
+	/* a column that is wider than this travels alone */
+	most = BLOCK_CODES;
+	if (most > BLOCK_CELLS / carried)
+		most = (uint32_t) (BLOCK_CELLS / carried);
+	if (most > BLOCK_WORK / 2 / j->cells)
+		most = (uint32_t) (BLOCK_WORK / 2 / j->cells);
 	for (uint32_t c = 0; c < j->count; c++)
 		for (uint32_t i = 0; i < j->clique[c].k; i++)
 		{
 			uint32_t u = j->clique[c].cols[i];
 
-			if (listed(j->clique[c].sep, j->clique[c].nsep, u) || x->start[u] == x->start[u + 1])
+			if (mg_listed(j->clique[c].sep, j->clique[c].nsep, u) || x->start[u] == x->start[u + 1])
 				continue;
 			if (x->nsources == 0 || codes + j->size[u] > most)
 			{

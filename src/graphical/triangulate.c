@@ -58,12 +58,12 @@ typedef struct solver
 	uint32_t *open;       /* eliminated columns none of whose neighbours has gone since */
 	uint32_t *open_saved; /* the same when the core was reached */
 	uint32_t nopen, nsaved;
-	score *score;          /* [n] */
+	score *score;           /* [n] */
 	uint32_t *order, *best; /* [n] of the run, and of the best one of the part */
 	uint32_t taken;
-	double total;           /* cells of the maximal cliques of the run */
-	double last;            /* cells added by the last elimination: 0 where its clique is not maximal */
-	uint64_t *clique;       /* NULL: cliques are not kept; else [n][words] */
+	double total;     /* cells of the maximal cliques of the run */
+	double last;      /* cells added by the last elimination: 0 where its clique is not maximal */
+	uint64_t *clique; /* NULL: cliques are not kept; else [n][words] */
 	uint32_t cliques;
 } solver;
 
@@ -104,7 +104,8 @@ next_of(const uint64_t *set, uint32_t words, uint32_t v)
 	return w * 64 + (uint32_t) __builtin_ctzll(bits);
 }
 
-#define EACH(v, set, words) (uint32_t v = next_of(set, words, 0); v != NONE; v = next_of(set, words, v + 1))
+#define INLINE static inline __attribute__((always_inline))
+#define foreach(v, set, words) for (uint32_t v = next_of(set, words, 0); v != NONE; v = next_of(set, words, v + 1))
 
 static inline uint64_t *
 row(uint64_t *rows, const solver *s, uint32_t v)
@@ -175,7 +176,7 @@ eliminate(solver *s, uint32_t v)
 	memcpy(near, row(s->adj, s, v), words * sizeof(*near));
 	memcpy(s->touched, near, words * sizeof(*near));
 	drop(s->left, v);
-	for EACH (u, near, words)
+	foreach (u, near, words)
 	{
 		uint64_t *mine = row(s->adj, s, u);
 
@@ -222,7 +223,7 @@ simplicial(const solver *s, uint32_t v)
 {
 	const uint64_t *near = row(s->adj, s, v);
 
-	for EACH (u, near, s->words)
+	foreach (u, near, s->words)
 	{
 		const uint64_t *other = row(s->adj, s, u);
 
@@ -239,30 +240,39 @@ simplicial(const solver *s, uint32_t v)
 	return true;
 }
 
-static void
+/* Neighbours of v that u is not joined to and that come after u, in word w: each missing edge is met once. */
+INLINE uint64_t
+missing_after(const uint64_t *near, const uint64_t *other, uint32_t u, uint32_t w)
+{
+	uint64_t missing = near[w] & ~other[w];
+
+	if (w == u / 64)
+		missing &= ~(uint64_t) 1 << (u % 64);
+	return missing;
+}
+
+INLINE void
 rate(solver *s, rule by, uint32_t v)
 {
 	const uint64_t *near = row(s->adj, s, v);
-	double cells = s->size[v], fill = 0, weight = 0;
+	double cells = s->size[v], weight = 0;
+	uint32_t fill = 0;
 
-	for EACH (u, near, s->words)
+	foreach (u, near, s->words)
 	{
 		const uint64_t *other = row(s->adj, s, u);
+		double after = 0;
 
 		cells *= s->size[u];
-		/* each missing edge once: from its lower end */
 		for (uint32_t w = u / 64; w < s->words; w++)
 		{
-			uint64_t missing = near[w] & ~other[w];
+			uint64_t missing = missing_after(near, other, u, w);
 
-			if (w == u / 64)
-				missing &= u % 64 == 63 ? 0 : ~(uint64_t) 0 << (u % 64 + 1);
-			for (; missing != 0; missing &= missing - 1)
-			{
-				fill++;
-				weight += s->size[u] * s->size[w * 64 + (uint32_t) __builtin_ctzll(missing)];
-			}
+			fill += (uint32_t) __builtin_popcountll(missing);
+			for (; by == RULE_WEIGHT && missing != 0; missing &= missing - 1)
+				after += s->size[w * 64 + (uint32_t) __builtin_ctzll(missing)];
 		}
+		weight += s->size[u] * after;
 	}
 	s->score[v].free = fill == 0;
 	s->score[v].first = by == RULE_CELLS ? cells : by == RULE_WEIGHT ? weight : fill;
@@ -273,13 +283,13 @@ rate(solver *s, rule by, uint32_t v)
  * The column to go next. Without rng the first of the best; with it one of those whose first score is within the
  * slack of the best, all alike (at slack 0: a tie broken at random).
  */
-static uint32_t
+INLINE uint32_t
 choose(solver *s, mg_rng *rng, double slack)
 {
 	uint32_t best = NONE, ties = 0;
 	double most;
 
-	for EACH (v, s->part, s->words)
+	foreach (v, s->part, s->words)
 	{
 		const score *x = &s->score[v], *y = best == NONE ? x : &s->score[best];
 
@@ -291,7 +301,7 @@ choose(solver *s, mg_rng *rng, double slack)
 	if (rng == NULL || best == NONE)
 		return best;
 	most = s->score[best].first * (1 + slack);
-	for EACH (v, s->part, s->words)
+	foreach (v, s->part, s->words)
 	{
 		if (s->score[v].first <= most && mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), ++ties) == 0)
 			best = v;
@@ -304,7 +314,7 @@ static void
 rewind_part(solver *s, const uint64_t *part)
 {
 	memcpy(s->part, part, s->words * sizeof(*part));
-	for EACH (v, part, s->words)
+	foreach (v, part, s->words)
 	{
 		memcpy(row(s->adj, s, v), row(s->core, s, v), s->words * sizeof(*part));
 		put(s->left, v);
@@ -315,12 +325,11 @@ rewind_part(solver *s, const uint64_t *part)
 	s->taken = 0;
 }
 
-/* Cells of one order of a part of the core; given up, and infinite, once it reaches `most`. */
-static double
-run(solver *s, const uint64_t *part, rule by, mg_rng *rng, double slack, double most)
+INLINE double
+run_by(solver *s, const uint64_t *part, rule by, mg_rng *rng, double slack, double most)
 {
 	rewind_part(s, part);
-	for EACH (v, part, s->words)
+	foreach (v, part, s->words)
 	{
 		if (by != RULE_COLUMNS)
 			rate(s, by, v);
@@ -335,11 +344,29 @@ run(solver *s, const uint64_t *part, rule by, mg_rng *rng, double slack, double 
 		eliminate(s, v);
 		if (s->total >= most && isfinite(most))
 			return INFINITY;
-		for EACH (u, s->touched, s->words)
+		foreach (u, s->touched, s->words)
 		{
 			if (by != RULE_COLUMNS)
 				rate(s, by, u);
 		}
+	}
+}
+
+/* Cells of one order of a part of the core; given up, and infinite, once it reaches `most`. */
+MG_WIDE static double
+run(solver *s, const uint64_t *part, rule by, mg_rng *rng, double slack, double most)
+{
+	/* each rule as code of its own */
+	switch (by)
+	{
+		case RULE_FILL:
+			return run_by(s, part, RULE_FILL, rng, slack, most);
+		case RULE_WEIGHT:
+			return run_by(s, part, RULE_WEIGHT, rng, slack, most);
+		case RULE_CELLS:
+			return run_by(s, part, RULE_CELLS, rng, slack, most);
+		default:
+			return run_by(s, part, RULE_COLUMNS, rng, slack, most);
 	}
 }
 
@@ -396,7 +423,7 @@ part_of(solver *s, uint32_t v, uint64_t *part)
 	while (grown)
 	{
 		grown = false;
-		for EACH (u, part, s->words)
+		foreach (u, part, s->words)
 		{
 			const uint64_t *near = row(s->adj, s, u);
 
@@ -413,7 +440,7 @@ part_of(solver *s, uint32_t v, uint64_t *part)
 static void
 save_core(solver *s)
 {
-	for EACH (v, s->left, s->words)
+	foreach (v, s->left, s->words)
 		memcpy(row(s->core, s, v), row(s->adj, s, v), s->words * sizeof(uint64_t));
 	memcpy(s->open_saved, s->open, s->nopen * sizeof(*s->open));
 	s->nsaved = s->nopen;
@@ -479,7 +506,7 @@ solve(mg_ctx *ctx, mg_arena *a, solver *s, uint32_t restarts, void (*done)(void 
 		s->clique = keep;
 		rewind_part(s, part);
 		columns = 0;
-		for EACH (u, part, s->words)
+		foreach (u, part, s->words)
 			columns++;
 		for (uint32_t i = 0; i < columns; i++)
 			eliminate(s, s->best[i]);
@@ -517,7 +544,7 @@ triangulate(mg_ctx *ctx, mg_arena *a, mg_arena *scratch, const uint32_t *sizes, 
 		uint32_t k = 0, *cols;
 
 		MG_NEW(ctx, scratch, cols, n);
-		for EACH (v, set, s.words)
+		foreach (v, set, s.words)
 			cols[k++] = v;
 		cliques[c] = (mg_column_set){k, cols, 0};
 	}
@@ -553,7 +580,7 @@ struct mg_growth
 	uint64_t *graph; /* [n][words] the sets' */
 	uint64_t *full;  /* [n][words] the same after triangulation, with each column its own neighbour */
 	double total;
-	uint32_t *went;   /* columns outside the core, in order */
+	uint32_t *went; /* columns outside the core, in order */
 	uint32_t nwent;
 	uint32_t *at;     /* [n] place in `went`, NONE: in the core */
 	uint32_t *parent; /* [n] of a column outside the core: the neighbour left that goes first (of the core: any) */
@@ -561,7 +588,7 @@ struct mg_growth
 	uint32_t *sep_k;  /* [n] */
 	double *added;    /* [n] cells of the clique of a column outside the core, 0 where not maximal */
 	parts parts;
-	uint32_t *part;   /* [n] of a column in the core */
+	uint32_t *part;                       /* [n] of a column in the core */
 	uint64_t *mask, *look, *piece, *todo; /* [words] */
 };
 
@@ -611,17 +638,17 @@ growth_index(mg_growth *g)
 	{
 		uint32_t v = g->went[i];
 
-		for EACH (u, row(g->sep, s, v), s->words)
+		foreach (u, row(g->sep, s, v), s->words)
 		{
 			if (g->parent[v] == NONE || g->at[u] < g->at[g->parent[v]])
 				g->parent[v] = u;
 		}
 	}
 	for (uint32_t p = 0; p < g->parts.count; p++)
-		for EACH (v, row(g->parts.set, s, p), s->words)
+		foreach (v, row(g->parts.set, s, p), s->words)
 			g->part[v] = p;
 	for (uint32_t c = 0; c < s->cliques; c++)
-		for EACH (v, row(s->clique, s, c), s->words)
+		foreach (v, row(s->clique, s, c), s->words)
 		{
 			for (uint32_t w = 0; w < s->words; w++)
 				row(g->full, s, v)[w] |= row(s->clique, s, c)[w];
@@ -701,7 +728,7 @@ growth_load(mg_growth *g, const uint32_t *extra, uint32_t k)
 	solver *s = &g->s;
 
 	memcpy(s->left, g->mask, s->words * sizeof(*s->left));
-	for EACH (v, g->mask, s->words)
+	foreach (v, g->mask, s->words)
 	{
 		for (uint32_t w = 0; w < s->words; w++)
 			row(s->adj, s, v)[w] = row(g->graph, s, v)[w] & g->mask[w];
