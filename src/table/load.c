@@ -271,5 +271,5 @@ mg_codes_load_finish(mg_ctx *ctx, mg_codes *t)
 	for (uint32_t j = 0; j < t->ncolumns; j++)
 		if (t->column[j].text != NULL)
 			MG_TRY(mg_text_finish(ctx, t->column[j].text));
-	return MG_OK;
+	return mg_codes_pack_finish(ctx, t);
 }
