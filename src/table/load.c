@@ -56,8 +56,12 @@ mg_codes_load_number(mg_codes *t, uint32_t col, double v)
 	{
 		/* v is in range, so the quotient is in 0 .. null_code - 1/2; rounding up at the very end must not reach NULL.
 		 */
-		uint32_t k = (uint32_t) ((v - c->lower) / c->step + 0.5);
+		double steps = v - c->lower;
+		uint32_t k;
 
+		if (c->step != 1) /* most are, and a division is the dearest thing here */
+			steps /= c->step;
+		k = (uint32_t) (steps + 0.5);
 		put_code(c, t->last_rows, k < c->null_code ? k : c->null_code - 1u);
 	}
 }
