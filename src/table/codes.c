@@ -559,13 +559,9 @@ static void
 part_task(void *arg, size_t part, int lane)
 {
 	const part_tasks *p = arg;
+	mg_block b = {p->base, 0, p->rows, p->weight};
 
-	for (uint32_t first = 0; first < p->rows; first += MG_BLOCK_ROWS)
-	{
-		mg_block b = block_at(p->base, p->weight, first, p->rows);
-
-		p->fn(p->arg, &b, part);
-	}
+	p->fn(p->arg, &b, part);
 }
 
 mg_code

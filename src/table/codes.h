@@ -187,8 +187,8 @@ typedef void (*mg_block_task)(void *arg, const mg_block *b, int lane);
 typedef mg_code (*mg_block_step)(mg_ctx *ctx, void *arg, const mg_block *b);
 mg_code mg_codes_pass(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_pool *pool, mg_block_task fn,
 					  void (*between)(void *arg), void *arg);
-/* A group at a time: fn for parts 0..parts-1, each over all blocks of the group in order; different parts at once, the
- * same part never. */
+/* A group at a time, whole (up to MG_GROUP_ROWS rows): fn for parts 0..parts-1; different parts at once, the same part
+ * never. */
 typedef void (*mg_part_task)(void *arg, const mg_block *b, size_t part);
 mg_code mg_codes_pass_parts(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_pool *pool,
 							size_t parts, mg_part_task fn, void *arg);

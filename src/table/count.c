@@ -324,14 +324,29 @@ mg_count_narrow(const mg_codes *t)
 	return t->rows <= UINT32_MAX;
 }
 
-/* Jobs are dealt out in turn, so that parts are alike where neighbouring jobs are. */
+/*
+ * Jobs are dealt out in turn, so that parts are alike where neighbouring jobs are. A job runs over the whole group before
+ * the next one begins: its counters, which many marginals together have no room for in any cache, are fetched once a
+ * group, and the few columns that it reads come in order.
+ */
 static void
-count_part(void *arg, const mg_block *b, size_t part)
+count_part(void *arg, const mg_block *group, size_t part)
 {
 	const narrow *c = arg;
 
 	for (size_t j = part; j < c->n; j += c->parts)
-		count_whole(c->t, c->count[j].cols, c->count[j].k, b, c->count[j].out);
+	{
+		const mg_count_32 *q = &c->count[j];
+		uint32_t at_once = q->k <= 3 ? group->rows : MG_BLOCK_ROWS; /* indices are of a block */
+
+		for (uint32_t first = 0; first < group->rows; first += at_once)
+		{
+			mg_block b = {group->base, first, group->rows - first < at_once ? group->rows - first : at_once,
+						  group->weight != NULL ? group->weight + first : NULL};
+
+			count_whole(c->t, q->cols, q->k, &b, q->out);
+		}
+	}
 }
 
 mg_code
