@@ -37,10 +37,13 @@ mg_curator_create_for_units(mg_ctx *ctx, const mg_domain *columns, uint32_t ncol
 	if (code == MG_OK)
 		code = (c->k > 1 ? mg_codes_create_with_units : mg_codes_create)(ctx, columns, ncolumns, key, store, memory,
 																		 &c->codes);
+	if (code == MG_OK && units == NULL)
+		code = mg_codes_pack(ctx, c->codes); /* bounding tells rows apart by their number */
 	mg_zeroize(key, sizeof(key));
 	if (code != MG_OK)
 	{
 		mgc_bounding_destroy(c->units);
+		mg_codes_destroy(c->codes);
 		free(c);
 		return code;
 	}

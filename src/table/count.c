@@ -44,31 +44,45 @@ mg_count_bytes(size_t cells)
 	return cells * (sizeof(int64_t) + sizeof(uint32_t));
 }
 
-#define ONE(name, ta)                                         \
-	static void name(const ta *a, uint32_t rows, uint32_t *n) \
-	{                                                         \
-		for (uint32_t i = 0; i < rows; i++)                   \
-			n[a[i]]++;                                        \
+/* Each loop once for rows that count once and once for rows with weights w. */
+#define ONE(name, ta)                                                            \
+	static void name(const ta *a, uint32_t rows, const uint16_t *w, uint32_t *n) \
+	{                                                                            \
+		if (w == NULL)                                                           \
+			for (uint32_t i = 0; i < rows; i++)                                  \
+				n[a[i]]++;                                                       \
+		else                                                                     \
+			for (uint32_t i = 0; i < rows; i++)                                  \
+				n[a[i]] += w[i];                                                 \
 	}
 ONE(count_8, uint8_t)
 ONE(count_16, uint16_t)
 
-#define TWO(name, ta, tb)                                                               \
-	static void name(const ta *a, const tb *b, uint32_t nb, uint32_t rows, uint32_t *n) \
-	{                                                                                   \
-		for (uint32_t i = 0; i < rows; i++)                                             \
-			n[(size_t) a[i] * nb + b[i]]++;                                             \
+#define TWO(name, ta, tb)                                                                                  \
+	static void name(const ta *a, const tb *b, uint32_t nb, uint32_t rows, const uint16_t *w, uint32_t *n) \
+	{                                                                                                      \
+		if (w == NULL)                                                                                     \
+			for (uint32_t i = 0; i < rows; i++)                                                            \
+				n[(size_t) a[i] * nb + b[i]]++;                                                            \
+		else                                                                                               \
+			for (uint32_t i = 0; i < rows; i++)                                                            \
+				n[(size_t) a[i] * nb + b[i]] += w[i];                                                      \
 	}
 TWO(count_8_8, uint8_t, uint8_t)
 TWO(count_8_16, uint8_t, uint16_t)
 TWO(count_16_8, uint16_t, uint8_t)
 TWO(count_16_16, uint16_t, uint16_t)
 
-#define THREE(name, ta, tb, tc)                                                                                    \
-	static void name(const ta *a, const tb *b, const tc *c, uint32_t nb, uint32_t nc, uint32_t rows, uint32_t *n) \
-	{                                                                                                              \
-		for (uint32_t i = 0; i < rows; i++)                                                                        \
-			n[((size_t) a[i] * nb + b[i]) * nc + c[i]]++;                                                          \
+#define THREE(name, ta, tb, tc)                                                                              \
+	static void name(const ta *a, const tb *b, const tc *c, uint32_t nb, uint32_t nc, uint32_t rows,         \
+					 const uint16_t *w, uint32_t *n)                                                         \
+	{                                                                                                        \
+		if (w == NULL)                                                                                       \
+			for (uint32_t i = 0; i < rows; i++)                                                              \
+				n[((size_t) a[i] * nb + b[i]) * nc + c[i]]++;                                                \
+		else                                                                                                 \
+			for (uint32_t i = 0; i < rows; i++)                                                              \
+				n[((size_t) a[i] * nb + b[i]) * nc + c[i]] += w[i];                                          \
 	}
 THREE(count_8_8_8, uint8_t, uint8_t, uint8_t)
 THREE(count_8_8_16, uint8_t, uint8_t, uint16_t)
@@ -85,9 +99,9 @@ count_single(const mg_codes *t, const uint32_t *cols, const mg_block *b, uint32_
 	const mg_code_column *c = &t->column[cols[0]];
 
 	if (c->width == 1)
-		count_8(mg_block_column(c, b), b->rows, n);
+		count_8(mg_block_column(c, b), b->rows, b->weight, n);
 	else
-		count_16(mg_block_column(c, b), b->rows, n);
+		count_16(mg_block_column(c, b), b->rows, b->weight, n);
 }
 
 static void
@@ -97,13 +111,13 @@ count_pair(const mg_codes *t, const uint32_t *cols, const mg_block *b, uint32_t 
 	const void *pa = mg_block_column(ca, b), *pb = mg_block_column(cb, b);
 
 	if (ca->width == 1 && cb->width == 1)
-		count_8_8(pa, pb, cb->ncodes, b->rows, n);
+		count_8_8(pa, pb, cb->ncodes, b->rows, b->weight, n);
 	else if (ca->width == 1)
-		count_8_16(pa, pb, cb->ncodes, b->rows, n);
+		count_8_16(pa, pb, cb->ncodes, b->rows, b->weight, n);
 	else if (cb->width == 1)
-		count_16_8(pa, pb, cb->ncodes, b->rows, n);
+		count_16_8(pa, pb, cb->ncodes, b->rows, b->weight, n);
 	else
-		count_16_16(pa, pb, cb->ncodes, b->rows, n);
+		count_16_16(pa, pb, cb->ncodes, b->rows, b->weight, n);
 }
 
 static void
@@ -116,28 +130,28 @@ count_triple(const mg_codes *t, const uint32_t *cols, const mg_block *b, uint32_
 	switch ((ca->width - 1) * 4 + (cb->width - 1) * 2 + (cc->width - 1))
 	{
 		case 0:
-			count_8_8_8(pa, pb, pc, nb, nc, rows, n);
+			count_8_8_8(pa, pb, pc, nb, nc, rows, b->weight, n);
 			break;
 		case 1:
-			count_8_8_16(pa, pb, pc, nb, nc, rows, n);
+			count_8_8_16(pa, pb, pc, nb, nc, rows, b->weight, n);
 			break;
 		case 2:
-			count_8_16_8(pa, pb, pc, nb, nc, rows, n);
+			count_8_16_8(pa, pb, pc, nb, nc, rows, b->weight, n);
 			break;
 		case 3:
-			count_8_16_16(pa, pb, pc, nb, nc, rows, n);
+			count_8_16_16(pa, pb, pc, nb, nc, rows, b->weight, n);
 			break;
 		case 4:
-			count_16_8_8(pa, pb, pc, nb, nc, rows, n);
+			count_16_8_8(pa, pb, pc, nb, nc, rows, b->weight, n);
 			break;
 		case 5:
-			count_16_8_16(pa, pb, pc, nb, nc, rows, n);
+			count_16_8_16(pa, pb, pc, nb, nc, rows, b->weight, n);
 			break;
 		case 6:
-			count_16_16_8(pa, pb, pc, nb, nc, rows, n);
+			count_16_16_8(pa, pb, pc, nb, nc, rows, b->weight, n);
 			break;
 		default:
-			count_16_16_16(pa, pb, pc, nb, nc, rows, n);
+			count_16_16_16(pa, pb, pc, nb, nc, rows, b->weight, n);
 	}
 }
 
@@ -179,7 +193,7 @@ count_whole(const mg_codes *t, const uint32_t *cols, uint32_t k, const mg_block 
 	{
 		block_index(t, cols, k, b, index);
 		for (uint32_t i = 0; i < b->rows; i++)
-			n[index[i]]++;
+			n[index[i]] += b->weight != NULL ? b->weight[i] : 1;
 	}
 }
 
@@ -192,7 +206,7 @@ count_range(const mg_codes *t, const mg_count *q, const mg_block *b, uint32_t *n
 	block_index(t, q->cols, q->k, b, index);
 	for (uint32_t i = 0; i < b->rows; i++)
 		if (index[i] - first < cells) /* unsigned: also false under first */
-			n[index[i] - first]++;
+			n[index[i] - first] += b->weight != NULL ? b->weight[i] : 1;
 }
 
 static void
@@ -310,14 +324,29 @@ mg_count_narrow(const mg_codes *t)
 	return t->rows <= UINT32_MAX;
 }
 
-/* Jobs are dealt out in turn, so that parts are alike where neighbouring jobs are. */
+/*
+ * Jobs are dealt out in turn, so that parts are alike where neighbouring jobs are. A job runs over the whole group before
+ * the next one begins: its counters, which many marginals together have no room for in any cache, are fetched once a
+ * group, and the few columns that it reads come in order.
+ */
 static void
-count_part(void *arg, const mg_block *b, size_t part)
+count_part(void *arg, const mg_block *group, size_t part)
 {
 	const narrow *c = arg;
 
 	for (size_t j = part; j < c->n; j += c->parts)
-		count_whole(c->t, c->count[j].cols, c->count[j].k, b, c->count[j].out);
+	{
+		const mg_count_32 *q = &c->count[j];
+		uint32_t at_once = q->k <= 3 ? group->rows : MG_BLOCK_ROWS; /* indices are of a block */
+
+		for (uint32_t first = 0; first < group->rows; first += at_once)
+		{
+			mg_block b = {group->base, first, group->rows - first < at_once ? group->rows - first : at_once,
+						  group->weight != NULL ? group->weight + first : NULL};
+
+			count_whole(c->t, q->cols, q->k, &b, q->out);
+		}
+	}
 }
 
 mg_code

@@ -52,8 +52,8 @@ group_keys(mg_ctx *ctx, void *arg, const mg_block *b)
 	const uint64_t *p = mg_block_column(g->c, b);
 
 	for (uint32_t i = 0; i < b->rows && !g->full; i++)
-		if (p[i] != MG_KEY_NULL)
-			group_add(g, p[i], 1);
+		if (p[i] != MG_KEY_NULL && (b->weight == NULL || b->weight[i] > 0)) /* rows of weight 0 hold no value */
+			group_add(g, p[i], b->weight != NULL ? b->weight[i] : 1);
 	return MG_OK;
 }
 
@@ -64,7 +64,7 @@ count_ids(mg_ctx *ctx, void *arg, const mg_block *b)
 	const uint16_t *p = mg_block_column(g->c, b);
 
 	for (uint32_t i = 0; i < b->rows; i++)
-		g->per_id[p[i]]++;
+		g->per_id[p[i]] += b->weight != NULL ? b->weight[i] : 1;
 	return MG_OK;
 }
 
@@ -141,7 +141,7 @@ mg_codes_groupby(mg_ctx *ctx, mg_codes *t, uint32_t col, size_t memory, mg_group
 {
 	grouping g = {.t = t, .c = &t->column[col]};
 	size_t slots = 256, ids = 0;
-	uint64_t expected = t->rows;
+	uint64_t expected = mg_codes_rows_held(t);
 	mg_code code = MG_OK;
 
 	while (slots * 2 * 16 <= memory)
