@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "pg/checks.h"
 #include "pg/conditions.h"
 #include "utils/array.h"
@@ -720,7 +721,8 @@ choose(Build *b, Node *whole, CoalesceExpr *c)
 			if (this)
 				break;
 		}
-		if (!condition(b, exchange(whole, &x)) || !end(b, all))
+		/* what a constant made constant is settled now */
+		if (!condition(b, eval_const_expressions(NULL, exchange(whole, &x))) || !end(b, all))
 			return false;
 	}
 	return end(b, either);

@@ -3,13 +3,12 @@
  *
  * Of the rows of a batch that violate one, the needed columns get new values within the same bins, a few times: what the
  * model measured, its codes, stays as it is. Rows that still violate one get new codes: candidates are drawn from the
- * sampler as any batch is, and those that satisfy everything take the rows' places, in order. What is left after
- * MOST_ROUNDS copies a row of the batch that satisfies everything. A row's law is thus the model's given the
+ * sampler as any batch is, and those that satisfy everything take the rows' places, in order. What is left after a
+ * bounded number of candidates copies a row of the batch that satisfies everything. A row's law is thus the model's given the
  * constraints, but that bins are changed no more than needed.
  *
  * All draws come from one generator, so a batch stays a function of model, key, number and rows; which columns are
- * wanted has no part in it. A candidate is never judged twice: the work of a batch is at most VALUE_TRIES + MOST_ROUNDS
- * times that of drawing it.
+ * wanted has no part in it.
  */
 #include "synthesis/stream_private.h"
 
@@ -17,12 +16,19 @@
 #include <string.h>
 
 #define VALUE_TRIES 6
-#define MOST_ROUNDS 64
+/* Candidates for a batch: so many a row, and so many more. */
+#define ROW_CANDIDATES 64.0
+#define MORE_CANDIDATES 65536.0
 #define LEAST_CANDIDATES 64u
-/* Rows that a model's rejection rates are estimated from, and the share that must satisfy what is enforced. */
+/*
+ * Rows that a model's rejection rates are estimated from, and the shares of them that must satisfy a constraint, and
+ * all of them together. What fewer satisfy (an equality of sums, say, which rows meet by NULLs or by chance) would leave
+ * rows that have little to do with the model.
+ */
 #define MEASURED_BATCHES 4
 #define MEASURED_ROWS 8192
-#define LEAST_SATISFIED (1.0 / 500)
+#define LEAST_SATISFIED (1.0 / 20)
+#define LEAST_TOGETHER (1.0 / 500)
 
 /* ---- life ---- */
 
@@ -256,14 +262,14 @@ mg_redraw_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 {
 	mg_redraw *r = s->redraw;
 	uint32_t m, satisfied, n = 0;
-	double drawn = rows, good;
+	double drawn = rows, good, most = rows + ROW_CANDIDATES * rows + MORE_CANDIDATES;
 
 	judge(r, s->batch.column, rows);
 	m = list_bad(r, rows);
 	good = rows - m;
 	for (int i = 0; i < VALUE_TRIES && m > 0 && !r->fixed; i++)
 		m = draw_values(s, rng, m);
-	for (int i = 0; i < MOST_ROUNDS && m > 0; i++)
+	while (m > 0 && drawn < most)
 	{
 		n = candidates_for(m, good, drawn);
 		MG_TRY(draw_codes(ctx, s, rng, n, &m, &satisfied));
@@ -339,7 +345,7 @@ measure(mg_ctx *ctx, mg_model *m, mg_stream *s, bool *again)
 	}
 	if (drop_above(m, 1 - LEAST_SATISFIED, "hardly any row of the model satisfies it"))
 		*again = true;
-	else if (together < rows * LEAST_SATISFIED)
+	else if (together < rows * LEAST_TOGETHER)
 		*again = drop_above(m, worst * (1 - 1e-9), "hardly any row of the model satisfies it and the others together");
 	return MG_OK;
 }
