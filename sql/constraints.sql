@@ -105,3 +105,11 @@ SELECT dp_train('loose', 'loose', 'mst', epsilon => 5) > 0 AS trained;
 SELECT c->>'name' AS name, c->>'how' AS how, (c->>'rejected')::float8 > 0.1 AS often, c->>'reason' AS reason
 FROM dp_models, jsonb_array_elements(card->'constraints') c WHERE dp_models.name = 'loose';
 SELECT count(*), count(*) FILTER (WHERE a > b OR b = c) AS broken FROM dp_synthesize_as(NULL::loose, 'loose', 5000);
+
+DROP EXTENSION pg_mirage CASCADE;
+DROP VIEW brief;
+DROP TABLE orders, taken, loose;
+DROP FUNCTION is_fine;
+DROP DOMAIN odd;
+DROP TYPE level;
+DROP SCHEMA shadow CASCADE;

@@ -81,7 +81,7 @@ even_batch(mg_ctx *ctx, mg_sampler *s, mg_rng *rng, uint32_t n, uint16_t *const 
 		{
 			uint32_t code = mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), m->columns[c].ncoarse);
 
-			codes[c][i] = (uint16_t) (tied && c == PRICE ? codes[AGE][i] : code);
+			codes[c][i] = (uint16_t) (tied && c == PRICE ? codes[AGE][i] % m->columns[c].ncoarse : code);
 		}
 	return MG_OK;
 }

@@ -32,7 +32,7 @@ extern const mg_label some_texts[4];
 extern const uint16_t merge_age[5];
 extern const double mass[8];
 extern uint64_t drawn; /* rows, by the sampler */
-extern bool tied;      /* the price has the code of the age */
+extern bool tied;      /* the price has the code of the age, modulo its number of codes */
 
 int set_up(void **state);
 int tear_down(void **state);
