@@ -22,6 +22,7 @@
 #include "catalog/catalog.h"
 #include "emit/emit.h"
 #include "miscadmin.h"
+#include "pg/constraints.h"
 #include "seal/seal.h"
 #include "utils/memutils.h"
 
@@ -39,6 +40,7 @@ struct MgRelease
 	mg_ctx ctx;
 	mg_model *model;
 	mg_stream *stream, *spare;
+	MgSnapper *snapper;
 	const bool *want;
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
@@ -109,6 +111,7 @@ load_model(MgRelease *r)
 		if (r->columns->col[i].core >= (int) r->model->ncolumns)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 							errmsg("the columns of model \"%s\" do not fit its parameters", r->entry->name)));
+	r->snapper = mg_snapper_create(r->columns, r->model);
 }
 
 static void
@@ -209,6 +212,7 @@ static void
 start_stream(MgRelease *r)
 {
 	MG_CHECK(&r->ctx, mg_stream_create(&r->ctx, r->model, r->key, &r->stream));
+	mg_stream_snap(r->stream, mg_snap_number, r->snapper);
 	mg_stream_want(r->stream, r->want);
 }
 
@@ -255,6 +259,7 @@ mg_release_spare(MgRelease *r, int core)
 	code = mg_stream_create(&r->ctx, r->model, key, &r->spare);
 	mg_wipe(key, sizeof(key));
 	MG_CHECK(&r->ctx, code);
+	mg_stream_snap(r->spare, mg_snap_number, r->snapper);
 	mg_stream_want(r->spare, want);
 	pfree(want);
 	MG_CHECK(&r->ctx, mg_stream_next(&r->ctx, r->spare, MG_BATCH_ROWS, &batch));

@@ -15,6 +15,8 @@ typedef struct mg_decoder_column mg_decoder_column;
 
 /* All memory is the arena's. The decoder keeps a reference to the column. */
 mg_code mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_column **out);
+/* Does a code say all: is every bin one label, one number or NULL? */
+bool mg_values_fixed(const mg_decoder_column *dc);
 /* Working memory of mg_values_fill, to be shared by all columns of a stream. */
 typedef struct mg_values_scratch
 {
