@@ -2,11 +2,11 @@
  * curator/workload.c: exact marginals, counted once and kept; scores and measurements from them.
  *
  * score = weight * (sum over cells of |exact - answer| - penalty). Answers, weights and penalties do not depend on the
- * table, and a row is in one cell: adding or removing a unit's k rows moves contender i's score by at most k * weight_i,
- * and clamping to +-2^62 is 1-Lipschitz. A choice among the contenders A that are allowed is an exponential mechanism
- * over the scores of A alone, whose sensitivity is k * max over A of weight_i: what is not in A has no part in it (the
- * set itself is a caller's, made from public and released figures, like answers and penalties). docs/privacy.md has
- * the proof.
+ * table, and a row is in one cell: adding or removing a unit's k rows moves contender i's score by at most k *
+ * weight_i, and clamping to +-2^62 is 1-Lipschitz. A choice among the contenders A that are allowed is an exponential
+ * mechanism over the scores of A alone, whose sensitivity is k * max over A of weight_i: what is not in A has no part
+ * in it (the set itself is a caller's, made from public and released figures, like answers and penalties).
+ * docs/privacy.md has the proof.
  *
  * Kept counts live in one array, which is wiped by mg_workload_end; the buffers of what is counted again are wiped when
  * the call ends. The only ways out of here are mg_selection_choose, and mg_add_discrete_gaussian over a private copy.
@@ -20,7 +20,7 @@
 typedef struct kept
 {
 	uint32_t k;
-	uint32_t *cols;  /* into the workload's */
+	uint32_t *cols; /* into the workload's */
 	size_t cells;
 	uint32_t *count; /* [cells], into the workload's; NULL: counted when asked for */
 } kept;
@@ -407,8 +407,7 @@ measure_debited(mg_ctx *ctx, mg_workload *w, const mg_workload_query *q, size_t 
 		if (m->count != NULL)
 			code = measure_kept(ctx, w->c, m, &q[i], copy, CELLS_OF_COPY);
 		else
-			again[n++] =
-				(mg_marginal_query){.k = m->k, .cols = m->cols, .sigma2 = q[i].sigma2, .noisy = q[i].noisy};
+			again[n++] = (mg_marginal_query){.k = m->k, .cols = m->cols, .sigma2 = q[i].sigma2, .noisy = q[i].noisy};
 	}
 	if (code == MG_OK)
 		code = mgc_measure_debited(ctx, w->c, again, n);

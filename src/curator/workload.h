@@ -5,8 +5,8 @@
  * follows from the sizes of the marginals, not from the rows. Nothing is charged for the counting, since nothing of it
  * leaves but through the queries below, which are those of curator.h under the same sensitivities and charges.
  *
- * Life: after mg_curator_recode; ended, and so wiped, before the curator is destroyed. Selections made from it keep only
- * scores and may outlive it (not the curator).
+ * Life: after mg_curator_recode; ended, and so wiped, before the curator is destroyed. Selections made from it keep
+ * only scores and may outlive it (not the curator).
  */
 #ifndef MIRAGE_CURATOR_WORKLOAD_H
 #define MIRAGE_CURATOR_WORKLOAD_H
@@ -17,7 +17,7 @@ typedef struct mg_workload mg_workload;
 
 typedef struct mg_marginal_of
 {
-	uint32_t k; /* columns, at least 1 */
+	uint32_t k;           /* columns, at least 1 */
 	const uint32_t *cols; /* ascending, the last one the fastest */
 } mg_marginal_of;
 

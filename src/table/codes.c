@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define LABEL_BUFFER 65536
+#define LOAD_PATIENCE 2 /* groups of mostly new rows; how many are to come is not known while loading */
 
 /* The column's form from public facts; its text is made later, when the memory for each is known. */
 static mg_code
@@ -308,7 +309,7 @@ mg_codes_pack(mg_ctx *ctx, mg_codes *t)
 	for (uint32_t j = 0; j < t->ncolumns; j++)
 		column[j] = (mg_pack_column){t->column[j].offset, t->column[j].width};
 	code = mg_pack_create(ctx, column, t->ncolumns, t->group_rows, (uint64_t) t->max_resident * t->group_rows,
-						  t->memory / 4, t->odd, &t->pack);
+						  t->memory / 4, t->odd, LOAD_PATIENCE, &t->pack);
 	free(column);
 	return code;
 }
@@ -479,8 +480,8 @@ pass_task(void *arg, size_t index, int lane)
 	mg_block b;
 
 	if (i < p->full_blocks)
-		b = block_at(p->groups[g], p->weights != NULL ? p->weights[g] : NULL, (uint32_t) (i % p->blocks) * MG_BLOCK_ROWS,
-					 p->t->group_rows);
+		b = block_at(p->groups[g], p->weights != NULL ? p->weights[g] : NULL,
+					 (uint32_t) (i % p->blocks) * MG_BLOCK_ROWS, p->t->group_rows);
 	else
 		b = block_at(p->t->last, p->t->last_weight, (uint32_t) (i - p->full_blocks) * MG_BLOCK_ROWS, p->t->last_rows);
 	p->fn(p->arg, &b, lane);

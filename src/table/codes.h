@@ -85,15 +85,15 @@ typedef struct mg_codes
 	uint32_t max_resident;
 	uint32_t nresident;
 	uint8_t **resident; /* [max_resident] */
-	uint16_t **weight;  /* [max_resident] weights of their rows; NULL: each row is there once. Stored groups have none */
-	uint64_t nstored;   /* groups in the store */
+	uint16_t **weight; /* [max_resident] weights of their rows; NULL: each row is there once. Stored groups have none */
+	uint64_t nstored;  /* groups in the store */
 	int file;
 	uint8_t *last; /* being loaded; then the partial group */
 	uint32_t last_rows;
 	uint16_t *last_weight; /* NULL: each row is there once */
 	mg_pack *pack;         /* takes the rows that are loaded; NULL: it does not pay, or loading is over */
-	uint8_t *scratch; /* one stored group, read back */
-	uint64_t rows;    /* exact: never leaves the curator */
+	uint8_t *scratch;      /* one stored group, read back */
+	uint64_t rows;         /* exact: never leaves the curator */
 
 	uint64_t key[2];
 	uint64_t odd; /* multiplier of mg_mix64 */
@@ -180,8 +180,8 @@ mg_block_column(const mg_code_column *col, const mg_block *b)
 /*
  * Passes over all rows in blocks. `cols` names the columns that the pass reads (of stored groups only these are
  * fetched). In parallel: fn on any lane of the pool, in any order, no ctx; `between` (may be NULL) is called, by the
- * caller's thread, before 2^32 rows (by weight) have passed and at the end, with no task running. In order: fn by the caller's thread,
- * in row order.
+ * caller's thread, before 2^32 rows (by weight) have passed and at the end, with no task running. In order: fn by the
+ * caller's thread, in row order.
  */
 typedef void (*mg_block_task)(void *arg, const mg_block *b, int lane);
 typedef mg_code (*mg_block_step)(mg_ctx *ctx, void *arg, const mg_block *b);
@@ -190,8 +190,8 @@ mg_code mg_codes_pass(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t n
 /* A group at a time, whole (up to MG_GROUP_ROWS rows): fn for parts 0..parts-1; different parts at once, the same part
  * never. */
 typedef void (*mg_part_task)(void *arg, const mg_block *b, size_t part);
-mg_code mg_codes_pass_parts(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_pool *pool,
-							size_t parts, mg_part_task fn, void *arg);
+mg_code mg_codes_pass_parts(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_pool *pool, size_t parts,
+							mg_part_task fn, void *arg);
 mg_code mg_codes_pass_in_order(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_block_step fn,
 							   void *arg);
 

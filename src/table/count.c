@@ -73,16 +73,16 @@ TWO(count_8_16, uint8_t, uint16_t)
 TWO(count_16_8, uint16_t, uint8_t)
 TWO(count_16_16, uint16_t, uint16_t)
 
-#define THREE(name, ta, tb, tc)                                                                              \
-	static void name(const ta *a, const tb *b, const tc *c, uint32_t nb, uint32_t nc, uint32_t rows,         \
-					 const uint16_t *w, uint32_t *n)                                                         \
-	{                                                                                                        \
-		if (w == NULL)                                                                                       \
-			for (uint32_t i = 0; i < rows; i++)                                                              \
-				n[((size_t) a[i] * nb + b[i]) * nc + c[i]]++;                                                \
-		else                                                                                                 \
-			for (uint32_t i = 0; i < rows; i++)                                                              \
-				n[((size_t) a[i] * nb + b[i]) * nc + c[i]] += w[i];                                          \
+#define THREE(name, ta, tb, tc)                                                                      \
+	static void name(const ta *a, const tb *b, const tc *c, uint32_t nb, uint32_t nc, uint32_t rows, \
+					 const uint16_t *w, uint32_t *n)                                                 \
+	{                                                                                                \
+		if (w == NULL)                                                                               \
+			for (uint32_t i = 0; i < rows; i++)                                                      \
+				n[((size_t) a[i] * nb + b[i]) * nc + c[i]]++;                                        \
+		else                                                                                         \
+			for (uint32_t i = 0; i < rows; i++)                                                      \
+				n[((size_t) a[i] * nb + b[i]) * nc + c[i]] += w[i];                                  \
 	}
 THREE(count_8_8_8, uint8_t, uint8_t, uint8_t)
 THREE(count_8_8_16, uint8_t, uint8_t, uint16_t)
@@ -325,9 +325,9 @@ mg_count_narrow(const mg_codes *t)
 }
 
 /*
- * Jobs are dealt out in turn, so that parts are alike where neighbouring jobs are. A job runs over the whole group before
- * the next one begins: its counters, which many marginals together have no room for in any cache, are fetched once a
- * group, and the few columns that it reads come in order.
+ * Jobs are dealt out in turn, so that parts are alike where neighbouring jobs are. A job runs over the whole group
+ * before the next one begins: its counters, which many marginals together have no room for in any cache, are fetched
+ * once a group, and the few columns that it reads come in order.
  */
 static void
 count_part(void *arg, const mg_block *group, size_t part)

@@ -3,9 +3,9 @@
  *
  * A pass over the table serves many marginals: each task takes a block of rows, small enough that the columns it
  * touches stay in the cache, and runs all marginals over it. Counters of a task's lane are 32 bits; they are folded
- * into 64 bits before they could overflow (mg_count_run), or are the result (mg_count_run_32). Marginals whose counters do not fit the given memory together take several
- * passes; one that does not fit alone is counted in ranges of cells. How many passes there are follows from dimensions
- * and memory only.
+ * into 64 bits before they could overflow (mg_count_run), or are the result (mg_count_run_32). Marginals whose counters
+ * do not fit the given memory together take several passes; one that does not fit alone is counted in ranges of cells.
+ * How many passes there are follows from dimensions and memory only.
  */
 #ifndef MIRAGE_TABLE_COUNT_H
 #define MIRAGE_TABLE_COUNT_H
@@ -26,8 +26,9 @@ typedef struct mg_count
 bool mg_count_cells(const mg_codes *t, const uint32_t *cols, uint32_t k, size_t *cells);
 /* Bytes that mg_count_run takes for so many cells with one lane, out included. */
 size_t mg_count_bytes(size_t cells);
-/* Whole marginals into 32-bit counters, which it clears first; for tables that mg_count_narrow allows. A task is some of
- * the marginals over a group of rows: no two tasks share counters, so none are kept for each lane and nothing is folded.
+/* Whole marginals into 32-bit counters, which it clears first; for tables that mg_count_narrow allows. A task is some
+ * of the marginals over a group of rows: no two tasks share counters, so none are kept for each lane and nothing is
+ * folded.
  */
 typedef struct mg_count_32
 {

@@ -84,15 +84,15 @@ typedef struct histogram
 } histogram;
 
 /* cell: of row i. */
-#define COUNT_CELLS(cell)                                  \
-	do                                                     \
-	{                                                      \
-		if (b->weight == NULL)                             \
-			for (uint32_t i = 0; i < b->rows; i++)         \
-				n[cell]++;                                 \
-		else                                               \
-			for (uint32_t i = 0; i < b->rows; i++)         \
-				n[cell] += b->weight[i];                   \
+#define COUNT_CELLS(cell)                          \
+	do                                             \
+	{                                              \
+		if (b->weight == NULL)                     \
+			for (uint32_t i = 0; i < b->rows; i++) \
+				n[cell]++;                         \
+		else                                       \
+			for (uint32_t i = 0; i < b->rows; i++) \
+				n[cell] += b->weight[i];           \
 	} while (0)
 
 static void
@@ -398,7 +398,8 @@ recode_last(mg_ctx *ctx, recode *r)
 	return unpack_all(ctx, r, true);
 }
 
-/* How many coarse groups stay in memory, the lists of them, and the pack. */
+/* How many coarse groups stay in memory, the lists of them, and the pack, for which a part of the table may be taken in
+ * vain: what it may save is most of all that follows. */
 static mg_code
 recode_room(mg_ctx *ctx, recode *r)
 {
@@ -420,7 +421,7 @@ recode_room(mg_ctx *ctx, recode *r)
 		for (uint32_t j = 0; j < t->ncolumns; j++)
 			column[j] = (mg_pack_column){r->to[j].offset, r->to[j].width};
 		code = mg_pack_create(ctx, column, t->ncolumns, t->group_rows, (uint64_t) most * t->group_rows, t->memory / 4,
-							  t->odd, &r->pack);
+							  t->odd, (uint32_t) (all / 16 < 1000 ? 2 + all / 16 : 1000), &r->pack);
 	}
 	free(column);
 	return code;

@@ -2,8 +2,8 @@
  * table/pack.c: see pack.h.
  *
  * A row is its columns' bytes in whole words. They are made for a batch of rows at a time, small enough for the
- * first-level cache; then each is looked up in an open-addressing table, whose slots hold 32 bits of the hash beside the
- * row's number, so that few rows are compared that differ. The hash decides time, never what is equal.
+ * first-level cache; then each is looked up in an open-addressing table, whose slots hold 32 bits of the hash beside
+ * the row's number, so that few rows are compared that differ. The hash decides time, never what is equal.
  */
 #include "table/pack.h"
 
@@ -14,7 +14,6 @@
 
 #define BATCH 256u
 #define FIRST_SLOTS 4096u
-#define MOST_STRIKES 2 /* groups in a row of which most rows were new */
 
 struct mg_pack
 {
@@ -27,8 +26,8 @@ struct mg_pack
 	uint16_t *weight; /* [most] */
 	uint64_t *slot;   /* [most_slots] high half: of the hash; low half: 1 + number of the row; 0: empty */
 	size_t mask, most_slots;
-	uint64_t *batch; /* [BATCH][words] */
-	int strikes;
+	uint64_t *batch;            /* [BATCH][words] */
+	uint32_t strikes, patience; /* groups in a row of which most rows were new */
 };
 
 /* Columns in order of falling width, so that each is aligned within the row. */
@@ -49,7 +48,7 @@ place_columns(mg_pack *p)
 
 mg_code
 mg_pack_create(mg_ctx *ctx, const mg_pack_column *column, uint32_t ncolumns, uint32_t group_rows, uint64_t most_rows,
-			   size_t memory, uint64_t odd, mg_pack **out)
+			   size_t memory, uint64_t odd, uint32_t patience, mg_pack **out)
 {
 	mg_pack *p = calloc(1, sizeof(*p));
 
@@ -61,6 +60,7 @@ mg_pack_create(mg_ctx *ctx, const mg_pack_column *column, uint32_t ncolumns, uin
 	p->ncolumns = ncolumns;
 	p->group_rows = group_rows;
 	p->odd = odd;
+	p->patience = patience;
 	if (p->column == NULL || p->place == NULL)
 	{
 		mg_pack_destroy(p);
@@ -111,7 +111,7 @@ mg_pack_destroy(mg_pack *p)
 bool
 mg_pack_pays(const mg_pack *p)
 {
-	return p->strikes < MOST_STRIKES && p->most - p->n >= p->group_rows;
+	return p->strikes < p->patience && p->most - p->n >= p->group_rows;
 }
 
 uint64_t
@@ -191,12 +191,12 @@ add_row(mg_pack *p, const uint64_t *row, uint64_t hash, uint32_t weight)
 		grow(p);
 }
 
-#define SCATTER(type)                                                               \
-	for (uint32_t i = 0; i < rows; i++)                                             \
-		*(type *) (void *) (to + i * stride) = ((const type *) (const void *) from)[i]
+#define SCATTER(type)                   \
+	for (uint32_t i = 0; i < rows; i++) \
+	*(type *) (void *) (to + i * stride) = ((const type *) (const void *) from)[i]
 #define GATHER(type)                    \
 	for (uint32_t i = 0; i < rows; i++) \
-		((type *) (void *) to)[i] = *(const type *) (const void *) (from + i * stride)
+	((type *) (void *) to)[i] = *(const type *) (const void *) (from + i * stride)
 
 /* Rows first .. first + rows - 1 of a group, as rows. */
 static void

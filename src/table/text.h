@@ -144,7 +144,8 @@ mg_text_words(const char *s, size_t len, uint64_t w[3])
 		last = high;
 	}
 	else if (len > 0)
-		first = (uint64_t) (uint8_t) s[0] | (uint64_t) (uint8_t) s[len >> 1] << 8 | (uint64_t) (uint8_t) s[len - 1] << 16;
+		first =
+			(uint64_t) (uint8_t) s[0] | (uint64_t) (uint8_t) s[len >> 1] << 8 | (uint64_t) (uint8_t) s[len - 1] << 16;
 	w[0] = first;
 	w[1] = middle;
 	w[2] = last;

@@ -3,10 +3,10 @@
  * columns, recoding, counting all 105 pairs, and a workload of all 455 triples.
  *
  * usage: bench_curator [rows [memory in MB [threads [k [different]]]]]. k 0: rows are units. different: hardly any two
- * rows are alike, fine or coarse; else there are 16,384 kinds of them. Prints a line for each step: seconds, and ns a row, a value
- * or an increment. With k, rows belong to units (2.5 rows each on average, some have dozens), of which k rows stay, and
- * what bounding them costs has a line of its own. Nine columns are short open text, three closed numbers, three open
- * numbers, as in a table of people.
+ * rows are alike, fine or coarse; else there are 16,384 kinds of them. Prints a line for each step: seconds, and ns a
+ * row, a value or an increment. With k, rows belong to units (2.5 rows each on average, some have dozens), of which k
+ * rows stay, and what bounding them costs has a line of its own. Nine columns are short open text, three closed
+ * numbers, three open numbers, as in a table of people.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,8 +266,8 @@ main(int argc, char **argv)
 									.step = 1};
 	mg_odometer_init(&odometer, 1e12, 1);
 	check(mg_noise_create(&ctx, &noise));
-	check(mg_curator_create_for_units(&ctx, domain, COLUMNS, with_units ? &units : NULL, noise, &odometer, &store, memory,
-									  &c));
+	check(mg_curator_create_for_units(&ctx, domain, COLUMNS, with_units ? &units : NULL, noise, &odometer, &store,
+									  memory, &c));
 
 	printf("%zu rows, %d columns, %zu MB, %d lanes, %u rows a unit\n", rows, COLUMNS, memory >> 20,
 		   mg_pool_width(ctx.pool), mg_curator_rows_per_unit(c));

@@ -402,7 +402,10 @@ static double
 run_workload(world *w)
 {
 	int64_t noisy[4][3];
-	mg_workload_query q[] = {{0, {8, 1}, noisy[0]}, {1, {8, 1}, noisy[1]}, {1, {8, 1}, noisy[2]}, {0, {8, 1}, noisy[3]}};
+	mg_workload_query q[] = {{0, {8, 1}, noisy[0]},
+							 {1, {8, 1}, noisy[1]},
+							 {1, {8, 1}, noisy[2]},
+							 {0, {8, 1}, noisy[3]}};
 	mg_workload *load;
 
 	assert_int_equal(mg_workload_begin(&w->ctx, w->c, pair, 2, 16 * sizeof(uint32_t), &load), MG_OK);

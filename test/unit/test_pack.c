@@ -84,7 +84,7 @@ check_pack(uint32_t values, bool weights, uint32_t groups, uint64_t seed, uint64
 
 	mg_ctx_init(&ctx);
 	mg_rng_seed(&r, seed);
-	assert_int_equal(mg_pack_create(&ctx, layout, 4, GROUP, 64 * GROUP, 8 << 20, odd, &p), MG_OK);
+	assert_int_equal(mg_pack_create(&ctx, layout, 4, GROUP, 64 * GROUP, 8 << 20, odd, 2, &p), MG_OK);
 	assert_non_null(p);
 	for (uint32_t g = 0; g < groups; g++)
 	{
@@ -92,7 +92,8 @@ check_pack(uint32_t values, bool weights, uint32_t groups, uint64_t seed, uint64
 
 		for (uint32_t i = 0; i < rows; i++)
 		{
-			weight[i] = (uint16_t) (mg_rng_u64(&r) % 3 == 0 ? mg_rng_u64(&r) % (MG_MOST_WEIGHT + 1) : mg_rng_u64(&r) % 3);
+			weight[i] =
+				(uint16_t) (mg_rng_u64(&r) % 3 == 0 ? mg_rng_u64(&r) % (MG_MOST_WEIGHT + 1) : mg_rng_u64(&r) % 3);
 			for (int j = 0; j < 4; j++)
 			{
 				put_cell(base, j, i, mg_rng_u64(&r) % values * (j == 1 ? odd : 1));
@@ -156,7 +157,7 @@ test_a_heavy_row_is_held_several_times(void **state)
 	mg_ctx ctx;
 
 	mg_ctx_init(&ctx);
-	assert_int_equal(mg_pack_create(&ctx, layout, 4, GROUP, 64 * GROUP, 8 << 20, ODD, &p), MG_OK);
+	assert_int_equal(mg_pack_create(&ctx, layout, 4, GROUP, 64 * GROUP, 8 << 20, ODD, 2, &p), MG_OK);
 	for (int g = 0; g < 200; g++)
 		mg_pack_add(p, base, GROUP, NULL);
 	assert_int_equal(mg_pack_rows(p), (200 * GROUP + MG_MOST_WEIGHT - 1) / MG_MOST_WEIGHT);
@@ -177,10 +178,10 @@ test_packing_ends_where_it_does_not_pay(void **state)
 	mg_ctx ctx;
 
 	mg_ctx_init(&ctx);
-	assert_int_equal(mg_pack_create(&ctx, layout, 4, GROUP, 64 * GROUP, 1000, ODD, &p), MG_OK);
+	assert_int_equal(mg_pack_create(&ctx, layout, 4, GROUP, 64 * GROUP, 1000, ODD, 2, &p), MG_OK);
 	assert_null(p); /* no memory for it: none is begun */
 	/* One group of new rows is forgiven, the second in a row is not. */
-	assert_int_equal(mg_pack_create(&ctx, layout, 4, GROUP, 64 * GROUP, 8 << 20, ODD, &p), MG_OK);
+	assert_int_equal(mg_pack_create(&ctx, layout, 4, GROUP, 64 * GROUP, 8 << 20, ODD, 2, &p), MG_OK);
 	for (int g = 0; g < 5; g++)
 	{
 		assert_true(mg_pack_pays(p));
@@ -191,7 +192,7 @@ test_packing_ends_where_it_does_not_pay(void **state)
 	assert_false(mg_pack_pays(p));
 	mg_pack_destroy(p);
 	/* Nor is a table whose groups bring little new, but too much in all. */
-	assert_int_equal(mg_pack_create(&ctx, layout, 4, GROUP, 4 * GROUP, 8 << 20, ODD, &p), MG_OK);
+	assert_int_equal(mg_pack_create(&ctx, layout, 4, GROUP, 4 * GROUP, 8 << 20, ODD, 2, &p), MG_OK);
 	for (int g = 0; mg_pack_pays(p); g++)
 	{
 		assert_in_range(g, 0, 12);
@@ -224,8 +225,8 @@ typedef struct table
 {
 	const char *what;
 	size_t rows;
-	size_t twins;        /* rows before this one are of 50 kinds */
-	uint32_t towns;      /* of the later ones; TOWNS: in turn, with little else to tell them by */
+	size_t twins;   /* rows before this one are of 50 kinds */
+	uint32_t towns; /* of the later ones; TOWNS: in turn, with little else to tell them by */
 	size_t memory;
 	int threads;
 	uint64_t most_held; /* rows held after loading, at most */
@@ -303,8 +304,8 @@ open_world(world *w, const table *t, const row *rows)
 	w->a = mg_arena_create(0);
 	mg_odometer_init(&w->odometer, 1e15, 1);
 	memory_store_init(&w->store);
-	assert_int_equal(
-		mg_curator_create(&w->ctx, d, COLUMNS, w->noise, &w->odometer, &w->store.store, t->memory, &w->c), MG_OK);
+	assert_int_equal(mg_curator_create(&w->ctx, d, COLUMNS, w->noise, &w->odometer, &w->store.store, t->memory, &w->c),
+					 MG_OK);
 	for (size_t i = 0; i < t->rows; i++)
 	{
 		mg_load_code(w->c, CODE, rows[i].code);

@@ -32,8 +32,9 @@ static const mg_ratio exactly = {1, 1 << 20};
 
 /* The workload of most tests: narrow and wide columns in each place, one marginal over four columns. */
 #define SETS 13
-static const uint32_t set_cols[SETS][4] = {{0},       {2},       {0, 1},    {1, 2},    {2, 3},    {2, 4},   {0, 1, 3},
-										   {0, 1, 2}, {0, 2, 3}, {1, 2, 4}, {2, 3, 4}, {0, 3, 4}, {0, 1, 2, 3}};
+static const uint32_t set_cols[SETS][4] = {{0},       {2},       {0, 1},      {1, 2},    {2, 3},
+										   {2, 4},    {0, 1, 3}, {0, 1, 2},   {0, 2, 3}, {1, 2, 4},
+										   {2, 3, 4}, {0, 3, 4}, {0, 1, 2, 3}};
 static const uint32_t set_k[SETS] = {1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4};
 
 typedef struct row
@@ -86,8 +87,8 @@ open_world(world *w, const row *rows, size_t n, uint32_t leave_out, uint32_t k, 
 		labels[i] = (mg_label){"x", 1}; /* loaded by code: the text does not matter */
 	for (uint32_t j = 0; j < COLUMNS; j++)
 	{
-		domain[j] = (mg_domain){
-			.name = "c", .kind = MG_CATEGORY, .nullable = true, .nlabels = labels_of[j], .labels = labels};
+		domain[j] =
+			(mg_domain){.name = "c", .kind = MG_CATEGORY, .nullable = true, .nlabels = labels_of[j], .labels = labels};
 		for (uint16_t i = 0; i < codes_of[j]; i++)
 			merge[j][i] = i;
 		merges[j] = merge[j];
@@ -156,9 +157,10 @@ marginal_by_force(const row *rows, size_t n, size_t set)
 /* ---- scores ---- */
 
 #define CONTENDERS 16
-static const mg_contender contender[CONTENDERS] = {
-	{12, 1, 0},      {0, 3, 10},  {7, 65536, -5}, {5, 2, 0},  {5, 7, 1000}, {9, 1, 0},  {10, 11, 3}, {1, 1, 0},
-	{2, 100, 12345}, {3, 1, 0},   {4, 1, 0},      {6, 1, 77}, {8, 6, 0},    {11, 1, 0}, {12, 5, 9},  {0, 1, INT64_MAX}};
+static const mg_contender contender[CONTENDERS] = {{12, 1, 0},      {0, 3, 10}, {7, 65536, -5}, {5, 2, 0},
+												   {5, 7, 1000},    {9, 1, 0},  {10, 11, 3},    {1, 1, 0},
+												   {2, 100, 12345}, {3, 1, 0},  {4, 1, 0},      {6, 1, 77},
+												   {8, 6, 0},       {11, 1, 0}, {12, 5, 9},     {0, 1, INT64_MAX}};
 
 /* An answer of each kind: fractions on both sides of a half, nothing, NaN, more than fits. */
 static double
@@ -237,8 +239,8 @@ static const struct setting
 	size_t rows, memory, kept;
 	int threads;
 } settings[] = {
-	{0, LARGE, LARGE, 0},         {3000, LARGE, LARGE, 0}, {70001, LARGE, LARGE, 3}, {40000, SMALL, LARGE, 0},
-	{40000, SMALL, 400000, 2},    {9000, SMALL, 0, 0},     {9000, LARGE, 0, 2},      {66000, SMALL, 60000, 1},
+	{0, LARGE, LARGE, 0},      {3000, LARGE, LARGE, 0}, {70001, LARGE, LARGE, 3}, {40000, SMALL, LARGE, 0},
+	{40000, SMALL, 400000, 2}, {9000, SMALL, 0, 0},     {9000, LARGE, 0, 2},      {66000, SMALL, 60000, 1},
 };
 #define SETTINGS (sizeof(settings) / sizeof(*settings))
 
