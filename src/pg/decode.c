@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
+#include "pg/condition.h"
 #include "pg/pattern.h"
 #include "pg/types.h"
 #include "utils/builtins.h"
@@ -69,6 +70,7 @@ typedef struct DecodeColumn
 	uint64 modulus;  /* identifiers: row numbers start anew there */
 	const char *pattern;
 	uint64 seed;
+	const MgColumnCondition *condition; /* numeric: decimals must satisfy it too; NULL: nothing to see to */
 } DecodeColumn;
 
 struct MgDecoder
@@ -454,6 +456,21 @@ prepare_identifier(DecodeColumn *d, const MgColumn *col, uint64 seed)
 	}
 }
 
+static void
+prepare_number(DecodeColumn *d, const MgColumn *col, const mg_column *learnt)
+{
+	mg_domain domain = col->domain;
+
+	if (d->cls == MG_TYPE_NUMERIC && col->condition != NULL)
+	{
+		d->condition = col->condition;
+		if (col->base_typmod < (int32) VARHDRSZ)
+			mg_condition_narrow(col->condition, &domain);
+	}
+	prepare_point(&d->point, d->cls, col->base_typmod, &domain, learnt);
+	d->op = d->point.op;
+}
+
 MgDecoder *
 mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 key[32])
 {
@@ -496,8 +513,7 @@ mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 k
 				break;
 			case MG_COLUMN_NUMBER:
 			case MG_COLUMN_TIME:
-				prepare_point(&d->point, d->cls, col->base_typmod, &col->domain, &model->columns[col->core]);
-				d->op = d->point.op;
+				prepare_number(d, col, &model->columns[col->core]);
 				break;
 		}
 		if (!d->nullable && col->core >= 0)
@@ -595,6 +611,8 @@ mg_decoder_row(MgDecoder *dec, const mg_batch *batch, uint32 row, uint64 row_num
 			if (d->op != DECODE_LABEL)
 			{
 				values[i] = point_datum(&d->point, from->number[row]);
+				if (unlikely(d->condition != NULL))
+					values[i] = mg_condition_fit(d->condition, values[i], from->number[row]);
 				continue;
 			}
 			else
