@@ -69,6 +69,26 @@ refuse_json(const MgColumnCondition *c, const char *json, const char *hint)
 
 /* ---------------------------------------------------------------- values */
 
+static void
+name_column(void *name)
+{
+	errcontext("condition on column \"%s\"", (const char *) name);
+}
+
+/* The type's own input, whose errors know no column. */
+static Datum
+read_value(const MgColumnCondition *c, const char *text)
+{
+	ErrorContextCallback context = {
+		.previous = error_context_stack, .callback = name_column, .arg = unconstify(char *, c->name)};
+	Datum value;
+
+	error_context_stack = &context;
+	value = mg_value_parse(c->base, -1, text);
+	error_context_stack = context.previous;
+	return value;
+}
+
 /* A JSON scalar other than null as a value of the column's base type, without its typmod. */
 static Datum
 scalar_value(const MgColumnCondition *c, const JsonbValue *v)
@@ -76,11 +96,11 @@ scalar_value(const MgColumnCondition *c, const JsonbValue *v)
 	switch (v->type)
 	{
 		case jbvString:
-			return mg_value_parse(c->base, -1, pnstrdup(v->val.string.val, v->val.string.len));
+			return read_value(c, pnstrdup(v->val.string.val, v->val.string.len));
 		case jbvNumeric:
 			if (!MG_TYPE_IS_NUMBER(c->cls))
-				refuse_json(c, "number", "Write the value as a string.");
-			return mg_value_parse(c->base, -1, numeric_normalize(v->val.numeric));
+				refuse_json(c, "number", c->cls == MG_TYPE_BOOL ? "Write true or false." : "Write the value as a string.");
+			return read_value(c, numeric_normalize(v->val.numeric));
 		case jbvBool:
 			if (c->cls != MG_TYPE_BOOL)
 				refuse_json(c, "boolean", MG_TYPE_IS_NUMBER(c->cls) ? "Write a number." : "Write the value as a string.");
@@ -164,7 +184,6 @@ int_end(const MgColumnCondition *c, const JsonbValue *v, bool low, double *raw)
 {
 	Datum n = v->type == jbvNumeric ? NumericGetDatum(v->val.numeric) : (Datum) 0;
 	MgAxis axis;
-	double point;
 
 	if (v->type != jbvNumeric)
 	{
@@ -176,14 +195,13 @@ int_end(const MgColumnCondition *c, const JsonbValue *v, bool low, double *raw)
 		n = DirectFunctionCall1(int8_numeric, Int64GetDatum(i));
 	}
 	*raw = mg_numeric_double(n);
-	point = int_point(DatumGetInt64(DirectFunctionCall1(numeric_int8, snap(n, 0, low))), low);
 	mg_type_axis(c->cls, -1, &axis);
-	if (point < axis.lower || point > axis.upper)
+	if (*raw < axis.lower || *raw > axis.upper)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("condition on column \"%s\": value out of range for type %s", c->name, format_type_be(c->base)),
 				 errhint("A range without an end has null for it.")));
-	return point;
+	return int_point(DatumGetInt64(DirectFunctionCall1(numeric_int8, snap(n, 0, low))), low);
 }
 
 /* One end on the axis; *raw: before it was rounded to the column's values; *exact: numeric, as it must compare. */
@@ -197,7 +215,7 @@ range_end(const MgColumnCondition *c, const JsonbValue *v, bool low, double *raw
 	*exact = scalar_value(c, v);
 	if (!mg_axis_value(c->cls, *exact, raw))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("condition on column \"%s\": not a number, and infinities, are never drawn", c->name),
+						errmsg("condition on column \"%s\": NaN and infinities are never drawn", c->name),
 						errhint("A range without an end has null for it.")));
 	point = *raw;
 	if (c->cls == MG_TYPE_NUMERIC && c->typmod >= (int32) VARHDRSZ)
