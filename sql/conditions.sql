@@ -162,3 +162,7 @@ SELECT dp_synthesize('m', 1, '{"age": [0, 3000000000]}');
 \set VERBOSITY default
 DROP OWNED BY consumer_c;
 DROP ROLE consumer_c;
+DROP EXTENSION pg_mirage CASCADE;
+DROP TABLE visits;
+DROP DOMAIN percent;
+DROP TYPE mood;

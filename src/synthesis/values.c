@@ -154,6 +154,7 @@ typedef struct layout
 	double *mass;    /* of the cells appended so far */
 
 	const mg_condition *given; /* NULL: every value may be drawn */
+	size_t room;               /* of pieces: more than disjoint cells can have; a damaged model's may overlap */
 	double satisfied;          /* of the last run of cells: the share that satisfies it */
 	bool emittable;            /* does that run have a cell that can be emitted at all? */
 } layout;
@@ -164,7 +165,7 @@ typedef struct layout
 static void
 append_piece(mg_decoder_column *dc, layout *l, const out_cell *piece, double mass)
 {
-	if (!(mass > 0))
+	if (!(mass > 0) || dc->ncells >= l->room)
 		return;
 	dc->cell[dc->ncells] = *piece;
 	l->mass[dc->ncells++] = mass;
@@ -356,6 +357,7 @@ prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, const mg_condition *give
 		most = 2 * (2 * (size_t) col->nfine + given->nintervals) + 1;
 	if (most > UINT16_MAX)
 		return mg_fail(ctx, MG_INVALID, "a column of the model has too many cells");
+	l.room = most - 1;
 	MG_NEW(ctx, a, dc, 1);
 	MG_NEW(ctx, a, dc->cell, most);
 	MG_NEW(ctx, a, dc->upto, most);
