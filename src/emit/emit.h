@@ -27,7 +27,7 @@ typedef enum MgReleaseArg
 	MG_ARG_MODEL,
 	MG_ARG_N,          /* NULL: as many as the model's noisy total, times the probability of the conditions */
 	MG_ARG_CONDITIONS, /* emit/given.h; NULL: none */
-	MG_ARG_SEED, /* repeats for the same recipient; NULL: each issuance is fresh */
+	MG_ARG_SEED,       /* repeats for the same recipient; NULL: each issuance is fresh */
 	MG_ARG_PURPOSE,
 	MG_RELEASE_ARGS
 } MgReleaseArg;

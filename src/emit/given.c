@@ -21,13 +21,13 @@ find_conditioned(MgColumns *columns, const char *name, const char *model)
 		if (strcmp(columns->col[i].name, name) == 0)
 			c = &columns->col[i];
 	if (c == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("conditions: model \"%s\" has no column \"%s\"", model, name),
-				 errhint("Its columns are %s.", mg_rows_column_names(columns))));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("conditions: model \"%s\" has no column \"%s\"", model, name),
+						errhint("Its columns are %s.", mg_rows_column_names(columns))));
 	if (c->core < 0)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("conditions: column \"%s\" of model \"%s\" was not learnt, its kind is \"%s\"", name, model,
-							   mg_column_kind_name(c->kind)),
+						errmsg("conditions: column \"%s\" of model \"%s\" was not learnt, its kind is \"%s\"", name,
+							   model, mg_column_kind_name(c->kind)),
 						errhint("Condition on columns of other kinds.")));
 	return c;
 }

@@ -145,8 +145,8 @@ condition_model(MgRelease *r, const NullableDatum *conditions)
 		return;
 	r->given = mg_given_parse(conditions->value, r->columns, r->entry->name);
 	if (r->given.n > 0)
-		MG_CHECK(&r->ctx, mg_conditioned_create(&r->ctx, r->model, r->given.condition, (uint32_t) r->given.n,
-												&r->conditioned));
+		MG_CHECK(&r->ctx,
+				 mg_conditioned_create(&r->ctx, r->model, r->given.condition, (uint32_t) r->given.n, &r->conditioned));
 }
 
 /* A noisy total as a number of rows, what does not fit is no total; of those that satisfy the conditions, one at least.

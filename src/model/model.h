@@ -71,7 +71,7 @@ typedef struct mg_method
 	mg_code (*compile)(mg_ctx *ctx, const mg_model *m, mg_sampler **out);
 	/*
 	 * A sampler of the joint that is proportional to the model's times the product of the columns' weights.
-	 * weight[ncolumns]: NULL where a column is free, else [ncoarse] in [0, 1], the probability that a row with this code
+	 * weight[ncolumns]: NULL where a column is free, else [ncoarse] in [0, 1], the probability that a row of this code
 	 * satisfies the condition. *log_probability: natural logarithm of the product's expectation under the model.
 	 * MG_IMPOSSIBLE where that is zero. NULL: the method cannot.
 	 */

@@ -17,15 +17,15 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
-#define MOST_VALUES 4096      /* of a list */
-#define MOST_HINT_BYTES 400   /* of a hint that lists labels */
-#define NARROW (1.0 / 64)     /* of the domain's width; natural scales hold at least 10^4 values of that */
+#define MOST_VALUES 4096    /* of a list */
+#define MOST_HINT_BYTES 400 /* of a hint that lists labels */
+#define NARROW (1.0 / 64)   /* of the domain's width; natural scales hold at least 10^4 values of that */
 
 /* A closed range of values. Without an end: infinite. */
 typedef struct Range
 {
-	double low, high;   /* on the axis */
-	Datum dlow, dhigh;  /* numeric; unset where infinite */
+	double low, high;  /* on the axis */
+	Datum dlow, dhigh; /* numeric; unset where infinite */
 } Range;
 
 struct MgColumnCondition
@@ -47,15 +47,15 @@ struct MgColumnCondition
 /* ---------------------------------------------------------------- refusals */
 
 static const char *const forms_category = "Give a value, a list of values, null, or {\"not\": ...}.";
-static const char *const forms_number = "Give a value, a range [low, high] (null for no end), {\"in\": [values]}, null, or "
-										"{\"not\": ...}.";
+static const char *const forms_number =
+	"Give a value, a range [low, high] (null for no end), {\"in\": [values]}, null, or "
+	"{\"not\": ...}.";
 
 static void
 refuse_form(const MgColumnCondition *c, const char *what)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("condition on column \"%s\": %s", c->name, what),
-			 errhint("%s", c->label != NULL ? forms_category : forms_number)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("condition on column \"%s\": %s", c->name, what),
+					errhint("%s", c->label != NULL ? forms_category : forms_number)));
 }
 
 static void
@@ -79,8 +79,9 @@ name_column(void *name)
 static Datum
 read_value(const MgColumnCondition *c, const char *text)
 {
-	ErrorContextCallback context = {
-		.previous = error_context_stack, .callback = name_column, .arg = unconstify(char *, c->name)};
+	ErrorContextCallback context = {.previous = error_context_stack,
+									.callback = name_column,
+									.arg = unconstify(char *, c->name)};
 	Datum value;
 
 	error_context_stack = &context;
@@ -99,11 +100,13 @@ scalar_value(const MgColumnCondition *c, const JsonbValue *v)
 			return read_value(c, pnstrdup(v->val.string.val, v->val.string.len));
 		case jbvNumeric:
 			if (!MG_TYPE_IS_NUMBER(c->cls))
-				refuse_json(c, "number", c->cls == MG_TYPE_BOOL ? "Write true or false." : "Write the value as a string.");
+				refuse_json(c, "number",
+							c->cls == MG_TYPE_BOOL ? "Write true or false." : "Write the value as a string.");
 			return read_value(c, numeric_normalize(v->val.numeric));
 		case jbvBool:
 			if (c->cls != MG_TYPE_BOOL)
-				refuse_json(c, "boolean", MG_TYPE_IS_NUMBER(c->cls) ? "Write a number." : "Write the value as a string.");
+				refuse_json(c, "boolean",
+							MG_TYPE_IS_NUMBER(c->cls) ? "Write a number." : "Write the value as a string.");
 			return BoolGetDatum(v->val.boolean);
 		default:
 			refuse_form(c, "a value is expected");
@@ -298,26 +301,32 @@ add_between(MgColumnCondition *c, JsonbContainer *ends)
 
 static void add_form(MgColumnCondition *c, const JsonbValue *v);
 
+static JsonbValue *
+member(JsonbContainer *object, const char *name)
+{
+	JsonbValue key = {.type = jbvString, .val.string = {.val = unconstify(char *, name), .len = (int) strlen(name)}};
+
+	return findJsonbValueFromContainer(object, JB_FOBJECT, &key);
+}
+
 /* {"in": list}, {"between": range}, {"not": form}; `not` once at most. */
 static void
 add_object(MgColumnCondition *c, JsonbContainer *object)
 {
 	static const char *const names[] = {"in", "between", "not"};
-	JsonbValue key = {.type = jbvString}, *v = NULL;
-	int which;
+	JsonbValue *v = NULL;
+	int which = 0;
 
-	if (JsonContainerSize(object) != 1)
-		refuse_form(c, "an object has one of the members \"in\", \"between\", \"not\"");
-	for (which = 0; which < (int) lengthof(names); which++)
+	for (int i = 0; i < (int) lengthof(names) && v == NULL && JsonContainerSize(object) == 1; i++)
 	{
-		key.val.string.val = unconstify(char *, names[which]);
-		key.val.string.len = (int) strlen(names[which]);
-		v = findJsonbValueFromContainer(object, JB_FOBJECT, &key);
-		if (v != NULL)
-			break;
+		v = member(object, names[i]);
+		which = i;
 	}
 	if (v == NULL)
+	{
 		refuse_form(c, "an object has one of the members \"in\", \"between\", \"not\"");
+		return;
+	}
 	if (which == 2)
 	{
 		if (c->negated)

@@ -31,7 +31,7 @@ typedef struct mg_condition
 #define MG_CONDITION_INTERVALS 8192 /* most intervals of a condition */
 
 /*
- * Works out everything that drawing needs; the model is referred to, the conditions (one a column at most) are not kept.
+ * Works out everything that drawing needs; the model is referred to, the conditions (at most one a column) are not.
  * MG_IMPOSSIBLE: the model gives them no probability. MG_INVALID: the method cannot be conditioned.
  */
 typedef struct mg_conditioned mg_conditioned;

@@ -232,7 +232,7 @@ append_part(mg_decoder_column *dc, layout *l, const out_cell *c, double mass)
 		}
 }
 
-/* append_cells under a condition: shares as mg_values_fill would draw them without (cumulate), cut to what satisfies. */
+/* append_cells under a condition: the shares that the cells have without (cumulate), cut to what satisfies it. */
 static uint32_t
 append_satisfying(mg_decoder_column *dc, layout *l, uint32_t from, uint32_t to)
 {
@@ -291,7 +291,10 @@ append_cells(mg_decoder_column *dc, layout *l, uint32_t from, uint32_t to)
 	return dc->ncells - before;
 }
 
-/* The whole column, for codes that cannot be emitted (or, under a condition, must not be); or a label index beyond the last, the caller's empty value. */
+/*
+ * The whole column, for codes that cannot be emitted or, under a condition, must not be; or a label index beyond the
+ * last, the caller's empty value. *satisfied: its share that satisfies the condition.
+ */
 static void
 append_whole(mg_decoder_column *dc, layout *l, bin *out, double *satisfied)
 {
