@@ -66,10 +66,17 @@ SELECT DISTINCT price FROM dp_synthesize_as(NULL::visits, 'm', 100, '{"price": {
 -- decimals finer than the column usually shows
 SELECT bool_and(amount BETWEEN 1.23456789012 AND 1.23456789019) AS hold, count(DISTINCT amount) > 10 AS spread
   FROM dp_synthesize_as(NULL::visits, 'm', 500, '{"amount": [1.23456789012, 1.23456789019]}');
+SELECT bool_and(amount BETWEEN 1.234 AND 1.236) AS hold, max(scale(amount)) <= 7 AS short
+  FROM dp_synthesize_as(NULL::visits, 'm', 500, '{"amount": [1.234, 1.236]}');
 SELECT bool_and(amount BETWEEN 100.0000001 AND 199.9999999) AS hold
   FROM dp_synthesize_as(NULL::visits, 'm', 5000, '{"amount": [100.0000001, 199.9999999]}');
 SELECT bool_and(amount < 100.0000001 OR amount > 199.9999999) AS hold, bool_and(amount IS NOT NULL) AS there
   FROM dp_synthesize_as(NULL::visits, 'm', 5000, '{"amount": {"not": [100.0000001, 199.9999999]}}');
+SELECT bool_and(amount BETWEEN 100.0001 AND 116.9999) AS hold
+  FROM dp_synthesize_as(NULL::visits, 'm', 100000, '{"amount": [100.0001, 116.9999]}');
+SELECT bool_and(amount % 1 <> 0.25) AS hold FROM dp_synthesize_as(NULL::visits, 'm', 20000,
+  (SELECT jsonb_build_object('amount', jsonb_build_object('not', jsonb_build_object('in', jsonb_agg(i + 0.25))))
+   FROM generate_series(0, 999) i));
 SELECT DISTINCT amount FROM dp_synthesize_as(NULL::visits, 'm', 100, '{"amount": 19.99}');
 SELECT bool_and(weight BETWEEN 70.1 AND 70.3) AS hold FROM dp_synthesize_as(NULL::visits, 'm', 500, '{"weight": [70.1, 70.3]}');
 SELECT bool_and(height BETWEEN 1.7::real AND 1.70001::real) AS hold

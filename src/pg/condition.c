@@ -19,7 +19,6 @@
 
 #define MOST_VALUES 4096    /* of a list */
 #define MOST_HINT_BYTES 400 /* of a hint that lists labels */
-#define NARROW (1.0 / 64)   /* of the domain's width; natural scales hold at least 10^4 values of that */
 
 /* A closed range of values. Without an end: infinite. */
 typedef struct Range
@@ -483,9 +482,9 @@ belongs(Datum d, const Range *in, const Range *before, const Range *after)
 }
 
 /*
- * All 17 digits of the point name it alone among doubles. An end's own double is the nearest to its decimals, and
- * rounding is monotone, so these digits are on the same side of the end as the point is, whenever the two doubles
- * differ; where they are one, the end itself is meant.
+ * The shortest decimal that reads back as the point names it alone among doubles. An end's own double is the nearest to
+ * its decimals, and reading is monotone, so that decimal is on the same side of the end as the point is, whenever the
+ * two doubles differ; where they are one, the end itself is meant.
  */
 Datum
 mg_condition_fit(const MgColumnCondition *c, Datum d, double point)
@@ -513,25 +512,9 @@ mg_condition_fit(const MgColumnCondition *c, Datum d, double point)
 		return in->dlow;
 	if (in != NULL && point == in->high)
 		return in->dhigh;
-	exact = DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf("%.17g", point)), ObjectIdGetDatum(InvalidOid),
-								Int32GetDatum(c->typmod));
+	exact = DirectFunctionCall3(numeric_in, CStringGetDatum(mg_value_text(MG_TYPE_FLOAT8, Float8GetDatum(point))),
+								ObjectIdGetDatum(InvalidOid), Int32GetDatum(c->typmod));
 	if (in == NULL || belongs(exact, in, before, after))
 		return exact;
 	return isinf(in->high) || compare_numeric(exact, in->dlow) < 0 ? in->dlow : in->dhigh;
-}
-
-void
-mg_condition_narrow(const MgColumnCondition *c, mg_domain *domain)
-{
-	double lower, upper;
-
-	if (c->negated || c->n == 0)
-		return;
-	lower = Max(domain->lower, c->range[0].low);
-	upper = Min(domain->upper, c->range[c->n - 1].high);
-	if (lower <= upper && upper - lower < NARROW * (domain->upper - domain->lower))
-	{
-		domain->lower = lower;
-		domain->upper = upper;
-	}
 }

@@ -33,7 +33,5 @@ extern mg_condition mg_condition_core(const MgColumnCondition *condition);
  * `point`, must be replaced by so that the condition holds in decimals too; mostly d itself.
  */
 extern Datum mg_condition_fit(const MgColumnCondition *condition, Datum d, double point);
-/* Cuts the domain to the condition's range where that is so narrow that the column's usual decimals would be coarse. */
-extern void mg_condition_narrow(const MgColumnCondition *condition, mg_domain *domain);
 
 #endif

@@ -456,21 +456,6 @@ prepare_identifier(DecodeColumn *d, const MgColumn *col, uint64 seed)
 	}
 }
 
-static void
-prepare_number(DecodeColumn *d, const MgColumn *col, const mg_column *learnt)
-{
-	mg_domain domain = col->domain;
-
-	if (d->cls == MG_TYPE_NUMERIC && col->condition != NULL)
-	{
-		d->condition = col->condition;
-		if (col->base_typmod < (int32) VARHDRSZ)
-			mg_condition_narrow(col->condition, &domain);
-	}
-	prepare_point(&d->point, d->cls, col->base_typmod, &domain, learnt);
-	d->op = d->point.op;
-}
-
 MgDecoder *
 mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 key[32])
 {
@@ -513,7 +498,9 @@ mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 k
 				break;
 			case MG_COLUMN_NUMBER:
 			case MG_COLUMN_TIME:
-				prepare_number(d, col, &model->columns[col->core]);
+				prepare_point(&d->point, d->cls, col->base_typmod, &col->domain, &model->columns[col->core]);
+				d->op = d->point.op;
+				d->condition = d->cls == MG_TYPE_NUMERIC ? col->condition : NULL;
 				break;
 		}
 		if (!d->nullable && col->core >= 0)
