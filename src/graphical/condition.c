@@ -72,7 +72,7 @@ infer(mg_ctx *ctx, mg_arena *a, const mg_model *m, const double *const *weight, 
 	*log_p = mg_junction_calibrate(&g->tree, &messages, m->total, *out);
 	MG_TRY(mg_poll(ctx));
 	if (*log_p == -INFINITY)
-		return mg_fail(ctx, MG_IMPOSSIBLE, "the model gives no probability to the conditions together");
+		return mg_fail(ctx, MG_IMPOSSIBLE, "the model gives the conditions no probability");
 	if (!isfinite(*log_p))
 		return mg_fail(ctx, MG_INTERNAL, "the conditions have no finite probability");
 	return MG_OK;

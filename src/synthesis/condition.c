@@ -75,7 +75,7 @@ conditioned_init(mg_ctx *ctx, mg_conditioned *c, const mg_condition *condition, 
 		return mg_fail(ctx, MG_INVALID, "models of method \"%.63s\" cannot be conditioned", m->method->name);
 	code = m->method->condition(ctx, m, (const double *const *) c->weight, &c->sampler, &log_p);
 	if (code == MG_IMPOSSIBLE)
-		mg_hint(ctx, "Rows that satisfy all of them are never drawn; widen or drop one.");
+		mg_hint(ctx, "Rows that satisfy them are never drawn; widen or drop one.");
 	c->probability = fmin(exp(log_p), 1);
 	return code;
 }
