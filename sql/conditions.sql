@@ -157,8 +157,15 @@ SELECT dp_synthesize('m', 1, '{"born": "1970-02-30"}');
 SELECT dp_synthesize('m', 1, '{"born": ["-infinity", "2000-01-01"]}');
 SELECT dp_synthesize('m', 1, '{"stay": "soon"}');
 SELECT dp_synthesize('m', 1, jsonb_build_object('age', jsonb_build_object('in', to_jsonb(array_fill(1, ARRAY[4097])))));
+-- values that exist each, but not together: as good as no noise
+CREATE TABLE pairs (parity text NOT NULL CHECK (parity IN ('even', 'odd')), digit int NOT NULL CHECK (digit BETWEEN 0 AND 9));
+INSERT INTO pairs SELECT CASE WHEN i % 2 = 0 THEN 'even' ELSE 'odd' END, i % 10 FROM generate_series(1, 1000) i;
+SELECT dp_protect('pairs', epsilon => 100000);
+SELECT dp_train('pairs', 'pairs', method => 'mst', epsilon => 50000) > 0 AS trained;
+SELECT digit FROM dp_synthesize('pairs', 1, '{"parity": "even", "digit": {"in": [3, 5, 6, 7]}}') AS t(digit int);
+SELECT * FROM dp_synthesize('pairs', 1, '{"parity": "even", "digit": {"in": [3, 5, 7]}}') AS t(digit int);
 -- none of these was recorded
-SELECT detail - 'issuance' AS detail FROM dp_audit_log WHERE action = 'release' ORDER BY id DESC LIMIT 1;
+SELECT detail - 'issuance' AS detail FROM dp_audit_log WHERE action = 'release' AND object = 'm' ORDER BY id DESC LIMIT 1;
 \set VERBOSITY sqlstate
 SELECT dp_synthesize('m', 1, '{"sxe": "F"}');
 SELECT dp_synthesize('m', 1, '{"id": 5}');
@@ -170,6 +177,6 @@ SELECT dp_synthesize('m', 1, '{"age": [0, 3000000000]}');
 DROP OWNED BY consumer_c;
 DROP ROLE consumer_c;
 DROP EXTENSION pg_mirage CASCADE;
-DROP TABLE visits;
+DROP TABLE visits, pairs;
 DROP DOMAIN percent;
 DROP TYPE mood;

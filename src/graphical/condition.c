@@ -7,6 +7,9 @@
  * all cells, which is the probability of the evidence. Logarithms throughout: many columns' evidence may have a
  * probability that no double holds, and its rows can still be drawn.
  *
+ * Estimation leaves a little mass where it found none, so that no conditional is undefined; draw.c's 32-bit
+ * probabilities round it away again. Here it must not become rows either: see ABSENT.
+ *
  * Post-processing of a released model. Everything here dies at the return but the sampler, which owns its tables.
  */
 #include "graphical/body.h"
@@ -14,24 +17,30 @@
 #include <math.h>
 #include <string.h>
 
-/* f[c] = log P(clique | separator), of the root log P(clique); separator: scratch over c's separator. */
-static void
-log_conditional(const mg_clique *q, const mg_factor *marginal, double total, mg_factor *separator, mg_factor *f)
-{
-	double log_total = log(total);
+/*
+ * P(cell | separator) below which a cell counts as impossible: above what estimation leaves (10^-12 of a product of
+ * shares), below the 2^-32 that a probability is drawn with. A million such cells hold a row in a hundred thousand.
+ */
+#define ABSENT 1e-11
 
+/*
+ * f = log P(clique | separator), of the root log P(clique). The clique's own sums are taken for the separator's, which
+ * the root's, a single cell, is too. separator: scratch over it.
+ */
+static void
+log_conditional(const mg_factor *marginal, mg_factor *separator, mg_factor *f)
+{
+	const double log_absent = log(ABSENT);
+
+	mg_factor_marginal(marginal, separator);
 	for (size_t i = 0; i < f->cells; i++)
 		f->v[i] = log(marginal->v[i]);
-	if (q->parent == MG_NO_PARENT)
-		separator->v[0] = -log_total;
-	else
-	{
-		mg_factor_marginal(marginal, separator);
-		/* a slice without mass stays -inf, whatever is added */
-		for (size_t i = 0; i < separator->cells; i++)
-			separator->v[i] = separator->v[i] > 0 ? -log(separator->v[i]) : 0;
-	}
+	/* a slice without mass stays -inf, whatever is added */
+	for (size_t i = 0; i < separator->cells; i++)
+		separator->v[i] = separator->v[i] > 0 ? -log(separator->v[i]) : 0;
 	mg_factor_add(f, separator);
+	for (size_t i = 0; i < f->cells; i++)
+		f->v[i] = f->v[i] < log_absent ? -INFINITY : f->v[i];
 }
 
 /* Multiplies the weights of column col into the first clique that holds it. */
@@ -63,7 +72,7 @@ infer(mg_ctx *ctx, mg_arena *a, const mg_model *m, const double *const *weight, 
 	MG_TRY(mg_messages_make(ctx, a, &g->tree, &messages));
 	for (uint32_t c = 0; c < g->tree.count; c++)
 	{
-		log_conditional(&g->tree.clique[c], &g->marginal[c], m->total, &messages.peak[c], &(*out)[c]);
+		log_conditional(&g->marginal[c], &messages.peak[c], &(*out)[c]);
 		MG_TRY(mg_poll(ctx));
 	}
 	for (uint32_t i = 0; i < m->ncolumns; i++)
