@@ -25,7 +25,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
-#include "pg/condition.h"
+#include "pg/column_condition.h"
 #include "parser/parse_collate.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"

@@ -1,5 +1,5 @@
 /*
- * emit/given.c: see given.h. What a condition on one column means is in pg/condition.h.
+ * emit/given.c: see given.h. What a condition on one column means is in pg/column_condition.h.
  *
  * The record names the columns that were conditioned on, not the values: those may describe one person, and the log
  * forgets nothing.
@@ -8,7 +8,7 @@
 
 #include "emit/emit.h"
 #include "emit/given.h"
-#include "pg/condition.h"
+#include "pg/column_condition.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 

@@ -15,7 +15,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
-#include "pg/condition.h"
+#include "pg/column_condition.h"
 #include "pg/pattern.h"
 #include "pg/types.h"
 #include "utils/builtins.h"
@@ -53,6 +53,7 @@ typedef struct Point
 	int64 low, high;     /* integers: in multiples of unit (numeric: of 1/unit) */
 	int scale;
 	int32 typmod;
+	const MgColumnCondition *condition; /* numeric: its decimals must satisfy it; NULL: nothing to see to */
 } Point;
 
 typedef struct DecodeColumn
@@ -70,7 +71,6 @@ typedef struct DecodeColumn
 	uint64 modulus;  /* identifiers: row numbers start anew there */
 	const char *pattern;
 	uint64 seed;
-	const MgColumnCondition *condition; /* numeric: decimals must satisfy it too; NULL: nothing to see to */
 } DecodeColumn;
 
 struct MgDecoder
@@ -315,7 +315,7 @@ wide_numeric_datum(const Point *p, double v)
 }
 
 static inline Datum
-point_datum(const Point *p, double v)
+round_point(const Point *p, double v)
 {
 	/* !(v >= lower) takes a NaN too */
 	if (unlikely(!(v >= p->lower)))
@@ -343,6 +343,14 @@ point_datum(const Point *p, double v)
 		default:
 			return Float8GetDatum(v);
 	}
+}
+
+static inline Datum
+point_datum(const Point *p, double v)
+{
+	Datum d = round_point(p, v);
+
+	return likely(p->condition == NULL) ? d : mg_condition_fit(p->condition, d, v);
 }
 
 Datum
@@ -500,7 +508,7 @@ mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 k
 			case MG_COLUMN_TIME:
 				prepare_point(&d->point, d->cls, col->base_typmod, &col->domain, &model->columns[col->core]);
 				d->op = d->point.op;
-				d->condition = d->cls == MG_TYPE_NUMERIC ? col->condition : NULL;
+				d->point.condition = d->cls == MG_TYPE_NUMERIC ? col->condition : NULL;
 				break;
 		}
 		if (!d->nullable && col->core >= 0)
@@ -598,8 +606,6 @@ mg_decoder_row(MgDecoder *dec, const mg_batch *batch, uint32 row, uint64 row_num
 			if (d->op != DECODE_LABEL)
 			{
 				values[i] = point_datum(&d->point, from->number[row]);
-				if (unlikely(d->condition != NULL))
-					values[i] = mg_condition_fit(d->condition, values[i], from->number[row]);
 				continue;
 			}
 			else

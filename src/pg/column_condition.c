@@ -1,5 +1,6 @@
 /*
- * pg/condition.c: see condition.h. Reads no relation. All memory is the context's that is current at the call.
+ * pg/column_condition.c: see column_condition.h. Reads no relation. All memory is the context's that is current at the
+ * call.
  *
  * Ends of ranges are rounded to the column's own values before they become doubles: of an integer or a numeric(p, s)
  * column 30.5 as a low end is 31, or 30.50. What is drawn then satisfies the condition as a double, which decides it
@@ -12,7 +13,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pg/condition.h"
+#include "pg/column_condition.h"
 #include "pg/types.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"

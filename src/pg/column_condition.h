@@ -1,6 +1,6 @@
 /*
- * pg/condition.h: what a caller's condition on one column means: from JSON, by the column's own type, to the core's
- * labels and intervals.
+ * pg/column_condition.h: what a caller's condition on one column means: from JSON, by the column's own type, to the
+ * core's labels and intervals.
  *
  *   value                      equality; null is IS NULL
  *   [value, ..]                category: any of these, null among them
@@ -12,8 +12,8 @@
  * Strings go through the input function of the column's base type, all of which are the server's own; constraints of
  * domains are not run. Numbers are taken exactly; where no double holds one, an end moves inwards.
  */
-#ifndef MIRAGE_PG_CONDITION_H
-#define MIRAGE_PG_CONDITION_H
+#ifndef MIRAGE_PG_COLUMN_CONDITION_H
+#define MIRAGE_PG_COLUMN_CONDITION_H
 
 #include "postgres.h"
 
