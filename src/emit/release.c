@@ -23,6 +23,7 @@
 #include "emit/emit.h"
 #include "emit/given.h"
 #include "miscadmin.h"
+#include "pg/constraints.h"
 #include "seal/seal.h"
 #include "utils/memutils.h"
 
@@ -42,6 +43,7 @@ struct MgRelease
 	MgGiven given;
 	mg_conditioned *conditioned; /* NULL: no conditions */
 	mg_stream *stream, *spare;
+	MgSnapper *snapper;
 	const bool *want;
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
@@ -180,6 +182,7 @@ mg_release_open(const NullableDatum *args)
 	load_model(r);
 	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
 	condition_model(r, &args[MG_ARG_CONDITIONS]);
+	r->snapper = mg_snapper_create(r->columns, r->model);
 	r->rows = has_rows ? DatumGetInt64(args[MG_ARG_N].value) : default_rows(r);
 	r->seeded = !args[MG_ARG_SEED].isnull;
 	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
@@ -240,6 +243,7 @@ static void
 start_stream(MgRelease *r)
 {
 	MG_CHECK(&r->ctx, make_stream(r, r->key, &r->stream));
+	mg_stream_snap(r->stream, mg_snap_number, r->snapper);
 	mg_stream_want(r->stream, r->want);
 }
 
@@ -287,6 +291,7 @@ mg_release_spare(MgRelease *r, int core)
 	code = make_stream(r, key, &r->spare);
 	mg_wipe(key, sizeof(key));
 	MG_CHECK(&r->ctx, code);
+	mg_stream_snap(r->spare, mg_snap_number, r->snapper);
 	mg_stream_want(r->spare, want);
 	pfree(want);
 	MG_CHECK(&r->ctx, mg_stream_next(&r->ctx, r->spare, MG_BATCH_ROWS, &batch));

@@ -16,6 +16,7 @@
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "pg/column_condition.h"
+#include "pg/constraints.h"
 #include "pg/pattern.h"
 #include "pg/types.h"
 #include "utils/builtins.h"
@@ -360,6 +361,54 @@ mg_axis_datum(MgTypeClass cls, int32 typmod, const mg_domain *domain, double v)
 
 	prepare_point(&p, cls, typmod, domain, NULL);
 	return point_datum(&p, v);
+}
+
+/* ---------------------------------------------------------------- snapping */
+
+struct MgSnapper
+{
+	Point *point;     /* [ncore] */
+	MgTypeClass *cls; /* [ncore] */
+};
+
+MgSnapper *
+mg_snapper_create(const MgColumns *columns, const mg_model *model)
+{
+	MgSnapper *s = palloc(sizeof(MgSnapper));
+
+	s->point = palloc0(sizeof(Point) * Max(model->ncolumns, 1));
+	s->cls = palloc0(sizeof(MgTypeClass) * Max(model->ncolumns, 1));
+	for (int i = 0; i < columns->n; i++)
+	{
+		const MgColumn *col = &columns->col[i];
+
+		if (col->core < 0 || (uint32) col->core >= model->ncolumns ||
+			model->columns[col->core].domain.kind != MG_NUMBER)
+			continue;
+		s->cls[col->core] = mg_type_class(col->base);
+		prepare_point(&s->point[col->core], s->cls[col->core], col->base_typmod, &model->columns[col->core].domain,
+					  &model->columns[col->core]);
+		s->point[col->core].condition = s->cls[col->core] == MG_TYPE_NUMERIC ? col->condition : NULL;
+	}
+	return s;
+}
+
+double
+mg_snap_number(void *snapper, uint32_t col, double v)
+{
+	const MgSnapper *s = snapper;
+	const Point *p = &s->point[col];
+	MgTypeClass cls = s->cls[col];
+	Datum d;
+
+	if (cls == MG_TYPE_NONE)
+		return v;
+	d = point_datum(p, v);
+	if (!mg_axis_value(cls, d, &v))
+		elog(ERROR, "a point of column %u is none", col);
+	if (p->op == DECODE_NUMERIC || p->op == DECODE_NUMERIC_WIDE || p->op == DECODE_INTERVAL)
+		pfree(DatumGetPointer(d));
+	return v;
 }
 
 /* ---------------------------------------------------------------- creation */

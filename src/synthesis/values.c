@@ -388,6 +388,12 @@ mg_values_prepare_given(mg_ctx *ctx, mg_arena *a, const mg_column *col, const mg
 	return prepare(ctx, a, col, given, out, weight);
 }
 
+bool
+mg_values_fixed(const mg_decoder_column *dc)
+{
+	return dc->direct;
+}
+
 /* ---- drawing ---- */
 
 /* The m cells of one bin's rows, in the order of the cells: cell k ends at the least j with (j + u) / m >= upto[k]. */

@@ -23,6 +23,8 @@ mg_code mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_dec
 struct mg_condition;
 mg_code mg_values_prepare_given(mg_ctx *ctx, mg_arena *a, const mg_column *col, const struct mg_condition *given,
 								mg_decoder_column **out, double *weight);
+/* Does a code say all: is every bin one label, one number or NULL? */
+bool mg_values_fixed(const mg_decoder_column *dc);
 /* Working memory of mg_values_fill, to be shared by all columns of a stream. */
 typedef struct mg_values_scratch
 {
