@@ -16,6 +16,7 @@
 #include "pg/column_condition.h"
 #include "pg/types.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/numeric.h"
 
 #define MOST_VALUES 4096    /* of a list */
@@ -510,12 +511,13 @@ mg_condition_fit(const MgColumnCondition *c, Datum d, double point)
 	if ((!c->negated && in == NULL) || belongs(d, in, before, after))
 		return d;
 	if (in != NULL && point == in->low)
-		return in->dlow;
+		return datumCopy(in->dlow, false, -1);
 	if (in != NULL && point == in->high)
-		return in->dhigh;
+		return datumCopy(in->dhigh, false, -1);
 	exact = DirectFunctionCall3(numeric_in, CStringGetDatum(mg_value_text(MG_TYPE_FLOAT8, Float8GetDatum(point))),
 								ObjectIdGetDatum(InvalidOid), Int32GetDatum(c->typmod));
 	if (in == NULL || belongs(exact, in, before, after))
 		return exact;
-	return isinf(in->high) || compare_numeric(exact, in->dlow) < 0 ? in->dlow : in->dhigh;
+	return datumCopy(isinf(in->high) || (!isinf(in->low) && compare_numeric(exact, in->dlow) < 0) ? in->dlow : in->dhigh,
+					 false, -1);
 }

@@ -30,7 +30,7 @@ extern mg_condition mg_condition_core(const MgColumnCondition *condition);
 
 /*
  * numeric only, whose values are more exact than the doubles that the core draws: the value that `d`, decoded from
- * `point`, must be replaced by so that the condition holds in decimals too; mostly d itself.
+ * `point`, must be replaced by so that the condition holds in decimals too: d itself mostly, else fresh memory.
  */
 extern Datum mg_condition_fit(const MgColumnCondition *condition, Datum d, double point);
 
