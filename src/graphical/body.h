@@ -34,5 +34,8 @@ mg_code mg_graphical_write(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 mg_code mg_graphical_read(mg_ctx *ctx, mg_model *m, mg_reader *r);
 mg_code mg_graphical_describe(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 mg_code mg_graphical_compile(mg_ctx *ctx, const mg_model *m, mg_sampler **out);
+/* condition.c; see mg_method in model/model.h */
+mg_code mg_graphical_condition(mg_ctx *ctx, const mg_model *m, const double *const *weight, mg_sampler **out,
+							   double *log_probability);
 
 #endif

@@ -76,6 +76,14 @@ typedef struct mg_method
 	mg_code (*write_body)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 	mg_code (*read_body)(mg_ctx *ctx, mg_model *m, mg_reader *r);
 	mg_code (*compile)(mg_ctx *ctx, const mg_model *m, mg_sampler **out);
+	/*
+	 * A sampler of the joint that is proportional to the model's times the product of the columns' weights.
+	 * weight[ncolumns]: NULL where a column is free, else [ncoarse] in [0, 1], the probability that a row of this code
+	 * satisfies the condition. *log_probability: natural logarithm of the product's expectation under the model.
+	 * MG_IMPOSSIBLE where that is zero. NULL: the method cannot.
+	 */
+	mg_code (*condition)(mg_ctx *ctx, const mg_model *m, const double *const *weight, mg_sampler **out,
+						 double *log_probability);
 	/* Appends name/value facts (public: structure, noise) as JSON members to `w`, e.g. "cliques": [["age","sex"], ...]
 	 */
 	mg_code (*describe)(mg_ctx *ctx, const mg_model *m, mg_writer *w);

@@ -49,6 +49,8 @@ typedef struct MgColumn
 	int core;            /* index among the core's columns; -1: identifier, excluded */
 	mg_domain domain;    /* core >= 0; memory of the caller's context */
 	List *unused_checks; /* of char *: constraints on this column that the domain does not use (shown, not enforced) */
+	/* of a release: the caller's condition on this column (pg/column_condition.h); NULL: none */
+	const struct MgColumnCondition *condition;
 } MgColumn;
 
 typedef struct MgColumns

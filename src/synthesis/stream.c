@@ -56,7 +56,9 @@ mg_stream_alloc_values(mg_ctx *ctx, mg_stream *s, uint32_t col, mg_values *v)
 static mg_code
 alloc_column(mg_ctx *ctx, mg_stream *s, uint32_t col)
 {
-	MG_TRY(mg_values_prepare(ctx, s->arena, &s->model->columns[col], &s->decoder[col]));
+	s->decoder[col] = s->given != NULL ? mg_conditioned_decoder(s->given, col) : NULL;
+	if (s->decoder[col] == NULL)
+		MG_TRY(mg_values_prepare(ctx, s->arena, &s->model->columns[col], &s->decoder[col]));
 	MG_NEW(ctx, s->arena, s->codes[col], MG_BATCH_ROWS);
 	MG_TRY(mg_stream_alloc_values(ctx, s, col, &s->batch.column[col]));
 	s->want[col] = true;
@@ -83,11 +85,14 @@ stream_init(mg_ctx *ctx, mg_stream *s)
 	MG_NEW(ctx, s->arena, s->scratch.left, bins);
 	MG_NEW(ctx, s->arena, s->scratch.start, bins);
 	MG_TRY(mg_redraw_create(ctx, s));
-	return s->model->method->compile(ctx, s->model, &s->sampler);
+	if (s->given == NULL)
+		return s->model->method->compile(ctx, s->model, &s->sampler);
+	s->sampler = mg_conditioned_sampler(s->given);
+	return MG_OK;
 }
 
-mg_code
-mg_stream_create(mg_ctx *ctx, const mg_model *m, const uint8_t key[32], mg_stream **out)
+static mg_code
+create(mg_ctx *ctx, const mg_model *m, const mg_conditioned *given, const uint8_t key[32], mg_stream **out)
 {
 	mg_arena *arena = mg_arena_create(0);
 	mg_stream *s;
@@ -102,6 +107,7 @@ mg_stream_create(mg_ctx *ctx, const mg_model *m, const uint8_t key[32], mg_strea
 	}
 	s->arena = arena;
 	s->model = m;
+	s->given = given;
 	for (int i = 0; i < 32; i++)
 		s->key[i / 8] |= (uint64_t) key[i] << (8 * (i % 8));
 	code = stream_init(ctx, s);
@@ -112,6 +118,18 @@ mg_stream_create(mg_ctx *ctx, const mg_model *m, const uint8_t key[32], mg_strea
 	}
 	*out = s;
 	return MG_OK;
+}
+
+mg_code
+mg_stream_create(mg_ctx *ctx, const mg_model *m, const uint8_t key[32], mg_stream **out)
+{
+	return create(ctx, m, NULL, key, out);
+}
+
+mg_code
+mg_stream_create_conditioned(mg_ctx *ctx, const mg_conditioned *c, const uint8_t key[32], mg_stream **out)
+{
+	return create(ctx, mg_conditioned_model(c), c, key, out);
 }
 
 void
@@ -198,7 +216,7 @@ mg_stream_destroy(mg_stream *s)
 
 	if (s == NULL)
 		return;
-	if (s->sampler != NULL)
+	if (s->sampler != NULL && s->given == NULL)
 		s->sampler->destroy(s->sampler);
 	arena = s->arena;
 	for (int i = 0; i < 4; i++)

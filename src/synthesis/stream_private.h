@@ -5,6 +5,7 @@
 #define MIRAGE_SYNTHESIS_STREAM_PRIVATE_H
 
 #include "synthesis/synthesis.h"
+#include "synthesis/condition.h"
 #include "synthesis/values.h"
 
 /* What keeps rows within the model's constraints; a stream has none where no constraint is enforced. */
@@ -27,6 +28,7 @@ struct mg_stream
 {
 	mg_arena *arena;
 	const mg_model *model;
+	const mg_conditioned *given; /* NULL: no conditions; else the sampler is its own */
 	mg_sampler *sampler;
 	uint64_t key[4];
 	uint64_t next; /* the batch to come */

@@ -1,6 +1,6 @@
 /*
- * test/fuzz/fuzz_model.c: any bytes as a stored model. What is accepted must also compile, emit rows and write itself
- * again.
+ * test/fuzz/fuzz_model.c: any bytes as a stored model. What is accepted must also compile, emit rows, with conditions
+ * too, and write itself again.
  *
  * The bytes are tried as they are and with their checksum made right, or the fuzzer would never pass it.
  * With -DWRITE_CORPUS it is a program that writes its seeds into the folder given (no other main may be linked then).
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "synthesis/synthesis.h"
+#include "synthesis/condition.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -78,6 +78,44 @@ emit_rows(const mg_model *m)
 	mg_stream_destroy(s);
 }
 
+/* Every other label, or the upper parts of a number's range; NULL on the first column only. */
+static void
+emit_conditioned(const mg_model *m, uint32_t col)
+{
+	static const uint8_t key[32] = {8};
+	static bool even[MG_MAX_LABELS + 1];
+	const mg_domain *d = &m->columns[col].domain;
+	double third = d->upper / 3 - d->lower / 3;
+	mg_interval parts[2] = {{d->lower + third / 2, d->lower + third}, {d->lower + 2 * third, d->upper}};
+	mg_condition c = {.col = col, .null = col == 0, .label = even, .interval = parts, .nintervals = 2};
+	const mg_batch *batch;
+	mg_conditioned *given;
+	mg_stream *s;
+	mg_ctx ctx;
+
+	for (uint32_t i = 0; i <= MG_MAX_LABELS; i += 2)
+		even[i] = true;
+	mg_ctx_init(&ctx);
+	if (mg_conditioned_create(&ctx, m, &c, 1, &given) != MG_OK)
+		return;
+	check(mg_stream_create_conditioned(&ctx, given, key, &s) == MG_OK);
+	check(mg_stream_next(&ctx, s, ROWS, &batch) == MG_OK);
+	for (uint32_t r = 0; r < ROWS; r++)
+	{
+		const mg_values *v = &batch->column[col];
+
+		if (v->null[r])
+			check(c.null);
+		else if (d->kind == MG_CATEGORY)
+			check(v->label[r] <= d->nlabels && even[v->label[r]]);
+		else
+			check((v->number[r] >= parts[0].low && v->number[r] <= parts[0].high) ||
+				  (v->number[r] >= parts[1].low && v->number[r] <= parts[1].high));
+	}
+	mg_stream_destroy(s);
+	mg_conditioned_destroy(given);
+}
+
 static void
 read_model(const uint8_t *data, size_t size)
 {
@@ -92,6 +130,8 @@ read_model(const uint8_t *data, size_t size)
 	if (code != MG_OK)
 		return;
 	emit_rows(m);
+	emit_conditioned(m, 0);
+	emit_conditioned(m, m->ncolumns - 1);
 	mg_writer_init(&w);
 	check(mg_model_write(&ctx, m, &w) == MG_OK);
 	check(mg_model_read(&ctx, mg_methods, w.data, w.len, &again) == MG_OK);
