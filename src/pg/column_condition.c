@@ -518,6 +518,7 @@ mg_condition_fit(const MgColumnCondition *c, Datum d, double point)
 								ObjectIdGetDatum(InvalidOid), Int32GetDatum(c->typmod));
 	if (in == NULL || belongs(exact, in, before, after))
 		return exact;
-	return datumCopy(isinf(in->high) || (!isinf(in->low) && compare_numeric(exact, in->dlow) < 0) ? in->dlow : in->dhigh,
+	return datumCopy(isinf(in->high) || (!isinf(in->low) && compare_numeric(exact, in->dlow) < 0) ? in->dlow
+																								  : in->dhigh,
 					 false, -1);
 }

@@ -54,7 +54,7 @@ add_condition(mg_ctx *ctx, mg_conditioned *c, const mg_condition *given)
 		mg_fail(ctx, MG_IMPOSSIBLE, "the model has no value of column \"%.63s\" that satisfies the condition",
 				col->domain.name);
 		return col->domain.kind == MG_NUMBER && col->domain.step == 0
-				   ? mg_hint(ctx, "A single number has a probability only where it was frequent; ask for a range.")
+				   ? mg_hint(ctx, "Widen the range; a single number has a probability only where it was frequent.")
 				   : mg_hint(ctx, "Rows with such a value are never drawn; widen the condition.");
 	}
 	return MG_OK;
