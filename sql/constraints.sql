@@ -106,9 +106,31 @@ SELECT c->>'name' AS name, c->>'how' AS how, (c->>'rejected')::float8 > 0.1 AS o
 FROM dp_models, jsonb_array_elements(card->'constraints') c WHERE dp_models.name = 'loose';
 SELECT count(*), count(*) FILTER (WHERE a > b OR b = c) AS broken FROM dp_synthesize_as(NULL::loose, 'loose', 5000);
 
+-- values at the ends of every type: what is judged is what the table will see
+CREATE TABLE ends_of_ranges (i2 smallint, i4 integer, i8 bigint, f4 real, f8 double precision, n numeric, n2 numeric(6,2), n3 numeric(30,2),
+  d date, tm time, ts timestamp, tz timestamptz, tz2 timestamptz, iv interval, iv2 interval month, t text, c char(5));
+INSERT INTO ends_of_ranges VALUES
+  (-32768, -2147483648, -9223372036854775808, '-Infinity', '-Infinity', 'NaN', -9999.99, -1e27,
+   '-infinity', '00:00', '-infinity', '-infinity','-infinity', '-178000000 years', '3 month', 'a', 'b'),
+  (32767, 2147483647, 9223372036854775807, 'Infinity', 'NaN', repeat('9', 100)::numeric, 9999.99, 9e27,
+   'infinity', '24:00', 'infinity', 'infinity','infinity', '178000000 years', '-5 months', repeat('x', 1048576), 'five5'),
+  (0, 0, 0, 'NaN', 1e308, ('0.' || repeat('1', 100))::numeric, 0, 0,
+   '4713-01-01 BC', '23:59:59.999999', '294276-12-31 23:59:59.999999', '4713-01-01 00:00:00+00 BC', '2020-01-01', '-1 microsecond', NULL, '', ''),
+  (1, 1, 1, 3.4e38, -1e-308, -1e130000, 0.01, 100,
+   '5874897-12-31', NULL, '4713-01-01 00:00:00 BC', '294276-12-31 23:59:59.999999+00', NULL, NULL, '0', NULL, NULL);
+INSERT INTO ends_of_ranges SELECT w.* FROM ends_of_ranges w, generate_series(1, 200);
+ALTER TABLE ends_of_ranges ADD CONSTRAINT a CHECK (i2 < i4) NOT VALID, ADD CONSTRAINT b CHECK (i8 < n) NOT VALID, ADD CONSTRAINT c CHECK (f4 < f8) NOT VALID,
+ ADD CONSTRAINT d CHECK (d <= ts) NOT VALID, ADD CONSTRAINT e CHECK (tz < tz2) NOT VALID, ADD CONSTRAINT f CHECK (iv > iv2) NOT VALID,
+ ADD CONSTRAINT g CHECK (n2 < n3) NOT VALID, ADD CONSTRAINT h CHECK (n <> n2) NOT VALID, ADD CONSTRAINT i CHECK (t <> c) NOT VALID, ADD CONSTRAINT j CHECK (i4 <= i8 ) NOT VALID, ADD CONSTRAINT k CHECK (tm < '12:00' OR f8 > i8) NOT VALID;
+SELECT dp_protect('ends_of_ranges', budget => 'orders');
+SELECT dp_train('extremes', 'ends_of_ranges', 'mst', epsilon => 20) > 0 AS trained;
+SELECT string_agg(c->>'name', ' ' ORDER BY c->>'name') AS kept FROM dp_models, jsonb_array_elements(card->'constraints') c
+WHERE dp_models.name = 'extremes' AND c->>'how' = 're-draws';
+INSERT INTO ends_of_ranges SELECT * FROM dp_synthesize_as(NULL::ends_of_ranges, 'extremes', 5000);
+
 DROP EXTENSION pg_mirage CASCADE;
 DROP VIEW brief;
-DROP TABLE orders, taken, loose;
+DROP TABLE orders, taken, loose, ends_of_ranges;
 DROP FUNCTION is_fine;
 DROP DOMAIN odd;
 DROP TYPE level;

@@ -165,7 +165,9 @@ put_constraints(ReturnSetInfo *rsi, const mg_fit_request *fit)
 	for (uint32 i = 0; i < fit->nconstraints; i++)
 	{
 		const mg_constraint *c = &fit->constraints[i];
-		const char *how = c->how == MG_HOW_NONE ? "not enforced" : c->how == MG_HOW_FRESH ? "met by fresh values" : "kept";
+		const char *how = c->how == MG_HOW_NONE    ? "not enforced"
+						  : c->how == MG_HOW_FRESH ? "met by fresh values"
+												   : "kept";
 
 		put_plan_row(rsi,
 					 psprintf("constraint \"%s\": %s%s%s", c->name, how, c->why != NULL ? "; " : "",
@@ -174,7 +176,8 @@ put_constraints(ReturnSetInfo *rsi, const mg_fit_request *fit)
 	}
 }
 
-/* One row a measurement, one a constraint; the last two say what all of it costs of the budget, and what would be left. */
+/* One row a measurement, one a constraint; the last two say what all of it costs of the budget, and what would be left.
+ */
 Datum
 dp_plan(PG_FUNCTION_ARGS)
 {

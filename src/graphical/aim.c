@@ -508,5 +508,6 @@ const mg_method mg_method_aim = {
 	.write_body = mg_graphical_write,
 	.read_body = mg_graphical_read,
 	.compile = mg_graphical_compile,
+	.condition = mg_graphical_condition,
 	.describe = mg_graphical_describe,
 };

@@ -84,8 +84,7 @@ prepare_labels(mg_ctx *ctx, mg_arena *a, const mg_column *col, const mg_expr *e,
 	qsort(list, e->nlabels, sizeof(*list), compare_numbered);
 	MG_NEW(ctx, a, t->truth, (size_t) col->domain.nlabels + 1);
 	for (uint32_t i = 0; i <= col->domain.nlabels; i++)
-		t->truth[i] =
-			find_text(list, e->nlabels, mg_label_text(col, i)) < e->nlabels ? MG_TRUTH_TRUE : MG_TRUTH_FALSE;
+		t->truth[i] = find_text(list, e->nlabels, mg_label_text(col, i)) < e->nlabels ? MG_TRUTH_TRUE : MG_TRUTH_FALSE;
 	return MG_OK;
 }
 
@@ -219,8 +218,8 @@ check_compare(const mg_check *k, uint32_t i, const mg_values *column, uint32_t f
 		}
 	}
 	for (uint32_t r = 0; r < n; r++)
-		out[r] = verdict(e->compare, k->sum[r], e->constant,
-						 e->decimal ? ROUNDING * (k->size[r] + fabs(e->constant)) : 0);
+		out[r] =
+			verdict(e->compare, k->sum[r], e->constant, e->decimal ? ROUNDING * (k->size[r] + fabs(e->constant)) : 0);
 	for (uint32_t t = 0; t < e->nterms; t++)
 	{
 		const bool *null = column[e->terms[t].col].null + from;

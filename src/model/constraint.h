@@ -119,8 +119,8 @@ const char *mg_how_name(mg_how how); /* "not enforced", "re-draws", "structural 
  * Checks the expression (its form, and that every column exists and is of a kind that its place allows) and lists its
  * columns in arena a. MG_INVALID otherwise. kind(arg, col): the column's.
  */
-mg_code mg_constraint_finish(mg_ctx *ctx, mg_arena *a, uint32_t ncolumns, mg_kind (*kind)(const void *arg, uint32_t col),
-							 const void *arg, mg_constraint *c);
+mg_code mg_constraint_finish(mg_ctx *ctx, mg_arena *a, uint32_t ncolumns,
+							 mg_kind (*kind)(const void *arg, uint32_t col), const void *arg, mg_constraint *c);
 
 /* Portable form: all constraints of a model. Reading checks everything and allocates in arena a. */
 void mg_constraints_write(mg_writer *w, const mg_constraint *c, uint32_t n);
@@ -146,10 +146,10 @@ mg_label mg_label_text(const mg_column *col, uint32_t index);
 
 /*
  * zeros.c: which cells of the joint coarse table of the constraint's columns may hold a row that satisfies it. A cell
- * is impossible when no value that is ever emitted from its codes satisfies the constraint; the other way round nothing is
- * promised. possible: [cells], row-major over cols (ascending), the last fastest, in arena a. *k is 0, and nothing else
- * is set, where there is no such cell, or nothing else, where the table would be too large, and where the constraint is
- * not enforced or not sure.
+ * is impossible when no value that is ever emitted from its codes satisfies the constraint; the other way round nothing
+ * is promised. possible: [cells], row-major over cols (ascending), the last fastest, in arena a. *k is 0, and nothing
+ * else is set, where there is no such cell, or nothing else, where the table would be too large, and where the
+ * constraint is not enforced or not sure.
  */
 mg_code mg_constraint_zeros(mg_ctx *ctx, mg_arena *a, const mg_column *columns, uint32_t ncolumns,
 							const mg_constraint *c, uint32_t *k, const uint32_t **cols, bool **possible);

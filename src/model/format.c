@@ -190,8 +190,7 @@ read_rest(mg_ctx *ctx, mg_reader *r, mg_model *m, uint32_t format)
 	}
 	m->total = mg_get_f64(r);
 	if (format >= 2)
-		MG_TRY(
-			mg_constraints_read(ctx, m->arena, r, m->columns, m->ncolumns, &m->constraints, &m->nconstraints));
+		MG_TRY(mg_constraints_read(ctx, m->arena, r, m->columns, m->ncolumns, &m->constraints, &m->nconstraints));
 	len = mg_get_u64(r);
 	if (r->failed || !isfinite(m->total) || m->total < 1 || len != mg_reader_left(r))
 		return corrupt(ctx);

@@ -22,7 +22,7 @@
 typedef struct box
 {
 	bool null, value;
-	double low, high;      /* numbers, and categories of numbers */
+	double low, high;       /* numbers, and categories of numbers */
 	uint32_t from, nlabels; /* categories: label[from ..] */
 } box;
 
@@ -294,7 +294,7 @@ combine(uint32_t x, uint32_t y, bool and)
 	for (uint32_t p = 0; p <= MG_TRUTH_TRUE; p++)
 		for (uint32_t q = 0; q <= MG_TRUTH_TRUE; q++)
 			if ((x >> p & 1) != 0 && (y >> q & 1) != 0)
-				out |= 1u << ((p < q) == and ? p : q);
+				out |= 1u << ((p < q) == and? p : q);
 	return out;
 }
 

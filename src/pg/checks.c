@@ -133,8 +133,7 @@ bool
 mg_cast_is_known(const FuncExpr *f)
 {
 	Oid from = exprType(linitial(f->args));
-	HeapTuple cast =
-		SearchSysCache2(CASTSOURCETARGET, ObjectIdGetDatum(from), ObjectIdGetDatum(f->funcresulttype));
+	HeapTuple cast = SearchSysCache2(CASTSOURCETARGET, ObjectIdGetDatum(from), ObjectIdGetDatum(f->funcresulttype));
 	bool known = HeapTupleIsValid(cast) && ((Form_pg_cast) GETSTRUCT(cast))->castfunc == f->funcid;
 
 	if (HeapTupleIsValid(cast))

@@ -26,7 +26,8 @@ extern void mg_read_checks(Relation rel, AttrNumber attnum, Oid type, MgTypeClas
 
 /* What reading a constraint's expression needs. */
 
-/* Is there a function that is not the server's own and immutable, or a sub-select? Such an expression is not touched. */
+/* Is there a function that is not the server's own and immutable, or a sub-select? Such an expression is not touched.
+ */
 extern bool mg_contains_foreign_code(Node *node);
 /* Is the function the cast between its only argument's type and its result's? */
 extern bool mg_cast_is_known(const FuncExpr *f);

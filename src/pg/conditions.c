@@ -3,10 +3,10 @@
  *
  * Understood are AND, OR, NOT, IS [NOT] NULL, IS [NOT] TRUE/FALSE/UNKNOWN, boolean columns and equality of conditions,
  * CASE and COALESCE, num_nulls and num_nonnulls; for texts, enums and uuids equality and lists (enums also their order
- * against constants); for numbers and times comparisons of sums: columns, constants, and what +, - and multiplication by
- * a constant make of them where the server's arithmetic is exact. Operators are known by their btree family, arithmetic
- * by the server's own functions, nothing by name. What is not understood makes the whole condition not understood: a
- * part of it would mean something else.
+ * against constants); for numbers and times comparisons of sums: columns, constants, and what +, - and multiplication
+ * by a constant make of them where the server's arithmetic is exact. Operators are known by their btree family,
+ * arithmetic by the server's own functions, nothing by name. What is not understood makes the whole condition not
+ * understood: a part of it would mean something else.
  *
  * Left out of account: arithmetic that overflows, which for the server is an error and neither true nor false.
  */
@@ -110,7 +110,8 @@ put_labels(Build *b, const MgColumn *col, List *texts)
 }
 
 static bool
-put_terms(Build *b, mg_expr_kind kind, uint32 compare, const mg_term *terms, uint32 nterms, double constant, bool decimal)
+put_terms(Build *b, mg_expr_kind kind, uint32 compare, const mg_term *terms, uint32 nterms, double constant,
+		  bool decimal)
 {
 	mg_term *copy = palloc(sizeof(mg_term) * nterms);
 	uint32 i = begin(b, kind);
@@ -171,7 +172,8 @@ as_label_column(const Build *b, Node *node, Oid compared)
 	/* compared without trailing blanks, but kept with them */
 	if (compared == BPCHAROID && class_of(col) != MG_TYPE_BPCHAR)
 		return NULL;
-	return MG_TYPE_IS_TEXT(class_of(col)) || class_of(col) == MG_TYPE_ENUM || class_of(col) == MG_TYPE_UUID ? col : NULL;
+	return MG_TYPE_IS_TEXT(class_of(col)) || class_of(col) == MG_TYPE_ENUM || class_of(col) == MG_TYPE_UUID ? col
+																											: NULL;
 }
 
 static bool
@@ -186,8 +188,8 @@ collation_is_plain(Oid collation)
 typedef enum Space
 {
 	SPACE_NUMBER,
-	SPACE_DATE,    /* days */
-	SPACE_TIME,    /* microseconds, as are the rest */
+	SPACE_DATE, /* days */
+	SPACE_TIME, /* microseconds, as are the rest */
 	SPACE_STAMP,
 	SPACE_STAMPTZ,
 	SPACE_SPAN
@@ -562,13 +564,13 @@ compare_labels(Build *b, uint32 compare, Oid type, Node *left, Node *right)
 
 		b->node[i].col = (uint32) x->core;
 		b->node[i].other = (uint32) y->core;
-		return end(b, i) && (!unequal || end(b, not));
+		return end(b, i) && (!unequal || end(b, not ));
 	}
 	if (c == NULL || c->constisnull || mg_type_class(getBaseType(c->consttype)) == MG_TYPE_NONE)
 		return false;
 	text = mg_value_text(mg_type_class(getBaseType(c->consttype)), c->constvalue);
 	if (equal || unequal)
-		return put_labels(b, col, list_make1(text)) && (!unequal || end(b, not));
+		return put_labels(b, col, list_make1(text)) && (!unequal || end(b, not ));
 	return class_of(col) == MG_TYPE_ENUM &&
 		   put_labels(b, col, enum_labels_at(col->base, x != NULL ? compare : swapped(compare), text));
 }
@@ -577,17 +579,17 @@ compare_labels(Build *b, uint32 compare, Oid type, Node *left, Node *right)
 static bool
 equivalence(Build *b, Node *left, Node *right)
 {
-	uint32 either = begin(b, MG_EXPR_OR), both, neither, not;
+	uint32 either = begin(b, MG_EXPR_OR), both, neither, not ;
 
 	both = begin(b, MG_EXPR_AND);
 	if (!condition(b, left) || !condition(b, right) || !end(b, both))
 		return false;
 	neither = begin(b, MG_EXPR_AND);
 	not = begin(b, MG_EXPR_NOT);
-	if (!condition(b, left) || !end(b, not))
+	if (!condition(b, left) || !end(b, not ))
 		return false;
 	not = begin(b, MG_EXPR_NOT);
-	return condition(b, right) && end(b, not) && end(b, neither) && end(b, either);
+	return condition(b, right) && end(b, not ) && end(b, neither) && end(b, either);
 }
 
 /* num_nonnulls(..) or num_nulls(..) compared with a constant. */
@@ -649,14 +651,14 @@ compare(Build *b, uint32 signs, Oid collation, Node *left, Node *right)
 		return compare_counts(b, swapped(signs), (FuncExpr *) right, left);
 	if (cls == MG_TYPE_BOOL)
 	{
-		uint32 not;
+		uint32 not ;
 
 		if (signs == MG_EQUAL)
 			return equivalence(b, left, right);
 		if (signs != (MG_LESS | MG_GREATER))
 			return false;
 		not = begin(b, MG_EXPR_NOT);
-		return equivalence(b, left, right) && end(b, not);
+		return equivalence(b, left, right) && end(b, not );
 	}
 	if (MG_TYPE_IS_TEXT(cls) || cls == MG_TYPE_ENUM || cls == MG_TYPE_UUID)
 		return collation_is_plain(collation) && compare_labels(b, signs, type, left, right);
@@ -751,7 +753,7 @@ choose_arm(Build *b, CaseExpr *c)
 				not = begin(b, MG_EXPR_NOT);
 			is = begin(b, MG_EXPR_IS_TRUE);
 			if (!condition(b, c->arg != NULL ? exchange((Node *) when->expr, &x) : (Node *) when->expr) ||
-				!end(b, is) || (!this && !end(b, not)))
+				!end(b, is) || (!this && !end(b, not )))
 				return false;
 			if (!this)
 				continue;
@@ -829,7 +831,7 @@ put_text_list(Build *b, const ScalarArrayOpExpr *op, List *elements, bool *built
 	either = begin(b, MG_EXPR_OR);
 	*built = true;
 	return put_labels(b, col, texts) && (!null || put_constant(b, MG_TRUTH_NULL)) && end(b, either) &&
-		   (op->useOr || end(b, not));
+		   (op->useOr || end(b, not ));
 }
 
 static bool
@@ -894,7 +896,7 @@ put_is(Build *b, Node *arg, bool negate, bool value)
 	is = begin(b, MG_EXPR_IS_TRUE);
 	if (!value)
 		inner = begin(b, MG_EXPR_NOT);
-	return condition(b, arg) && (value || end(b, inner)) && end(b, is) && (!negate || end(b, not));
+	return condition(b, arg) && (value || end(b, inner)) && end(b, is) && (!negate || end(b, not ));
 }
 
 static bool
@@ -925,7 +927,7 @@ distinctness(Build *b, DistinctExpr *d)
 	Node *left = linitial(d->args), *right = lsecond(d->args);
 	const MgColumn *x = as_column(b, left), *y = as_column(b, right);
 	Const *l = mg_as_constant(left), *r = mg_as_constant(right);
-	uint32 either, all, not;
+	uint32 either, all, not ;
 
 	if ((x == NULL && (l == NULL || l->constisnull)) || (y == NULL && (r == NULL || r->constisnull)) ||
 		signs_of(d->opno, exprType(left)) != MG_EQUAL)
@@ -943,7 +945,7 @@ distinctness(Build *b, DistinctExpr *d)
 	/* IS TRUE: where one is NULL, the arms above have decided */
 	all = begin(b, MG_EXPR_IS_TRUE);
 	not = begin(b, MG_EXPR_NOT);
-	return compare(b, MG_EQUAL, d->inputcollid, left, right) && end(b, not) && end(b, all) && end(b, either);
+	return compare(b, MG_EQUAL, d->inputcollid, left, right) && end(b, not ) && end(b, all) && end(b, either);
 }
 
 /* A boolean column as the condition itself. */

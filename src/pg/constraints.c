@@ -82,8 +82,7 @@ add(Found *f, const char *name, char *definition, const char *why)
 	if (f->n == f->room)
 	{
 		f->room = Max(8, f->room * 2);
-		f->list = f->list == NULL ? palloc0(sizeof(*f->list) * f->room)
-								  : repalloc(f->list, sizeof(*f->list) * f->room);
+		f->list = f->list == NULL ? palloc0(sizeof(*f->list) * f->room) : repalloc(f->list, sizeof(*f->list) * f->room);
 	}
 	c = &f->list[f->n++];
 	memset(c, 0, sizeof(*c));
@@ -376,8 +375,7 @@ read_unique_indexes(Found *f)
 			continue;
 		form = (Form_pg_index) GETSTRUCT(tuple);
 		if (form->indisunique && form->indisvalid && name != NULL && !OidIsValid(get_index_constraint(index)))
-			read_key(f, name,
-					 TextDatumGetCString(OidFunctionCall1(F_PG_GET_INDEXDEF_OID, ObjectIdGetDatum(index))),
+			read_key(f, name, TextDatumGetCString(OidFunctionCall1(F_PG_GET_INDEXDEF_OID, ObjectIdGetDatum(index))),
 					 form->indkey.values, form->indnkeyatts);
 		ReleaseSysCache(tuple);
 	}

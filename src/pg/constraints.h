@@ -10,7 +10,8 @@
 /*
  * The constraints of `base`, as far as they say more than the columns' domains do, in terms of the core's columns:
  * source's, which is base or a view that shows rows of it. Those that rows will be held to have how MG_HOW_REDRAWS; the
- * others say why not. Reads catalogs, runs no foreign code. Memory: the current context's, which also releases an arena.
+ * others say why not. Reads catalogs, runs no foreign code. Memory: the current context's, which also releases an
+ * arena.
  */
 extern mg_constraint *mg_read_constraints(Oid source, Oid base, const MgColumns *columns, uint32 *n);
 

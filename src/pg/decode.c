@@ -398,17 +398,17 @@ mg_snap_number(void *snapper, uint32_t col, double v)
 {
 	const MgSnapper *s = snapper;
 	const Point *p = &s->point[col];
-	MgTypeClass cls = s->cls[col];
+	double seen;
 	Datum d;
 
-	if (cls == MG_TYPE_NONE)
+	if (s->cls[col] == MG_TYPE_NONE)
 		return v;
 	d = point_datum(p, v);
-	if (!mg_axis_value(cls, d, &v))
-		elog(ERROR, "a point of column %u is none", col);
+	if (!mg_axis_value(s->cls[col], d, &seen))
+		seen = v; /* never: a point of the axis has a place on it */
 	if (p->op == DECODE_NUMERIC || p->op == DECODE_NUMERIC_WIDE || p->op == DECODE_INTERVAL)
 		pfree(DatumGetPointer(d));
-	return v;
+	return seen;
 }
 
 /* ---------------------------------------------------------------- creation */

@@ -1,11 +1,11 @@
 /*
  * synthesis/redraw.c: rows that violate a constraint are drawn again, a bounded number of times.
  *
- * Of the rows of a batch that violate one, the needed columns get new values within the same bins, a few times: what the
- * model measured, its codes, stays as it is. Rows that still violate one get new codes: candidates are drawn from the
- * sampler as any batch is, and those that satisfy everything take the rows' places, in order. What is left after a
- * bounded number of candidates copies a row of the batch that satisfies everything. A row's law is thus the model's given the
- * constraints, but that bins are changed no more than needed.
+ * Of the rows of a batch that violate one, the needed columns get new values within the same bins, a few times: what
+ * the model measured, its codes, stays as it is. Rows that still violate one get new codes: candidates are drawn from
+ * the sampler as any batch is, and those that satisfy everything take the rows' places, in order. What is left after a
+ * bounded number of candidates copies a row of the batch that satisfies everything. A row's law is thus the model's
+ * given the constraints, but that bins are changed no more than needed.
  *
  * All draws come from one generator, so a batch stays a function of model, key, number and rows; which columns are
  * wanted has no part in it.
@@ -22,8 +22,8 @@
 #define LEAST_CANDIDATES 64u
 /*
  * Rows that a model's rejection rates are estimated from, and the shares of them that must satisfy a constraint, and
- * all of them together. What fewer satisfy (an equality of sums, say, which rows meet by NULLs or by chance) would leave
- * rows that have little to do with the model.
+ * all of them together. What fewer satisfy (an equality of sums, say, which rows meet by NULLs or by chance) would
+ * leave rows that have little to do with the model.
  */
 #define MEASURED_BATCHES 4
 #define MEASURED_ROWS 8192
@@ -228,7 +228,8 @@ give_up(mg_ctx *ctx, mg_stream *s, uint32_t n)
 	}
 	mg_fail(ctx, MG_IMPOSSIBLE, "the model has hardly any row that satisfies its constraints, above all \"%.63s\"",
 			r->from[worst]->name);
-	return mg_hint(ctx, "Ask under other conditions, or train with more epsilon or without a column of the constraint.");
+	return mg_hint(ctx,
+				   "Ask under other conditions, or train with more epsilon or without a column of the constraint.");
 }
 
 /* The m open rows become copies of rows that are not. */

@@ -3,9 +3,9 @@
  *
  * Batch b draws its codes from a generator seeded by (key, b), and each column its values from one seeded by (key, b,
  * column): a column's values do not depend on which others are wanted. Where the model has constraints to keep, the
- * columns that they mention come first, rows that violate one are drawn again (redraw.c), and then come the others, from
- * the codes as they are by then. The stream owns one arena: buffers of MG_BATCH_ROWS a column. The key is wiped with
- * the stream.
+ * columns that they mention come first, rows that violate one are drawn again (redraw.c), and then come the others,
+ * from the codes as they are by then. The stream owns one arena: buffers of MG_BATCH_ROWS a column. The key is wiped
+ * with the stream.
  */
 #include "synthesis/stream_private.h"
 

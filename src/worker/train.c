@@ -217,8 +217,7 @@ describe(Training *t)
 	mg_options_parse(t->call.options, &t->request);
 	t->request.rows_per_unit = t->unit != NULL ? (uint32) t->unit->max_rows : 1;
 	t->request.memory = (size_t) mg_guc_work_mem * 1024 / 4;
-	t->request.constraints =
-		mg_read_constraints(t->call.relid, t->call.base, t->columns, &t->request.nconstraints);
+	t->request.constraints = mg_read_constraints(t->call.relid, t->call.base, t->columns, &t->request.nconstraints);
 	MemoryContextSwitchTo(old);
 }
 
@@ -519,10 +518,9 @@ fit(Training *t)
 	}
 	MG_CHECK(&t->ctx, t->method->fit(&t->ctx, t->curator, &t->request, &t->model));
 	mg_release_with(t->context, (void (*)(void *)) mg_model_destroy, t->model);
+	MG_CHECK(&t->ctx, mg_model_constrain(&t->ctx, t->model, t->request.constraints, t->request.nconstraints));
 	MG_CHECK(&t->ctx,
-			 mg_model_constrain(&t->ctx, t->model, t->request.constraints, t->request.nconstraints));
-	MG_CHECK(&t->ctx, mg_constraints_measure(&t->ctx, t->model, mg_snap_number,
-											 mg_snapper_create(t->columns, t->model)));
+			 mg_constraints_measure(&t->ctx, t->model, mg_snap_number, mg_snapper_create(t->columns, t->model)));
 }
 
 /* What anybody who may see the model may know of it: the promise, its price and its structure. */

@@ -207,7 +207,12 @@ train(mg_ctx *ctx, const mg_method *method, mg_noise *noise, mg_writer *w)
 		{.kind = MG_EXPR_COMPARE, .span = 1, .compare = MG_GREATER, .constant = 0.3, .nterms = 1, .terms = &term},
 	};
 	static const mg_constraint constraints[] = {
-		{.name = "either", .definition = "CHECK (..)", .how = MG_HOW_REDRAWS, .nnodes = 4, .expr = expr, .rejected = 0.1},
+		{.name = "either",
+		 .definition = "CHECK (..)",
+		 .how = MG_HOW_REDRAWS,
+		 .nnodes = 4,
+		 .expr = expr,
+		 .rejected = 0.1},
 		{.name = "key", .definition = "UNIQUE (t)", .why = "learnt values may repeat", .rejected = -1},
 	};
 	mg_store store = {no_store, no_write, no_read, no_close, NULL};

@@ -22,8 +22,9 @@ static const mg_cell shorts[] = {{0, 1}, {1, 2}, {2, 3}, {3, 4}, {4, 5}, {5, 6}}
 static const mg_cell prices[] = {{0, 0}, {0, 12.5}, {12.5, 50}};
 const double mass[8] = {5, 3, 2, 4, 1, 1, 2, 1};
 /* the last two fine cells of a category are `other` and NULL, the last of a number NULL */
-static const uint16_t merge_colour[] = {0, 0, 1, 2, 1, 3}, merge_paint[] = {0, 1, 1, 1, 2}, merge_grade[] = {0, 1, 1, 2, 0, 3},
-					  merge_short[] = {0, 1, 1, 2, 2, 2, 3}, merge_price[] = {0, 1, 2, 3};
+static const uint16_t merge_colour[] = {0, 0, 1, 2, 1, 3}, merge_paint[] = {0, 1, 1, 1, 2},
+					  merge_grade[] = {0, 1, 1, 2, 0, 3}, merge_short[] = {0, 1, 1, 2, 2, 2, 3},
+					  merge_price[] = {0, 1, 2, 3};
 
 static mg_domain
 category(const char *name, const mg_label *labels, uint32_t n, const char *other)
@@ -40,19 +41,30 @@ category(const char *name, const mg_label *labels, uint32_t n, const char *other
 mg_domain
 number(const char *name, double lower, double upper, double step)
 {
-	return (mg_domain){
-		.name = name, .kind = MG_NUMBER, .nullable = true, .lower = lower, .upper = upper, .step = step};
+	return (mg_domain){.name = name, .kind = MG_NUMBER, .nullable = true, .lower = lower, .upper = upper, .step = step};
 }
 
 static void
 make_columns(mg_column *c)
 {
-	c[COLOUR] = (mg_column){.domain = category("colour", colours, 4, "black"), .nfine = 6, .merge = merge_colour, .ncoarse = 4};
-	c[PAINT] = (mg_column){.domain = category("paint", paints, 3, NULL), .nfine = 5, .merge = merge_paint, .ncoarse = 3};
-	c[GRADE] = (mg_column){.domain = category("grade", grades, 4, NULL), .nfine = 6, .merge = merge_grade, .ncoarse = 4};
-	c[AGE] = (mg_column){.domain = number("age", 0, 39, 1), .nfine = 5, .cells = ages, .merge = merge_age, .ncoarse = 4};
-	c[SHORT] = (mg_column){.domain = number("short", 0, 5, 1), .nfine = 7, .cells = shorts, .merge = merge_short, .ncoarse = 4};
-	c[PRICE] = (mg_column){.domain = number("price", 0, 50, 0.25), .nfine = 4, .cells = prices, .merge = merge_price, .ncoarse = 4};
+	c[COLOUR] =
+		(mg_column){.domain = category("colour", colours, 4, "black"), .nfine = 6, .merge = merge_colour, .ncoarse = 4};
+	c[PAINT] =
+		(mg_column){.domain = category("paint", paints, 3, NULL), .nfine = 5, .merge = merge_paint, .ncoarse = 3};
+	c[GRADE] =
+		(mg_column){.domain = category("grade", grades, 4, NULL), .nfine = 6, .merge = merge_grade, .ncoarse = 4};
+	c[AGE] =
+		(mg_column){.domain = number("age", 0, 39, 1), .nfine = 5, .cells = ages, .merge = merge_age, .ncoarse = 4};
+	c[SHORT] = (mg_column){.domain = number("short", 0, 5, 1),
+						   .nfine = 7,
+						   .cells = shorts,
+						   .merge = merge_short,
+						   .ncoarse = 4};
+	c[PRICE] = (mg_column){.domain = number("price", 0, 50, 0.25),
+						   .nfine = 4,
+						   .cells = prices,
+						   .merge = merge_price,
+						   .ncoarse = 4};
 	for (int i = 0; i < NCOLUMNS; i++)
 		c[i].fine = mass;
 }
@@ -117,8 +129,8 @@ set_up(void **state)
 	mg_ctx_init(&w->ctx);
 	w->a = mg_arena_create(0);
 	make_columns(w->column);
-	w->model = (mg_model){
-		.method = &even_method, .arena = w->a, .ncolumns = NCOLUMNS, .columns = w->column, .total = 1000};
+	w->model =
+		(mg_model){.method = &even_method, .arena = w->a, .ncolumns = NCOLUMNS, .columns = w->column, .total = 1000};
 	for (int i = 0; i < 32; i++)
 		w->key[i] = (uint8_t) (i * 11 + 3);
 	tied = false;
@@ -175,7 +187,7 @@ put_order(tree *t, uint32_t left, uint32_t compare, uint32_t right, double const
 }
 
 void
-put_labels(tree *t, uint32_t col, const mg_label *labels, uint32_t n)
+put_listed(tree *t, uint32_t col, const mg_label *labels, uint32_t n)
 {
 	uint32_t i = open_node(t, MG_EXPR_LABELS);
 
@@ -244,7 +256,7 @@ random_leaf(tree *t, mg_rng *r)
 			put_is_null(t, below(r, NCOLUMNS));
 			break;
 		case 2:
-			put_labels(t, below(r, 3), some_texts + below(r, 2), below(r, 3));
+			put_listed(t, below(r, 3), some_texts + below(r, 2), below(r, 3));
 			break;
 		case 3:
 			put_same(t, below(r, 2), below(r, 3));
@@ -407,11 +419,11 @@ wide_column(uint32_t values, bool nullable)
 	}
 	wide_merge[values] = (uint16_t) (nullable ? values : 0);
 	c = (mg_column){.domain = number("wide", 0, values - 1, 1),
-					   .nfine = values + 1,
-					   .cells = wide_cells,
-					   .fine = wide_mass,
-					   .merge = wide_merge,
-					   .ncoarse = values + nullable};
+					.nfine = values + 1,
+					.cells = wide_cells,
+					.fine = wide_mass,
+					.merge = wide_merge,
+					.ncoarse = values + nullable};
 	c.domain.nullable = nullable;
 	return c;
 }

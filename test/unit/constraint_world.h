@@ -50,8 +50,9 @@ typedef struct tree
 uint32_t open_node(tree *t, mg_expr_kind kind);
 void close_node(tree *t, uint32_t i);
 void put_compare(tree *t, mg_expr_kind kind, uint32_t compare, double constant, uint32_t nterms, const mg_term *terms);
-void put_order(tree *t, uint32_t left, uint32_t compare, uint32_t right, double constant); /* left op right + constant */
-void put_labels(tree *t, uint32_t col, const mg_label *labels, uint32_t n);
+void put_order(tree *t, uint32_t left, uint32_t compare, uint32_t right,
+			   double constant); /* left op right + constant */
+void put_listed(tree *t, uint32_t col, const mg_label *labels, uint32_t n);
 void put_same(tree *t, uint32_t col, uint32_t other);
 void put_is_null(tree *t, uint32_t col);
 mg_kind kind_of(const void *arg, uint32_t col);

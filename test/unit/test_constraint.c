@@ -198,8 +198,18 @@ boxes_allow_for_rounding(void **state)
 	mg_boxes *boxes;
 	tree t = {.n = 0};
 
-	w->column[AGE] = (mg_column){.domain = number("a", 0, 2, 0), .nfine = 2, .cells = left, .fine = mass, .merge = merge_age, .ncoarse = 2};
-	w->column[SHORT] = (mg_column){.domain = number("b", 0, 2, 0), .nfine = 2, .cells = right, .fine = mass, .merge = merge_age, .ncoarse = 2};
+	w->column[AGE] = (mg_column){.domain = number("a", 0, 2, 0),
+								 .nfine = 2,
+								 .cells = left,
+								 .fine = mass,
+								 .merge = merge_age,
+								 .ncoarse = 2};
+	w->column[SHORT] = (mg_column){.domain = number("b", 0, 2, 0),
+								   .nfine = 2,
+								   .cells = right,
+								   .fine = mass,
+								   .merge = merge_age,
+								   .ncoarse = 2};
 	put_order(&t, AGE, MG_LESS | MG_EQUAL, SHORT, 0);
 	c = constraint(w, &t, "order");
 	assert_int_equal(mg_boxes_prepare(&w->ctx, w->a, w->column, NCOLUMNS, &c, &boxes), MG_OK);
@@ -300,13 +310,14 @@ make_list(world *w, tree *t, mg_constraint *list)
 	i = open_node(&t[0], MG_EXPR_OR);
 	for (int k = 0; k < 4; k++)
 		random_node(&t[0], &r, 3);
-	put_labels(&t[0], COLOUR, some_texts, 4);
+	put_listed(&t[0], COLOUR, some_texts, 4);
 	put_same(&t[0], COLOUR, PAINT);
 	put_order(&t[0], AGE, MG_LESS, PRICE, 0.5);
 	close_node(&t[0], i);
 	list[0] = constraint(w, &t[0], "first \"of\" all");
 	list[0].rejected = 0.25;
-	list[1] = (mg_constraint){.name = "key", .definition = "UNIQUE (id)", .why = "", .how = MG_HOW_FRESH, .rejected = -1};
+	list[1] =
+		(mg_constraint){.name = "key", .definition = "UNIQUE (id)", .why = "", .how = MG_HOW_FRESH, .rejected = -1};
 	list[2] = (mg_constraint){.name = "why", .definition = "CHECK (f(x))", .why = "it \n calls", .rejected = -1};
 }
 
@@ -401,18 +412,18 @@ bad_expressions(void **state)
 	tree t = {.n = 0};
 
 	c.expr = t.node;
-#define REFUSED()                                                                                                     \
-	do                                                                                                                \
-	{                                                                                                                 \
-		c.nnodes = t.n;                                                                                               \
-		mg_ctx_init(&ctx);                                                                                            \
-		assert_int_equal(mg_constraint_finish(&ctx, w->a, NCOLUMNS, kind_of, w->column, &c), MG_INVALID);             \
-		t.n = 0;                                                                                                      \
+#define REFUSED()                                                                                         \
+	do                                                                                                    \
+	{                                                                                                     \
+		c.nnodes = t.n;                                                                                   \
+		mg_ctx_init(&ctx);                                                                                \
+		assert_int_equal(mg_constraint_finish(&ctx, w->a, NCOLUMNS, kind_of, w->column, &c), MG_INVALID); \
+		t.n = 0;                                                                                          \
 	} while (0)
 	REFUSED();
 	put_is_null(&t, NCOLUMNS);
 	REFUSED();
-	put_labels(&t, AGE, some_texts, 1); /* a number has no labels */
+	put_listed(&t, AGE, some_texts, 1); /* a number has no labels */
 	REFUSED();
 	put_same(&t, COLOUR, AGE);
 	REFUSED();
@@ -442,15 +453,9 @@ main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(rows_against_the_oracle),
-		TEST(decimals_are_exact),
-		TEST(boxes_are_sound),
-		TEST(boxes_allow_for_rounding),
-		TEST(zeros_of_an_order),
-		TEST(no_zeros),
-		TEST(stored_and_read),
-		TEST(damage_is_refused),
-		TEST(bad_expressions),
+		TEST(rows_against_the_oracle),  TEST(decimals_are_exact), TEST(boxes_are_sound),
+		TEST(boxes_allow_for_rounding), TEST(zeros_of_an_order),  TEST(no_zeros),
+		TEST(stored_and_read),          TEST(damage_is_refused),  TEST(bad_expressions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

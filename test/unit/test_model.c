@@ -358,7 +358,14 @@ constraints_are_kept(void **state)
 	const mg_expr expr = {.kind = MG_EXPR_IS_NULL, .span = 1, .col = 1};
 	const uint32_t cols[] = {1};
 	const mg_constraint list[] = {
-		{.name = "c", .definition = "CHECK (size IS NULL)", .how = MG_HOW_REDRAWS, .nnodes = 1, .expr = &expr, .ncols = 1, .cols = cols, .rejected = 0.5},
+		{.name = "c",
+		 .definition = "CHECK (size IS NULL)",
+		 .how = MG_HOW_REDRAWS,
+		 .nnodes = 1,
+		 .expr = &expr,
+		 .ncols = 1,
+		 .cols = cols,
+		 .rejected = 0.5},
 		{.name = "d", .definition = "UNIQUE (size)", .why = "no", .rejected = -1},
 	};
 	mg_ctx ctx;

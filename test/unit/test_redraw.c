@@ -1,6 +1,6 @@
 /*
- * test/unit/test_redraw.c: rows that are drawn again: none violates a constraint, whatever is wanted, with bounded work;
- * and the rejection rates that a model is described with.
+ * test/unit/test_redraw.c: rows that are drawn again: none violates a constraint, whatever is wanted, with bounded
+ * work; and the rejection rates that a model is described with.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -99,8 +99,7 @@ same_values(const mg_column *col, const mg_values *x, const mg_values *y, uint32
 	{
 		if (x->null[i] != y->null[i])
 			return false;
-		if (!x->null[i] &&
-			(col->domain.kind == MG_NUMBER ? x->number[i] != y->number[i] : x->label[i] != y->label[i]))
+		if (!x->null[i] && (col->domain.kind == MG_NUMBER ? x->number[i] != y->number[i] : x->label[i] != y->label[i]))
 			return false;
 	}
 	return true;
@@ -294,7 +293,7 @@ rare_rows_are_copied(void **state)
 	w->column[COLOUR].domain.nullable = false;
 	t.node[open_node(&t, MG_EXPR_AND)].span = 3;
 	put_compare(&t, MG_EXPR_COMPARE, MG_EQUAL, 17, 1, &(mg_term){AGE, 1});
-	put_labels(&t, COLOUR, red, 1);
+	put_listed(&t, COLOUR, red, 1);
 	c = constraint(w, &t, "rare");
 	constrain(w, &c, 1);
 	assert_int_equal(mg_stream_create(&w->ctx, &w->model, w->key, &s), MG_OK);
@@ -404,10 +403,10 @@ together_they_must_be_possible(void **state)
 	mg_stream *s;
 
 	memset(t, 0, sizeof(t));
-	put_labels(&t[0], COLOUR, white, 1);
+	put_listed(&t[0], COLOUR, white, 1);
 	t[1].node[open_node(&t[1], MG_EXPR_AND)].span = 4;
 	t[1].node[open_node(&t[1], MG_EXPR_NOT)].span = 2;
-	put_labels(&t[1], COLOUR, white, 1);
+	put_listed(&t[1], COLOUR, white, 1);
 	t[1].node[open_node(&t[1], MG_EXPR_NOT)].span = 2;
 	put_is_null(&t[1], COLOUR);
 	t[1].node[0].span = t[1].n;
@@ -428,16 +427,11 @@ main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(no_row_violates),
-		TEST(wants_change_nothing),
-		TEST(others_pay_nothing),
-		TEST(bins_stay_where_they_can),
-		TEST(rounded_values_are_judged),
-		TEST(impossible_is_said),
-		TEST(rare_rows_are_copied),
-		TEST(rows_stay_rows),
-		TEST(rates_are_measured),
-		TEST(together_they_must_be_possible),
+		TEST(no_row_violates),           TEST(wants_change_nothing),
+		TEST(others_pay_nothing),        TEST(bins_stay_where_they_can),
+		TEST(rounded_values_are_judged), TEST(impossible_is_said),
+		TEST(rare_rows_are_copied),      TEST(rows_stay_rows),
+		TEST(rates_are_measured),        TEST(together_they_must_be_possible),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
