@@ -22,21 +22,12 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-static double
-TUNE(const char *name, double def)
-{
-	const char *v = getenv(name);
-
-	return v ? atof(v) : def;
-}
-
 /* The prior's weight in estimation (estimate.h). */
-#define GAMMA TUNE("SGAMMA", 0.015)
+#define GAMMA 0.01
 /* Of the noise of measured pairs, what is left in the model's after estimation. */
-#define NOISE_SEEN TUNE("SEEN", 0.5)
+#define NOISE_SEEN 0.4
 #define MOST_PAIR_CELLS ((size_t) 1 << 18)
 
 typedef struct swift
@@ -101,7 +92,7 @@ release_scores(mg_ctx *ctx, swift *s, mg_curator *c, mg_arena *a)
 	for (size_t i = 0; i < n; i++)
 	{
 		s->most[i] = most_distance(&s->pairs, i);
-		s->score[i] = fmin(fmax((double) noisy[i] - TUNE("SHY", 0) * sqrt(mg_ratio_value(sigma2)), 0), s->most[i]);
+		s->score[i] = fmin(fmax((double) noisy[i], 0), s->most[i]);
 	}
 	return MG_OK;
 }
