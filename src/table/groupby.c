@@ -45,15 +45,36 @@ group_add(grouping *g, uint64_t value, int64_t n)
 	g->count[i] += n;
 }
 
+#define KEYS_AHEAD 32
+
+static inline void
+group_ahead(const grouping *g, uint64_t value)
+{
+	uint64_t m = mg_mix64(value, g->t->odd), place = m >> 32;
+
+	if (place < g->low || place >= g->high)
+		return;
+	__builtin_prefetch(&g->value[(size_t) m & g->mask]);
+	__builtin_prefetch(&g->count[(size_t) m & g->mask], 1);
+}
+
 static mg_code
 group_keys(mg_ctx *ctx, void *arg, const mg_block *b)
 {
 	grouping *g = arg;
 	const uint64_t *p = mg_block_column(g->c, b);
 
-	for (uint32_t i = 0; i < b->rows && !g->full; i++)
-		if (p[i] != MG_KEY_NULL)
-			group_add(g, p[i], 1);
+	for (uint32_t first = 0; first < b->rows && !g->full; first += KEYS_AHEAD)
+	{
+		uint32_t end = b->rows - first < KEYS_AHEAD ? b->rows : first + KEYS_AHEAD;
+
+		/* The table is larger than the caches: all its lines of a batch are asked for before the first is needed. */
+		for (uint32_t i = first; i < end; i++)
+			group_ahead(g, p[i]);
+		for (uint32_t i = first; i < end && !g->full; i++)
+			if (p[i] != MG_KEY_NULL && (b->weight == NULL || b->weight[i] > 0)) /* rows of weight 0 hold no value */
+				group_add(g, p[i], b->weight != NULL ? b->weight[i] : 1);
+	}
 	return MG_OK;
 }
 
@@ -64,7 +85,7 @@ count_ids(mg_ctx *ctx, void *arg, const mg_block *b)
 	const uint16_t *p = mg_block_column(g->c, b);
 
 	for (uint32_t i = 0; i < b->rows; i++)
-		g->per_id[p[i]]++;
+		g->per_id[p[i]] += b->weight != NULL ? b->weight[i] : 1;
 	return MG_OK;
 }
 
@@ -141,7 +162,7 @@ mg_codes_groupby(mg_ctx *ctx, mg_codes *t, uint32_t col, size_t memory, mg_group
 {
 	grouping g = {.t = t, .c = &t->column[col]};
 	size_t slots = 256, ids = 0;
-	uint64_t expected = t->rows;
+	uint64_t expected = mg_codes_rows_held(t);
 	mg_code code = MG_OK;
 
 	while (slots * 2 * 16 <= memory)
