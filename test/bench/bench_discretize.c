@@ -16,7 +16,7 @@
  */
 #include "table.h"
 
-#include "model/bins.h"
+#include "model/binning.h"
 #include "model/hierarchy.h"
 #include "num/rng.h"
 
@@ -373,18 +373,23 @@ show_pairs(table *t, const double *sigma, uint32_t nsigma)
 		printf(" %6u", bins[i]);
 	printf("\n");
 	for (uint32_t s = 0; s < nsigma; s++)
+	{
+		mg_discretize_options opt = {.rho_measure = 1 / (2 * sigma[s] * sigma[s])};
+		mg_domain d = {.name = "", .kind = MG_NUMBER};
+
 		for (uint32_t h = 0; h < sizeof(how) / sizeof(how[0]); h++)
 		{
-			printf("%8.0f %8.0f %-9s", (double) t->rows / sigma[s], sqrt((double) t->rows / (4 * sigma[s])), how[h]);
+			printf("%8.0f %8u %-9s", (double) t->rows / sigma[s], mg_bin_rule_for(&opt, &d, 2, (double) t->rows).most, how[h]);
 			for (size_t i = 0; i < sizeof(bins) / sizeof(bins[0]); i++)
 			{
-				mg_bin_rule rule = {.how = (mg_binning) h, .least = 8 * sigma[s], .most = bins[i]};
+				mg_bin_rule rule = {.how = (mg_binning) h, .least = 4 * sigma[s], .most = bins[i]};
 
 				printf(" %.4f", mean_rebuilt(&p, &rule, sigma[s]));
 			}
 			printf("\n");
 			fflush(stdout);
 		}
+	}
 	for (uint32_t c = 0; c < t->ncolumns; c++)
 	{
 		free(p.col[c].code);

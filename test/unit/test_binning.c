@@ -184,41 +184,41 @@ bins_follow_the_noise(void **state)
 {
 	mg_discretize_options opt = {.rho_measure = 0.005};
 	mg_domain d = {.name = "x", .kind = MG_NUMBER};
-	mg_bin_rule rule = mg_bin_rule_for(&opt, &d, 2, 1e5);
+	mg_bin_rule rule = mg_bin_rule_for(&opt, &d, 2, 2e5);
 
-	/* one pair: sigma = sqrt(1 / (2 rho)) = 10; b^2 * 4 * 10 = 1e5 */
+	/* one pair: sigma = sqrt(1 / (2 rho)) = 10; b^2 * 8 * 10 = 2e5 */
 	assert_int_equal(rule.most, 50);
 	assert_near(rule.least, 40, 1e-9);
 	assert_int_equal(rule.how, MG_BINS_MERGED);
 	/* four times the noise, half the bins, bins four times as heavy: by more marginals, or by more rows of a unit */
 	opt.marginals = 16;
-	rule = mg_bin_rule_for(&opt, &d, 2, 1e5);
+	rule = mg_bin_rule_for(&opt, &d, 2, 2e5);
 	assert_int_equal(rule.most, 25);
 	assert_near(rule.least, 160, 1e-9);
 	opt.marginals = 0;
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 17, 1e5).most, 25);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 17, 2e5).most, 25);
 	opt.rows_per_unit = 4;
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1e5).most, 25);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 2e5).most, 25);
 	/* neither one bin nor thousands */
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1).most, 16);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1).most, 12);
 	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1e12).most, 128);
 	/* no marginal will be measured: nothing to drown in */
 	opt.rho_measure = 0;
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1e5).most, 128);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 2e5).most, 128);
 	/* what was asked for goes before, what the column declares before that */
 	opt.most_bins = 7;
 	opt.bin_deviations = 3;
 	opt.rho_measure = 0.005;
 	opt.rows_per_unit = 1;
 	opt.how = MG_BINS_QUANTILE;
-	rule = mg_bin_rule_for(&opt, &d, 2, 1e5);
+	rule = mg_bin_rule_for(&opt, &d, 2, 2e5);
 	assert_int_equal(rule.most, 7);
 	assert_near(rule.least, 30, 1e-9);
 	assert_int_equal(rule.how, MG_BINS_QUANTILE);
 	d.bins = 9;
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1e5).most, 9);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 2e5).most, 9);
 	d.bins = 100000;
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1e5).most, MG_MAX_CELLS);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 2e5).most, MG_MAX_CELLS);
 }
 
 #define AXIS 128
