@@ -107,6 +107,20 @@ SELECT c->>'name' AS name, c->>'how' AS how, (c->>'rejected')::float8 > 0.1 AS o
 FROM dp_models, jsonb_array_elements(card->'constraints') c WHERE dp_models.name = 'loose';
 SELECT count(*), count(*) FILTER (WHERE a > b OR b = c) AS broken FROM dp_synthesize_as(NULL::loose, 'loose', 5000);
 
+-- windows much narrower than a bin, and sums that must be met exactly
+CREATE TABLE visits (since timestamp(0) NOT NULL, until timestamp(0), net numeric(8,2) NOT NULL, tax numeric(8,2) NOT NULL, total numeric(9,2) NOT NULL,
+  CONSTRAINT short CHECK (until >= since AND until <= since + interval '20 min'),
+  CONSTRAINT sum CHECK (total = net + tax));
+INSERT INTO visits SELECT t, t + i % 20 * interval '1 min', net, tax, net + tax
+FROM generate_series(1, 3000) i, LATERAL (SELECT timestamp '2024-01-01' + abs(hashint4(i)) % 500000 * interval '1 min' AS t,
+  abs(hashint4(-i)) % 9000 / 100.0 AS net, abs(hashint4(i * 7)) % 900 / 100.0 AS tax) v;
+SELECT dp_protect('visits', budget => 'orders');
+SELECT dp_train('visits', 'visits', 'mst', epsilon => 30) > 0 AS trained;
+SELECT c->>'name' AS name, c->>'how' AS how, (c->>'rejected')::float8 > 0.9 AS mostly, c->>'reason' AS reason
+FROM dp_models, jsonb_array_elements(card->'constraints') c WHERE dp_models.name = 'visits';
+INSERT INTO visits SELECT * FROM dp_synthesize_as(NULL::visits, 'visits', 5000);
+SELECT count(DISTINCT (since, net)) > 4000 AS various FROM (SELECT * FROM visits OFFSET 3000) v;
+
 -- values at the ends of every type: what is judged is what the table will see
 CREATE TABLE ends_of_ranges (i2 smallint, i4 integer, i8 bigint, f4 real, f8 double precision, n numeric, n2 numeric(6,2), n3 numeric(30,2),
   d date, tm time, ts timestamp, tz timestamptz, tz2 timestamptz, iv interval, iv2 interval month, t text, c char(5));
@@ -131,7 +145,7 @@ INSERT INTO ends_of_ranges SELECT * FROM dp_synthesize_as(NULL::ends_of_ranges, 
 
 DROP EXTENSION pg_mirage CASCADE;
 DROP VIEW brief;
-DROP TABLE orders, taken, loose, ends_of_ranges;
+DROP TABLE orders, taken, loose, visits, ends_of_ranges;
 DROP FUNCTION is_fine;
 DROP DOMAIN odd;
 DROP TYPE level;
