@@ -53,15 +53,16 @@ mg_stream_alloc_values(mg_ctx *ctx, mg_stream *s, uint32_t col, mg_values *v)
 	return MG_OK;
 }
 
+/* With the first batch: who only measures a model (redraw.c) needs none of it. */
 static mg_code
-alloc_column(mg_ctx *ctx, mg_stream *s, uint32_t col)
+alloc_batch(mg_ctx *ctx, mg_stream *s)
 {
-	s->decoder[col] = s->given != NULL ? mg_conditioned_decoder(s->given, col) : NULL;
-	if (s->decoder[col] == NULL)
-		MG_TRY(mg_values_prepare(ctx, s->arena, &s->model->columns[col], &s->decoder[col]));
-	MG_NEW(ctx, s->arena, s->codes[col], MG_BATCH_ROWS);
-	MG_TRY(mg_stream_alloc_values(ctx, s, col, &s->batch.column[col]));
-	s->want[col] = true;
+	for (uint32_t i = 0; i < s->model->ncolumns; i++)
+	{
+		MG_NEW(ctx, s->arena, s->codes[i], MG_BATCH_ROWS);
+		MG_TRY(mg_stream_alloc_values(ctx, s, i, &s->batch.column[i]));
+	}
+	s->ready = true;
 	return MG_OK;
 }
 
@@ -76,7 +77,10 @@ stream_init(mg_ctx *ctx, mg_stream *s)
 	MG_NEW(ctx, s->arena, s->batch.column, n);
 	for (uint32_t i = 0; i < n; i++)
 	{
-		MG_TRY(alloc_column(ctx, s, i));
+		s->decoder[i] = s->given != NULL ? mg_conditioned_decoder(s->given, i) : NULL;
+		if (s->decoder[i] == NULL)
+			MG_TRY(mg_values_prepare(ctx, s->arena, &s->model->columns[i], &s->decoder[i]));
+		s->want[i] = true;
 		if (s->model->columns[i].ncoarse > bins)
 			bins = s->model->columns[i].ncoarse;
 	}
@@ -192,6 +196,8 @@ mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 
 	if (rows < 1 || rows > MG_BATCH_ROWS)
 		return mg_fail(ctx, MG_INTERNAL, "a batch of %u rows", (unsigned) rows);
+	if (!s->ready)
+		MG_TRY(alloc_batch(ctx, s));
 	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
 	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
 	if (constrained)

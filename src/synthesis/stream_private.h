@@ -32,6 +32,7 @@ struct mg_stream
 	mg_sampler *sampler;
 	uint64_t key[4];
 	uint64_t next; /* the batch to come */
+	bool ready;    /* codes and batch have their memory */
 	bool *want;    /* [ncolumns] */
 	mg_decoder_column **decoder;
 	uint16_t **codes;
