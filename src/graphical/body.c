@@ -259,3 +259,30 @@ mg_graphical_describe(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 	put_number(w, "gap", g->report.gap);
 	return w->failed ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
 }
+
+mg_code
+mg_graphical_marginal(mg_ctx *ctx, const mg_model *m, const uint32_t *cols, uint32_t k, double *out, bool *answered)
+{
+	const mg_graphical *g = m->body;
+	uint32_t best = UINT32_MAX, size[MG_FACTOR_COLUMNS];
+	mg_factor f = {.k = k, .cols = cols, .size = size, .cells = 1, .v = out};
+
+	*answered = false;
+	for (uint32_t c = 0; c < g->tree.count; c++)
+	{
+		const mg_clique *q = &g->tree.clique[c];
+
+		if (mg_columns_within(cols, k, q->cols, q->k) && (best == UINT32_MAX || q->cells < g->tree.clique[best].cells))
+			best = c;
+	}
+	if (best == UINT32_MAX || k > MG_FACTOR_COLUMNS)
+		return MG_OK;
+	for (uint32_t i = 0; i < k; i++)
+	{
+		size[i] = m->columns[cols[i]].ncoarse;
+		f.cells *= size[i]; /* within the clique's */
+	}
+	mg_factor_marginal(&g->marginal[best], &f);
+	*answered = true;
+	return MG_OK;
+}

@@ -42,4 +42,5 @@ const mg_method mg_method_independent = {
 	.read_body = mg_graphical_read,
 	.compile = mg_graphical_compile,
 	.describe = mg_graphical_describe,
+	.marginal = mg_graphical_marginal,
 };

@@ -309,4 +309,5 @@ const mg_method mg_method_mst = {
 	.read_body = mg_graphical_read,
 	.compile = mg_graphical_compile,
 	.describe = mg_graphical_describe,
+	.marginal = mg_graphical_marginal,
 };

@@ -6,6 +6,7 @@
  *   method    string   its name
  *   columns   u32      how many, then each as mg_column_write wrote it
  *   total     f64      noisy number of rows, >= 1
+ *   depends            columns that are functions of others, as mg_dependencies_write wrote them; from version 2 on
  *   body      u64      its length, then the method's own bytes
  *   checksum  u32      CRC-32C of everything before it
  *
@@ -16,10 +17,13 @@
  */
 #include "model/model.h"
 
+#include "model/dependency.h"
+
 #include <math.h>
 #include <string.h>
 
-#define MODEL_VERSION 1
+#define MODEL_VERSION 2
+#define FIRST_WITH_DEPENDENCIES 2
 #define MAX_METHOD_NAME 64
 /* A parsed model may take this many times its bytes, and this much beside (small vectors become 64-byte blocks). */
 #define ARENA_FACTOR 64
@@ -95,6 +99,7 @@ mg_model_write(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 	for (uint32_t i = 0; i < m->ncolumns; i++)
 		mg_column_write(w, &m->columns[i]);
 	mg_put_f64(w, m->total);
+	mg_dependencies_write(w, m);
 
 	mg_writer_init(&body);
 	code = m->method->write_body(ctx, m, &body);
@@ -130,7 +135,8 @@ find_method(const mg_method *const *methods, const char *name, size_t len)
 
 /* Everything up to the number of columns. */
 static mg_code
-read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg_method **method, uint32_t *ncolumns)
+read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg_method **method, uint32_t *ncolumns,
+			uint32_t *version_read)
 {
 	const uint8_t *magic = mg_get_raw(r, sizeof(model_magic));
 	uint32_t version;
@@ -142,11 +148,12 @@ read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg
 	version = mg_get_u32(r);
 	if (r->failed)
 		return corrupt(ctx);
-	if (version != MODEL_VERSION)
+	if (version < 1 || version > MODEL_VERSION)
 	{
 		mg_fail(ctx, MG_CORRUPT, "the stored model has format version %u", (unsigned) version);
-		return mg_hint(ctx, "This release reads version %d. Train the model again.", MODEL_VERSION);
+		return mg_hint(ctx, "This release reads versions up to %d. Train the model again.", MODEL_VERSION);
 	}
+	*version_read = version;
 	name = mg_get_str(r, &len);
 	if (name == NULL || len == 0 || len > MAX_METHOD_NAME)
 		return corrupt(ctx);
@@ -161,7 +168,7 @@ read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg
 
 /* The rest: columns, total, body. The body must be read to its last byte. */
 static mg_code
-read_rest(mg_ctx *ctx, mg_reader *r, mg_model *m)
+read_rest(mg_ctx *ctx, mg_reader *r, uint32_t version, mg_model *m)
 {
 	mg_reader body;
 	const uint8_t *bytes;
@@ -174,8 +181,12 @@ read_rest(mg_ctx *ctx, mg_reader *r, mg_model *m)
 			return corrupt(ctx);
 	}
 	m->total = mg_get_f64(r);
+	if (r->failed || !isfinite(m->total) || m->total < 1)
+		return corrupt(ctx);
+	if (version >= FIRST_WITH_DEPENDENCIES)
+		MG_TRY(mg_dependencies_read(ctx, m, r));
 	len = mg_get_u64(r);
-	if (r->failed || !isfinite(m->total) || m->total < 1 || len != mg_reader_left(r))
+	if (r->failed || len != mg_reader_left(r))
 		return corrupt(ctx);
 	bytes = mg_get_raw(r, (size_t) len);
 	if (bytes == NULL && len > 0)
@@ -191,7 +202,7 @@ mg_code
 mg_model_read(mg_ctx *ctx, const mg_method *const *methods, const void *data, size_t len, mg_model **out)
 {
 	const mg_method *method = NULL;
-	uint32_t ncolumns = 0, sum;
+	uint32_t ncolumns = 0, version = 0, sum;
 	size_t memory;
 	mg_reader r;
 	mg_model *m;
@@ -206,11 +217,11 @@ mg_model_read(mg_ctx *ctx, const mg_method *const *methods, const void *data, si
 		return corrupt(ctx);
 
 	mg_reader_init(&r, data, len - 4);
-	MG_TRY(read_header(ctx, methods, &r, &method, &ncolumns));
+	MG_TRY(read_header(ctx, methods, &r, &method, &ncolumns, &version));
 	if (!mg_mul_size(len, ARENA_FACTOR, &memory) || !mg_add_size(memory, ARENA_FLOOR, &memory))
 		return corrupt(ctx);
 	MG_TRY(mg_model_create(ctx, method, ncolumns, memory, &m));
-	code = read_rest(ctx, &r, m);
+	code = read_rest(ctx, &r, version, m);
 	if (code != MG_OK)
 	{
 		mg_model_destroy(m);

@@ -7,6 +7,8 @@
  */
 #include "synthesis/synthesis.h"
 
+#include "model/dependency.h"
+#include "synthesis/depend.h"
 #include "synthesis/values.h"
 
 #include <string.h>
@@ -18,7 +20,8 @@ struct mg_stream
 	mg_sampler *sampler;
 	uint64_t key[4];
 	uint64_t next; /* the batch to come */
-	bool *want;    /* [ncolumns] */
+	bool *make;    /* [ncolumns] those that are wanted, or that one depends on that is */
+	mg_dependents *dependents; /* NULL: none */
 	mg_decoder_column **decoder;
 	uint16_t **codes;
 	mg_values_scratch scratch;
@@ -26,15 +29,6 @@ struct mg_stream
 };
 
 /* ---- seeds ---- */
-
-/* The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection with full avalanche. */
-static uint64_t
-mix64(uint64_t x)
-{
-	x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-	x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-	return x ^ (x >> 31);
-}
 
 /* A generator for (key, batch, lane): each word passes the two numbers, and two rounds spread every word over all. */
 static void
@@ -44,11 +38,11 @@ seed_lane(const mg_stream *s, uint64_t batch, uint64_t lane, mg_rng *rng)
 	uint8_t bytes[32];
 
 	for (int i = 0; i < 4; i++)
-		w[i] = mix64(s->key[i] + mix64(batch + 0x9E3779B97F4A7C15u * (uint64_t) (i + 1)) +
-					 mix64(lane + 0xD1B54A32D192ED03u * (uint64_t) (i + 1)));
+		w[i] = mg_mix64(s->key[i] + mg_mix64(batch + 0x9E3779B97F4A7C15u * (uint64_t) (i + 1)) +
+					 mg_mix64(lane + 0xD1B54A32D192ED03u * (uint64_t) (i + 1)));
 	for (int round = 0; round < 2; round++)
 		for (int i = 0; i < 4; i++)
-			w[i] = mix64(w[i] + w[(i + 3) & 3] + 0x9E3779B97F4A7C15u);
+			w[i] = mg_mix64(w[i] + w[(i + 3) & 3] + 0x9E3779B97F4A7C15u);
 	for (int i = 0; i < 32; i++)
 		bytes[i] = (uint8_t) (w[i / 8] >> (8 * (i % 8)));
 	mg_rng_seed_bytes(rng, bytes);
@@ -69,7 +63,7 @@ alloc_column(mg_ctx *ctx, mg_stream *s, uint32_t col)
 		MG_NEW(ctx, s->arena, v->label, MG_BATCH_ROWS);
 	else
 		MG_NEW(ctx, s->arena, v->number, MG_BATCH_ROWS);
-	s->want[col] = true;
+	s->make[col] = true;
 	return MG_OK;
 }
 
@@ -78,7 +72,7 @@ stream_init(mg_ctx *ctx, mg_stream *s)
 {
 	uint32_t n = s->model->ncolumns, bins = 1;
 
-	MG_NEW(ctx, s->arena, s->want, n);
+	MG_NEW(ctx, s->arena, s->make, n);
 	MG_NEW(ctx, s->arena, s->decoder, n);
 	MG_NEW(ctx, s->arena, s->codes, n);
 	MG_NEW(ctx, s->arena, s->batch.column, n);
@@ -92,6 +86,7 @@ stream_init(mg_ctx *ctx, mg_stream *s)
 	MG_NEW(ctx, s->arena, s->scratch.pool, MG_BATCH_ROWS);
 	MG_NEW(ctx, s->arena, s->scratch.left, bins);
 	MG_NEW(ctx, s->arena, s->scratch.start, bins);
+	MG_TRY(mg_dependents_prepare(ctx, s->arena, s->model, s->decoder, &s->dependents));
 	return s->model->method->compile(ctx, s->model, &s->sampler);
 }
 
@@ -126,8 +121,7 @@ mg_stream_create(mg_ctx *ctx, const mg_model *m, const uint8_t key[32], mg_strea
 void
 mg_stream_want(mg_stream *s, const bool *want)
 {
-	for (uint32_t i = 0; i < s->model->ncolumns; i++)
-		s->want[i] = want == NULL || want[i];
+	mg_dependents_want(s->dependents, want, s->model->ncolumns, s->make);
 }
 
 mg_code
@@ -141,11 +135,12 @@ mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
 	for (uint32_t i = 0; i < s->model->ncolumns; i++)
 	{
-		if (!s->want[i])
+		if (!s->make[i] || mg_dependents_has(s->dependents, i))
 			continue;
 		seed_lane(s, s->next, i, &rng);
 		mg_values_fill(s->decoder[i], &rng, s->codes[i], rows, &s->scratch, &s->batch.column[i]);
 	}
+	mg_dependents_fill(s->dependents, s->make, rows, s->codes, s->batch.column);
 	s->next++;
 	s->batch.rows = rows;
 	*out = &s->batch;

@@ -294,16 +294,11 @@ deal(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n
 	}
 }
 
-static void
-emit_categories(const mg_decoder_column *dc, uint32_t n, const uint16_t *cell, mg_values *out)
+static inline void
+emit_category(const out_cell *c, uint32_t i, mg_values *out)
 {
-	for (uint32_t i = 0; i < n; i++)
-	{
-		const out_cell *c = &dc->cell[cell[i]];
-
-		out->null[i] = c->kind == CELL_NULL;
-		out->label[i] = c->label;
-	}
+	out->null[i] = c->kind == CELL_NULL;
+	out->label[i] = c->label;
 }
 
 static inline double
@@ -328,21 +323,16 @@ draw_steps(const mg_decoder_column *dc, const out_cell *c, mg_rng *rng)
 	return mg_grid_value(&dc->grid, c->base + (double) k);
 }
 
-static void
-emit_numbers(const mg_decoder_column *dc, mg_rng *rng, uint32_t n, const uint16_t *cell, mg_values *out)
+static inline void
+emit_number(const mg_decoder_column *dc, mg_rng *rng, const out_cell *c, uint32_t i, mg_values *out)
 {
-	for (uint32_t i = 0; i < n; i++)
-	{
-		const out_cell *c = &dc->cell[cell[i]];
-
-		out->null[i] = c->kind == CELL_NULL;
-		if (c->kind == CELL_STEPS)
-			out->number[i] = draw_steps(dc, c, rng);
-		else if (c->kind == CELL_SPAN)
-			out->number[i] = draw_span(c, rng);
-		else
-			out->number[i] = c->base;
-	}
+	out->null[i] = c->kind == CELL_NULL;
+	if (c->kind == CELL_STEPS)
+		out->number[i] = draw_steps(dc, c, rng);
+	else if (c->kind == CELL_SPAN)
+		out->number[i] = draw_span(c, rng);
+	else
+		out->number[i] = c->base;
 }
 
 void
@@ -355,7 +345,32 @@ mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, 
 	else
 		deal(dc, rng, codes, n, s);
 	if (dc->col->domain.kind == MG_CATEGORY)
-		emit_categories(dc, n, s->cell, out);
+		for (uint32_t i = 0; i < n; i++)
+			emit_category(&dc->cell[s->cell[i]], i, out);
 	else
-		emit_numbers(dc, rng, n, s->cell, out);
+		for (uint32_t i = 0; i < n; i++)
+			emit_number(dc, rng, &dc->cell[s->cell[i]], i, out);
+}
+
+void
+mg_values_draw(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, uint32_t i, mg_values *out)
+{
+	const bin *b = &dc->bin[code];
+	uint32_t low = b->from, high = b->from + b->n - 1;
+	double u = mg_rng_unit(rng);
+
+	/* the first cell of the bin whose cumulative share is beyond u */
+	while (low < high)
+	{
+		uint32_t mid = low + (high - low) / 2;
+
+		if (dc->upto[mid] > u)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	if (dc->col->domain.kind == MG_CATEGORY)
+		emit_category(&dc->cell[low], i, out);
+	else
+		emit_number(dc, rng, &dc->cell[low], i, out);
 }
