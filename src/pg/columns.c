@@ -1,8 +1,8 @@
 /*
  * pg/columns.c: what the schema and the owner say about columns. Reads catalogs only.
  *
- * The order of the sources of a domain: what the owner declared, ENUM labels, boolean, validated CHECK constraints,
- * the type's own range where it is small; what none of these bounds is learnt. A declaration narrows what the
+ * The order of the sources of a domain: what the owner declared, keys of a public table, ENUM labels, boolean, validated
+ * CHECK constraints, the type's own range where it is small; what none of these bounds is learnt. A declaration narrows what the
  * constraints allow and never widens it. Owner of all memory: the context current at the call.
  */
 #include "postgres.h"
@@ -18,6 +18,7 @@
 #include "catalog/pg_enum.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
+#include "model/dependency.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "pg/checks.h"
@@ -207,13 +208,14 @@ constant_default(Relation rel, Form_pg_attribute att)
 
 /* ---------------------------------------------------------------- one column */
 
-/* The kind of a column that nobody said anything about. */
+/* The kind of a column that nobody said anything about. keyed: it holds keys of a public table. */
 static MgColumnKind
-default_kind(Relation rel, Form_pg_attribute att, MgTypeClass cls, bool notnull)
+default_kind(Relation rel, Form_pg_attribute att, MgTypeClass cls, bool notnull, bool keyed)
 {
-	if (cls == MG_TYPE_UUID)
+	if (cls == MG_TYPE_UUID && (!keyed || is_key(rel, att->attnum, notnull)))
 		return MG_COLUMN_IDENTIFIER;
-	if ((MG_TYPE_IS_INT(cls) || MG_TYPE_IS_TEXT(cls)) && (is_serial(rel, att) || is_key(rel, att->attnum, notnull)))
+	if ((MG_TYPE_IS_INT(cls) || MG_TYPE_IS_TEXT(cls)) &&
+		((!keyed && is_serial(rel, att)) || is_key(rel, att->attnum, notnull)))
 		return MG_COLUMN_IDENTIFIER;
 	if (MG_TYPE_IS_NUMBER(cls))
 		return MG_COLUMN_NUMBER;
@@ -261,7 +263,8 @@ does_not_fit(const MgColumn *col, const char *parameter, const char *why)
 
 /* What the declaration implies, says, or gets wrong about the kind. */
 static MgColumnKind
-choose_kind(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, const MgColumn *col, MgTypeClass cls)
+choose_kind(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, const MgColumn *col, MgTypeClass cls,
+			bool keyed)
 {
 	MgColumnKind kind;
 
@@ -287,7 +290,7 @@ choose_kind(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, cons
 		return MG_TYPE_IS_NUMBER(cls) ? MG_COLUMN_NUMBER : MG_COLUMN_TIME;
 	if (decl != NULL && decl->pattern != NULL)
 		return MG_COLUMN_IDENTIFIER;
-	return default_kind(rel, att, cls, col->notnull);
+	return default_kind(rel, att, cls, col->notnull, keyed);
 }
 
 /* Parameters that make no sense for the kind. */
@@ -311,6 +314,8 @@ check_parameters(const MgColumn *col, const MgDeclaration *decl, MgTypeClass cls
 		does_not_fit(col, "pattern", "A pattern belongs to a text column of kind identifier.");
 	if (decl->pattern != NULL)
 		mg_pattern_check(decl->pattern, col->base_typmod);
+	if (decl->depends_on != NIL && (col->kind == MG_COLUMN_IDENTIFIER || col->kind == MG_COLUMN_EXCLUDED))
+		does_not_fit(col, "depends_on", "It belongs to columns of kind category, number or time.");
 }
 
 /* A declared bound as a point of the axis. */
@@ -394,7 +399,10 @@ number_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const M
 	if (d->open)
 		col->source = pstrdup("learnt");
 	else
-		col->source = pstrdup(declared ? "declared" : (lower && upper ? "check" : "type"));
+		col->source = pstrdup(declared                   ? "declared"
+							  : !(lower && upper)        ? "type"
+							  : checks->source != NULL ? checks->source
+														 : "check");
 }
 
 /* Into the domain; texts must be distinct and are owned by the domain from here on. */
@@ -470,7 +478,7 @@ category_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const
 {
 	mg_domain *d = &col->domain;
 	List *schema = NIL, *labels = NIL;
-	const char *source = "check";
+	const char *source = checks->source != NULL ? checks->source : "check";
 	bool unlisted = false;
 	ListCell *cell;
 
@@ -584,15 +592,31 @@ traced_relation(Relation view, AttrNumber attnum, bool joined, AttrNumber *trace
 	return NULL;
 }
 
+/* The public keys of a column; not of one that is declared never to be learnt. */
+static void
+read_keys(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgTypeClass cls, const MgColumn *col,
+		  MgPublicLookup is_public, MgKeys *keys)
+{
+	MgColumnKind kind = MG_COLUMN_CATEGORY;
+
+	memset(keys, 0, sizeof(*keys));
+	if (decl != NULL && decl->kind != NULL)
+		(void) mg_column_kind_parse(decl->kind, &kind);
+	if (kind != MG_COLUMN_IDENTIFIER && kind != MG_COLUMN_EXCLUDED)
+		mg_read_keys(rel, att->attnum, cls, col->base_typmod, is_public, keys);
+}
+
 /*
  * What the schema and the owner say about an attribute of a relation with rows of its own (or of a view that could
  * not be seen through).
  */
 static void
-describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgColumn *col)
+describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgPublicLookup is_public,
+				   MgColumn *col)
 {
 	MgTypeClass cls;
 	MgChecks checks;
+	MgKeys keys;
 
 	col->type = att->atttypid;
 	col->typmod = col->base_typmod = att->atttypmod;
@@ -600,8 +624,10 @@ describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *dec
 	col->notnull = is_not_null(rel, att) || domain_is_not_null(col->type);
 	col->core = -1;
 	cls = mg_type_class(col->base);
-	col->kind = choose_kind(rel, att, decl, col, cls);
+	read_keys(rel, att, decl, cls, col, is_public, &keys);
+	col->kind = choose_kind(rel, att, decl, col, cls, keys.has_labels || (keys.has_range && MG_TYPE_IS_INT(cls)));
 	check_parameters(col, decl, cls);
+	col->unused_checks = keys.unused;
 
 	switch (col->kind)
 	{
@@ -621,8 +647,10 @@ describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *dec
 			break;
 	}
 	mg_read_checks(rel, att->attnum, col->type, cls, col->base_typmod, &checks);
-	col->unused_checks = checks.unused;
+	col->unused_checks = list_concat(checks.unused, keys.unused);
 	col->notnull |= checks.notnull;
+	if (OidIsValid(keys.relation) && mg_checks_add_keys(&checks, &keys, cls, col->base, col->base_typmod))
+		col->keys_of = keys.relation;
 
 	/* A list of allowed values says more than a range: such a column is a category unless it was declared otherwise. */
 	if (checks.has_labels && col->kind != MG_COLUMN_CATEGORY)
@@ -651,9 +679,13 @@ begin_column(Form_pg_attribute att, MgColumn *col)
 	col->name = pstrdup(NameStr(att->attname));
 }
 
-/* Everything about one attribute but its index in the core. declared: NULL: nothing is. */
+/*
+ * Everything about one attribute but its index in the core, and what it depends on: *depends_on is the owner's word.
+ * declared: NULL: nothing is.
+ */
 static void
-describe(Relation rel, Form_pg_attribute att, MgDeclarationLookup declared, MgColumn *col)
+describe(Relation rel, Form_pg_attribute att, MgDeclarationLookup declared, MgPublicLookup is_public, MgColumn *col,
+		 List **depends_on)
 {
 	Relation under = rel;
 	AttrNumber attnum = att->attnum;
@@ -664,15 +696,60 @@ describe(Relation rel, Form_pg_attribute att, MgDeclarationLookup declared, MgCo
 		under = traced_relation(rel, att->attnum, false, &attnum);
 	if (under == NULL)
 	{
-		describe_attribute(rel, att, NULL, col);
+		describe_attribute(rel, att, NULL, is_public, col);
 		return;
 	}
 	att = TupleDescAttr(RelationGetDescr(under), attnum - 1);
 	if (declared != NULL)
 		decl = declared(RelationGetRelid(under), NameStr(att->attname));
-	describe_attribute(under, att, decl, col);
+	describe_attribute(under, att, decl, is_public, col);
+	col->under = RelationGetRelid(under);
+	col->under_name = pstrdup(NameStr(att->attname));
+	*depends_on = decl != NULL ? decl->depends_on : NIL;
 	if (under != rel)
 		relation_close(under, AccessShareLock);
+}
+
+/* Can equal values be told from the points of the core's axis? Not where emission rounds them once more. */
+static bool
+can_determine(const MgColumn *col)
+{
+	MgTypeClass cls = mg_type_class(col->base);
+
+	if (col->kind == MG_COLUMN_IDENTIFIER || col->kind == MG_COLUMN_EXCLUDED)
+		return false;
+	return col->domain.kind == MG_CATEGORY || col->domain.step > 0 || cls == MG_TYPE_FLOAT4 || cls == MG_TYPE_FLOAT8;
+}
+
+/*
+ * The columns that column i is declared to be a function of. Where one of them is not learnt, or not by its values, the
+ * dependence cannot be seen in the rows, or not be kept: it is left out, and dp_describe says so.
+ */
+static void
+resolve_dependence(MgColumns *columns, int i, List *depends_on)
+{
+	MgColumn *col = &columns->col[i];
+	ListCell *cell;
+
+	if (depends_on == NIL || col->core < 0)
+		return;
+	col->determinants = palloc(sizeof(int) * list_length(depends_on));
+	foreach (cell, depends_on)
+	{
+		int j = 0;
+
+		while (j < columns->n && (columns->col[j].under != col->under || columns->col[j].under_name == NULL ||
+								  strcmp(columns->col[j].under_name, lfirst(cell)) != 0))
+			j++;
+		if (j == columns->n || j == i || columns->col[j].core < 0 || !can_determine(&columns->col[j]))
+		{
+			col->ndeterminants = 0;
+			col->unused_checks = lappend(col->unused_checks, psprintf("depends_on (column \"%s\" is not learnt by values)",
+																	  (char *) lfirst(cell)));
+			return;
+		}
+		col->determinants[col->ndeterminants++] = j;
+	}
 }
 
 /* ---------------------------------------------------------------- relations */
@@ -711,11 +788,12 @@ find_attribute(Relation rel, const char *name)
 }
 
 MgColumns *
-mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared)
+mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, MgPublicLookup is_public)
 {
 	Relation rel = open_source(relid);
 	TupleDesc desc = RelationGetDescr(rel);
 	MgColumns *columns = palloc0(sizeof(MgColumns));
+	List **depends_on = palloc0(sizeof(List *) * Max(desc->natts, 1));
 	ListCell *cell;
 
 	foreach (cell, names)
@@ -728,11 +806,13 @@ mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared)
 
 		if (att->attisdropped || !name_wanted(names, NameStr(att->attname)))
 			continue;
-		describe(rel, att, declared, col);
+		describe(rel, att, declared, is_public, col, &depends_on[columns->n]);
 		if (col->kind != MG_COLUMN_IDENTIFIER && col->kind != MG_COLUMN_EXCLUDED)
 			col->core = columns->ncore++;
 		columns->n++;
 	}
+	for (int i = 0; i < columns->n; i++)
+		resolve_dependence(columns, i, depends_on[i]);
 	/* Not kept: a caller that waits for a worker must not stand in the way of others. */
 	relation_close(rel, AccessShareLock);
 	return columns;
@@ -779,6 +859,30 @@ mg_require_trainable(const MgColumns *columns)
 	}
 }
 
+void
+mg_columns_dependencies(const MgColumns *columns, mg_fit_request *request)
+{
+	mg_dependency *list = palloc0(sizeof(mg_dependency) * Max(columns->ncore, 1));
+	uint32 n = 0;
+
+	for (int i = 0; i < columns->n; i++)
+	{
+		const MgColumn *col = &columns->col[i];
+		uint32 *determinants;
+
+		if (col->core < 0 || col->ndeterminants == 0)
+			continue;
+		determinants = palloc(sizeof(uint32) * col->ndeterminants);
+		for (int j = 0; j < col->ndeterminants; j++)
+			determinants[j] = (uint32) columns->col[col->determinants[j]].core;
+		list[n].column = (uint32) col->core;
+		list[n].ndeterminants = (uint32) col->ndeterminants;
+		list[n++].determinants = determinants;
+	}
+	request->dependencies = list;
+	request->ndependencies = n;
+}
+
 /*
  * Literals in canonical form: what is stored means the same under every DateStyle and TimeZone. Labels are judged by
  * the declared type, with a domain's constraints.
@@ -799,16 +903,45 @@ canonicalize_decl(const MgColumn *col, MgDeclaration *decl)
 		lfirst(cell) = mg_value_text(cls, mg_value_parse(col->type, col->typmod, lfirst(cell)));
 }
 
+/* A column that another one may be a function of. */
+static void
+check_determinant(Relation rel, const MgColumn *col, const char *name, MgDeclarationLookup declared,
+				  MgPublicLookup is_public)
+{
+	Form_pg_attribute att = find_attribute(rel, name);
+	MgColumn det;
+
+	if (strcmp(name, col->name) == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("column \"%s\" cannot depend on itself", col->name)));
+	begin_column(att, &det);
+	describe_attribute(rel, att, declared(RelationGetRelid(rel), name), is_public, &det);
+	if (det.kind == MG_COLUMN_IDENTIFIER || det.kind == MG_COLUMN_EXCLUDED)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("column \"%s\" cannot depend on \"%s\", which is of kind %s", col->name, name,
+							   mg_column_kind_name(det.kind)),
+						errhint("Its values are not learnt, so nothing can be known of what they determine.")));
+	if (!can_determine(&det))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("column \"%s\" cannot depend on \"%s\", whose type %s is rounded when it is emitted",
+							   col->name, name, format_type_be(det.type)),
+						errhint("Give it a scale, as numeric(10, 2) has, or declare it a category.")));
+}
+
 void
-mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl)
+mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl, MgDeclarationLookup declared,
+					 MgPublicLookup is_public)
 {
 	Relation rel = open_source(relid);
 	Form_pg_attribute att = find_attribute(rel, column);
 	MgColumn col;
+	ListCell *cell;
 
 	begin_column(att, &col);
-	describe_attribute(rel, att, decl, &col);
+	describe_attribute(rel, att, decl, is_public, &col);
 	canonicalize_decl(&col, decl);
+	foreach (cell, decl->depends_on)
+		check_determinant(rel, &col, lfirst(cell), declared, is_public);
 	relation_close(rel, AccessShareLock);
 }
 

@@ -1,0 +1,393 @@
+/*
+ * pg/fkeys.c: see fkeys.h. Owner of all memory: the context current at the call; values that are looked at live in one
+ * of their own.
+ *
+ * A foreign key promises nothing where it is not validated or not enforced, on a table with inheritance children (it
+ * does not hold for their rows), under a nondeterministic collation (equal keys may look different), or, over several
+ * columns, where one of them may be NULL (MATCH SIMPLE then checks none). Of a key of several columns each column gets
+ * the values of its own; that only their combinations occur is not used.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "pg/compat.h"
+#include "pg/fkeys.h"
+#include "pg/server.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+/* One value that was seen; the text is the label, v its place on the axis where it has one. */
+typedef struct Key
+{
+	char *text;
+	double v;
+} Key;
+
+/* What was seen of a public table's column. */
+typedef struct Found
+{
+	MgTypeClass cls; /* of the public column */
+	MemoryContext context;
+	Key *key;
+	int n, room;
+	bool distinct;    /* the column is unique by itself */
+	bool many;        /* more than MG_MAX_LABELS: none are kept any more */
+	bool long_label;  /* one is longer than a label may be */
+	bool off_axis;    /* one has no place on the axis */
+	int64 rows;       /* that are not NULL */
+	double low, high; /* of those on the axis */
+} Found;
+
+/* ---------------------------------------------------------------- reading */
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	const Key *x = a, *y = b;
+
+	if (x->v != y->v)
+		return x->v < y->v ? -1 : 1;
+	return strcmp(x->text, y->text);
+}
+
+/* In order, without repetitions. */
+static void
+compact(Found *f)
+{
+	int kept = 0;
+
+	if (f->n == 0)
+		return;
+	qsort(f->key, f->n, sizeof(Key), compare_keys);
+	for (int i = 0; i < f->n; i++)
+	{
+		if (kept > 0 && strcmp(f->key[kept - 1].text, f->key[i].text) == 0)
+			pfree(f->key[i].text);
+		else
+			f->key[kept++] = f->key[i];
+	}
+	f->n = kept;
+	f->many = kept > MG_MAX_LABELS;
+}
+
+static void
+note_value(Found *f, Datum value)
+{
+	Key key = {NULL, 0};
+
+	f->rows++;
+	if (MG_TYPE_HAS_AXIS(f->cls))
+	{
+		if (!mg_axis_value(f->cls, value, &key.v))
+			f->off_axis = true;
+		else
+		{
+			f->low = f->rows == 1 ? key.v : Min(f->low, key.v);
+			f->high = f->rows == 1 ? key.v : Max(f->high, key.v);
+		}
+	}
+	if (f->many || f->long_label)
+		return;
+	key.text = mg_value_text(f->cls, value);
+	f->long_label = strlen(key.text) > MG_MAX_LABEL_BYTES;
+	if (f->n == f->room)
+		compact(f);
+	if (!f->many && !f->long_label)
+		f->key[f->n++] = key;
+}
+
+/* False: there are too many rows, or the heap is no table's without row security. */
+static bool
+scan_heap(Oid relid, const char *column, Snapshot snapshot, Found *f)
+{
+	Relation rel = try_relation_open(relid, AccessShareLock);
+	MemoryContext old = CurrentMemoryContext;
+	TupleTableSlot *slot;
+	TableScanDesc scan;
+	AttrNumber attnum;
+	bool complete = true;
+
+	if (rel == NULL)
+		return true; /* a partition that has just been dropped */
+	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relrowsecurity)
+	{
+		bool partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && !rel->rd_rel->relrowsecurity;
+
+		relation_close(rel, AccessShareLock);
+		return partitioned; /* has no heap of its own */
+	}
+	attnum = get_attnum(relid, column);
+	slot = table_slot_create(rel, NULL);
+	scan = table_beginscan(rel, snapshot, 0, NULL);
+	MemoryContextSwitchTo(f->context);
+	while (attnum != InvalidAttrNumber && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool null;
+		Datum value;
+
+		CHECK_FOR_INTERRUPTS();
+		value = slot_getattr(slot, attnum, &null);
+		if (!null)
+			note_value(f, value);
+		if (f->rows > MG_MAX_KEY_ROWS)
+		{
+			complete = false;
+			break;
+		}
+	}
+	MemoryContextSwitchTo(old);
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	relation_close(rel, AccessShareLock);
+	return complete;
+}
+
+/* The values of a public table's column; of all its partitions where it has such. */
+static bool
+scan_keys(Oid relid, AttrNumber attnum, Found *f)
+{
+	char *column = get_attname(relid, attnum, true);
+	List *heaps = list_make1_oid(relid);
+	Snapshot snapshot;
+	bool complete = column != NULL;
+	ListCell *cell;
+
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		heaps = find_all_inheritors(relid, NoLock, NULL);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	f->room = 4 * MG_MAX_LABELS;
+	f->key = MemoryContextAlloc(f->context, sizeof(Key) * f->room);
+	foreach (cell, heaps)
+		complete = complete && scan_heap(lfirst_oid(cell), column, snapshot, f);
+	UnregisterSnapshot(snapshot);
+	compact(f);
+	return complete;
+}
+
+/* ---------------------------------------------------------------- what becomes of them */
+
+static void
+note_unused(MgKeys *out, Form_pg_constraint fk, const char *why)
+{
+	out->unused = lappend(out->unused, psprintf("%s (%s)", NameStr(fk->conname), why));
+}
+
+/* Is every value of the column's lattice between the ends a key? */
+static bool
+without_gaps(const Found *f, const MgAxis *axis)
+{
+	return f->distinct && axis->fine > 0 && rint((f->high - f->low) / axis->fine) + 1 == (double) f->rows;
+}
+
+static void
+take_keys(MgKeys *out, Form_pg_constraint fk, MgTypeClass cls, int32 typmod, const Found *f)
+{
+	char *name = mg_relation_name(fk->confrelid);
+	bool ranged = MG_TYPE_HAS_AXIS(cls) && !f->off_axis, labels = !f->many && !f->long_label, exact;
+	MgAxis axis = {0};
+
+	if (f->rows == 0)
+	{
+		note_unused(out, fk, psprintf("%s has no keys", name));
+		return;
+	}
+	if (MG_TYPE_HAS_AXIS(cls))
+		mg_type_axis(cls, typmod, &axis);
+	exact = ranged && without_gaps(f, &axis);
+	/* days without a gap have an order worth keeping; numbers that name things have none */
+	if (exact && MG_TYPE_IS_TIME(cls))
+		labels = false;
+	if (!labels && !ranged)
+	{
+		note_unused(out, fk,
+					f->long_label ? psprintf("a key of %s is longer than %d bytes", name, MG_MAX_LABEL_BYTES)
+								  : psprintf("%s has more than %d keys", name, MG_MAX_LABELS));
+		return;
+	}
+	out->relation = fk->confrelid;
+	out->name = name;
+	out->has_labels = labels;
+	out->has_range = !labels;
+	out->lower = f->low;
+	out->upper = f->high;
+	for (int i = 0; labels && i < f->n; i++)
+		out->labels = lappend(out->labels, pstrdup(f->key[i].text));
+	if (!labels && !exact)
+		note_unused(out, fk, psprintf("%s has more than %d keys: only their range is used", name, MG_MAX_LABELS));
+	else if (fk->confrelid == out->relation && !f->distinct)
+		note_unused(out, fk, "of its several columns each by itself");
+}
+
+/* Do texts of the one class mean the same in the other? */
+static bool
+classes_agree(MgTypeClass column, MgTypeClass key)
+{
+	return column == key || (MG_TYPE_IS_INT(column) && MG_TYPE_IS_INT(key));
+}
+
+/* Reads the keys that the column has in the public table, where they can serve. */
+static void
+use_key(Relation rel, AttrNumber attnum, MgTypeClass cls, int32 typmod, Form_pg_constraint fk, int nkeys,
+		AttrNumber key_attnum, MgKeys *out)
+{
+	Oid collation = TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attcollation;
+	Oid key_type = get_atttype(fk->confrelid, key_attnum);
+	Found found = {.cls = mg_type_class(OidIsValid(key_type) ? getBaseType(key_type) : InvalidOid),
+				   .distinct = nkeys == 1};
+
+	if (OidIsValid(collation) && !get_collation_isdeterministic(collation))
+		note_unused(out, fk, "its collation is not deterministic");
+	else if (!classes_agree(cls, found.cls))
+		note_unused(out, fk, "its two columns are of different types");
+	else
+	{
+		found.context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage keys", ALLOCSET_DEFAULT_SIZES);
+		if (scan_keys(fk->confrelid, key_attnum, &found))
+			take_keys(out, fk, cls, typmod, &found);
+		else
+			note_unused(out, fk,
+						psprintf("%s has more than %d rows, or row security", mg_relation_name(fk->confrelid),
+								 MG_MAX_KEY_ROWS));
+		MemoryContextDelete(found.context);
+	}
+}
+
+/* ---------------------------------------------------------------- constraints */
+
+/*
+ * A key to a partitioned table is recorded once more for each of its partitions, which alone says nothing: its parent
+ * constraint refers to another table.
+ */
+static bool
+is_copy_for_partition(Form_pg_constraint fk)
+{
+	HeapTuple parent;
+	bool copy;
+
+	if (!OidIsValid(fk->conparentid))
+		return false;
+	parent = SearchSysCache1(CONSTROID, ObjectIdGetDatum(fk->conparentid));
+	if (!HeapTupleIsValid(parent))
+		return true;
+	copy = ((Form_pg_constraint) GETSTRUCT(parent))->confrelid != fk->confrelid;
+	ReleaseSysCache(parent);
+	return copy;
+}
+
+static int
+key_columns(HeapTuple tuple, Relation constraints, AttrNumber which, int16 **columns)
+{
+	bool null;
+	Datum keys = heap_getattr(tuple, which, RelationGetDescr(constraints), &null);
+	ArrayType *array = null ? NULL : DatumGetArrayTypeP(keys);
+
+	*columns = array == NULL ? NULL : (int16 *) ARR_DATA_PTR(array);
+	return array == NULL ? 0 : ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+}
+
+/* Does every row satisfy it? NULL, or why not. */
+static const char *
+broken_promise(Relation rel, Form_pg_constraint fk, const int16 *columns, int n)
+{
+	if (!fk->convalidated)
+		return "not valid";
+	if (!MG_CONSTRAINT_ENFORCED(fk))
+		return "not enforced";
+	if (MG_CONSTRAINT_PERIOD(fk))
+		return "with a period";
+	if (rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass)
+		return "does not hold for inheritance children";
+	for (int i = 0; n > 1 && fk->confmatchtype != FKCONSTR_MATCH_FULL && i < n; i++)
+		if (!TupleDescAttr(RelationGetDescr(rel), columns[i] - 1)->attnotnull)
+			return "holds only where none of its columns is NULL";
+	return NULL;
+}
+
+static const char *
+not_public(Oid relid, MgPublicLookup lookup)
+{
+	char *name = mg_relation_name(relid);
+
+	switch (lookup(relid))
+	{
+		case MG_PUBLIC:
+			return NULL;
+		case MG_PUBLIC_STALE:
+			return psprintf("%s was declared public elsewhere: dp_declare_public renews it", name);
+		case MG_PUBLIC_TIED:
+			return psprintf("%s is tied to a protected table", name);
+		case MG_NOT_PUBLIC:
+			break;
+	}
+	return psprintf("%s is not declared public", name);
+}
+
+static void
+consider(Relation rel, AttrNumber attnum, MgTypeClass cls, int32 typmod, HeapTuple tuple, Relation constraints,
+		 MgPublicLookup lookup, MgKeys *out)
+{
+	Form_pg_constraint fk = (Form_pg_constraint) GETSTRUCT(tuple);
+	int16 *columns, *keys;
+	int n = key_columns(tuple, constraints, Anum_pg_constraint_conkey, &columns), at = 0;
+	const char *why;
+
+	if (n != key_columns(tuple, constraints, Anum_pg_constraint_confkey, &keys))
+		return;
+	while (at < n && columns[at] != attnum)
+		at++;
+	if (at == n || is_copy_for_partition(fk))
+		return;
+	why = broken_promise(rel, fk, columns, n);
+	if (why == NULL)
+		why = not_public(fk->confrelid, lookup);
+	if (why == NULL && OidIsValid(out->relation))
+		why = psprintf("the keys of %s are used", out->name);
+	if (why != NULL)
+		note_unused(out, fk, why);
+	else
+		use_key(rel, attnum, cls, typmod, fk, n, keys[at], out);
+}
+
+void
+mg_read_keys(Relation rel, AttrNumber attnum, MgTypeClass cls, int32 typmod, MgPublicLookup lookup, MgKeys *out)
+{
+	Relation constraints;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	List *tuples = NIL;
+	ListCell *cell;
+
+	memset(out, 0, sizeof(*out));
+	if (lookup == NULL || cls == MG_TYPE_NONE ||
+		(rel->rd_rel->relkind != RELKIND_RELATION && rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE))
+		return;
+	constraints = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationGetRelid(rel)));
+	scan = systable_beginscan(constraints, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		if (((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_FOREIGN)
+			tuples = lappend(tuples, heap_copytuple(tuple));
+	systable_endscan(scan);
+	foreach (cell, tuples)
+		consider(rel, attnum, cls, typmod, lfirst(cell), constraints, lookup, out);
+	table_close(constraints, AccessShareLock);
+}
