@@ -628,6 +628,8 @@ describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *dec
 	col->kind = choose_kind(rel, att, decl, col, cls, keys.has_labels || (keys.has_range && MG_TYPE_IS_INT(cls)));
 	check_parameters(col, decl, cls);
 	col->unused_checks = keys.unused;
+	if (col->kind == MG_COLUMN_IDENTIFIER && OidIsValid(keys.relation))
+		col->unused_checks = lappend(col->unused_checks, psprintf("%s (identifiers are made afresh)", keys.constraint));
 
 	switch (col->kind)
 	{
@@ -649,8 +651,14 @@ describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *dec
 	mg_read_checks(rel, att->attnum, col->type, cls, col->base_typmod, &checks);
 	col->unused_checks = list_concat(checks.unused, keys.unused);
 	col->notnull |= checks.notnull;
-	if (OidIsValid(keys.relation) && mg_checks_add_keys(&checks, &keys, cls, col->base, col->base_typmod))
-		col->keys_of = keys.relation;
+	if (OidIsValid(keys.relation))
+	{
+		if (mg_checks_add_keys(&checks, &keys, cls, col->base, col->base_typmod))
+			col->keys_of = keys.relation;
+		else
+			col->unused_checks =
+				lappend(col->unused_checks, psprintf("%s (no key satisfies the other constraints)", keys.constraint));
+	}
 
 	/* A list of allowed values says more than a range: such a column is a category unless it was declared otherwise. */
 	if (checks.has_labels && col->kind != MG_COLUMN_CATEGORY)
@@ -744,7 +752,7 @@ resolve_dependence(MgColumns *columns, int i, List *depends_on)
 		if (j == columns->n || j == i || columns->col[j].core < 0 || !can_determine(&columns->col[j]))
 		{
 			col->ndeterminants = 0;
-			col->unused_checks = lappend(col->unused_checks, psprintf("depends_on (column \"%s\" is not learnt by values)",
+			col->unused_checks = lappend(col->unused_checks, psprintf("depends_on (the values of \"%s\" are not learnt)",
 																	  (char *) lfirst(cell)));
 			return;
 		}

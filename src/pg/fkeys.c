@@ -113,8 +113,8 @@ note_value(Found *f, Datum value)
 		f->key[f->n++] = key;
 }
 
-/* False: there are too many rows, or the heap is no table's without row security. */
-static bool
+/* NULL, or why the table's keys cannot serve. */
+static const char *
 scan_heap(Oid relid, const char *column, Snapshot snapshot, Found *f)
 {
 	Relation rel = try_relation_open(relid, AccessShareLock);
@@ -122,16 +122,18 @@ scan_heap(Oid relid, const char *column, Snapshot snapshot, Found *f)
 	TupleTableSlot *slot;
 	TableScanDesc scan;
 	AttrNumber attnum;
-	bool complete = true;
+	const char *why = NULL;
 
 	if (rel == NULL)
-		return true; /* a partition that has just been dropped */
+		return NULL; /* a partition that has just been dropped */
 	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relrowsecurity)
 	{
-		bool partitioned = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && !rel->rd_rel->relrowsecurity;
-
+		if (rel->rd_rel->relrowsecurity)
+			why = psprintf("%s has row security", mg_relation_name(relid));
+		else if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE) /* which has no heap of its own */
+			why = psprintf("%s is not a table", mg_relation_name(relid));
 		relation_close(rel, AccessShareLock);
-		return partitioned; /* has no heap of its own */
+		return why;
 	}
 	attnum = get_attnum(relid, column);
 	slot = table_slot_create(rel, NULL);
@@ -147,26 +149,25 @@ scan_heap(Oid relid, const char *column, Snapshot snapshot, Found *f)
 		if (!null)
 			note_value(f, value);
 		if (f->rows > MG_MAX_KEY_ROWS)
-		{
-			complete = false;
 			break;
-		}
 	}
 	MemoryContextSwitchTo(old);
+	if (f->rows > MG_MAX_KEY_ROWS)
+		why = psprintf("%s has more than %d rows", mg_relation_name(relid), MG_MAX_KEY_ROWS);
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	relation_close(rel, AccessShareLock);
-	return complete;
+	return why;
 }
 
-/* The values of a public table's column; of all its partitions where it has such. */
-static bool
+/* The values of a public table's column, of all its partitions where it has such: NULL, or why they cannot serve. */
+static const char *
 scan_keys(Oid relid, AttrNumber attnum, Found *f)
 {
 	char *column = get_attname(relid, attnum, true);
 	List *heaps = list_make1_oid(relid);
 	Snapshot snapshot;
-	bool complete = column != NULL;
+	const char *why = column == NULL ? "its column is gone" : NULL;
 	ListCell *cell;
 
 	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
@@ -175,10 +176,11 @@ scan_keys(Oid relid, AttrNumber attnum, Found *f)
 	f->room = 4 * MG_MAX_LABELS;
 	f->key = MemoryContextAlloc(f->context, sizeof(Key) * f->room);
 	foreach (cell, heaps)
-		complete = complete && scan_heap(lfirst_oid(cell), column, snapshot, f);
+		if (why == NULL)
+			why = scan_heap(lfirst_oid(cell), column, snapshot, f);
 	UnregisterSnapshot(snapshot);
 	compact(f);
-	return complete;
+	return why;
 }
 
 /* ---------------------------------------------------------------- what becomes of them */
@@ -223,6 +225,7 @@ take_keys(MgKeys *out, Form_pg_constraint fk, MgTypeClass cls, int32 typmod, con
 	}
 	out->relation = fk->confrelid;
 	out->name = name;
+	out->constraint = pstrdup(NameStr(fk->conname));
 	out->has_labels = labels;
 	out->has_range = !labels;
 	out->lower = f->low;
@@ -231,7 +234,7 @@ take_keys(MgKeys *out, Form_pg_constraint fk, MgTypeClass cls, int32 typmod, con
 		out->labels = lappend(out->labels, pstrdup(f->key[i].text));
 	if (!labels && !exact)
 		note_unused(out, fk, psprintf("%s has more than %d keys: only their range is used", name, MG_MAX_LABELS));
-	else if (fk->confrelid == out->relation && !f->distinct)
+	else if (!f->distinct)
 		note_unused(out, fk, "of its several columns each by itself");
 }
 
@@ -251,6 +254,7 @@ use_key(Relation rel, AttrNumber attnum, MgTypeClass cls, int32 typmod, Form_pg_
 	Oid key_type = get_atttype(fk->confrelid, key_attnum);
 	Found found = {.cls = mg_type_class(OidIsValid(key_type) ? getBaseType(key_type) : InvalidOid),
 				   .distinct = nkeys == 1};
+	const char *why;
 
 	if (OidIsValid(collation) && !get_collation_isdeterministic(collation))
 		note_unused(out, fk, "its collation is not deterministic");
@@ -259,12 +263,11 @@ use_key(Relation rel, AttrNumber attnum, MgTypeClass cls, int32 typmod, Form_pg_
 	else
 	{
 		found.context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage keys", ALLOCSET_DEFAULT_SIZES);
-		if (scan_keys(fk->confrelid, key_attnum, &found))
+		why = scan_keys(fk->confrelid, key_attnum, &found);
+		if (why == NULL)
 			take_keys(out, fk, cls, typmod, &found);
 		else
-			note_unused(out, fk,
-						psprintf("%s has more than %d rows, or row security", mg_relation_name(fk->confrelid),
-								 MG_MAX_KEY_ROWS));
+			note_unused(out, fk, why);
 		MemoryContextDelete(found.context);
 	}
 }

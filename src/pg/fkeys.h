@@ -17,6 +17,7 @@ typedef struct MgKeys
 {
 	Oid relation; /* whose keys they are; InvalidOid: none are used */
 	char *name;   /* of it */
+	char *constraint;
 	bool has_labels;
 	List *labels; /* of char *: canonical texts, distinct, in the order of their values */
 	/* too many for labels, or days without a gap: lower .. upper on the type's axis. Not exact where keys are missing
