@@ -60,6 +60,7 @@ typedef struct share
 	const double *base;   /* [codes] the column's own masses: breaks ties, and stands in where there is no mass */
 	double *weight;       /* [codes] of the code at hand: what each code of the column is to get */
 	double *place;        /* [codes] mean place of each code of the column on the determinant's axis */
+	double *mass;         /* [codes] of each code where the determinant has a place */
 	uint32_t *order;      /* [codes] by place */
 	const mg_column *det; /* the determinant */
 	uint32_t *cell;       /* [nfine] its cells of the code at hand */
@@ -193,13 +194,12 @@ static mg_code
 place_codes(mg_ctx *ctx, mg_arena *scratch, const double *joint, size_t s1, size_t s2, share *s)
 {
 	const mg_column *det = s->det;
-	double *where, *mass;
+	double *where;
 	uint32_t *count;
 	ranked *rank;
 
 	MG_NEW(ctx, scratch, where, det->ncoarse);
 	MG_NEW(ctx, scratch, count, det->ncoarse);
-	MG_NEW(ctx, scratch, mass, s->codes);
 	MG_NEW(ctx, scratch, rank, s->codes);
 	/* the last fine cell is NULL, which has no place */
 	for (uint32_t f = 0; f + 1 < det->nfine; f++)
@@ -215,14 +215,102 @@ place_codes(mg_ctx *ctx, mg_arena *scratch, const double *joint, size_t s1, size
 
 			w = w > 0 && isfinite(w) ? w : 0;
 			s->place[c] += w * (where[b] / count[b]);
-			mass[c] += w;
+			s->mass[c] += w;
 		}
 	}
 	for (uint32_t c = 0; c < s->codes; c++)
-		rank[c] = (ranked){mass[c] > 0 ? s->place[c] / mass[c] : 0, c};
+	{
+		s->place[c] = s->mass[c] > 0 ? s->place[c] / s->mass[c] : 0;
+		rank[c] = (ranked){s->place[c], c};
+	}
 	qsort(rank, s->codes, sizeof(*rank), compare_ranked);
 	for (uint32_t c = 0; c < s->codes; c++)
 		s->order[c] = rank[c].index;
+	return MG_OK;
+}
+
+/* Can the fine cell be emitted, for all that the domain says? */
+static bool
+may_occur(const mg_column *col, uint32_t fine)
+{
+	if (fine == col->nfine - 1)
+		return col->domain.nullable;
+	return col->domain.kind == MG_NUMBER || fine < col->domain.nlabels || col->domain.has_other;
+}
+
+/* The fine cells of one of the column's codes: those that may occur, or all; how many. */
+static uint32_t
+cells_of_code(const mg_column *col, uint32_t code, uint32_t *cells)
+{
+	uint32_t n = 0;
+
+	for (int all = 0; all < 2 && n == 0; all++)
+		for (uint32_t f = 0; f < col->nfine; f++)
+			if (col->merge[f] == code && (all == 1 || may_occur(col, f)))
+				cells[n++] = f;
+	return n;
+}
+
+/* Two numbers: does the column fall where the determinant rises? The sign of the codes' covariance with their places. */
+static bool
+falls(const share *s, const mg_column *col, const uint32_t *first_cell)
+{
+	double sum = 0, x = 0, y = 0, xy = 0;
+
+	for (uint32_t c = 0; c < s->codes; c++)
+	{
+		sum += s->mass[c];
+		x += s->mass[c] * s->place[c];
+		y += s->mass[c] * first_cell[c];
+		xy += s->mass[c] * s->place[c] * first_cell[c];
+	}
+	return xy * sum < x * y;
+}
+
+/* From codes of the column to its fine cells, in s->out: all cells that have one code share out that code's. */
+static mg_code
+refine(mg_ctx *ctx, mg_arena *scratch, const share *codes, const mg_column *col)
+{
+	const mg_column *det = codes->det;
+	bool numbers = det->domain.kind == MG_NUMBER && col->domain.kind == MG_NUMBER, down;
+	uint32_t *target, *first;
+	share s = {.det = det};
+	double *base;
+
+	MG_NEW(ctx, scratch, target, col->nfine);
+	MG_NEW(ctx, scratch, first, codes->codes);
+	MG_NEW(ctx, scratch, base, col->nfine);
+	MG_NEW(ctx, scratch, s.weight, col->nfine);
+	MG_NEW(ctx, scratch, s.order, col->nfine);
+	MG_NEW(ctx, scratch, s.cell, det->nfine);
+	MG_NEW(ctx, scratch, s.out, det->nfine);
+	s.base = base;
+	for (uint32_t f = col->nfine - 1; f-- > 0;)
+		first[col->merge[f]] = f;
+	down = numbers && falls(codes, col, first);
+	for (uint32_t c = 0; c < codes->codes; c++)
+	{
+		s.ncells = 0;
+		for (uint32_t f = 0; f < det->nfine; f++)
+			if (codes->out[f] == c)
+				s.cell[s.ncells++] = f;
+		if (s.ncells == 0)
+			continue;
+		s.codes = cells_of_code(col, c, target);
+		for (uint32_t i = 0; i < s.codes; i++)
+		{
+			base[i] = s.weight[i] = col->fine[target[i]];
+			s.order[i] = down ? s.codes - 1 - i : i;
+		}
+		settle_weights(s.weight, base, s.codes);
+		if (numbers && s.ncells > 1)
+			share_by_place(&s);
+		else
+			MG_TRY(share_by_mass(ctx, scratch, &s));
+		for (uint32_t i = 0; i < s.ncells; i++)
+			s.out[s.cell[i]] = (uint16_t) target[s.out[s.cell[i]]];
+	}
+	memcpy(codes->out, s.out, det->nfine * sizeof(*s.out));
 	return MG_OK;
 }
 
@@ -236,6 +324,7 @@ learn_single(mg_ctx *ctx, mg_arena *scratch, const mg_column *det, const mg_colu
 
 	MG_NEW(ctx, scratch, s.weight, s.codes);
 	MG_NEW(ctx, scratch, s.place, s.codes);
+	MG_NEW(ctx, scratch, s.mass, s.codes);
 	MG_NEW(ctx, scratch, s.order, s.codes);
 	MG_NEW(ctx, scratch, start, (size_t) det->ncoarse + 2);
 	MG_NEW(ctx, scratch, cells, det->nfine);
@@ -259,7 +348,7 @@ learn_single(mg_ctx *ctx, mg_arena *scratch, const mg_column *det, const mg_colu
 		else
 			MG_TRY(share_by_mass(ctx, scratch, &s));
 	}
-	return MG_OK;
+	return refine(ctx, scratch, &s, col);
 }
 
 /* ---- several determinants, and none ---- */
@@ -575,7 +664,7 @@ corrupt(mg_ctx *ctx)
 static mg_code
 read_one(mg_ctx *ctx, mg_model *m, mg_reader *r, mg_dependency *d)
 {
-	uint32_t *determinants;
+	uint32_t *determinants, most;
 	uint16_t *code;
 	size_t cells = 1;
 	mg_ctx probe;
@@ -595,6 +684,7 @@ read_one(mg_ctx *ctx, mg_model *m, mg_reader *r, mg_dependency *d)
 	for (uint32_t i = 0; i < d->used && d->used > 1; i++)
 		if (!mg_mul_size(cells, m->columns[determinants[i]].ncoarse, &cells) || cells > MG_DEPENDENCY_CELLS)
 			return corrupt(ctx);
+	most = d->used == 1 ? m->columns[d->column].nfine : m->columns[d->column].ncoarse;
 	d->ncells = mg_get_count(r, sizeof(uint16_t));
 	if (r->failed || d->ncells != count_cells(m->columns, d))
 		return corrupt(ctx);
@@ -602,7 +692,7 @@ read_one(mg_ctx *ctx, mg_model *m, mg_reader *r, mg_dependency *d)
 	for (uint32_t i = 0; i < d->ncells; i++)
 	{
 		code[i] = mg_get_u16(r);
-		if (code[i] >= m->columns[d->column].ncoarse)
+		if (code[i] >= most)
 			return corrupt(ctx);
 	}
 	d->code = code;

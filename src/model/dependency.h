@@ -2,8 +2,8 @@
  * model/dependency.h: columns that are a function of other columns in every emitted row.
  *
  * The owner declares which; the function itself is made from the fitted model, whose figures are noised, so that it is
- * post-processing and costs nothing. It has two parts. The coarse code of the dependent column is looked up from its
- * determinants, here. Its value within that code is picked by a hash of the determinants' *values*, at emission
+ * post-processing and costs nothing. It has two parts. The coarse code (or fine cell) of the dependent column is looked up
+ * from its determinants, here. Its value within that is picked by a hash of the determinants' *values*, at emission
  * (synthesis/depend.h). Both are functions of values and of the model alone: equal determinants give equal values in
  * every batch of every stream.
  *
@@ -12,7 +12,8 @@
  *
  * - one: its fine cells. The cells of a coarse code share out the codes of the column among them so that each code gets
  *   the mass that the model gives it: of a category the heaviest cell first, to the code that lacks most (a single cell
- *   takes the most likely code); of a number in the order of the axis, contiguously.
+ *   takes the most likely code); of a number in the order of the axis, contiguously. Then all cells that were given one
+ *   code share out its fine cells in the same way, by the column's own masses.
  * - several: their coarse codes, row-major; the most likely code of each cell.
  * - none: 4,096 slots for a hash of the values, shared out by the column's own masses.
  *
@@ -36,7 +37,7 @@ struct mg_dependency
 	/* learnt; zero in a request */
 	uint32_t used;        /* the first so many choose the code */
 	uint32_t ncells;      /* used 1: nfine of the determinant; more: product of their ncoarse; 0: slots */
-	const uint16_t *code; /* [ncells] coarse code of the column */
+	const uint16_t *code; /* [ncells] used 1: fine cell of the column; else its coarse code */
 };
 
 /*

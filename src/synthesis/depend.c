@@ -145,7 +145,7 @@ identify(const identity *id, const mg_values *v, uint32_t i, uint32_t *fine)
 	return bits;
 }
 
-/* Code of the dependent column, and the hash that picks the value within it. */
+/* Fine cell (used 1) or code of the dependent column, and the hash that picks the value within it. */
 static inline uint32_t
 look_up(const mg_dependents *d, const mg_dependency *dep, const mg_values *column, uint32_t row, uint64_t *hash)
 {
@@ -184,12 +184,17 @@ mg_dependents_fill(const mg_dependents *d, const bool *make, uint32_t rows, uint
 			continue;
 		for (uint32_t row = 0; row < rows; row++)
 		{
+			uint32_t at;
 			uint64_t hash;
 			mg_rng rng;
 
-			codes[c][row] = (uint16_t) look_up(d, dep, column, row, &hash);
+			at = look_up(d, dep, column, row, &hash);
 			mg_rng_seed(&rng, hash);
-			mg_values_draw(d->decoder[c], &rng, codes[c][row], row, &column[c]);
+			codes[c][row] = dep->used == 1 ? d->model->columns[c].merge[at] : (uint16_t) at;
+			if (dep->used == 1)
+				mg_values_draw_cell(d->decoder[c], &rng, at, row, &column[c]);
+			else
+				mg_values_draw(d->decoder[c], &rng, codes[c][row], row, &column[c]);
 		}
 	}
 }

@@ -45,6 +45,7 @@ struct mg_decoder_column
 	double *upto;   /* [ncells] cumulative share within the bin; the last of a bin is 1 */
 	uint32_t nbins;
 	bin *bin;    /* [nbins] */
+	int32_t *place; /* [nfine] of the fine cell in `cell`; -1: it is never emitted */
 	bool direct; /* every bin is one cell, each NULL, a label or a single value: nothing is drawn */
 };
 
@@ -182,7 +183,10 @@ append_cells(mg_decoder_column *dc, layout *l, uint32_t from, uint32_t to)
 
 	for (uint32_t k = from; k < to; k++)
 		if (prepare_cell(dc->col, &dc->grid, l->order[k], &dc->cell[dc->ncells]))
+		{
+			dc->place[l->order[k]] = (int32_t) dc->ncells;
 			l->mass[dc->ncells++] = dc->col->fine[l->order[k]];
+		}
 	return dc->ncells - before;
 }
 
@@ -240,6 +244,9 @@ mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_col
 	MG_NEW(ctx, a, dc->upto, most);
 	MG_NEW(ctx, a, l.mass, most);
 	MG_NEW(ctx, a, dc->bin, col->ncoarse);
+	MG_NEW(ctx, a, dc->place, col->nfine);
+	for (uint32_t f = 0; f < col->nfine; f++)
+		dc->place[f] = -1;
 	dc->col = col;
 	MG_TRY(sort_cells(ctx, a, col, &l));
 	if (col->domain.kind == MG_NUMBER)
@@ -352,6 +359,15 @@ mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, 
 			emit_number(dc, rng, &dc->cell[s->cell[i]], i, out);
 }
 
+static inline void
+emit_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t cell, uint32_t i, mg_values *out)
+{
+	if (dc->col->domain.kind == MG_CATEGORY)
+		emit_category(&dc->cell[cell], i, out);
+	else
+		emit_number(dc, rng, &dc->cell[cell], i, out);
+}
+
 void
 mg_values_draw(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, uint32_t i, mg_values *out)
 {
@@ -369,8 +385,14 @@ mg_values_draw(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, uint32_t
 		else
 			low = mid + 1;
 	}
-	if (dc->col->domain.kind == MG_CATEGORY)
-		emit_category(&dc->cell[low], i, out);
+	emit_cell(dc, rng, low, i, out);
+}
+
+void
+mg_values_draw_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t fine, uint32_t i, mg_values *out)
+{
+	if (dc->place[fine] < 0)
+		mg_values_draw(dc, rng, dc->col->merge[fine], i, out);
 	else
-		emit_number(dc, rng, &dc->cell[low], i, out);
+		emit_cell(dc, rng, (uint32_t) dc->place[fine], i, out);
 }

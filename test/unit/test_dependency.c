@@ -280,7 +280,7 @@ single_cells_take_the_mode(void **state)
 					best = x;
 				}
 			}
-			assert_int_equal(d.code[f], best);
+			assert_int_equal(col->merge[d.code[f]], best);
 			assert_true(sum >= 0);
 		}
 	}
@@ -311,7 +311,7 @@ merged_labels_share_out_the_codes(void **state)
 		for (uint32_t f = 0; f < c[0].nfine; f++)
 			if (c[0].merge[f] == b)
 			{
-				got[d.code[f]] += c[0].fine[f];
+				got[c[1].merge[d.code[f]]] += c[0].fine[f];
 				mass += c[0].fine[f];
 				heaviest = fmax(heaviest, c[0].fine[f]);
 			}
@@ -345,6 +345,49 @@ a_matching_is_found_by_mass(void **state)
 	assert_int_equal(d.code[0], 0);
 	assert_int_equal(d.code[1], 1);
 	assert_int_equal(d.code[2], 2);
+}
+
+/* A code that holds several cells of the column, too: cells of one weight find each other; numbers keep their order. */
+static void
+cells_of_a_code_are_matched(void **state)
+{
+	static const double fine[] = {25, 75, 40, 60, 0, 0}, coarse[] = {200};
+	static const double other[] = {76, 59, 24, 41, 0, 0};
+	static const uint16_t merge[] = {0, 0, 0, 0, 0, 0};
+	static const double joint[] = {200};
+	world *w = *state;
+	uint32_t determinant = 0;
+	mg_dependency d = {.column = 1, .ndeterminants = 1, .determinants = &determinant};
+	double slope[2][8 * 8] = {{0}};
+	mg_column *c;
+	double *even_mass;
+
+	make_model(w, &even, 2);
+	c = w->model->columns;
+	make_category(w, w->a, &c[0], 4, 1, false, false);
+	make_category(w, w->a, &c[1], 4, 1, false, false);
+	c[0].fine = fine;
+	c[1].fine = other;
+	c[0].merge = c[1].merge = merge;
+	c[0].coarse = c[1].coarse = coarse;
+	assert_int_equal(mg_dependency_learn(&w->ctx, w->a, c, 2, joint, &d), MG_OK);
+	assert_true(d.code[0] == 2 && d.code[1] == 0 && d.code[2] == 3 && d.code[3] == 1);
+
+	/* forty cells in eight bins each, the one rising with the other, or falling */
+	make_number(w, w->a, &c[0], 40, 8, false, 1);
+	make_number(w, w->a, &c[1], 40, 8, false, 1);
+	even_mass = take(w->a, 41, sizeof(double));
+	for (uint32_t f = 0; f < 40; f++)
+		even_mass[f] = 1;
+	c[0].fine = c[1].fine = even_mass;
+	for (int b = 0; b < 8; b++)
+		slope[0][b * 8 + b] = slope[1][b * 8 + 7 - b] = 5;
+	for (int down = 0; down < 2; down++)
+	{
+		assert_int_equal(mg_dependency_learn(&w->ctx, w->a, c, 2, slope[down], &d), MG_OK);
+		for (uint32_t f = 0; f < 40; f++)
+			assert_int_equal(d.code[f], down ? 39 - f : f);
+	}
 }
 
 /* Bands of a number, cut where no bin is cut: the bins' cells go to the band on their own side. */
@@ -534,7 +577,7 @@ marginals_are_asked_for(void **state)
 	make_category(w, w->model->arena, &c[1], 2, 3, false, false);
 	assert_int_equal(mg_model_depend(&w->ctx, w->model, &d, 1), MG_OK);
 	for (uint32_t b = 0; b < 5; b++)
-		assert_int_equal(w->model->dependencies[0].code[b], (b + 1) % 3);
+		assert_int_equal(c[1].merge[w->model->dependencies[0].code[b]], (b + 1) % 3);
 }
 
 /* ---- the property ---- */
@@ -644,6 +687,88 @@ equal_determinants_equal_dependants(void **state)
 	}
 }
 
+/* What a real column stores alike is one value: a tenth, and the single-precision number next to it, are in two codes. */
+static void
+numbers_that_round_alike_are_one(void **state)
+{
+	static const mg_cell cell[] = {{0.1, 0.1}, {(double) 0.1f, (double) 0.1f}, {3, 3}, {3, 6}};
+	static const double fine[] = {1, 1, 1, 1, 0}, coarse[] = {1, 1, 1, 1};
+	static const uint16_t merge[] = {0, 1, 2, 3, 0};
+	static const uint8_t key[32] = {1};
+	world *w = *state;
+	mg_dependency d = {.column = 1, .ndeterminants = 1, .determinants = on_0};
+	uint32_t label[2] = {99, 99}, count[2] = {0};
+	double joint[4 * 4] = {0};
+	mg_stream *s;
+	const mg_batch *b;
+	mg_column *c;
+
+	make_model(w, &even, 2);
+	c = w->model->columns;
+	c[0] = (mg_column){.domain = {.name = "x", .kind = MG_NUMBER, .lower = 0, .upper = 6},
+					   .nfine = 5,
+					   .cells = cell,
+					   .fine = fine,
+					   .merge = merge,
+					   .ncoarse = 4,
+					   .coarse = coarse,
+					   .coarse_var = coarse};
+	make_category(w, w->model->arena, &c[1], 3, 4, false, false);
+	assert_int_equal(mg_model_depend(&w->ctx, w->model, &d, 1), MG_OK);
+	for (uint32_t i = 0; i < 4; i++)
+		joint[i * 4 + i % 3] = 1;
+	assert_int_equal(mg_dependency_learn(&w->ctx, w->model->arena, c, 2, joint, &d), MG_OK);
+	d.determinants = w->model->dependencies[0].determinants;
+	w->model->dependencies = &d;
+	assert_int_equal(mg_stream_create(&w->ctx, w->model, key, &s), MG_OK);
+	assert_int_equal(mg_stream_next(&w->ctx, s, 1000, &b), MG_OK);
+	for (uint32_t r = 0; r < b->rows; r++)
+	{
+		double x = b->column[0].number[r];
+		int which = x == 0.1 ? 0 : 1;
+
+		if (x == 3) /* the single value's cell, not that of the interval that begins there */
+			assert_int_equal(b->column[1].label[r], 2);
+		if (x > 1)
+			continue;
+		count[which]++;
+		assert_true(label[0] == 99 || b->column[1].label[r] == label[0]);
+		label[0] = b->column[1].label[r];
+	}
+	assert_true(count[0] > 100 && count[1] > 100);
+	mg_stream_destroy(s);
+}
+
+/* A dependent column is the same whether what it depends on is wanted or not. */
+static void
+what_is_wanted_changes_nothing(void **state)
+{
+	static const uint8_t key[32] = {77};
+	static const bool want[COLUMNS] = {false, false, true, false, true, true, false};
+	world *w = *state;
+	mg_stream *all, *some;
+	const mg_batch *a, *b;
+
+	make_mixed(w, &even);
+	assert_int_equal(mg_model_depend(&w->ctx, w->model, mixed, NMIXED), MG_OK);
+	assert_int_equal(mg_stream_create(&w->ctx, w->model, key, &all), MG_OK);
+	assert_int_equal(mg_stream_create(&w->ctx, w->model, key, &some), MG_OK);
+	mg_stream_want(some, want);
+	assert_int_equal(mg_stream_next(&w->ctx, all, 2000, &a), MG_OK);
+	assert_int_equal(mg_stream_next(&w->ctx, some, 2000, &b), MG_OK);
+	for (uint32_t c = 0; c < COLUMNS; c++)
+		for (uint32_t r = 0; r < 2000 && want[c]; r++)
+		{
+			char x[60], y[60];
+
+			print_value(&w->model->columns[c], &a->column[c], r, x, sizeof(x));
+			print_value(&w->model->columns[c], &b->column[c], r, y, sizeof(y));
+			assert_string_equal(x, y);
+		}
+	mg_stream_destroy(all);
+	mg_stream_destroy(some);
+}
+
 /* What is not wanted and not needed changes nothing; values of free columns are those of a model without dependence. */
 static void
 free_columns_stay_as_they_are(void **state)
@@ -700,7 +825,9 @@ values_are_of_the_code_that_is_looked_up(void **state)
 
 		assert_false(b->column[1].null[r]);
 		assert_true(b->column[1].label[r] < col->domain.nlabels);
-		assert_int_equal(col->merge[b->column[1].label[r]], d->code[fine]);
+		assert_int_equal(col->merge[b->column[1].label[r]], col->merge[d->code[fine]]);
+		if (d->code[fine] < col->domain.nlabels)
+			assert_int_equal(b->column[1].label[r], d->code[fine]);
 	}
 	mg_stream_destroy(s);
 }
@@ -799,7 +926,11 @@ damaged_sections_are_refused(void **state)
 	assert_int_equal(SECTION(6, 1, 1, 1, 1, 1, 6), MG_CORRUPT); /* itself */
 	assert_int_equal(SECTION(6, 1, 1, 1, 0, 2, 6), MG_CORRUPT); /* uses more than it has */
 	assert_int_equal(SECTION(5, 1, 1, 1, 0, 1, 5), MG_CORRUPT); /* cells of another column */
-	assert_int_equal(SECTION(6, 1, 2, 1, 0, 1, 6), MG_CORRUPT); /* code 2 of 2 codes */
+	code[5] = 4;
+	assert_int_equal(SECTION(6, 1, 2, 1, 0, 1, 6), MG_CORRUPT); /* cell 4 of 4 */
+	code[5] = 1;
+	assert_int_equal(SECTION(6, 1, 2, 1, 0, 1, 6), MG_OK);
+	assert_int_equal(SECTION(8, 1, 2, 2, 0, 1, 2, 18), MG_CORRUPT); /* of two: 18 codes are not there */
 	assert_int_equal(SECTION(6, 1, 1, 0, 1, 6), MG_CORRUPT);    /* of nothing */
 	assert_int_equal(SECTION(6, 2, 1, 1, 0, 1, 6), MG_CORRUPT); /* one of two is missing */
 	assert_int_equal(SECTION(0, 4000000000u, 1, 1, 0, 1, 6), MG_CORRUPT);
@@ -870,6 +1001,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(single_cells_take_the_mode, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(merged_labels_share_out_the_codes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_matching_is_found_by_mass, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(cells_of_a_code_are_matched, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bands_of_a_number_are_found_in_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(several_take_the_mode_of_their_cell, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(too_large_a_joint_keeps_the_masses, set_up, tear_down),
@@ -877,6 +1009,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(circles_and_nonsense_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marginals_are_asked_for, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(equal_determinants_equal_dependants, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(numbers_that_round_alike_are_one, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_wanted_changes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(free_columns_stay_as_they_are, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(values_are_of_the_code_that_is_looked_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(models_keep_their_functions, set_up, tear_down),
