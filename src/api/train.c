@@ -228,9 +228,10 @@ dp_train(PG_FUNCTION_ARGS)
 		MgRelation *keys = OidIsValid(r.columns->col[i].keys_of) ? mg_relation_find(r.columns->col[i].keys_of) : NULL;
 
 		if (keys != NULL && keys->mine_uncommitted)
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							errmsg("\"%s\" was declared public by this transaction, which has not committed", keys->name),
-							errhint("Commit first: the background worker that trains cannot see it yet.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("\"%s\" was declared public by this transaction, which has not committed", keys->name),
+					 errhint("Commit first: the background worker that trains cannot see it yet.")));
 	}
 	call.job = mg_job_next_id();
 	call.model = model;

@@ -587,10 +587,11 @@ declared(Oid relid, const char *column)
 	{
 		MgArg args[] = {MG_INT8(r->id), MG_TEXT(column)};
 
-		if (mg_query_run(&q, true,
-						 "SELECT kind, lower, upper, categories, bins, pattern, other, depends_on FROM mirage.column_decl "
-						 "WHERE relation = $1 AND attname = $2",
-						 lengthof(args), args) > 0)
+		if (mg_query_run(
+				&q, true,
+				"SELECT kind, lower, upper, categories, bins, pattern, other, depends_on FROM mirage.column_decl "
+				"WHERE relation = $1 AND attname = $2",
+				lengthof(args), args) > 0)
 		{
 			MemoryContext old = MemoryContextSwitchTo(q.caller);
 

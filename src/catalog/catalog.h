@@ -94,12 +94,17 @@ extern int64 mg_relation_record(Oid relid); /* finds or makes the record */
 /* fingerprint: of a view, which it marks as one; else NULL. */
 extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint, const char *unit,
 								int max_rows);
-extern MgSourceRecord mg_relation_source(Oid relid);                 /* an MgSourceLookup */
-extern MgPublicness mg_relation_publicness(Oid relid);               /* an MgPublicLookup */
+extern MgSourceRecord mg_relation_source(Oid relid);   /* an MgSourceLookup */
+extern MgPublicness mg_relation_publicness(Oid relid); /* an MgPublicLookup */
 /* A protected table that a foreign key of `relid` refers to, or InvalidOid. */
 extern Oid mg_relation_tied_to(Oid relid);
 /* Declares the table public, or no more; the caller has seen to it that it may be. */
 extern void mg_relation_set_public(Oid relid, bool is_public);
+/*
+ * Locks the public tables that foreign keys of `relid` refer to, to the end of the transaction: for whoever is about to
+ * lock a budget, which must not be held while a table is waited for.
+ */
+extern void mg_relation_lock_public_targets(Oid relid);
 /* A member of the family of `relid` that is declared public, or InvalidOid. */
 extern Oid mg_relation_public_member(Oid relid);
 extern MgDeclaration *mg_declaration(Oid relid, const char *column); /* an MgDeclarationLookup */

@@ -5,17 +5,17 @@
 #include "postgres.h"
 
 #include "catalog/catalog.h"
-#include "catalog/pg_class.h"
-#include "executor/spi.h"
+#include "catalog/pg_inherits.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 
-Oid
-mg_relation_tied_to(Oid relid)
+/* Of Oid: the tables that foreign keys of `relid` refer to. */
+static List *
+targets_of(Oid relid)
 {
 	MgArg arg = MG_OID(relid);
 	MgQuery q;
 	List *targets = NIL;
-	ListCell *lc;
 	uint64 n;
 
 	mg_query_begin(&q);
@@ -31,10 +31,37 @@ mg_relation_tied_to(Oid relid)
 		MemoryContextSwitchTo(old);
 	}
 	mg_query_end(&q);
+	return targets;
+}
+
+Oid
+mg_relation_tied_to(Oid relid)
+{
+	List *targets = targets_of(relid);
+	ListCell *lc;
+
 	foreach (lc, targets)
 		if (mg_relation_protection(lfirst_oid(lc), true) != NULL)
 			return lfirst_oid(lc);
 	return InvalidOid;
+}
+
+void
+mg_relation_lock_public_targets(Oid relid)
+{
+	List *targets = targets_of(relid);
+	ListCell *lc;
+
+	foreach (lc, targets)
+	{
+		MgRelation *r = mg_relation_find(lfirst_oid(lc));
+
+		/* the root and, of a partitioned table, all that is read of it */
+		if (r == NULL || !r->is_public)
+			continue;
+		LockRelationOid(r->relid, AccessShareLock);
+		(void) find_all_inheritors(r->relid, AccessShareLock, NULL);
+	}
 }
 
 /* Was a table of this name declared public in a database that this one was restored from? */
@@ -46,9 +73,9 @@ was_public(const char *name)
 	bool was;
 
 	mg_query_begin(&q);
-	was = mg_query_run(&q, true,
-					   "SELECT 1 FROM mirage.relation WHERE name = $1 AND is_public AND identity <> $2 LIMIT 1",
-					   lengthof(args), args) > 0;
+	was =
+		mg_query_run(&q, true, "SELECT 1 FROM mirage.relation WHERE name = $1 AND is_public AND identity <> $2 LIMIT 1",
+					 lengthof(args), args) > 0;
 	mg_query_end(&q);
 	return was;
 }

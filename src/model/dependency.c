@@ -183,8 +183,7 @@ share_by_place(share *s)
 		if (s->weight[s->order[at]] > 0)
 			s->out[s->cell[i]] = (uint16_t) s->order[at];
 		else
-			s->out[s->cell[i]] = i > 0 ? s->out[s->cell[i - 1]]
-									   : (uint16_t) greatest(s->weight, s->base, s->codes);
+			s->out[s->cell[i]] = i > 0 ? s->out[s->cell[i - 1]] : (uint16_t) greatest(s->weight, s->base, s->codes);
 		before += mass;
 	}
 }
@@ -251,7 +250,8 @@ cells_of_code(const mg_column *col, uint32_t code, uint32_t *cells)
 	return n;
 }
 
-/* Two numbers: does the column fall where the determinant rises? The sign of the codes' covariance with their places. */
+/* Two numbers: does the column fall where the determinant rises? The sign of the codes' covariance with their places.
+ */
 static bool
 falls(const share *s, const mg_column *col, const uint32_t *first_cell)
 {

@@ -2,8 +2,8 @@
  * model/dependency.h: columns that are a function of other columns in every emitted row.
  *
  * The owner declares which; the function itself is made from the fitted model, whose figures are noised, so that it is
- * post-processing and costs nothing. It has two parts. The coarse code (or fine cell) of the dependent column is looked up
- * from its determinants, here. Its value within that is picked by a hash of the determinants' *values*, at emission
+ * post-processing and costs nothing. It has two parts. The coarse code (or fine cell) of the dependent column is looked
+ * up from its determinants, here. Its value within that is picked by a hash of the determinants' *values*, at emission
  * (synthesis/depend.h). Both are functions of values and of the model alone: equal determinants give equal values in
  * every batch of every stream.
  *
@@ -42,8 +42,8 @@ struct mg_dependency
 
 /*
  * How many of the determinants can choose the code, and the columns of the joint marginal that this takes (those
- * determinants and the column, ascending) into cols[MG_MAX_DETERMINANTS + 1]; *k of them, 1 where none can. sizes: coarse
- * codes of all columns. most_cells: a method that wants to hold the marginal as a clique may set a lower limit.
+ * determinants and the column, ascending) into cols[MG_MAX_DETERMINANTS + 1]; *k of them, 1 where none can. sizes:
+ * coarse codes of all columns. most_cells: a method that wants to hold the marginal as a clique may set a lower limit.
  */
 uint32_t mg_dependency_set(const mg_dependency *d, const uint32_t *sizes, size_t most_cells, uint32_t *cols,
 						   uint32_t *k);

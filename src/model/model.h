@@ -77,8 +77,9 @@ typedef struct mg_method
 	 */
 	mg_code (*describe)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 	/*
-	 * The model's marginal over the columns cols[k] (ascending), row-major, the last fastest, any scale, into the zeroed
-	 * out[product of their ncoarse]. NULL, or *answered left false: this method, or this marginal, cannot be told.
+	 * The model's marginal over the columns cols[k] (ascending), row-major, the last fastest, any scale, into the
+	 * zeroed out[product of their ncoarse]. NULL, or *answered left false: this method, or this marginal, cannot be
+	 * told.
 	 */
 	mg_code (*marginal)(mg_ctx *ctx, const mg_model *m, const uint32_t *cols, uint32_t k, double *out, bool *answered);
 } mg_method;

@@ -24,7 +24,8 @@ typedef struct MgChecks
  * or on a foreign table guarantee nothing and are left out. typmod and cls are the base type's.
  */
 extern void mg_read_checks(Relation rel, AttrNumber attnum, Oid type, MgTypeClass cls, int32 typmod, MgChecks *out);
-/* Narrows what the constraints allow to the keys of a public table; false where nothing would be left: no key is used. */
+/* Narrows what the constraints allow to the keys of a public table; false where nothing would be left: no key is used.
+ */
 extern bool mg_checks_add_keys(MgChecks *checks, const MgKeys *keys, MgTypeClass cls, Oid base, int32 typmod);
 
 #endif

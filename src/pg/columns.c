@@ -1,9 +1,10 @@
 /*
  * pg/columns.c: what the schema and the owner say about columns. Reads catalogs only.
  *
- * The order of the sources of a domain: what the owner declared, keys of a public table, ENUM labels, boolean, validated
- * CHECK constraints, the type's own range where it is small; what none of these bounds is learnt. A declaration narrows what the
- * constraints allow and never widens it. Owner of all memory: the context current at the call.
+ * The order of the sources of a domain: what the owner declared, keys of a public table, ENUM labels, boolean,
+ * validated CHECK constraints, the type's own range where it is small; what none of these bounds is learnt. A
+ * declaration narrows what the constraints allow and never widens it. Owner of all memory: the context current at the
+ * call.
  */
 #include "postgres.h"
 
@@ -18,11 +19,11 @@
 #include "catalog/pg_enum.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
-#include "model/dependency.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "pg/checks.h"
 #include "pg/compat.h"
+#include "pg/dependence.h"
 #include "parser/parsetree.h"
 #include "pg/pattern.h"
 #include "rewrite/rewriteHandler.h"
@@ -399,10 +400,10 @@ number_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const M
 	if (d->open)
 		col->source = pstrdup("learnt");
 	else
-		col->source = pstrdup(declared                   ? "declared"
-							  : !(lower && upper)        ? "type"
+		col->source = pstrdup(declared                 ? "declared"
+							  : !(lower && upper)      ? "type"
 							  : checks->source != NULL ? checks->source
-														 : "check");
+													   : "check");
 }
 
 /* Into the domain; texts must be distinct and are owned by the domain from here on. */
@@ -718,48 +719,6 @@ describe(Relation rel, Form_pg_attribute att, MgDeclarationLookup declared, MgPu
 		relation_close(under, AccessShareLock);
 }
 
-/* Can equal values be told from the points of the core's axis? Not where emission rounds them once more. */
-static bool
-can_determine(const MgColumn *col)
-{
-	MgTypeClass cls = mg_type_class(col->base);
-
-	if (col->kind == MG_COLUMN_IDENTIFIER || col->kind == MG_COLUMN_EXCLUDED)
-		return false;
-	return col->domain.kind == MG_CATEGORY || col->domain.step > 0 || cls == MG_TYPE_FLOAT4 || cls == MG_TYPE_FLOAT8;
-}
-
-/*
- * The columns that column i is declared to be a function of. Where one of them is not learnt, or not by its values, the
- * dependence cannot be seen in the rows, or not be kept: it is left out, and dp_describe says so.
- */
-static void
-resolve_dependence(MgColumns *columns, int i, List *depends_on)
-{
-	MgColumn *col = &columns->col[i];
-	ListCell *cell;
-
-	if (depends_on == NIL || col->core < 0)
-		return;
-	col->determinants = palloc(sizeof(int) * list_length(depends_on));
-	foreach (cell, depends_on)
-	{
-		int j = 0;
-
-		while (j < columns->n && (columns->col[j].under != col->under || columns->col[j].under_name == NULL ||
-								  strcmp(columns->col[j].under_name, lfirst(cell)) != 0))
-			j++;
-		if (j == columns->n || j == i || columns->col[j].core < 0 || !can_determine(&columns->col[j]))
-		{
-			col->ndeterminants = 0;
-			col->unused_checks = lappend(col->unused_checks, psprintf("depends_on (the values of \"%s\" are not learnt)",
-																	  (char *) lfirst(cell)));
-			return;
-		}
-		col->determinants[col->ndeterminants++] = j;
-	}
-}
-
 /* ---------------------------------------------------------------- relations */
 
 static Relation
@@ -820,7 +779,7 @@ mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, MgPubl
 		columns->n++;
 	}
 	for (int i = 0; i < columns->n; i++)
-		resolve_dependence(columns, i, depends_on[i]);
+		mg_resolve_dependence(columns, i, depends_on[i]);
 	/* Not kept: a caller that waits for a worker must not stand in the way of others. */
 	relation_close(rel, AccessShareLock);
 	return columns;
@@ -867,30 +826,6 @@ mg_require_trainable(const MgColumns *columns)
 	}
 }
 
-void
-mg_columns_dependencies(const MgColumns *columns, mg_fit_request *request)
-{
-	mg_dependency *list = palloc0(sizeof(mg_dependency) * Max(columns->ncore, 1));
-	uint32 n = 0;
-
-	for (int i = 0; i < columns->n; i++)
-	{
-		const MgColumn *col = &columns->col[i];
-		uint32 *determinants;
-
-		if (col->core < 0 || col->ndeterminants == 0)
-			continue;
-		determinants = palloc(sizeof(uint32) * col->ndeterminants);
-		for (int j = 0; j < col->ndeterminants; j++)
-			determinants[j] = (uint32) columns->col[col->determinants[j]].core;
-		list[n].column = (uint32) col->core;
-		list[n].ndeterminants = (uint32) col->ndeterminants;
-		list[n++].determinants = determinants;
-	}
-	request->dependencies = list;
-	request->ndependencies = n;
-}
-
 /*
  * Literals in canonical form: what is stored means the same under every DateStyle and TimeZone. Labels are judged by
  * the declared type, with a domain's constraints.
@@ -920,20 +855,11 @@ check_determinant(Relation rel, const MgColumn *col, const char *name, MgDeclara
 	MgColumn det;
 
 	if (strcmp(name, col->name) == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("column \"%s\" cannot depend on itself", col->name)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("column \"%s\" cannot depend on itself", col->name)));
 	begin_column(att, &det);
 	describe_attribute(rel, att, declared(RelationGetRelid(rel), name), is_public, &det);
-	if (det.kind == MG_COLUMN_IDENTIFIER || det.kind == MG_COLUMN_EXCLUDED)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("column \"%s\" cannot depend on \"%s\", which is of kind %s", col->name, name,
-							   mg_column_kind_name(det.kind)),
-						errhint("Its values are not learnt, so nothing can be known of what they determine.")));
-	if (!can_determine(&det))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("column \"%s\" cannot depend on \"%s\", whose type %s is rounded when it is emitted",
-							   col->name, name, format_type_be(det.type)),
-						errhint("Give it a scale, as numeric(10, 2) has, or declare it a category.")));
+	mg_require_determinant(col, &det);
 }
 
 void

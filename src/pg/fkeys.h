@@ -3,7 +3,8 @@
  *
  * A column with a validated, enforced foreign key to a public table holds keys of that table or NULL, and whoever
  * declared the table public attests that its rows do not depend on protected ones: its keys are a public domain. They
- * are read by a bare scan of the heap, which runs nobody's code and takes nobody's rights: the declaration is the right.
+ * are read by a bare scan of the heap, which runs nobody's code and takes nobody's rights: the declaration is the
+ * right.
  */
 #ifndef MIRAGE_PG_FKEYS_H
 #define MIRAGE_PG_FKEYS_H

@@ -1,6 +1,6 @@
 /*
- * synthesis/depend.c: see depend.h. About 30 ns a value: the determinants' values are hashed, the code is looked up, and
- * a generator seeded by the hash draws the value within the code.
+ * synthesis/depend.c: see depend.h. About 30 ns a value: the determinants' values are hashed, the code is looked up,
+ * and a generator seeded by the hash draws the value within the code.
  */
 #include "synthesis/depend.h"
 

@@ -19,8 +19,8 @@ struct mg_stream
 	const mg_model *model;
 	mg_sampler *sampler;
 	uint64_t key[4];
-	uint64_t next; /* the batch to come */
-	bool *make;    /* [ncolumns] those that are wanted, or that one depends on that is */
+	uint64_t next;             /* the batch to come */
+	bool *make;                /* [ncolumns] those that are wanted, or that one depends on that is */
 	mg_dependents *dependents; /* NULL: none */
 	mg_decoder_column **decoder;
 	uint16_t **codes;
@@ -39,7 +39,7 @@ seed_lane(const mg_stream *s, uint64_t batch, uint64_t lane, mg_rng *rng)
 
 	for (int i = 0; i < 4; i++)
 		w[i] = mg_mix64(s->key[i] + mg_mix64(batch + 0x9E3779B97F4A7C15u * (uint64_t) (i + 1)) +
-					 mg_mix64(lane + 0xD1B54A32D192ED03u * (uint64_t) (i + 1)));
+						mg_mix64(lane + 0xD1B54A32D192ED03u * (uint64_t) (i + 1)));
 	for (int round = 0; round < 2; round++)
 		for (int i = 0; i < 4; i++)
 			w[i] = mg_mix64(w[i] + w[(i + 3) & 3] + 0x9E3779B97F4A7C15u);

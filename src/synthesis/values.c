@@ -44,9 +44,9 @@ struct mg_decoder_column
 	out_cell *cell; /* [ncells] */
 	double *upto;   /* [ncells] cumulative share within the bin; the last of a bin is 1 */
 	uint32_t nbins;
-	bin *bin;    /* [nbins] */
+	bin *bin;       /* [nbins] */
 	int32_t *place; /* [nfine] of the fine cell in `cell`; -1: it is never emitted */
-	bool direct; /* every bin is one cell, each NULL, a label or a single value: nothing is drawn */
+	bool direct;    /* every bin is one cell, each NULL, a label or a single value: nothing is drawn */
 };
 
 /* ---- preparation ---- */

@@ -1,8 +1,9 @@
 /*
  * worker/train.c: one training: reserve, read, fit, store.
  *
- * Lock order: the job's own lock, the relation (for the session, until the reading has ended), the budget's row. The
- * charge is committed before the first row is read; whatever happens later, only `reading == false` can give it back.
+ * Lock order: the job's own lock, the relation (for the session, until the reading has ended), public tables that it
+ * refers to (while their keys are read), the budget's row. The charge is committed before the first row is read;
+ * whatever happens later, only `reading == false` can give it back.
  */
 #include "worker/shared.h"
 
@@ -321,6 +322,7 @@ reserve(Training *t)
 		elog(ERROR, "job " INT64_FORMAT " runs already", t->call.job);
 	claim_name(t);
 	lock_relation(t);
+	mg_relation_lock_public_targets(t->call.base);
 	mg_master_key(key, true); /* no key: refuse before reading */
 	mg_root_key("log", key, true);
 	explicit_bzero(key, sizeof(key));
