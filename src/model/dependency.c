@@ -257,7 +257,8 @@ falls(const share *s, const mg_column *col, const uint32_t *first_cell)
 {
 	double sum = 0, x = 0, y = 0, xy = 0;
 
-	for (uint32_t c = 0; c < s->codes; c++)
+	/* the last code of a nullable column is NULL's */
+	for (uint32_t c = 0; c + (col->domain.nullable ? 1 : 0) < s->codes; c++)
 	{
 		sum += s->mass[c];
 		x += s->mass[c] * s->place[c];

@@ -24,7 +24,7 @@
 
 #include "model/model.h"
 
-#define MG_DEPENDENCY_CELLS ((size_t) 1 << 22) /* most cells of determinants and column together */
+#define MG_DEPENDENCY_CELLS ((size_t) 1 << 20) /* most cells of determinants and column together */
 #define MG_DEPENDENCY_SLOTS 4096
 #define MG_MAX_DETERMINANTS 16
 
