@@ -71,6 +71,21 @@ SELECT "column", source FROM dp_describe('renamed');
 SELECT dp_train('v', 'renamed', epsilon => 50) > 0 AS trained;
 SELECT count(*) FROM (SELECT FROM dp_synthesize('v', 5000) AS t(years int, decade int) GROUP BY years
                       HAVING count(DISTINCT decade) + max((decade IS NULL)::int) > 1) x;
+-- the two columns of one foreign key to a public table: the table itself says which goes with which, at any epsilon
+CREATE TABLE place (country text, state text, city text, PRIMARY KEY (city, state), UNIQUE (country, state, city));
+INSERT INTO place SELECT 'country ' || i % 2, 'state ' || i % 20, 'city ' || i FROM generate_series(1, 300) i;
+INSERT INTO place VALUES ('country 7', 'state 7', 'city 8');
+CREATE TABLE shop (city text NOT NULL, state text NOT NULL, size int CHECK (size BETWEEN 1 AND 3),
+  FOREIGN KEY (city, state) REFERENCES place);
+INSERT INTO shop SELECT city, state, 1 + random()::int FROM place;
+SELECT dp_declare_public('place'), dp_protect('shop', epsilon => 10);
+SELECT dp_set_column('shop', 'state', depends_on => '{city}');
+SELECT "column", source, codes, unused_checks FROM dp_describe('shop');
+SELECT dp_train('s', 'shop', epsilon => 0.05) > 0 AS trained;
+CREATE TABLE shops AS SELECT * FROM dp_synthesize_as(NULL::shop, 's', 3000, seed => 1);
+DELETE FROM shops WHERE city = 'city 8'; -- it lies in two states: that is not for the table to say
+ALTER TABLE shops ADD FOREIGN KEY (city, state) REFERENCES place;
+SELECT count(DISTINCT city) > 20 AS cities, count(DISTINCT (city, state)) = count(DISTINCT city) AS one_state_each FROM shops;
 DROP EXTENSION pg_mirage CASCADE;
 DROP VIEW renamed;
-DROP TABLE people, rows;
+DROP TABLE people, rows, shops, shop, place;

@@ -437,6 +437,17 @@ coarse_sizes(mg_ctx *ctx, mg_arena *a, const mg_column *columns, uint32_t n, uin
 	return MG_OK;
 }
 
+/* What public facts say counts before what is learnt. */
+static void
+take_known(const mg_column *columns, const mg_dependency *d, uint16_t *code)
+{
+	const mg_domain *det = &columns[d->determinants[0]].domain;
+
+	for (uint32_t i = 0; d->known != NULL && d->ndeterminants == 1 && det->kind == MG_CATEGORY && i < det->nlabels; i++)
+		if (d->known[i] < columns[d->column].nfine)
+			code[i] = d->known[i];
+}
+
 static mg_code
 learn(mg_ctx *ctx, mg_arena *a, mg_arena *scratch, const mg_column *columns, uint32_t ncolumns, const double *joint,
 	  mg_dependency *d)
@@ -452,8 +463,12 @@ learn(mg_ctx *ctx, mg_arena *a, mg_arena *scratch, const mg_column *columns, uin
 	if (d->used == 0)
 		return learn_slots(ctx, scratch, &columns[d->column], code);
 	if (d->used == 1)
-		return learn_single(ctx, scratch, &columns[d->determinants[0]], &columns[d->column], joint,
-							cols[1] == d->column, code);
+	{
+		MG_TRY(learn_single(ctx, scratch, &columns[d->determinants[0]], &columns[d->column], joint,
+							cols[1] == d->column, code));
+		take_known(columns, d, code);
+		return MG_OK;
+	}
 	return learn_several(ctx, scratch, columns, cols, k, joint, d, code);
 }
 
@@ -628,6 +643,8 @@ mg_model_depend(mg_ctx *ctx, mg_model *m, const mg_dependency *dependencies, uin
 		mg_arena_destroy(scratch);
 		MG_TRY(code);
 	}
+	for (uint32_t i = 0; i < n; i++)
+		list[i].known = NULL; /* the caller's */
 	m->dependencies = list;
 	m->ndependencies = n;
 	m->dependency_salt = make_salt(m);

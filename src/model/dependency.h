@@ -34,6 +34,12 @@ struct mg_dependency
 	uint32_t ndeterminants;       /* 1..MG_MAX_DETERMINANTS */
 	const uint32_t *determinants; /* [ndeterminants] distinct, not the column, in the declared order */
 
+	/*
+	 * Where there is one determinant, a closed category: for each of its labels the fine cell of the column that public
+	 * facts give it, UINT16_MAX where they give none; NULL: they say nothing. In a request only.
+	 */
+	const uint16_t *known;
+
 	/* learnt; zero in a request */
 	uint32_t used;        /* the first so many choose the code */
 	uint32_t ncells;      /* used 1: nfine of the determinant; more: product of their ncoarse; 0: slots */

@@ -655,7 +655,11 @@ describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *dec
 	if (OidIsValid(keys.relation))
 	{
 		if (mg_checks_add_keys(&checks, &keys, cls, col->base, col->base_typmod))
+		{
 			col->keys_of = keys.relation;
+			col->keys_by = keys.constraint_oid;
+			col->key_attnum = keys.attnum;
+		}
 		else
 			col->unused_checks =
 				lappend(col->unused_checks, psprintf("%s (no key satisfies the other constraints)", keys.constraint));

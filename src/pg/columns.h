@@ -58,7 +58,10 @@ typedef struct MgColumn
 	 * stored model: model
 	 */
 	char *source;
-	Oid keys_of; /* the public table whose keys bound the domain, or InvalidOid */
+	Oid keys_of; /* the public table whose keys bound the domain, or InvalidOid; by which constraint, and as what there
+				  */
+	Oid keys_by;
+	AttrNumber key_attnum;
 	/*
 	 * The table and column that say what this one is: the relation's own, or those that a view's column shows. NULL and
 	 * InvalidOid where it could not be seen through, and of a stored model.
@@ -68,6 +71,7 @@ typedef struct MgColumn
 	/* the column is a function of these, indices into MgColumns.col, all learnt; 0: of none */
 	int ndeterminants;
 	int *determinants;
+	uint16 *known;       /* of one determinant: its labels' own, of a public table (mg_read_key_map); NULL: learnt */
 	int core;            /* index among the core's columns; -1: identifier, excluded */
 	mg_domain domain;    /* core >= 0; memory of the caller's context */
 	List *unused_checks; /* of char *: constraints on this column that the domain does not use (shown, not enforced) */

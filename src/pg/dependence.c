@@ -5,7 +5,7 @@
 
 #include "model/dependency.h"
 #include "pg/dependence.h"
-#include "pg/types.h"
+#include "pg/fkeys.h"
 #include "utils/builtins.h"
 
 /* Can equal values be told from the points of the core's axis? Not where emission rounds them once more. */
@@ -17,6 +17,24 @@ can_determine(const MgColumn *col)
 	if (col->kind == MG_COLUMN_IDENTIFIER || col->kind == MG_COLUMN_EXCLUDED)
 		return false;
 	return col->domain.kind == MG_CATEGORY || col->domain.step > 0 || cls == MG_TYPE_FLOAT4 || cls == MG_TYPE_FLOAT8;
+}
+
+/* A category whose labels are all there is. */
+static bool
+is_listed(const MgColumn *col)
+{
+	return col->domain.kind == MG_CATEGORY && !col->domain.open && !col->domain.has_other;
+}
+
+/* Two columns of one key to a public table, which then says itself what goes with what. */
+static void
+look_up_in_keys(const MgColumns *columns, MgColumn *col)
+{
+	const MgColumn *det = &columns->col[col->determinants[0]];
+
+	if (col->ndeterminants == 1 && OidIsValid(col->keys_by) && col->keys_by == det->keys_by && is_listed(col) &&
+		is_listed(det))
+		col->known = mg_read_key_map(col->keys_of, det->key_attnum, &det->domain, col->key_attnum, &col->domain);
 }
 
 void
@@ -45,6 +63,7 @@ mg_resolve_dependence(MgColumns *columns, int i, List *depends_on)
 		}
 		col->determinants[col->ndeterminants++] = j;
 	}
+	look_up_in_keys(columns, col);
 }
 
 void
@@ -80,6 +99,7 @@ mg_columns_dependencies(const MgColumns *columns, mg_fit_request *request)
 			determinants[j] = (uint32) columns->col[col->determinants[j]].core;
 		list[n].column = (uint32) col->core;
 		list[n].ndeterminants = (uint32) col->ndeterminants;
+		list[n].known = col->known;
 		list[n++].determinants = determinants;
 	}
 	request->dependencies = list;

@@ -88,8 +88,10 @@ compact(Found *f)
 }
 
 static void
-note_value(Found *f, Datum value)
+note_value(void *arg, const Datum *values)
 {
+	Found *f = arg;
+	Datum value = values[0];
 	Key key = {NULL, 0};
 
 	f->rows++;
@@ -113,16 +115,29 @@ note_value(Found *f, Datum value)
 		f->key[f->n++] = key;
 }
 
+/* A pass over a public table's columns, by name, since partitions number them in their own ways. */
+typedef struct Pass
+{
+	int n;
+	const char *column[2];
+	void (*row)(void *arg, const Datum *values); /* of a row without NULLs in these columns */
+	void *arg;
+	MemoryContext context; /* of what `row` allocates */
+	int64 rows;
+} Pass;
+
 /* NULL, or why the table's keys cannot serve. */
 static const char *
-scan_heap(Oid relid, const char *column, Snapshot snapshot, Found *f)
+scan_heap(Oid relid, Snapshot snapshot, Pass *pass)
 {
 	Relation rel = try_relation_open(relid, AccessShareLock);
 	MemoryContext old = CurrentMemoryContext;
 	TupleTableSlot *slot;
 	TableScanDesc scan;
-	AttrNumber attnum;
+	AttrNumber attnum[2];
+	Datum values[2];
 	const char *why = NULL;
+	bool null;
 
 	if (rel == NULL)
 		return NULL; /* a partition that has just been dropped */
@@ -135,24 +150,26 @@ scan_heap(Oid relid, const char *column, Snapshot snapshot, Found *f)
 		relation_close(rel, AccessShareLock);
 		return why;
 	}
-	attnum = get_attnum(relid, column);
+	for (int i = 0; i < pass->n; i++)
+		if ((attnum[i] = get_attnum(relid, pass->column[i])) == InvalidAttrNumber)
+			why = "its column is gone";
 	slot = table_slot_create(rel, NULL);
 	scan = table_beginscan(rel, snapshot, 0, NULL);
-	MemoryContextSwitchTo(f->context);
-	while (attnum != InvalidAttrNumber && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	MemoryContextSwitchTo(pass->context);
+	while (why == NULL && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		bool null;
-		Datum value;
+		int i = 0;
 
 		CHECK_FOR_INTERRUPTS();
-		value = slot_getattr(slot, attnum, &null);
+		for (null = false; i < pass->n && !null; i++)
+			values[i] = slot_getattr(slot, attnum[i], &null);
 		if (!null)
-			note_value(f, value);
-		if (f->rows > MG_MAX_KEY_ROWS)
+			pass->row(pass->arg, values);
+		if (++pass->rows > MG_MAX_KEY_ROWS)
 			break;
 	}
 	MemoryContextSwitchTo(old);
-	if (f->rows > MG_MAX_KEY_ROWS)
+	if (pass->rows > MG_MAX_KEY_ROWS)
 		why = psprintf("%s has more than %d rows", mg_relation_name(relid), MG_MAX_KEY_ROWS);
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
@@ -160,27 +177,135 @@ scan_heap(Oid relid, const char *column, Snapshot snapshot, Found *f)
 	return why;
 }
 
-/* The values of a public table's column, of all its partitions where it has such: NULL, or why they cannot serve. */
+/* All partitions of it, where it has such: NULL, or why its keys cannot serve. */
 static const char *
-scan_keys(Oid relid, AttrNumber attnum, Found *f)
+scan_table(Oid relid, Pass *pass)
 {
-	char *column = get_attname(relid, attnum, true);
 	List *heaps = list_make1_oid(relid);
+	const char *why = NULL;
 	Snapshot snapshot;
-	const char *why = column == NULL ? "its column is gone" : NULL;
 	ListCell *cell;
 
+	for (int i = 0; i < pass->n; i++)
+		if (pass->column[i] == NULL)
+			return "its column is gone";
 	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
 		heaps = find_all_inheritors(relid, NoLock, NULL);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	f->room = 4 * MG_MAX_LABELS;
-	f->key = MemoryContextAlloc(f->context, sizeof(Key) * f->room);
 	foreach (cell, heaps)
 		if (why == NULL)
-			why = scan_heap(lfirst_oid(cell), column, snapshot, f);
+			why = scan_heap(lfirst_oid(cell), snapshot, pass);
 	UnregisterSnapshot(snapshot);
+	return why;
+}
+
+static const char *
+scan_keys(Oid relid, AttrNumber attnum, Found *f)
+{
+	Pass pass = {1, {get_attname(relid, attnum, true)}, note_value, f, f->context, 0};
+	const char *why;
+
+	f->room = 4 * MG_MAX_LABELS;
+	f->key = MemoryContextAlloc(f->context, sizeof(Key) * f->room);
+	why = scan_table(relid, &pass);
 	compact(f);
 	return why;
+}
+
+/* ---------------------------------------------------------------- what two columns of a key say of each other */
+
+#define SEVERAL_LABELS (MG_NO_LABEL - 1)
+
+typedef struct Side
+{
+	MgTypeClass cls;
+	const mg_domain *domain;
+	uint32 *order; /* [nlabels] by text */
+} Side;
+
+typedef struct KeyMap
+{
+	Side from, to;
+	uint16 *map;
+} KeyMap;
+
+static int
+compare_labels(const void *a, const void *b, void *labels)
+{
+	const mg_label *l = labels;
+
+	return strcmp(l[*(const uint32 *) a].text, l[*(const uint32 *) b].text);
+}
+
+static void
+prepare_side(Side *side, Oid relation, AttrNumber attnum, const mg_domain *domain)
+{
+	Oid type = get_atttype(relation, attnum);
+
+	side->cls = mg_type_class(OidIsValid(type) ? getBaseType(type) : InvalidOid);
+	side->domain = domain;
+	side->order = palloc(sizeof(uint32) * Max(domain->nlabels, 1));
+	for (uint32 i = 0; i < domain->nlabels; i++)
+		side->order[i] = i;
+	qsort_arg(side->order, domain->nlabels, sizeof(uint32), compare_labels, (void *) domain->labels);
+}
+
+static uint16
+label_of(const Side *side, Datum value)
+{
+	char *text = mg_value_text(side->cls, value);
+	uint32 low = 0, high = side->domain->nlabels;
+
+	while (low < high)
+	{
+		uint32 mid = low + (high - low) / 2;
+		int order = strcmp(side->domain->labels[side->order[mid]].text, text);
+
+		if (order == 0)
+			return (uint16) side->order[mid];
+		if (order < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return MG_NO_LABEL;
+}
+
+static void
+note_pair(void *arg, const Datum *values)
+{
+	KeyMap *m = arg;
+	uint16 from = label_of(&m->from, values[0]), to = label_of(&m->to, values[1]);
+
+	if (from == MG_NO_LABEL || to == MG_NO_LABEL)
+		return;
+	if (m->map[from] == MG_NO_LABEL)
+		m->map[from] = to;
+	else if (m->map[from] != to)
+		m->map[from] = SEVERAL_LABELS;
+}
+
+uint16 *
+mg_read_key_map(Oid relation, AttrNumber from_attnum, const mg_domain *from, AttrNumber to_attnum, const mg_domain *to)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage keys", ALLOCSET_DEFAULT_SIZES);
+	KeyMap m;
+	Pass pass = {2,         {get_attname(relation, from_attnum, true), get_attname(relation, to_attnum, true)},
+				 note_pair, &m,
+				 context,   0};
+
+	prepare_side(&m.from, relation, from_attnum, from);
+	prepare_side(&m.to, relation, to_attnum, to);
+	m.map = palloc(sizeof(uint16) * Max(from->nlabels, 1));
+	for (uint32 i = 0; i < from->nlabels; i++)
+		m.map[i] = MG_NO_LABEL;
+	if (scan_table(relation, &pass) != NULL)
+		m.map = NULL;
+	for (uint32 i = 0; m.map != NULL && i < from->nlabels; i++)
+		if (m.map[i] == SEVERAL_LABELS)
+			m.map[i] = MG_NO_LABEL;
+	MemoryContextDelete(context);
+	return m.map;
 }
 
 /* ---------------------------------------------------------------- what becomes of them */
@@ -199,7 +324,7 @@ without_gaps(const Found *f, const MgAxis *axis)
 }
 
 static void
-take_keys(MgKeys *out, Form_pg_constraint fk, MgTypeClass cls, int32 typmod, const Found *f)
+take_keys(MgKeys *out, Form_pg_constraint fk, AttrNumber key_attnum, MgTypeClass cls, int32 typmod, const Found *f)
 {
 	char *name = mg_relation_name(fk->confrelid);
 	bool ranged = MG_TYPE_HAS_AXIS(cls) && !f->off_axis, labels = !f->many && !f->long_label, exact;
@@ -226,6 +351,8 @@ take_keys(MgKeys *out, Form_pg_constraint fk, MgTypeClass cls, int32 typmod, con
 	out->relation = fk->confrelid;
 	out->name = name;
 	out->constraint = pstrdup(NameStr(fk->conname));
+	out->constraint_oid = fk->oid;
+	out->attnum = key_attnum;
 	out->has_labels = labels;
 	out->has_range = !labels;
 	out->lower = f->low;
@@ -265,7 +392,7 @@ use_key(Relation rel, AttrNumber attnum, MgTypeClass cls, int32 typmod, Form_pg_
 		found.context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage keys", ALLOCSET_DEFAULT_SIZES);
 		why = scan_keys(fk->confrelid, key_attnum, &found);
 		if (why == NULL)
-			take_keys(out, fk, cls, typmod, &found);
+			take_keys(out, fk, key_attnum, cls, typmod, &found);
 		else
 			note_unused(out, fk, why);
 		MemoryContextDelete(found.context);

@@ -19,6 +19,8 @@ typedef struct MgKeys
 	Oid relation; /* whose keys they are; InvalidOid: none are used */
 	char *name;   /* of it */
 	char *constraint;
+	Oid constraint_oid;
+	AttrNumber attnum; /* of the column there */
 	bool has_labels;
 	List *labels; /* of char *: canonical texts, distinct, in the order of their values */
 	/* too many for labels, or days without a gap: lower .. upper on the type's axis. Not exact where keys are missing
@@ -27,6 +29,16 @@ typedef struct MgKeys
 	double lower, upper;
 	List *unused; /* of char *: foreign keys on this column that say more than is used here, and why */
 } MgKeys;
+
+#define MG_NO_LABEL UINT16_MAX
+
+/*
+ * What a public table says of two columns of one key: for each label of `from` (column `from_attnum` there) the label
+ * of `to` that it occurs with, where that is one; else MG_NO_LABEL. Both are closed categories. [from->nlabels], or
+ * NULL where the table cannot be read.
+ */
+extern uint16 *mg_read_key_map(Oid relation, AttrNumber from_attnum, const mg_domain *from, AttrNumber to_attnum,
+							   const mg_domain *to);
 
 /* Of the relation's column, of base type class cls. Takes no lock for longer than it reads. */
 extern void mg_read_keys(Relation rel, AttrNumber attnum, MgTypeClass cls, int32 typmod, MgPublicLookup lookup,

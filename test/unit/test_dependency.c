@@ -105,6 +105,32 @@ merged_labels_share_out_the_codes(void **state)
 	}
 }
 
+/* Public facts about a label count before what is learnt of it, and are not kept longer than the call. */
+static void
+public_facts_come_first(void **state)
+{
+	static const uint16_t known[] = {3, UINT16_MAX, 0, UINT16_MAX, 2};
+	static const double joint[25] = {0};
+	world *w = *state;
+	uint32_t determinant = 0;
+	mg_dependency learnt = {.column = 1, .ndeterminants = 1, .determinants = &determinant}, told = learnt;
+	mg_column *c;
+
+	make_model(w, &even, 2);
+	c = w->model->columns;
+	make_category(w, w->model->arena, &c[0], 5, 5, false, false);
+	make_category(w, w->model->arena, &c[1], 4, 5, false, false);
+	told.known = known;
+	assert_int_equal(mg_dependency_learn(&w->ctx, w->a, c, 2, joint, &learnt), MG_OK);
+	assert_int_equal(mg_dependency_learn(&w->ctx, w->a, c, 2, joint, &told), MG_OK);
+	assert_int_equal(told.ncells, 7);
+	for (uint32_t f = 0; f < 7; f++)
+		assert_int_equal(told.code[f], f < 5 && known[f] != UINT16_MAX ? known[f] : learnt.code[f]);
+	assert_int_equal(mg_model_depend(&w->ctx, w->model, &told, 1), MG_OK);
+	assert_null(w->model->dependencies[0].known);
+	assert_int_equal(w->model->dependencies[0].code[0], 3);
+}
+
 /* Two labels in one code, two codes of the column with their masses: each finds its own, which the mode would not. */
 static void
 a_matching_is_found_by_mass(void **state)
@@ -423,6 +449,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(single_cells_take_the_mode, toy_set_up, toy_tear_down),
 		cmocka_unit_test_setup_teardown(merged_labels_share_out_the_codes, toy_set_up, toy_tear_down),
+		cmocka_unit_test_setup_teardown(public_facts_come_first, toy_set_up, toy_tear_down),
 		cmocka_unit_test_setup_teardown(a_matching_is_found_by_mass, toy_set_up, toy_tear_down),
 		cmocka_unit_test_setup_teardown(cells_of_a_code_are_matched, toy_set_up, toy_tear_down),
 		cmocka_unit_test_setup_teardown(bands_of_a_number_are_found_in_order, toy_set_up, toy_tear_down),
