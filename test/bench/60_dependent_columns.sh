@@ -4,8 +4,8 @@
 #
 #   several  values of education with more than one education_num among the rows, and the reverse
 #   true     share of rows whose pair of values is a true one
-#   tvd      total variation distance to the real rows, 0.5 * sum |p - q|, of education, of education_num, of the pair, and
-#            of education_num with income, which the dependence was not told about
+#   tvd      total variation distance to the real rows, 0.5 * sum |p - q|, of education, of education_num, of the pair,
+#            and of education_num with income, which the dependence was not told about
 #
 # Means of $RUNS trainings with $METHOD on all columns. Needs the table `adult` of $BENCH_DATA; skipped without it.
 set -euo pipefail
@@ -60,8 +60,9 @@ S
 		done
 	done
 done
-psql -Xq -P pager=off -c "SELECT epsilon, (ARRAY['neither', 'education_num of education', 'education of education_num'])[declared + 1]
-  AS declared, round(avg(several), 1) AS several, round(avg(back), 1) AS reverse, round(avg(truth)::numeric, 4) AS \"true\",
+psql -Xq -P pager=off -c "SELECT epsilon,
+  (ARRAY['neither', 'education_num of education', 'education of education_num'])[declared + 1] AS declared,
+  round(avg(several), 1) AS several, round(avg(back), 1) AS reverse, round(avg(truth)::numeric, 4) AS \"true\",
   round(avg(education)::numeric, 4) AS education, round(avg(education_num)::numeric, 4) AS education_num,
   round(avg(pair)::numeric, 4) AS pair, round(avg(income)::numeric, 4) AS num_income
   FROM result GROUP BY result.epsilon, result.declared ORDER BY 1, result.declared"

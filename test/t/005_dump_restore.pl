@@ -205,7 +205,8 @@ is(value($from, 'owner', $shops), 'foreign key to public.zones / check, a functi
 	'a public table and a dependent column, before');
 quietly($to, undef, "SELECT dp_protect('shops', budget => 'shops')", 'their table is protected again', @plain);
 is(value($to, 'owner', $shops, @plain), 'learntshops_zone_fkey (public.zones was declared public elsewhere: '
-	  . 'dp_declare_public renews it) / check, a function of zone', 'after the restore its keys are not taken as public');
+	  . 'dp_declare_public renews it) / check, a function of zone',
+	'after the restore its keys are not taken as public');
 quietly($to, 'owner', "SELECT dp_declare_public('zones')", 'its owner says it again', @plain);
 is(value($to, 'owner', $shops, @plain), value($from, 'owner', $shops), 'and all is as it was');
 is(value($to, undef, "SELECT count(DISTINCT grade) FROM dp_synthesize('shops_1', 500) AS t(zone int, grade int) "
