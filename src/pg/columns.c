@@ -111,12 +111,8 @@ is_serial(Relation rel, Form_pg_attribute att)
 	return has_nextval_walker(build_column_default(rel, att->attnum), NULL);
 }
 
-/*
- * Does the table promise that there is no NULL? A NOT NULL of 18 may be NOT VALID or NO INHERIT; a foreign table's is
- * a wish.
- */
-static bool
-is_not_null(Relation rel, Form_pg_attribute att)
+bool
+mg_is_not_null(Relation rel, Form_pg_attribute att)
 {
 	bool sure = att->attnotnull && rel->rd_rel->relkind != RELKIND_FOREIGN_TABLE;
 
@@ -622,7 +618,7 @@ describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *dec
 	col->type = att->atttypid;
 	col->typmod = col->base_typmod = att->atttypmod;
 	col->base = getBaseTypeAndTypmod(col->type, &col->base_typmod);
-	col->notnull = is_not_null(rel, att) || domain_is_not_null(col->type);
+	col->notnull = mg_is_not_null(rel, att) || domain_is_not_null(col->type);
 	col->core = -1;
 	cls = mg_type_class(col->base);
 	read_keys(rel, att, decl, cls, col, is_public, &keys);

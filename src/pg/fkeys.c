@@ -255,20 +255,22 @@ label_of(const Side *side, Datum value)
 {
 	char *text = mg_value_text(side->cls, value);
 	uint32 low = 0, high = side->domain->nlabels;
+	uint16 found = MG_NO_LABEL;
 
-	while (low < high)
+	while (low < high && found == MG_NO_LABEL)
 	{
 		uint32 mid = low + (high - low) / 2;
 		int order = strcmp(side->domain->labels[side->order[mid]].text, text);
 
 		if (order == 0)
-			return (uint16) side->order[mid];
-		if (order < 0)
+			found = (uint16) side->order[mid];
+		else if (order < 0)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return MG_NO_LABEL;
+	pfree(text);
+	return found;
 }
 
 static void
@@ -445,7 +447,7 @@ broken_promise(Relation rel, Form_pg_constraint fk, const int16 *columns, int n)
 	if (rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass)
 		return "does not hold for inheritance children";
 	for (int i = 0; n > 1 && fk->confmatchtype != FKCONSTR_MATCH_FULL && i < n; i++)
-		if (!TupleDescAttr(RelationGetDescr(rel), columns[i] - 1)->attnotnull)
+		if (!mg_is_not_null(rel, TupleDescAttr(RelationGetDescr(rel), columns[i] - 1)))
 			return "holds only where none of its columns is NULL";
 	return NULL;
 }
