@@ -46,6 +46,7 @@ group_add(grouping *g, uint64_t value, int64_t n)
 }
 
 #define KEYS_AHEAD 32
+#define CACHED_SLOTS 65536
 
 static inline void
 group_ahead(const grouping *g, uint64_t value)
@@ -68,8 +69,8 @@ group_keys(mg_ctx *ctx, void *arg, const mg_block *b)
 	{
 		uint32_t end = b->rows - first < KEYS_AHEAD ? b->rows : first + KEYS_AHEAD;
 
-		/* The table is larger than the caches: all its lines of a batch are asked for before the first is needed. */
-		for (uint32_t i = first; i < end; i++)
+		/* A table larger than the caches: all its lines of a batch are asked for before the first is needed. */
+		for (uint32_t i = first; i < end && g->mask >= CACHED_SLOTS; i++)
 			group_ahead(g, p[i]);
 		for (uint32_t i = first; i < end && !g->full; i++)
 			if (p[i] != MG_KEY_NULL && (b->weight == NULL || b->weight[i] > 0)) /* rows of weight 0 hold no value */
