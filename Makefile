@@ -127,7 +127,7 @@ $(fuzz_programs): $(BUILD)/fuzz/%: test/fuzz/%.c test/fuzz/standalone.c $(core)
 	@mkdir -p $(@D)
 	$(CC) $(test_cflags) -o $@ $< test/fuzz/standalone.c $(core) $(core_libs)
 
-$(bench_programs): $(BUILD)/bench/%: test/bench/%.c $(core)
+$(bench_programs): $(BUILD)/bench/%: test/bench/%.c $(wildcard test/bench/*.h) $(core)
 	@mkdir -p $(@D)
 	$(CC) $(test_cflags) -o $@ $< $(core) $(core_libs)
 

@@ -104,7 +104,6 @@ SELECT dp_synthesize('no such model');
 SELECT dp_synthesize(NULL);
 SELECT dp_synthesize('p', -1);
 SELECT dp_synthesize('p', 0);
-SELECT dp_synthesize('p', 1, conditions => '{"sex": "F"}');
 SELECT dp_synthesize('p', 1, purpose => 'test');
 SELECT * FROM dp_synthesize('p', 1) AS t(nope int);
 SELECT * FROM dp_synthesize('p', 1) AS t(sex point);

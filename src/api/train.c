@@ -11,6 +11,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pg/compat.h"
+#include "pg/constraints.h"
 #include "pg/guc.h"
 #include "pg/options.h"
 #include "pg/reader.h"
@@ -93,6 +94,7 @@ plan_request(Request *r)
 	mg_options_parse(r->options, &r->fit);
 	r->fit.rows_per_unit = r->unit != NULL ? (uint32) r->unit->max_rows : 1;
 	r->fit.memory = (size_t) mg_guc_work_mem * 1024 / 4;
+	r->fit.constraints = mg_read_constraints(r->relid, r->base, r->columns, &r->fit.nconstraints);
 	MG_CHECK(&ctx, r->method->plan(&ctx, arena, &r->fit, &r->plan));
 }
 
@@ -156,7 +158,26 @@ put_plan_row(ReturnSetInfo *rsi, const char *step, const char *column, double sh
 	tuplestore_putvalues(rsi->setResult, rsi->setDesc, values, nulls);
 }
 
-/* One row a measurement; the last two say what all of it costs of the budget, and what would be left. */
+/* What becomes of the table's constraints; they cost nothing. */
+static void
+put_constraints(ReturnSetInfo *rsi, const mg_fit_request *fit)
+{
+	for (uint32 i = 0; i < fit->nconstraints; i++)
+	{
+		const mg_constraint *c = &fit->constraints[i];
+		const char *how = c->how == MG_HOW_NONE    ? "not enforced"
+						  : c->how == MG_HOW_FRESH ? "met by fresh values"
+												   : "kept";
+
+		put_plan_row(rsi,
+					 psprintf("constraint \"%s\": %s%s%s", c->name, how, c->why != NULL ? "; " : "",
+							  c->why != NULL ? c->why : ""),
+					 "", 0, 0, 0, 0, 1);
+	}
+}
+
+/* One row a measurement, one a constraint; the last two say what all of it costs of the budget, and what would be left.
+ */
 Datum
 dp_plan(PG_FUNCTION_ARGS)
 {
@@ -181,6 +202,7 @@ dp_plan(PG_FUNCTION_ARGS)
 	if (r.unit != NULL)
 		put_plan_row(rsi, "unit: rows that share its value; at most so many are used", r.unit->column, 0, 0, 0, 0,
 					 r.unit->max_rows);
+	put_constraints(rsi, &r.fit);
 	put_plan_row(rsi,
 				 psprintf("memory: at most %d MB, beyond it temporary files (pg_mirage.work_mem)",
 						  mg_guc_work_mem / 1024),

@@ -94,6 +94,12 @@ mg_noise_for_labels(double rho, uint32_t k, mg_ratio *sigma2)
 	return noise_for(rho, k, sigma2);
 }
 
+bool
+mg_noise_for_scores(double rho, uint32_t k, size_t count, mg_ratio *sigma2)
+{
+	return noise_for(rho, (double) k * k * (double) count, sigma2);
+}
+
 void
 mg_load_null(mg_curator *c, uint32_t col)
 {

@@ -238,6 +238,49 @@ mg_selection_choose(mg_ctx *ctx, mg_selection *s, const bool *allowed, mg_ratio 
 	return MG_OK;
 }
 
+/* The squared distance by which a unit can move the vector of scores: k^2 times the sum of squared weights. */
+static uint64_t
+squared_reach(const mg_selection *s)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < s->count; i++)
+	{
+		uint64_t move = (uint64_t) s->c->k * (s->weight != NULL ? s->weight[i] : 1);
+
+		if (__builtin_mul_overflow(move, move, &move) || __builtin_add_overflow(sum, move, &sum))
+			return UINT64_MAX;
+	}
+	return sum;
+}
+
+mg_code
+mg_selection_release(mg_ctx *ctx, mg_selection *s, mg_ratio sigma2, int64_t *noisy)
+{
+	uint64_t squared = squared_reach(s);
+	mg_event e;
+	mg_code code;
+	int64_t *own;
+
+	MG_TRY(mgc_check_sigma2(ctx, sigma2));
+	if (squared == UINT64_MAX)
+		return mg_fail(ctx, MG_INVALID, "too many or too heavy scores to release together");
+	e = mgc_gaussian_event(sigma2, squared, 0);
+	own = calloc(s->count + 1, sizeof(*own));
+	if (own == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	code = mgc_debit(ctx, s->c, &e);
+	if (code == MG_OK)
+	{
+		memcpy(own, s->score, s->count * sizeof(*own));
+		code = mg_add_discrete_gaussian(ctx, s->c->noise, sigma2, own, s->count);
+	}
+	if (code == MG_OK)
+		memcpy(noisy, own, s->count * sizeof(*own));
+	mg_zeroize_free(own, (s->count + 1) * sizeof(*own));
+	return code;
+}
+
 void
 mg_selection_end(mg_selection *s)
 {

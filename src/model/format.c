@@ -6,6 +6,7 @@
  *   method    string   its name
  *   columns   u32      how many, then each as mg_column_write wrote it
  *   total     f64      noisy number of rows, >= 1
+ *   constraints        as mg_constraints_write wrote them; since version 2
  *   body      u64      its length, then the method's own bytes
  *   checksum  u32      CRC-32C of everything before it
  *
@@ -19,7 +20,8 @@
 #include <math.h>
 #include <string.h>
 
-#define MODEL_VERSION 1
+#define MODEL_VERSION 2
+#define OLDEST_VERSION 1 /* that is still read */
 #define MAX_METHOD_NAME 64
 /* A parsed model may take this many times its bytes, and this much beside (small vectors become 64-byte blocks). */
 #define ARENA_FACTOR 64
@@ -82,6 +84,15 @@ mg_model_destroy(mg_model *m)
 }
 
 mg_code
+mg_model_constrain(mg_ctx *ctx, mg_model *m, const mg_constraint *constraints, uint32_t n)
+{
+	m->nconstraints = 0;
+	MG_TRY(mg_constraints_copy(ctx, m->arena, m->columns, m->ncolumns, constraints, n, &m->constraints));
+	m->nconstraints = n;
+	return MG_OK;
+}
+
+mg_code
 mg_model_write(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 {
 	size_t start = w->len;
@@ -95,6 +106,7 @@ mg_model_write(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 	for (uint32_t i = 0; i < m->ncolumns; i++)
 		mg_column_write(w, &m->columns[i]);
 	mg_put_f64(w, m->total);
+	mg_constraints_write(w, m->constraints, m->nconstraints);
 
 	mg_writer_init(&body);
 	code = m->method->write_body(ctx, m, &body);
@@ -130,7 +142,8 @@ find_method(const mg_method *const *methods, const char *name, size_t len)
 
 /* Everything up to the number of columns. */
 static mg_code
-read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg_method **method, uint32_t *ncolumns)
+read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg_method **method, uint32_t *ncolumns,
+			uint32_t *format)
 {
 	const uint8_t *magic = mg_get_raw(r, sizeof(model_magic));
 	uint32_t version;
@@ -142,11 +155,13 @@ read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg
 	version = mg_get_u32(r);
 	if (r->failed)
 		return corrupt(ctx);
-	if (version != MODEL_VERSION)
+	if (version < OLDEST_VERSION || version > MODEL_VERSION)
 	{
 		mg_fail(ctx, MG_CORRUPT, "the stored model has format version %u", (unsigned) version);
-		return mg_hint(ctx, "This release reads version %d. Train the model again.", MODEL_VERSION);
+		return mg_hint(ctx, "This release reads versions %d to %d. Use the release that trained it, or train again.",
+					   OLDEST_VERSION, MODEL_VERSION);
 	}
+	*format = version;
 	name = mg_get_str(r, &len);
 	if (name == NULL || len == 0 || len > MAX_METHOD_NAME)
 		return corrupt(ctx);
@@ -159,9 +174,9 @@ read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg
 	return MG_OK;
 }
 
-/* The rest: columns, total, body. The body must be read to its last byte. */
+/* The rest: columns, total, constraints, body. The body must be read to its last byte. */
 static mg_code
-read_rest(mg_ctx *ctx, mg_reader *r, mg_model *m)
+read_rest(mg_ctx *ctx, mg_reader *r, mg_model *m, uint32_t format)
 {
 	mg_reader body;
 	const uint8_t *bytes;
@@ -174,6 +189,8 @@ read_rest(mg_ctx *ctx, mg_reader *r, mg_model *m)
 			return corrupt(ctx);
 	}
 	m->total = mg_get_f64(r);
+	if (format >= 2)
+		MG_TRY(mg_constraints_read(ctx, m->arena, r, m->columns, m->ncolumns, &m->constraints, &m->nconstraints));
 	len = mg_get_u64(r);
 	if (r->failed || !isfinite(m->total) || m->total < 1 || len != mg_reader_left(r))
 		return corrupt(ctx);
@@ -191,7 +208,7 @@ mg_code
 mg_model_read(mg_ctx *ctx, const mg_method *const *methods, const void *data, size_t len, mg_model **out)
 {
 	const mg_method *method = NULL;
-	uint32_t ncolumns = 0, sum;
+	uint32_t ncolumns = 0, sum, format = 0;
 	size_t memory;
 	mg_reader r;
 	mg_model *m;
@@ -206,11 +223,11 @@ mg_model_read(mg_ctx *ctx, const mg_method *const *methods, const void *data, si
 		return corrupt(ctx);
 
 	mg_reader_init(&r, data, len - 4);
-	MG_TRY(read_header(ctx, methods, &r, &method, &ncolumns));
+	MG_TRY(read_header(ctx, methods, &r, &method, &ncolumns, &format));
 	if (!mg_mul_size(len, ARENA_FACTOR, &memory) || !mg_add_size(memory, ARENA_FLOOR, &memory))
 		return corrupt(ctx);
 	MG_TRY(mg_model_create(ctx, method, ncolumns, memory, &m));
-	code = read_rest(ctx, &r, m);
+	code = read_rest(ctx, &r, m, format);
 	if (code != MG_OK)
 	{
 		mg_model_destroy(m);

@@ -9,6 +9,7 @@
 #define MIRAGE_MODEL_MODEL_H
 
 #include "curator/curator.h"
+#include "model/constraint.h"
 #include "num/rng.h"
 
 typedef struct mg_model mg_model;
@@ -39,6 +40,12 @@ typedef struct mg_fit_request
 	uint32_t noptions;
 	uint32_t rows_per_unit; /* k of the curator, which noise follows; 0 is 1 */
 	size_t memory;          /* bytes the fit may use beside the curator */
+	/*
+	 * Public conditions on rows. A fit may take the structural zeros of those that are sure (mg_constraint_zeros), and
+	 * then sets their `how` to MG_HOW_ZEROS. Whoever called the fit stores them with the model.
+	 */
+	mg_constraint *constraints;
+	uint32_t nconstraints;
 } mg_fit_request;
 
 /* One line of a plan: what will be measured, with what noise. Known before any private read. */
@@ -69,6 +76,14 @@ typedef struct mg_method
 	mg_code (*write_body)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 	mg_code (*read_body)(mg_ctx *ctx, mg_model *m, mg_reader *r);
 	mg_code (*compile)(mg_ctx *ctx, const mg_model *m, mg_sampler **out);
+	/*
+	 * A sampler of the joint that is proportional to the model's times the product of the columns' weights.
+	 * weight[ncolumns]: NULL where a column is free, else [ncoarse] in [0, 1], the probability that a row of this code
+	 * satisfies the condition. *log_probability: natural logarithm of the product's expectation under the model.
+	 * MG_IMPOSSIBLE where that is zero. NULL: the method cannot.
+	 */
+	mg_code (*condition)(mg_ctx *ctx, const mg_model *m, const double *const *weight, mg_sampler **out,
+						 double *log_probability);
 	/* Appends name/value facts (public: structure, noise) as JSON members to `w`, e.g. "cliques": [["age","sex"], ...]
 	 */
 	mg_code (*describe)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
@@ -82,6 +97,8 @@ struct mg_model
 	mg_column *columns;
 	double total; /* noisy number of rows, >= 1 */
 	void *body;   /* the method's own */
+	mg_constraint *constraints;
+	uint32_t nconstraints;
 };
 
 /* An empty model that lives in an arena of its own, columns zeroed; memory: the arena's limit, 0 for none. */
@@ -89,8 +106,11 @@ mg_code mg_model_create(mg_ctx *ctx, const mg_method *method, uint32_t ncolumns,
 /* Destroys m->arena, in which m itself and its body live. NULL allowed. */
 void mg_model_destroy(mg_model *m);
 
+/* Gives the model a copy of these constraints; MG_INVALID where they do not fit its columns. */
+mg_code mg_model_constrain(mg_ctx *ctx, mg_model *m, const mg_constraint *constraints, uint32_t n);
+
 /* Versioned, length-checked, with a SHA-free checksum (CRC-32C): magic "MGMODEL", format version, method, columns,
- * body. */
+ * constraints, body. */
 mg_code mg_model_write(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 /*
  * MG_CORRUPT on anything that is not a well-formed model, MG_NOMEM where it would take more memory than a fixed

@@ -55,9 +55,8 @@ function_is_foreign(Oid func, void *context)
 	return func >= FirstNormalObjectId || func_volatile(func) != PROVOLATILE_IMMUTABLE;
 }
 
-/* Is there a function that is not the server's own and immutable, or a sub-select? */
 static bool
-contains_foreign_code(Node *node, void *context)
+foreign_code_walker(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
@@ -65,7 +64,13 @@ contains_foreign_code(Node *node, void *context)
 		return true;
 	if (IsA(node, SubLink) || IsA(node, CoerceToDomain) || IsA(node, NextValueExpr))
 		return true;
-	return expression_tree_walker(node, contains_foreign_code, context);
+	return expression_tree_walker(node, foreign_code_walker, context);
+}
+
+bool
+mg_contains_foreign_code(Node *node)
+{
+	return foreign_code_walker(node, NULL);
 }
 
 typedef struct Mentions
@@ -103,7 +108,7 @@ mentions_walker(Node *node, Mentions *m)
  * column.
  */
 static bool
-cast_is_faithful(Oid from, Oid to)
+is_faithful(Oid from, Oid to)
 {
 	switch (from)
 	{
@@ -124,6 +129,25 @@ cast_is_faithful(Oid from, Oid to)
 	}
 }
 
+bool
+mg_cast_is_known(const FuncExpr *f)
+{
+	Oid from = exprType(linitial(f->args));
+	HeapTuple cast = SearchSysCache2(CASTSOURCETARGET, ObjectIdGetDatum(from), ObjectIdGetDatum(f->funcresulttype));
+	bool known = HeapTupleIsValid(cast) && ((Form_pg_cast) GETSTRUCT(cast))->castfunc == f->funcid;
+
+	if (HeapTupleIsValid(cast))
+		ReleaseSysCache(cast);
+	return known;
+}
+
+bool
+mg_cast_is_faithful(const FuncExpr *f)
+{
+	return list_length(f->args) == 1 && is_faithful(exprType(linitial(f->args)), f->funcresulttype) &&
+		   mg_cast_is_known(f);
+}
+
 /* The node is the column, perhaps in a dress. */
 static bool
 is_column(const Look *look, Node *node)
@@ -132,24 +156,8 @@ is_column(const Look *look, Node *node)
 	{
 		if (IsA(node, RelabelType))
 			node = (Node *) ((RelabelType *) node)->arg;
-		else if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 1)
-		{
-			FuncExpr *f = (FuncExpr *) node;
-			Node *arg = linitial(f->args);
-			HeapTuple cast;
-			bool known;
-
-			if (!cast_is_faithful(exprType(arg), f->funcresulttype))
-				return false;
-			cast =
-				SearchSysCache2(CASTSOURCETARGET, ObjectIdGetDatum(exprType(arg)), ObjectIdGetDatum(f->funcresulttype));
-			known = HeapTupleIsValid(cast) && ((Form_pg_cast) GETSTRUCT(cast))->castfunc == f->funcid;
-			if (HeapTupleIsValid(cast))
-				ReleaseSysCache(cast);
-			if (!known)
-				return false;
-			node = arg;
-		}
+		else if (IsA(node, FuncExpr) && mg_cast_is_faithful((FuncExpr *) node))
+			node = linitial(((FuncExpr *) node)->args);
 		else if (IsA(node, Var))
 			return look->attnum != InvalidAttrNumber && ((Var *) node)->varattno == look->attnum;
 		else
@@ -158,17 +166,16 @@ is_column(const Look *look, Node *node)
 	return false;
 }
 
-static Const *
-as_constant(Node *node)
+Const *
+mg_as_constant(Node *node)
 {
 	while (node != NULL && IsA(node, RelabelType))
 		node = (Node *) ((RelabelType *) node)->arg;
 	return node != NULL && IsA(node, Const) ? (Const *) node : NULL;
 }
 
-/* Strategy of the operator in the default btree family of its left operand; 0: none. */
-static int
-btree_strategy(Oid op, Oid lefttype)
+int
+mg_btree_strategy(Oid op, Oid lefttype)
 {
 	TypeCacheEntry *entry = lookup_type_cache(lefttype, TYPECACHE_BTREE_OPFAMILY);
 
@@ -286,10 +293,10 @@ find_comparison(Look *look, OpExpr *op, List **equal)
 		right = swap;
 		opno = get_commutator(opno);
 	}
-	c = as_constant(right);
+	c = mg_as_constant(right);
 	if (!OidIsValid(opno) || !is_column(look, left) || c == NULL || c->constisnull)
 		return false;
-	strategy = btree_strategy(opno, exprType(left));
+	strategy = mg_btree_strategy(opno, exprType(left));
 	if (strategy == 0)
 		return false;
 	if (strategy != BTEqualStrategyNumber)
@@ -309,7 +316,7 @@ static bool
 find_membership(Look *look, ScalarArrayOpExpr *op, List **equal)
 {
 	Node *left = linitial(op->args);
-	Const *c = as_constant(lsecond(op->args));
+	Const *c = mg_as_constant(lsecond(op->args));
 	ArrayType *array;
 	Datum *value;
 	bool *null, byval;
@@ -320,7 +327,7 @@ find_membership(Look *look, ScalarArrayOpExpr *op, List **equal)
 	List *labels = NIL;
 
 	if (!op->useOr || !is_column(look, left) || c == NULL || c->constisnull ||
-		btree_strategy(op->opno, exprType(left)) != BTEqualStrategyNumber)
+		mg_btree_strategy(op->opno, exprType(left)) != BTEqualStrategyNumber)
 		return false;
 	array = DatumGetArrayTypeP(c->constvalue);
 	get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
@@ -459,7 +466,7 @@ read_constraint(Look *look, const char *name, const char *stored)
 			return;
 		}
 	}
-	if (!contains_foreign_code(expr, NULL))
+	if (!mg_contains_foreign_code(expr))
 	{
 		expr = eval_const_expressions(NULL, expr);
 		expr = (Node *) canonicalize_qual((Expr *) expr, true);

@@ -4,6 +4,7 @@
 #ifndef MIRAGE_PG_CHECKS_H
 #define MIRAGE_PG_CHECKS_H
 
+#include "nodes/primnodes.h"
 #include "pg/types.h"
 #include "utils/rel.h"
 
@@ -22,5 +23,18 @@ typedef struct MgChecks
  * or on a foreign table guarantee nothing and are left out. typmod and cls are the base type's.
  */
 extern void mg_read_checks(Relation rel, AttrNumber attnum, Oid type, MgTypeClass cls, int32 typmod, MgChecks *out);
+
+/* What reading a constraint's expression needs. */
+
+/* Is there a function that is not the server's own and immutable, or a sub-select? Such an expression is not touched.
+ */
+extern bool mg_contains_foreign_code(Node *node);
+/* Is the function the cast between its only argument's type and its result's? */
+extern bool mg_cast_is_known(const FuncExpr *f);
+/* Such a cast that keeps order and equality exactly. */
+extern bool mg_cast_is_faithful(const FuncExpr *f);
+extern Const *mg_as_constant(Node *node); /* NULL: it is none */
+/* Strategy of the operator in the default btree family of its left operand; 0: none. */
+extern int mg_btree_strategy(Oid op, Oid lefttype);
 
 #endif

@@ -165,9 +165,8 @@ domain_is_not_null(Oid type)
 	return notnull;
 }
 
-/* Labels of an enum in its own order. */
-static List *
-enum_labels(Oid type)
+List *
+mg_enum_labels(Oid type)
 {
 	Relation rel = table_open(EnumRelationId, AccessShareLock);
 	Relation index = index_open(EnumTypIdSortOrderIndexId, AccessShareLock);
@@ -479,7 +478,7 @@ category_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const
 		schema = checks->labels;
 	else if (cls == MG_TYPE_ENUM)
 	{
-		schema = enum_labels(col->base);
+		schema = mg_enum_labels(col->base);
 		source = "enum";
 	}
 	else if (cls == MG_TYPE_BOOL)
@@ -759,6 +758,24 @@ mg_source_column(Oid source, Oid base, AttrNumber attnum)
 	}
 	relation_close(rel, AccessShareLock);
 	return found;
+}
+
+AttrNumber
+mg_base_attribute(Oid source, AttrNumber attnum, Oid base)
+{
+	Relation rel, under;
+	AttrNumber traced = InvalidAttrNumber;
+
+	if (source == base)
+		return attnum;
+	rel = open_source(source);
+	under = traced_relation(rel, attnum, false, &traced);
+	if (under == NULL || RelationGetRelid(under) != base)
+		traced = InvalidAttrNumber;
+	if (under != NULL)
+		relation_close(under, AccessShareLock);
+	relation_close(rel, AccessShareLock);
+	return traced;
 }
 
 void

@@ -49,6 +49,8 @@ typedef struct MgColumn
 	int core;            /* index among the core's columns; -1: identifier, excluded */
 	mg_domain domain;    /* core >= 0; memory of the caller's context */
 	List *unused_checks; /* of char *: constraints on this column that the domain does not use (shown, not enforced) */
+	/* of a release: the caller's condition on this column (pg/column_condition.h); NULL: none */
+	const struct MgColumnCondition *condition;
 } MgColumn;
 
 typedef struct MgColumns
@@ -70,6 +72,10 @@ extern MgColumns *mg_describe_columns(Oid relid, List *names, MgDeclarationLooku
  * it that of the column that is nothing but this one; NULL when there is none. palloc'ed.
  */
 extern char *mg_source_column(Oid source, Oid base, AttrNumber attnum);
+/* The column of `base` that this column of `source` is, row by row; InvalidAttrNumber: none. */
+extern AttrNumber mg_base_attribute(Oid source, AttrNumber attnum, Oid base);
+/* Labels of an enum in its own order, char *. */
+extern List *mg_enum_labels(Oid type);
 /*
  * Checks one declaration against the column, by name: what dp_set_column calls. Rewrites the literals (lower, upper,
  * other, categories) in a canonical form that means the same under every DateStyle, IntervalStyle and TimeZone: store

@@ -15,6 +15,8 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
+#include "pg/column_condition.h"
+#include "pg/constraints.h"
 #include "pg/pattern.h"
 #include "pg/types.h"
 #include "utils/builtins.h"
@@ -52,6 +54,7 @@ typedef struct Point
 	int64 low, high;     /* integers: in multiples of unit (numeric: of 1/unit) */
 	int scale;
 	int32 typmod;
+	const MgColumnCondition *condition; /* numeric: its decimals must satisfy it; NULL: nothing to see to */
 } Point;
 
 typedef struct DecodeColumn
@@ -313,7 +316,7 @@ wide_numeric_datum(const Point *p, double v)
 }
 
 static inline Datum
-point_datum(const Point *p, double v)
+round_point(const Point *p, double v)
 {
 	/* !(v >= lower) takes a NaN too */
 	if (unlikely(!(v >= p->lower)))
@@ -343,6 +346,14 @@ point_datum(const Point *p, double v)
 	}
 }
 
+static inline Datum
+point_datum(const Point *p, double v)
+{
+	Datum d = round_point(p, v);
+
+	return likely(p->condition == NULL) ? d : mg_condition_fit(p->condition, d, v);
+}
+
 Datum
 mg_axis_datum(MgTypeClass cls, int32 typmod, const mg_domain *domain, double v)
 {
@@ -350,6 +361,54 @@ mg_axis_datum(MgTypeClass cls, int32 typmod, const mg_domain *domain, double v)
 
 	prepare_point(&p, cls, typmod, domain, NULL);
 	return point_datum(&p, v);
+}
+
+/* ---------------------------------------------------------------- snapping */
+
+struct MgSnapper
+{
+	Point *point;     /* [ncore] */
+	MgTypeClass *cls; /* [ncore] */
+};
+
+MgSnapper *
+mg_snapper_create(const MgColumns *columns, const mg_model *model)
+{
+	MgSnapper *s = palloc(sizeof(MgSnapper));
+
+	s->point = palloc0(sizeof(Point) * Max(model->ncolumns, 1));
+	s->cls = palloc0(sizeof(MgTypeClass) * Max(model->ncolumns, 1));
+	for (int i = 0; i < columns->n; i++)
+	{
+		const MgColumn *col = &columns->col[i];
+
+		if (col->core < 0 || (uint32) col->core >= model->ncolumns ||
+			model->columns[col->core].domain.kind != MG_NUMBER)
+			continue;
+		s->cls[col->core] = mg_type_class(col->base);
+		prepare_point(&s->point[col->core], s->cls[col->core], col->base_typmod, &model->columns[col->core].domain,
+					  &model->columns[col->core]);
+		s->point[col->core].condition = s->cls[col->core] == MG_TYPE_NUMERIC ? col->condition : NULL;
+	}
+	return s;
+}
+
+double
+mg_snap_number(void *snapper, uint32_t col, double v)
+{
+	const MgSnapper *s = snapper;
+	const Point *p = &s->point[col];
+	double seen;
+	Datum d;
+
+	if (s->cls[col] == MG_TYPE_NONE)
+		return v;
+	d = point_datum(p, v);
+	if (!mg_axis_value(s->cls[col], d, &seen))
+		seen = v; /* never: a point of the axis has a place on it */
+	if (p->op == DECODE_NUMERIC || p->op == DECODE_NUMERIC_WIDE || p->op == DECODE_INTERVAL)
+		pfree(DatumGetPointer(d));
+	return seen;
 }
 
 /* ---------------------------------------------------------------- creation */
@@ -498,6 +557,7 @@ mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 k
 			case MG_COLUMN_TIME:
 				prepare_point(&d->point, d->cls, col->base_typmod, &col->domain, &model->columns[col->core]);
 				d->op = d->point.op;
+				d->point.condition = d->cls == MG_TYPE_NUMERIC ? col->condition : NULL;
 				break;
 		}
 		if (!d->nullable && col->core >= 0)

@@ -2,28 +2,14 @@
  * synthesis/stream.c: batches of rows from a model and a key.
  *
  * Batch b draws its codes from a generator seeded by (key, b), and each column its values from one seeded by (key, b,
- * column): a column's values do not depend on which others are wanted. The stream owns one arena: buffers of
- * MG_BATCH_ROWS a column. The key is wiped with the stream.
+ * column): a column's values do not depend on which others are wanted. Where the model has constraints to keep, the
+ * columns that they mention come first, rows that violate one are drawn again (redraw.c), and then come the others,
+ * from the codes as they are by then. The stream owns one arena: buffers of MG_BATCH_ROWS a column. The key is wiped
+ * with the stream.
  */
-#include "synthesis/synthesis.h"
-
-#include "synthesis/values.h"
+#include "synthesis/stream_private.h"
 
 #include <string.h>
-
-struct mg_stream
-{
-	mg_arena *arena;
-	const mg_model *model;
-	mg_sampler *sampler;
-	uint64_t key[4];
-	uint64_t next; /* the batch to come */
-	bool *want;    /* [ncolumns] */
-	mg_decoder_column **decoder;
-	uint16_t **codes;
-	mg_values_scratch scratch;
-	mg_batch batch;
-};
 
 /* ---- seeds ---- */
 
@@ -37,8 +23,8 @@ mix64(uint64_t x)
 }
 
 /* A generator for (key, batch, lane): each word passes the two numbers, and two rounds spread every word over all. */
-static void
-seed_lane(const mg_stream *s, uint64_t batch, uint64_t lane, mg_rng *rng)
+void
+mg_stream_seed(const mg_stream *s, uint64_t batch, uint64_t lane, mg_rng *rng)
 {
 	uint64_t w[4];
 	uint8_t bytes[32];
@@ -56,19 +42,25 @@ seed_lane(const mg_stream *s, uint64_t batch, uint64_t lane, mg_rng *rng)
 
 /* ---- life ---- */
 
-static mg_code
-alloc_column(mg_ctx *ctx, mg_stream *s, uint32_t col)
+mg_code
+mg_stream_alloc_values(mg_ctx *ctx, mg_stream *s, uint32_t col, mg_values *v)
 {
-	const mg_column *c = &s->model->columns[col];
-	mg_values *v = &s->batch.column[col];
-
-	MG_TRY(mg_values_prepare(ctx, s->arena, c, &s->decoder[col]));
-	MG_NEW(ctx, s->arena, s->codes[col], MG_BATCH_ROWS);
 	MG_NEW(ctx, s->arena, v->null, MG_BATCH_ROWS);
-	if (c->domain.kind == MG_CATEGORY)
+	if (s->model->columns[col].domain.kind == MG_CATEGORY)
 		MG_NEW(ctx, s->arena, v->label, MG_BATCH_ROWS);
 	else
 		MG_NEW(ctx, s->arena, v->number, MG_BATCH_ROWS);
+	return MG_OK;
+}
+
+static mg_code
+alloc_column(mg_ctx *ctx, mg_stream *s, uint32_t col)
+{
+	s->decoder[col] = s->given != NULL ? mg_conditioned_decoder(s->given, col) : NULL;
+	if (s->decoder[col] == NULL)
+		MG_TRY(mg_values_prepare(ctx, s->arena, &s->model->columns[col], &s->decoder[col]));
+	MG_NEW(ctx, s->arena, s->codes[col], MG_BATCH_ROWS);
+	MG_TRY(mg_stream_alloc_values(ctx, s, col, &s->batch.column[col]));
 	s->want[col] = true;
 	return MG_OK;
 }
@@ -92,11 +84,15 @@ stream_init(mg_ctx *ctx, mg_stream *s)
 	MG_NEW(ctx, s->arena, s->scratch.pool, MG_BATCH_ROWS);
 	MG_NEW(ctx, s->arena, s->scratch.left, bins);
 	MG_NEW(ctx, s->arena, s->scratch.start, bins);
-	return s->model->method->compile(ctx, s->model, &s->sampler);
+	MG_TRY(mg_redraw_create(ctx, s));
+	if (s->given == NULL)
+		return s->model->method->compile(ctx, s->model, &s->sampler);
+	s->sampler = mg_conditioned_sampler(s->given);
+	return MG_OK;
 }
 
-mg_code
-mg_stream_create(mg_ctx *ctx, const mg_model *m, const uint8_t key[32], mg_stream **out)
+static mg_code
+create(mg_ctx *ctx, const mg_model *m, const mg_conditioned *given, const uint8_t key[32], mg_stream **out)
 {
 	mg_arena *arena = mg_arena_create(0);
 	mg_stream *s;
@@ -111,6 +107,7 @@ mg_stream_create(mg_ctx *ctx, const mg_model *m, const uint8_t key[32], mg_strea
 	}
 	s->arena = arena;
 	s->model = m;
+	s->given = given;
 	for (int i = 0; i < 32; i++)
 		s->key[i / 8] |= (uint64_t) key[i] << (8 * (i % 8));
 	code = stream_init(ctx, s);
@@ -123,6 +120,18 @@ mg_stream_create(mg_ctx *ctx, const mg_model *m, const uint8_t key[32], mg_strea
 	return MG_OK;
 }
 
+mg_code
+mg_stream_create(mg_ctx *ctx, const mg_model *m, const uint8_t key[32], mg_stream **out)
+{
+	return create(ctx, m, NULL, key, out);
+}
+
+mg_code
+mg_stream_create_conditioned(mg_ctx *ctx, const mg_conditioned *c, const uint8_t key[32], mg_stream **out)
+{
+	return create(ctx, mg_conditioned_model(c), c, key, out);
+}
+
 void
 mg_stream_want(mg_stream *s, const bool *want)
 {
@@ -130,20 +139,68 @@ mg_stream_want(mg_stream *s, const bool *want)
 		s->want[i] = want == NULL || want[i];
 }
 
+void
+mg_stream_snap(mg_stream *s, mg_snap snap, void *arg)
+{
+	s->snap = snap;
+	s->snap_arg = arg;
+}
+
+/* ---- batches ---- */
+
+void
+mg_stream_fill(mg_stream *s, uint32_t col, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values *v)
+{
+	mg_values_fill(s->decoder[col], rng, codes, n, &s->scratch, v);
+	if (s->snap == NULL || v->number == NULL)
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		if (!v->null[i])
+			v->number[i] = s->snap(s->snap_arg, col, v->number[i]);
+}
+
+static bool
+wants_any(const mg_stream *s)
+{
+	for (uint32_t i = 0; i < s->model->ncolumns; i++)
+		if (s->want[i])
+			return true;
+	return false;
+}
+
+/* The columns that constraints mention, and rows that satisfy them. */
+static mg_code
+constrain(mg_ctx *ctx, mg_stream *s, uint32_t rows)
+{
+	mg_rng rng;
+
+	for (uint32_t i = 0; i < s->model->ncolumns; i++)
+		if (s->redraw->needed[i])
+		{
+			mg_stream_seed(s, s->next, i, &rng);
+			mg_stream_fill(s, i, &rng, s->codes[i], rows, &s->batch.column[i]);
+		}
+	mg_stream_seed(s, s->next, MG_LANE_REDRAWS, &rng);
+	return mg_redraw_batch(ctx, s, &rng, rows);
+}
+
 mg_code
 mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 {
+	bool constrained = s->redraw != NULL && wants_any(s);
 	mg_rng rng;
 
 	if (rows < 1 || rows > MG_BATCH_ROWS)
 		return mg_fail(ctx, MG_INTERNAL, "a batch of %u rows", (unsigned) rows);
-	seed_lane(s, s->next, UINT64_MAX, &rng);
+	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
 	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
+	if (constrained)
+		MG_TRY(constrain(ctx, s, rows));
 	for (uint32_t i = 0; i < s->model->ncolumns; i++)
 	{
-		if (!s->want[i])
+		if (!s->want[i] || (constrained && s->redraw->needed[i]))
 			continue;
-		seed_lane(s, s->next, i, &rng);
+		mg_stream_seed(s, s->next, i, &rng);
 		mg_values_fill(s->decoder[i], &rng, s->codes[i], rows, &s->scratch, &s->batch.column[i]);
 	}
 	s->next++;
@@ -159,7 +216,7 @@ mg_stream_destroy(mg_stream *s)
 
 	if (s == NULL)
 		return;
-	if (s->sampler != NULL)
+	if (s->sampler != NULL && s->given == NULL)
 		s->sampler->destroy(s->sampler);
 	arena = s->arena;
 	for (int i = 0; i < 4; i++)

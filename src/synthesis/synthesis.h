@@ -13,15 +13,6 @@
 extern const mg_method *const mg_methods[];        /* NULL-terminated: independent, mst */
 const mg_method *mg_method_find(const char *name); /* NULL: unknown */
 
-/* One column of a batch. A NULL value has null[i] set. label[i] indexes columns[c].domain.labels; `other` comes as its
- * declared label (other_text) with index nlabels, or as NULL in a nullable column, and never otherwise. */
-typedef struct mg_values
-{
-	bool *null;
-	uint32_t *label; /* category */
-	double *number;  /* number */
-} mg_values;
-
 typedef struct mg_batch
 {
 	uint32_t rows;
@@ -34,8 +25,26 @@ typedef struct mg_stream mg_stream;
 mg_code mg_stream_create(mg_ctx *ctx, const mg_model *m, const uint8_t key[32], mg_stream **out);
 /* want: NULL for all columns; otherwise values are only made where want[col]. */
 void mg_stream_want(mg_stream *s, const bool *want);
-/* rows: 1..MG_BATCH_ROWS. The batch belongs to the stream and is overwritten by the next call. */
+/*
+ * How a number will look once it is rounded to its column's type: enforced constraints are judged by what will be seen,
+ * not by what was drawn. NULL: as drawn. Numbers that constraints mention come out rounded.
+ */
+typedef double (*mg_snap)(void *arg, uint32_t col, double v);
+void mg_stream_snap(mg_stream *s, mg_snap snap, void *arg);
+/*
+ * rows: 1..MG_BATCH_ROWS. Where anything is wanted, every row satisfies the constraints that the model keeps; rows that
+ * would not are drawn again, a bounded number of times. MG_IMPOSSIBLE: none was found that does. The batch belongs to
+ * the stream and is overwritten by the next call.
+ */
 mg_code mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out);
 void mg_stream_destroy(mg_stream *s);
+
+/*
+ * For a model just made: the share of its rows that violate each enforced constraint before any re-draw, from a fixed
+ * key. What hardly any row satisfies (fewer than one in 20, or one in 500 together with the others) is enforced no
+ * more, with the reason: its rows would have little to do with the model. Post-processing: rates follow from the model
+ * alone.
+ */
+mg_code mg_constraints_measure(mg_ctx *ctx, mg_model *m, mg_snap snap, void *arg);
 
 #endif

@@ -15,6 +15,16 @@ typedef struct mg_decoder_column mg_decoder_column;
 
 /* All memory is the arena's. The decoder keeps a reference to the column. */
 mg_code mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_column **out);
+/*
+ * The same under a condition (synthesis/condition.h), which is not kept: only values that satisfy it are drawn, in the
+ * proportions that they had. weight[ncoarse]: the probability that a value drawn for this code without the condition
+ * satisfies it; a code of weight zero must not occur.
+ */
+struct mg_condition;
+mg_code mg_values_prepare_given(mg_ctx *ctx, mg_arena *a, const mg_column *col, const struct mg_condition *given,
+								mg_decoder_column **out, double *weight);
+/* Does a code say all: is every bin one label, one number or NULL? */
+bool mg_values_fixed(const mg_decoder_column *dc);
 /* Working memory of mg_values_fill, to be shared by all columns of a stream. */
 typedef struct mg_values_scratch
 {

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "replication/syncrep.h"
 #include "pg/compat.h"
+#include "pg/constraints.h"
 #include "pg/guc.h"
 #include "pg/options.h"
 #include "pg/reader.h"
@@ -216,6 +217,7 @@ describe(Training *t)
 	mg_options_parse(t->call.options, &t->request);
 	t->request.rows_per_unit = t->unit != NULL ? (uint32) t->unit->max_rows : 1;
 	t->request.memory = (size_t) mg_guc_work_mem * 1024 / 4;
+	t->request.constraints = mg_read_constraints(t->call.relid, t->call.base, t->columns, &t->request.nconstraints);
 	MemoryContextSwitchTo(old);
 }
 
@@ -516,6 +518,9 @@ fit(Training *t)
 	}
 	MG_CHECK(&t->ctx, t->method->fit(&t->ctx, t->curator, &t->request, &t->model));
 	mg_release_with(t->context, (void (*)(void *)) mg_model_destroy, t->model);
+	MG_CHECK(&t->ctx, mg_model_constrain(&t->ctx, t->model, t->request.constraints, t->request.nconstraints));
+	MG_CHECK(&t->ctx,
+			 mg_constraints_measure(&t->ctx, t->model, mg_snap_number, mg_snapper_create(t->columns, t->model)));
 }
 
 /* What anybody who may see the model may know of it: the promise, its price and its structure. */
@@ -549,6 +554,13 @@ card_json(Training *t)
 		appendBinaryStringInfo(&b, (char *) w.data, (int) w.len);
 		appendStringInfoChar(&b, '}');
 	}
+	mg_writer_free(&w);
+	mg_writer_init(&w);
+	mg_constraints_describe(&w, t->model->constraints, t->model->nconstraints);
+	if (w.failed)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	appendStringInfoString(&b, ", \"constraints\": ");
+	appendBinaryStringInfo(&b, (char *) w.data, (int) w.len);
 	mg_writer_free(&w);
 	appendStringInfoChar(&b, '}');
 	return b.data;

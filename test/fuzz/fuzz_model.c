@@ -1,6 +1,6 @@
 /*
- * test/fuzz/fuzz_model.c: any bytes as a stored model. What is accepted must also compile, emit rows and write itself
- * again.
+ * test/fuzz/fuzz_model.c: any bytes as a stored model. What is accepted must also compile, emit rows, with conditions
+ * too, and write itself again.
  *
  * The bytes are tried as they are and with their checksum made right, or the fuzzer would never pass it.
  * With -DWRITE_CORPUS it is a program that writes its seeds into the folder given (no other main may be linked then).
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "synthesis/synthesis.h"
+#include "synthesis/condition.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,6 +20,29 @@ check(bool ok)
 {
 	if (!ok)
 		abort();
+}
+
+/* No row violates a constraint that the model keeps. */
+static void
+check_constraints(const mg_model *m, const mg_batch *batch)
+{
+	mg_arena *a = mg_arena_create(0);
+	uint8_t truth[ROWS];
+	mg_check *k;
+	mg_ctx ctx;
+
+	check(a != NULL);
+	mg_ctx_init(&ctx);
+	for (uint32_t i = 0; i < m->nconstraints; i++)
+	{
+		if (!mg_constraint_enforced(&m->constraints[i]))
+			continue;
+		check(mg_check_prepare(&ctx, a, m->columns, m->ncolumns, &m->constraints[i], &k) == MG_OK);
+		mg_check_rows(k, batch->column, batch->rows, truth);
+		for (uint32_t r = 0; r < batch->rows; r++)
+			check(truth[r] != MG_TRUTH_FALSE);
+	}
+	mg_arena_destroy(a);
 }
 
 static void
@@ -34,6 +57,8 @@ emit_rows(const mg_model *m)
 	if (mg_stream_create(&ctx, m, key, &s) != MG_OK)
 		return;
 	for (int i = 0; i < 2 && mg_stream_next(&ctx, s, i == 0 ? ROWS : 1, &batch) == MG_OK; i++)
+	{
+		check_constraints(m, batch);
 		for (uint32_t c = 0; c < m->ncolumns; c++)
 		{
 			const mg_domain *d = &m->columns[c].domain;
@@ -49,7 +74,46 @@ emit_rows(const mg_model *m)
 					check(v->number[r] >= d->lower && v->number[r] <= d->upper);
 			}
 		}
+	}
 	mg_stream_destroy(s);
+}
+
+/* Every other label, or the upper parts of a number's range; NULL on the first column only. */
+static void
+emit_conditioned(const mg_model *m, uint32_t col)
+{
+	static const uint8_t key[32] = {8};
+	static bool even[MG_MAX_LABELS + 1];
+	const mg_domain *d = &m->columns[col].domain;
+	double third = d->upper / 3 - d->lower / 3;
+	mg_interval parts[2] = {{d->lower + third / 2, d->lower + third}, {d->lower + 2 * third, d->upper}};
+	mg_condition c = {.col = col, .null = col == 0, .label = even, .interval = parts, .nintervals = 2};
+	const mg_batch *batch;
+	mg_conditioned *given;
+	mg_stream *s;
+	mg_ctx ctx;
+
+	for (uint32_t i = 0; i <= MG_MAX_LABELS; i += 2)
+		even[i] = true;
+	mg_ctx_init(&ctx);
+	if (mg_conditioned_create(&ctx, m, &c, 1, &given) != MG_OK)
+		return;
+	check(mg_stream_create_conditioned(&ctx, given, key, &s) == MG_OK);
+	check(mg_stream_next(&ctx, s, ROWS, &batch) == MG_OK);
+	for (uint32_t r = 0; r < ROWS; r++)
+	{
+		const mg_values *v = &batch->column[col];
+
+		if (v->null[r])
+			check(c.null);
+		else if (d->kind == MG_CATEGORY)
+			check(v->label[r] <= d->nlabels && even[v->label[r]]);
+		else
+			check((v->number[r] >= parts[0].low && v->number[r] <= parts[0].high) ||
+				  (v->number[r] >= parts[1].low && v->number[r] <= parts[1].high));
+	}
+	mg_stream_destroy(s);
+	mg_conditioned_destroy(given);
 }
 
 static void
@@ -66,6 +130,8 @@ read_model(const uint8_t *data, size_t size)
 	if (code != MG_OK)
 		return;
 	emit_rows(m);
+	emit_conditioned(m, 0);
+	emit_conditioned(m, m->ncolumns - 1);
 	mg_writer_init(&w);
 	check(mg_model_write(&ctx, m, &w) == MG_OK);
 	check(mg_model_read(&ctx, mg_methods, w.data, w.len, &again) == MG_OK);
@@ -131,6 +197,24 @@ train(mg_ctx *ctx, const mg_method *method, mg_noise *noise, mg_writer *w)
 		{.name = "t", .kind = MG_CATEGORY, .open = true, .has_other = true},
 		{.name = "p", .kind = MG_NUMBER, .lower = 0, .upper = 1, .bins = 3, .nullable = true},
 	};
+	/* s IS NULL OR s IN ('f', 'x') OR p > 0.3; and what is not kept */
+	static const mg_label listed[] = {{"f", 1}, {"x", 1}};
+	static const mg_term term = {2, 1};
+	static const mg_expr expr[] = {
+		{.kind = MG_EXPR_OR, .span = 4},
+		{.kind = MG_EXPR_IS_NULL, .span = 1, .col = 0},
+		{.kind = MG_EXPR_LABELS, .span = 1, .col = 0, .nlabels = 2, .labels = listed},
+		{.kind = MG_EXPR_COMPARE, .span = 1, .compare = MG_GREATER, .constant = 0.3, .nterms = 1, .terms = &term},
+	};
+	static const mg_constraint constraints[] = {
+		{.name = "either",
+		 .definition = "CHECK (..)",
+		 .how = MG_HOW_REDRAWS,
+		 .nnodes = 4,
+		 .expr = expr,
+		 .rejected = 0.1},
+		{.name = "key", .definition = "UNIQUE (t)", .why = "learnt values may repeat", .rejected = -1},
+	};
 	mg_store store = {no_store, no_write, no_read, no_close, NULL};
 	mg_fit_request req = {.domains = domains, .ncolumns = 3, .allowance = {0.02, 1e-9}, .memory = 1 << 20};
 	mg_odometer odometer;
@@ -148,6 +232,7 @@ train(mg_ctx *ctx, const mg_method *method, mg_noise *noise, mg_writer *w)
 	}
 	MG_TRY(mg_load_finish(ctx, c));
 	MG_TRY(method->fit(ctx, c, &req, &m));
+	MG_TRY(mg_model_constrain(ctx, m, constraints, 2));
 	MG_TRY(mg_model_write(ctx, m, w));
 	mg_model_destroy(m);
 	mg_curator_destroy(c);

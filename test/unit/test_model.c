@@ -311,7 +311,9 @@ hostile_headers(void **state)
 		put_header(&w, 1, "toy", counts[i]);
 		assert_int_equal(read_sealed(&w), MG_CORRUPT);
 	}
-	put_header(&w, 2, "toy", 1);
+	put_header(&w, 3, "toy", 1);
+	assert_int_equal(read_sealed(&w), MG_CORRUPT);
+	put_header(&w, 0, "toy", 1);
 	assert_int_equal(read_sealed(&w), MG_CORRUPT);
 	put_header(&w, 1, "", 1);
 	assert_int_equal(read_sealed(&w), MG_CORRUPT);
@@ -349,6 +351,55 @@ totals_must_be_counts(void **state)
 	}
 }
 
+/* Constraints are stored with the model; an older form without them is still read. */
+static void
+constraints_are_kept(void **state)
+{
+	const mg_expr expr = {.kind = MG_EXPR_IS_NULL, .span = 1, .col = 1};
+	const uint32_t cols[] = {1};
+	const mg_constraint list[] = {
+		{.name = "c",
+		 .definition = "CHECK (size IS NULL)",
+		 .how = MG_HOW_REDRAWS,
+		 .nnodes = 1,
+		 .expr = &expr,
+		 .ncols = 1,
+		 .cols = cols,
+		 .rejected = 0.5},
+		{.name = "d", .definition = "UNIQUE (size)", .why = "no", .rejected = -1},
+	};
+	mg_ctx ctx;
+	mg_writer w;
+	mg_model *m;
+	size_t at;
+
+	mg_ctx_init(&ctx);
+	m = make_model(&ctx, 3);
+	assert_int_equal(mg_model_constrain(&ctx, m, list, 2), MG_OK);
+	mg_writer_init(&w);
+	assert_int_equal(mg_model_write(&ctx, m, &w), MG_OK);
+	mg_model_destroy(m);
+	assert_int_equal(read_copy(methods, w.data, w.len, &m), MG_OK);
+	assert_int_equal(m->nconstraints, 2);
+	assert_string_equal(m->constraints[0].definition, list[0].definition);
+	assert_true(m->constraints[0].ncols == 1 && m->constraints[0].cols[0] == 1 && m->constraints[0].rejected == 0.5);
+	assert_string_equal(m->constraints[1].why, "no");
+	mg_model_destroy(m);
+	mg_writer_free(&w);
+
+	/* the count of constraints, zero, is all that version 2 added; before it comes the total, after it the body */
+	make_bytes(&ctx, &w, 3);
+	at = w.len - 4 - 4 * 4 - 8 - 4;
+	memmove(w.data + at, w.data + at + 4, w.len - at - 4);
+	w.len -= 4;
+	w.data[8] = 1;
+	seal(w.data, w.len);
+	assert_int_equal(read_copy(methods, w.data, w.len, &m), MG_OK);
+	assert_true(m->total == 8.75 && m->nconstraints == 0 && ((toy *) m->body)->v[2] == 5);
+	mg_model_destroy(m);
+	mg_writer_free(&w);
+}
+
 int
 main(void)
 {
@@ -356,6 +407,7 @@ main(void)
 		cmocka_unit_test(checksum_is_castagnoli), cmocka_unit_test(round_trip),
 		cmocka_unit_test(every_damage_is_seen),   cmocka_unit_test(sealed_damage_is_harmless),
 		cmocka_unit_test(hostile_headers),        cmocka_unit_test(totals_must_be_counts),
+		cmocka_unit_test(constraints_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
