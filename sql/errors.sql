@@ -56,7 +56,7 @@ SELECT dp_set_column('people', 'note', categories => ARRAY['x', NULL]);
 SELECT dp_set_column('people', 'note', categories => ARRAY['x', 'x']);
 SELECT dp_set_column('people', 'note', lower => 'a');
 SELECT dp_set_column('people', 'age', pattern => '###');
-SELECT dp_set_column('people', 'age', depends_on => '{sex}');
+SELECT dp_set_column('people', 'age', depends_on => '{age}');
 -- plans and trainings
 SELECT dp_train(NULL, 'people');
 SELECT dp_train('', 'people');
@@ -104,7 +104,6 @@ SELECT dp_synthesize('no such model');
 SELECT dp_synthesize(NULL);
 SELECT dp_synthesize('p', -1);
 SELECT dp_synthesize('p', 0);
-SELECT dp_synthesize('p', 1, conditions => '{"sex": "F"}');
 SELECT dp_synthesize('p', 1, purpose => 'test');
 SELECT * FROM dp_synthesize('p', 1) AS t(nope int);
 SELECT * FROM dp_synthesize('p', 1) AS t(sex point);

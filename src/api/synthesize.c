@@ -191,7 +191,8 @@ record_issuance(const MgIssuance *i)
 						  .role = i->role,
 						  .recipient = i->recipient,
 						  .rows = i->rows,
-						  .seeded = i->seeded};
+						  .seeded = i->seeded,
+						  .conditioned = i->conditioned};
 
 	return mg_release_record(&call);
 }

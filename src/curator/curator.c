@@ -37,10 +37,13 @@ mg_curator_create_for_units(mg_ctx *ctx, const mg_domain *columns, uint32_t ncol
 	if (code == MG_OK)
 		code = (c->k > 1 ? mg_codes_create_with_units : mg_codes_create)(ctx, columns, ncolumns, key, store, memory,
 																		 &c->codes);
+	if (code == MG_OK && units == NULL)
+		code = mg_codes_pack(ctx, c->codes); /* bounding tells rows apart by their number */
 	mg_zeroize(key, sizeof(key));
 	if (code != MG_OK)
 	{
 		mgc_bounding_destroy(c->units);
+		mg_codes_destroy(c->codes);
 		free(c);
 		return code;
 	}
@@ -89,6 +92,12 @@ bool
 mg_noise_for_labels(double rho, uint32_t k, mg_ratio *sigma2)
 {
 	return noise_for(rho, k, sigma2);
+}
+
+bool
+mg_noise_for_scores(double rho, uint32_t k, size_t count, mg_ratio *sigma2)
+{
+	return noise_for(rho, (double) k * k * (double) count, sigma2);
 }
 
 void

@@ -167,6 +167,13 @@ typedef struct mg_selection mg_selection;
 mg_code mg_selection_begin(mg_ctx *ctx, mg_curator *c, const mg_candidate *cand, size_t count,
 						   void (*fill)(void *arg, size_t i, int64_t *out), void *arg, mg_selection **out);
 mg_code mg_selection_choose(mg_ctx *ctx, mg_selection *s, const bool *allowed, mg_ratio epsilon, size_t *chosen);
+/*
+ * All scores with discrete Gaussian noise of sigma2 on each: noisy[count]. A unit moves score i by at most k times its
+ * weight (1 without weights), so the L2 sensitivity of the vector is k sqrt(sum of squared weights). Charged: discrete
+ * Gaussian. mg_noise_for_scores: the least variance for which that costs at most rho, all weights being 1.
+ */
+mg_code mg_selection_release(mg_ctx *ctx, mg_selection *s, mg_ratio sigma2, int64_t *noisy);
+bool mg_noise_for_scores(double rho, uint32_t k, size_t count, mg_ratio *sigma2);
 void mg_selection_end(mg_selection *s);
 
 #endif

@@ -62,6 +62,21 @@ size_t mgc_counting_memory(const mg_curator *c);
 mg_code mgc_exact_cells(mg_ctx *ctx, mg_curator *c, uint32_t col, const double *cuts, uint32_t ncuts, int64_t *exact);
 mg_code mgc_exact_fine(mg_ctx *ctx, mg_curator *c, uint32_t col, int64_t *exact);
 mg_code mgc_exact_marginal(mg_ctx *ctx, mg_curator *c, const uint32_t *cols, uint32_t k, int64_t *exact);
+/* marginal.c: counts, noises and hands out queries that were checked and debited by the caller. */
+mg_code mgc_check_marginal(mg_ctx *ctx, const mg_curator *c, const uint32_t *cols, uint32_t k, size_t *cells);
+mg_code mgc_measure_debited(mg_ctx *ctx, mg_curator *c, mg_marginal_query *q, size_t count);
+size_t mgc_cells_at_once(const mg_curator *c); /* the most cells that are counted at once */
+
+/* Private scores and, where they differ, what each is a multiple of. Owned by the selection, wiped at its end. */
+struct mg_selection
+{
+	mg_curator *c;
+	size_t count;
+	int64_t *score;   /* [count] */
+	uint32_t *weight; /* [count], public; NULL: all are 1 */
+};
+/* workload.c: how far a unit moves a score among the allowed ones at most: k times the largest weight of these. */
+uint64_t mgc_selection_sensitivity(const mg_selection *s, const bool *allowed);
 /* Scores inside a selection. */
 const int64_t *mgc_selection_scores(const mg_selection *s);
 /* Sum of |exact - answer|, - penalty, saturated at +-2^62 (clamping is 1-Lipschitz: sensitivity stays). */
@@ -71,5 +86,7 @@ typedef struct mgc_score
 } mgc_score;
 void mgc_score_add(mgc_score *s, const int64_t *exact, const int64_t *answer, size_t n);
 int64_t mgc_score_value(const mgc_score *s, int64_t penalty);
+/* workload.c: weight times that, saturated after the product. */
+int64_t mgc_weighted_score(const mgc_score *s, uint32_t weight, int64_t penalty);
 
 #endif

@@ -20,17 +20,15 @@ mgc_exact_marginal(mg_ctx *ctx, mg_curator *c, const uint32_t *cols, uint32_t k,
 	return mg_count_run(ctx, c->codes, &q, 1, mgc_counting_memory(c));
 }
 
-static mg_code
-check_query(mg_ctx *ctx, const mg_curator *c, const mg_marginal_query *q)
+mg_code
+mgc_check_marginal(mg_ctx *ctx, const mg_curator *c, const uint32_t *cols, uint32_t k, size_t *cells)
 {
-	size_t cells;
-
-	for (uint32_t i = 0; i < q->k; i++)
-		if (q->cols[i] >= c->ncolumns)
-			return mg_fail(ctx, MG_INVALID, "there is no column %u", q->cols[i] + 1);
-	if (!mg_count_cells(c->codes, q->cols, q->k, &cells))
+	for (uint32_t i = 0; i < k; i++)
+		if (cols[i] >= c->ncolumns)
+			return mg_fail(ctx, MG_INVALID, "there is no column %u", cols[i] + 1);
+	if (!mg_count_cells(c->codes, cols, k, cells))
 		return mg_fail(ctx, MG_INVALID, "a marginal has too many cells");
-	return mgc_check_sigma2(ctx, q->sigma2);
+	return MG_OK;
 }
 
 static mg_event
@@ -39,9 +37,8 @@ query_event(const mg_curator *c, const void *arg, size_t i)
 	return mgc_rows_event(c, ((const mg_marginal_query *) arg)[i].sigma2);
 }
 
-/* The most cells that are counted at once. */
-static size_t
-cells_at_once(const mg_curator *c)
+size_t
+mgc_cells_at_once(const mg_curator *c)
 {
 	size_t n = mgc_counting_memory(c) / mg_count_bytes(1);
 
@@ -93,21 +90,19 @@ next_batch(const mg_curator *c, const mg_marginal_query *q, size_t total, size_t
 }
 
 mg_code
-mg_curator_marginals(mg_ctx *ctx, mg_curator *c, mg_marginal_query *q, size_t count)
+mgc_measure_debited(mg_ctx *ctx, mg_curator *c, mg_marginal_query *q, size_t count)
 {
-	size_t most = cells_at_once(c), next = 0, first = 0, all = 0;
+	size_t most = mgc_cells_at_once(c), next = 0, first = 0, all = 0;
 	mg_count *batch;
 	size_t *which;
 	int64_t *buffer;
 	mg_code code;
 
-	MG_TRY(mgc_check_coarse(ctx, c));
 	for (size_t i = 0; i < count; i++)
 	{
 		size_t cells = 0;
 
-		MG_TRY(check_query(ctx, c, &q[i]));
-		mg_count_cells(c->codes, q[i].cols, q[i].k, &cells);
+		mg_count_cells(c->codes, q[i].cols, q[i].k, &cells); /* checked before */
 		all = all < most - (cells < most ? cells : most) ? all + cells : most;
 	}
 	if (count == 0)
@@ -116,8 +111,6 @@ mg_curator_marginals(mg_ctx *ctx, mg_curator *c, mg_marginal_query *q, size_t co
 	which = calloc(count, sizeof(*which));
 	buffer = calloc(all, sizeof(*buffer));
 	code = !batch || !which || !buffer ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
-	if (code == MG_OK)
-		code = mgc_debit_all(ctx, c, count, query_event, q);
 	while (code == MG_OK && next < count)
 	{
 		size_t n = next_batch(c, q, count, all, buffer, &next, &first, batch, which);
@@ -128,6 +121,21 @@ mg_curator_marginals(mg_ctx *ctx, mg_curator *c, mg_marginal_query *q, size_t co
 	free(which);
 	mg_zeroize_free(buffer, buffer ? all * sizeof(*buffer) : 0);
 	return code;
+}
+
+mg_code
+mg_curator_marginals(mg_ctx *ctx, mg_curator *c, mg_marginal_query *q, size_t count)
+{
+	MG_TRY(mgc_check_coarse(ctx, c));
+	for (size_t i = 0; i < count; i++)
+	{
+		size_t cells;
+
+		MG_TRY(mgc_check_marginal(ctx, c, q[i].cols, q[i].k, &cells));
+		MG_TRY(mgc_check_sigma2(ctx, q[i].sigma2));
+	}
+	MG_TRY(mgc_debit_all(ctx, c, count, query_event, q));
+	return mgc_measure_debited(ctx, c, q, count);
 }
 
 mg_code

@@ -2,21 +2,14 @@
  * curator/selection.c: private selection among marginals.
  *
  * score = sum over cells of |exact - answer| - penalty. Answers and penalties do not depend on the table, and a row is
- * in one cell: adding or removing a unit's k rows moves the sum by at most k. mg_exponential asks for scores of
- * sensitivity 1: it gets score / k by way of epsilon / k, which is exact in rationals. Exact marginals are counted in
- * batches and wiped; scores stay in here until mg_selection_end, and only indexes drawn by the exponential mechanism
- * leave.
+ * in one cell: adding or removing a unit's k rows moves the sum by at most k. Scores of a workload (workload.c) are
+ * such sums times public weights. mg_exponential asks for scores of sensitivity 1: it gets score / s by way of
+ * epsilon / s, where s is the most that an allowed score can move. Exact marginals are counted in batches and wiped;
+ * scores stay in here until mg_selection_end, and only indexes drawn by the exponential mechanism leave.
  */
 #include "curator/curator_private.h"
 
 #include <stdlib.h>
-
-struct mg_selection
-{
-	mg_curator *c;
-	size_t count;
-	int64_t *score;
-};
 
 typedef struct scoring
 {
@@ -147,19 +140,13 @@ check_candidates(mg_ctx *ctx, scoring *s)
 
 	if (s->count == 0)
 		return mg_fail(ctx, MG_INVALID, "there is nothing to select from");
-	s->most = mgc_counting_memory(s->c) / mg_count_bytes(1);
-	if (s->most < 4096)
-		s->most = 4096;
+	s->most = mgc_cells_at_once(s->c);
 	for (size_t i = 0; i < s->count; i++)
 	{
 		const mg_candidate *k = &s->cand[i];
 		size_t cells = 0;
 
-		for (uint32_t j = 0; j < k->k; j++)
-			if (k->cols[j] >= s->c->ncolumns)
-				return mg_fail(ctx, MG_INVALID, "there is no column %u", k->cols[j] + 1);
-		if (!mg_count_cells(s->c->codes, k->cols, k->k, &cells))
-			return mg_fail(ctx, MG_INVALID, "a marginal has too many cells");
+		MG_TRY(mgc_check_marginal(ctx, s->c, k->cols, k->k, &cells));
 		if (k->answer == NULL && s->fill == NULL)
 			return mg_fail(ctx, MG_INVALID, "a candidate has no answer");
 		if (k->answer == NULL && cells > s->longest)
@@ -204,25 +191,94 @@ mg_selection_begin(mg_ctx *ctx, mg_curator *c, const mg_candidate *cand, size_t 
 	return MG_OK;
 }
 
+/*
+ * epsilon / s as the rational that the sampler takes. Exact where its terms fit 2^53; else rounded down to a power of
+ * two in the denominator, which makes the choice a little more private than it is charged for. false: not in range, or
+ * rounded to nothing.
+ */
+static bool
+per_score(mg_ratio epsilon, uint64_t s, mg_ratio *out)
+{
+	const uint64_t most = UINT64_C(1) << 53;
+	unsigned __int128 scaled;
+	int shift = 53;
+
+	if (epsilon.num == 0 || epsilon.den == 0 || epsilon.num > most || epsilon.den > most)
+		return false;
+	if (epsilon.den <= most / s)
+	{
+		*out = (mg_ratio){epsilon.num, epsilon.den * s};
+		return true;
+	}
+	do
+		scaled = ((unsigned __int128) epsilon.num << shift) / ((unsigned __int128) epsilon.den * s);
+	while (scaled > most && shift-- > 0);
+	*out = (mg_ratio){(uint64_t) scaled, UINT64_C(1) << shift};
+	return scaled > 0;
+}
+
 mg_code
 mg_selection_choose(mg_ctx *ctx, mg_selection *s, const bool *allowed, mg_ratio epsilon, size_t *chosen)
 {
 	mg_event e = {MG_EVENT_EXPONENTIAL, 0, 1, 0};
 	bool any = allowed == NULL;
 	size_t index = 0;
+	mg_ratio scaled;
 
 	for (size_t i = 0; i < s->count && !any; i++)
 		any = allowed[i];
 	if (!any)
 		return mg_fail(ctx, MG_INVALID, "there is nothing to select from");
-	if (epsilon.num == 0 || epsilon.den == 0 || epsilon.den > (UINT64_C(1) << 53) / s->c->k)
+	if (!per_score(epsilon, mgc_selection_sensitivity(s, allowed), &scaled))
 		return mg_fail(ctx, MG_INVALID, "the epsilon of a selection must be a positive ratio");
 	e.param = (double) epsilon.num / (double) epsilon.den * (1 + 0x1.0p-51); /* up: never under the truth */
 	MG_TRY(mgc_debit(ctx, s->c, &e));
-	epsilon.den *= s->c->k;
-	MG_TRY(mg_exponential(ctx, s->c->noise, epsilon, s->score, allowed, s->count, &index));
+	MG_TRY(mg_exponential(ctx, s->c->noise, scaled, s->score, allowed, s->count, &index));
 	*chosen = index;
 	return MG_OK;
+}
+
+/* The squared distance by which a unit can move the vector of scores: k^2 times the sum of squared weights. */
+static uint64_t
+squared_reach(const mg_selection *s)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < s->count; i++)
+	{
+		uint64_t move = (uint64_t) s->c->k * (s->weight != NULL ? s->weight[i] : 1);
+
+		if (__builtin_mul_overflow(move, move, &move) || __builtin_add_overflow(sum, move, &sum))
+			return UINT64_MAX;
+	}
+	return sum;
+}
+
+mg_code
+mg_selection_release(mg_ctx *ctx, mg_selection *s, mg_ratio sigma2, int64_t *noisy)
+{
+	uint64_t squared = squared_reach(s);
+	mg_event e;
+	mg_code code;
+	int64_t *own;
+
+	MG_TRY(mgc_check_sigma2(ctx, sigma2));
+	if (squared == UINT64_MAX)
+		return mg_fail(ctx, MG_INVALID, "too many or too heavy scores to release together");
+	e = mgc_gaussian_event(sigma2, squared, 0);
+	own = calloc(s->count + 1, sizeof(*own));
+	if (own == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	code = mgc_debit(ctx, s->c, &e);
+	if (code == MG_OK)
+	{
+		memcpy(own, s->score, s->count * sizeof(*own));
+		code = mg_add_discrete_gaussian(ctx, s->c->noise, sigma2, own, s->count);
+	}
+	if (code == MG_OK)
+		memcpy(noisy, own, s->count * sizeof(*own));
+	mg_zeroize_free(own, (s->count + 1) * sizeof(*own));
+	return code;
 }
 
 void
@@ -230,6 +286,7 @@ mg_selection_end(mg_selection *s)
 {
 	if (s == NULL)
 		return;
-	mg_zeroize_free(s->score, s->count * sizeof(*s->score));
+	mg_zeroize_free(s->score, s->score ? s->count * sizeof(*s->score) : 0);
+	free(s->weight);
 	free(s);
 }

@@ -25,6 +25,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
+#include "pg/column_condition.h"
 #include "parser/parse_collate.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -219,7 +220,9 @@ find_spare_values(MgConversion *c)
 	bool by_value;
 
 	c->searched = true;
-	c->null_passes = !c->column.notnull && passes(c, (Datum) 0, true);
+	c->null_passes = !c->column.notnull &&
+					 (c->column.condition == NULL || mg_condition_core(c->column.condition).null) &&
+					 passes(c, (Datum) 0, true);
 	if (c->column.core >= 0)
 	{
 		get_typlenbyval(c->type, &len, &by_value);

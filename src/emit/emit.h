@@ -25,9 +25,9 @@ typedef struct MgRelease MgRelease;
 typedef enum MgReleaseArg
 {
 	MG_ARG_MODEL,
-	MG_ARG_N, /* NULL: as many as the model's noisy total */
-	MG_ARG_CONDITIONS,
-	MG_ARG_SEED, /* repeats for the same recipient; NULL: each issuance is fresh */
+	MG_ARG_N,          /* NULL: as many as the model's noisy total, times the probability of the conditions */
+	MG_ARG_CONDITIONS, /* emit/given.h; NULL: none */
+	MG_ARG_SEED,       /* repeats for the same recipient; NULL: each issuance is fresh */
 	MG_ARG_PURPOSE,
 	MG_RELEASE_ARGS
 } MgReleaseArg;
@@ -40,6 +40,7 @@ typedef struct MgIssuance
 	const char *model_name, *role, *recipient;
 	int64 rows;
 	bool seeded;
+	const char *conditioned; /* a JSON array of the columns that were conditioned on; NULL: none */
 } MgIssuance;
 typedef int64 (*MgRecorder)(const MgIssuance *issuance);
 extern void mg_release_set_recorder(MgRecorder recorder);
@@ -54,8 +55,8 @@ extern void mg_release_begin(MgRelease *release, const bool *want);
 /* A decoder of `columns` (any of the model's, in any order) for this release; after begin. */
 extern MgDecoder *mg_release_decoder(MgRelease *release, const MgColumns *columns);
 /*
- * A batch of rows that nobody gets, in one of the core's columns, after begin: always the same for a release, and
- * independent of its rows. Lives until the next call.
+ * A batch of rows that nobody gets, in one of the core's columns, after begin: always the same for a release, under its
+ * conditions, and independent of its rows. Lives until the next call.
  */
 extern const mg_batch *mg_release_spare(MgRelease *release, int core);
 /* From the first row again: the same rows, and no second record. */
@@ -66,6 +67,9 @@ extern const mg_batch *mg_release_next(MgRelease *release, uint64 *first);
 /* -- emit/rows.c: shapes -- */
 
 typedef struct MgRows MgRows;
+
+/* "age, sex, ...": what a caller who misspelt one needs to see. */
+extern char *mg_rows_column_names(const MgColumns *columns);
 
 /* All columns of the model, in order: a descriptor for a blessed record; domains as the types that they are over. */
 extern TupleDesc mg_rows_record(const MgRelease *release);

@@ -21,6 +21,7 @@
 #include "access/xlog.h"
 #include "catalog/catalog.h"
 #include "emit/emit.h"
+#include "emit/given.h"
 #include "miscadmin.h"
 #include "pg/constraints.h"
 #include "seal/seal.h"
@@ -39,6 +40,8 @@ struct MgRelease
 	int64 seed;
 	mg_ctx ctx;
 	mg_model *model;
+	MgGiven given;
+	mg_conditioned *conditioned; /* NULL: no conditions */
 	mg_stream *stream, *spare;
 	MgSnapper *snapper;
 	const bool *want;
@@ -63,9 +66,11 @@ release_free(void *arg)
 		mg_stream_destroy(r->stream);
 	if (r->spare != NULL)
 		mg_stream_destroy(r->spare);
+	mg_conditioned_destroy(r->conditioned);
 	if (r->model != NULL)
 		mg_model_destroy(r->model);
 	r->stream = r->spare = NULL;
+	r->conditioned = NULL;
 	r->model = NULL;
 	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(r->key, sizeof(r->key));
@@ -111,7 +116,6 @@ load_model(MgRelease *r)
 		if (r->columns->col[i].core >= (int) r->model->ncolumns)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 							errmsg("the columns of model \"%s\" do not fit its parameters", r->entry->name)));
-	r->snapper = mg_snapper_create(r->columns, r->model);
 }
 
 static void
@@ -132,15 +136,33 @@ check_args(const NullableDatum *args)
 				 errdetail("Every release is recorded before its first row."), errhint("Connect to the primary.")));
 	if (args[MG_ARG_MODEL].isnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"model\" must not be null")));
-	refuse_given(&args[MG_ARG_CONDITIONS], "conditions");
 	refuse_given(&args[MG_ARG_PURPOSE], "purpose");
 }
 
-/* A noisy total as a number of rows; what does not fit is no total. */
-static int64
-default_rows(double total)
+/* Exact inference, once for the release; what the model gives no probability is refused here. */
+static void
+condition_model(MgRelease *r, const NullableDatum *conditions)
 {
-	return total >= 1 && total < 0x1p62 ? (int64) rint(total) : 0;
+	if (conditions->isnull)
+		return;
+	r->given = mg_given_parse(conditions->value, r->columns, r->entry->name);
+	if (r->given.n > 0)
+		MG_CHECK(&r->ctx,
+				 mg_conditioned_create(&r->ctx, r->model, r->given.condition, (uint32_t) r->given.n, &r->conditioned));
+}
+
+/* A noisy total as a number of rows, what does not fit is no total; of those that satisfy the conditions, one at least.
+ */
+static int64
+default_rows(const MgRelease *r)
+{
+	double total = r->model->total;
+
+	if (!(total >= 1 && total < 0x1p62))
+		return 0;
+	if (r->conditioned != NULL)
+		total = Max(total * mg_conditioned_probability(r->conditioned), 1);
+	return (int64) rint(total);
 }
 
 MgRelease *
@@ -159,7 +181,9 @@ mg_release_open(const NullableDatum *args)
 	mg_release_with(r->context, release_free, r);
 	load_model(r);
 	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
-	r->rows = has_rows ? DatumGetInt64(args[MG_ARG_N].value) : default_rows(r->model->total);
+	condition_model(r, &args[MG_ARG_CONDITIONS]);
+	r->snapper = mg_snapper_create(r->columns, r->model);
+	r->rows = has_rows ? DatumGetInt64(args[MG_ARG_N].value) : default_rows(r);
 	r->seeded = !args[MG_ARG_SEED].isnull;
 	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
 	return r;
@@ -208,10 +232,17 @@ derive_key(MgRelease *r, const char *recipient, int64 issuance)
 	MG_CHECK(&r->ctx, code);
 }
 
+static mg_code
+make_stream(MgRelease *r, const uint8 *key, mg_stream **out)
+{
+	return r->conditioned != NULL ? mg_stream_create_conditioned(&r->ctx, r->conditioned, key, out)
+								  : mg_stream_create(&r->ctx, r->model, key, out);
+}
+
 static void
 start_stream(MgRelease *r)
 {
-	MG_CHECK(&r->ctx, mg_stream_create(&r->ctx, r->model, r->key, &r->stream));
+	MG_CHECK(&r->ctx, make_stream(r, r->key, &r->stream));
 	mg_stream_snap(r->stream, mg_snap_number, r->snapper);
 	mg_stream_want(r->stream, r->want);
 }
@@ -225,7 +256,8 @@ mg_release_begin(MgRelease *r, const bool *want)
 						   .role = GetUserNameFromId(GetUserId(), false),
 						   .recipient = recipient,
 						   .rows = r->rows,
-						   .seeded = r->seeded};
+						   .seeded = r->seeded,
+						   .conditioned = r->given.columns};
 
 	derive_key(r, recipient, recorder(&issuance));
 	r->want = want;
@@ -256,7 +288,7 @@ mg_release_spare(MgRelease *r, int core)
 		mg_stream_destroy(r->spare);
 	r->spare = NULL;
 	MG_CHECK(&r->ctx, mg_hkdf(&r->ctx, r->key, SPARE_LABEL, strlen(SPARE_LABEL), key, sizeof(key)));
-	code = mg_stream_create(&r->ctx, r->model, key, &r->spare);
+	code = make_stream(r, key, &r->spare);
 	mg_wipe(key, sizeof(key));
 	MG_CHECK(&r->ctx, code);
 	mg_stream_snap(r->spare, mg_snap_number, r->snapper);

@@ -71,9 +71,8 @@ find_column(const MgColumns *columns, const char *name)
 	return NULL;
 }
 
-/* "age, sex, ...": what a caller who misspelt one needs to see. */
-static char *
-column_names(const MgColumns *columns)
+char *
+mg_rows_column_names(const MgColumns *columns)
 {
 	StringInfoData buf;
 
@@ -107,7 +106,7 @@ resolve_attribute(const MgRows *rows, int attnum, bool must_exist, MgConversion 
 	c = find_column(mg_release_columns(rows->release), name);
 	if (c == NULL && must_exist)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("model \"%s\" has no column \"%s\"", model, name),
-						errhint("Its columns are %s.", column_names(mg_release_columns(rows->release)))));
+						errhint("Its columns are %s.", mg_rows_column_names(mg_release_columns(rows->release)))));
 	if (c == NULL)
 		check_null_output(att);
 	else

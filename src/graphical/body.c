@@ -7,12 +7,16 @@
  */
 #include "graphical/body.h"
 
+#include "graphical/marginals.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Of the total: what two marginals of one separator, or a clique's sum, may differ by. */
 #define CONSISTENT 1e-6
+/* On the way to a marginal across cliques. */
+#define MOST_TABLE_CELLS ((size_t) 1 << 22)
 
 mg_code
 mg_column_sizes(mg_ctx *ctx, mg_arena *a, const mg_column *columns, uint32_t n, uint32_t **out)
@@ -46,9 +50,16 @@ mg_graphical_write(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 		for (uint32_t i = 0; i < q->k; i++)
 			mg_put_u32(w, q->cols[i]);
 		mg_put_u32(w, q->parent);
-		mg_put_f64(w, g->sigma[c]);
 		for (size_t i = 0; i < q->cells; i++)
 			mg_put_f64(w, g->marginal[c].v[i]);
+	}
+	mg_put_u32(w, g->nmeasured);
+	for (uint32_t i = 0; i < g->nmeasured; i++)
+	{
+		mg_put_u32(w, g->measured[i].k);
+		for (uint32_t c = 0; c < g->measured[i].k; c++)
+			mg_put_u32(w, g->measured[i].cols[c]);
+		mg_put_f64(w, g->measured[i].sigma);
 	}
 	return w->failed ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
 }
@@ -87,29 +98,35 @@ read_facts(mg_ctx *ctx, mg_graphical *g, mg_reader *r)
 	return fabs(sum - 1) <= 1e-6 ? MG_OK : corrupt(ctx);
 }
 
-/* One clique: set[c], its sigma, and where its cells are in the buffer. */
+/* The columns of a clique or a measured set. */
 static mg_code
-read_clique(mg_ctx *ctx, mg_model *m, const uint32_t *sizes, mg_reader *r, mg_column_set *set, double *sigma,
-			const uint8_t **raw)
+read_columns(mg_ctx *ctx, mg_model *m, mg_reader *r, uint32_t *k, const uint32_t **out)
 {
 	uint32_t *cols;
-	size_t cells, bytes;
 
-	set->k = mg_get_count(r, sizeof(uint32_t));
-	if (r->failed || set->k == 0 || set->k > MG_FACTOR_COLUMNS)
+	*k = mg_get_count(r, sizeof(uint32_t));
+	if (r->failed || *k == 0 || *k > MG_FACTOR_COLUMNS)
 		return corrupt(ctx);
-	MG_NEW(ctx, m->arena, cols, set->k);
-	for (uint32_t i = 0; i < set->k; i++)
+	MG_NEW(ctx, m->arena, cols, *k);
+	for (uint32_t i = 0; i < *k; i++)
 	{
 		cols[i] = mg_get_u32(r);
 		if (r->failed || cols[i] >= m->ncolumns)
 			return corrupt(ctx);
 	}
-	set->cols = cols;
+	*out = cols;
+	return MG_OK;
+}
+
+/* One clique: set[c], and where its cells are in the buffer. */
+static mg_code
+read_clique(mg_ctx *ctx, mg_model *m, const uint32_t *sizes, mg_reader *r, mg_column_set *set, const uint8_t **raw)
+{
+	size_t cells, bytes;
+
+	MG_TRY(read_columns(ctx, m, r, &set->k, &set->cols));
 	set->parent = mg_get_u32(r);
-	*sigma = mg_get_f64(r);
-	if (r->failed || !(*sigma >= 0) || !isfinite(*sigma) || !mg_factor_count(cols, set->k, sizes, &cells) ||
-		!mg_mul_size(cells, sizeof(double), &bytes))
+	if (r->failed || !mg_factor_count(set->cols, set->k, sizes, &cells) || !mg_mul_size(cells, sizeof(double), &bytes))
 		return corrupt(ctx);
 	*raw = mg_get_raw(r, bytes);
 	return *raw == NULL ? corrupt(ctx) : MG_OK;
@@ -146,9 +163,8 @@ read_tree(mg_ctx *ctx, mg_model *m, mg_graphical *g, mg_reader *r)
 	MG_TRY(mg_column_sizes(ctx, m->arena, m->columns, m->ncolumns, &sizes));
 	MG_NEW(ctx, m->arena, sets, count);
 	MG_NEW(ctx, m->arena, raw, count);
-	MG_NEW(ctx, m->arena, g->sigma, count);
 	for (uint32_t c = 0; c < count; c++)
-		MG_TRY(read_clique(ctx, m, sizes, r, &sets[c], &g->sigma[c], &raw[c]));
+		MG_TRY(read_clique(ctx, m, sizes, r, &sets[c], &raw[c]));
 	mg_ctx_init(&probe);
 	code = mg_junction_adopt(&probe, m->arena, sizes, m->ncolumns, sets, count, &g->tree);
 	if (code != MG_OK)
@@ -162,6 +178,26 @@ read_tree(mg_ctx *ctx, mg_model *m, mg_graphical *g, mg_reader *r)
 	return MG_OK;
 }
 
+static mg_code
+read_measured(mg_ctx *ctx, mg_model *m, mg_graphical *g, mg_reader *r)
+{
+	g->nmeasured = mg_get_count(r, 2 * sizeof(uint32_t) + sizeof(double));
+	if (r->failed)
+		return corrupt(ctx);
+	MG_NEW(ctx, m->arena, g->measured, (size_t) g->nmeasured + 1);
+	for (uint32_t i = 0; i < g->nmeasured; i++)
+	{
+		mg_measured *set = &g->measured[i];
+
+		MG_TRY(read_columns(ctx, m, r, &set->k, &set->cols));
+		set->sigma = mg_get_f64(r);
+		if (r->failed || !(set->sigma > 0) || !isfinite(set->sigma) ||
+			mg_junction_find(&g->tree, set->cols, set->k) == g->tree.count)
+			return corrupt(ctx);
+	}
+	return MG_OK;
+}
+
 mg_code
 mg_graphical_read(mg_ctx *ctx, mg_model *m, mg_reader *r)
 {
@@ -172,6 +208,7 @@ mg_graphical_read(mg_ctx *ctx, mg_model *m, mg_reader *r)
 	MG_NEW(ctx, m->arena, g, 1);
 	MG_TRY(read_facts(ctx, g, r));
 	MG_TRY(read_tree(ctx, m, g, r));
+	MG_TRY(read_measured(ctx, m, g, r));
 	m->body = g;
 	return MG_OK;
 }
@@ -213,6 +250,17 @@ put_number(mg_writer *w, const char *name, double x)
 	put_text(w, text);
 }
 
+static void
+put_columns(mg_writer *w, const mg_model *m, const uint32_t *cols, uint32_t k)
+{
+	for (uint32_t i = 0; i < k; i++)
+	{
+		put_text(w, i == 0 ? "[" : ", ");
+		put_json_string(w, m->columns[cols[i]].domain.name);
+	}
+	put_text(w, "]");
+}
+
 mg_code
 mg_graphical_describe(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 {
@@ -221,23 +269,17 @@ mg_graphical_describe(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 	put_text(w, "\"cliques\": [");
 	for (uint32_t c = 0; c < g->tree.count; c++)
 	{
-		const mg_clique *q = &g->tree.clique[c];
-
-		put_text(w, c == 0 ? "[" : ", [");
-		for (uint32_t i = 0; i < q->k; i++)
-		{
-			put_text(w, i == 0 ? "" : ", ");
-			put_json_string(w, m->columns[q->cols[i]].domain.name);
-		}
-		put_text(w, "]");
+		put_text(w, c == 0 ? "" : ", ");
+		put_columns(w, m, g->tree.clique[c].cols, g->tree.clique[c].k);
 	}
-	put_text(w, "], \"sigma\": [");
-	for (uint32_t c = 0; c < g->tree.count; c++)
+	put_text(w, "], \"measured\": [");
+	for (uint32_t i = 0; i < g->nmeasured; i++)
 	{
-		char text[40];
-
-		snprintf(text, sizeof(text), "%s%.6g", c == 0 ? "" : ", ", g->sigma[c]);
-		put_text(w, text);
+		put_text(w, i == 0 ? "{\"columns\": " : ", {\"columns\": ");
+		put_columns(w, m, g->measured[i].cols, g->measured[i].k);
+		put_text(w, ", ");
+		put_number(w, "sigma", g->measured[i].sigma);
+		put_text(w, "}");
 	}
 	put_text(w, "], \"split\": {");
 	put_number(w, "learn", g->split.learn);
@@ -258,4 +300,16 @@ mg_graphical_describe(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 	put_text(w, ", ");
 	put_number(w, "gap", g->report.gap);
 	return w->failed ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
+}
+
+mg_code
+mg_graphical_marginal(mg_ctx *ctx, const mg_model *m, const uint32_t *cols, uint32_t k, double *out, bool *answered)
+{
+	const mg_graphical *g = m->body;
+	mg_column_set set = {.k = k, .cols = cols};
+
+	*answered = false;
+	if (k > MG_FACTOR_COLUMNS)
+		return MG_OK;
+	return mg_junction_marginals(ctx, &g->tree, g->marginal, &set, 1, MOST_TABLE_CELLS, &out, answered);
 }

@@ -14,6 +14,9 @@
  * The Hessian is -(gamma diag(v) + Cov), where Cov is close to diag(z) (counts of a multinomial), so 1 / (gamma
  * v + z) is the initial matrix of the L-BFGS recursion.
  *
+ * A point is evaluated in scaled linear space: exp(q) of the measured cells is multiplied into exp(log P0), no
+ * exponential a cell of the cliques; where that leaves the range of doubles, in log space, and from then on.
+ *
  * Memory: an arena of its own for the time of the call.
  */
 #include "graphical/estimate.h"
@@ -22,6 +25,9 @@
 
 #include <math.h>
 #include <string.h>
+
+/* What a log-potential may be away from its clique's largest, and a variable from zero, for linear space to be tried. */
+#define LINEAR_RANGE 200
 
 typedef struct problem
 {
@@ -33,12 +39,15 @@ typedef struct problem
 	size_t *start;    /* [count] first cell of measurement i in the arrays below */
 	uint32_t *home;   /* [count] its clique */
 	double *y, *var;  /* [dim] */
-	mg_factor *base;  /* log-potentials of P0 */
+	mg_factor *base;   /* log-potentials of P0, -inf: impossible */
+	mg_factor *weight; /* exp(base - its largest), NULL where linear space has failed */
+	double *top;       /* [cliques] the largest of base */
+	double *scale;     /* [cells of the largest measurement] */
 	double base_log_z;
 	mg_factor *work; /* potentials, then marginals at the last evaluated point */
 	mg_messages messages;
 	double *z; /* [dim] measured marginals of the point evaluated last */
-	uint32_t evaluations;
+	uint32_t evaluations, failures;
 	uint32_t step, before;          /* of the proximal point method; iterations of the steps before */
 	double gap;                     /* of the last accepted point */
 	const mg_estimate_options *opt; /* NULL in mg_estimate_dual */
@@ -86,10 +95,55 @@ set_measurement(mg_ctx *ctx, problem *p, const mg_measurement *m, uint32_t i)
 	return MG_OK;
 }
 
+/* The smallest clique that holds the measurement; count when none does. */
+static uint32_t
+smallest_home(const mg_junction *j, const mg_measurement *m)
+{
+	uint32_t best = j->count;
+
+	for (uint32_t c = 0; c < j->count; c++)
+	{
+		if ((best == j->count || j->clique[c].cells < j->clique[best].cells) &&
+			mg_columns_within(m->cols, m->k, j->clique[c].cols, j->clique[c].k))
+			best = c;
+	}
+	return best;
+}
+
+/* base as weights, where they are within the range of doubles. */
+static void
+set_weights(problem *p)
+{
+	for (uint32_t c = 0; c < p->j->count && p->weight != NULL; c++)
+	{
+		const mg_factor *b = &p->base[c];
+		double top = -INFINITY;
+
+		for (size_t x = 0; x < b->cells; x++)
+			top = b->v[x] > top ? b->v[x] : top;
+		if (top == -INFINITY)
+			top = 0;
+		for (size_t x = 0; x < b->cells; x++)
+		{
+			double d = b->v[x] - top;
+
+			p->weight[c].v[x] = exp(d);
+			if (d < -LINEAR_RANGE && d != -INFINITY)
+			{
+				p->weight = NULL;
+				break;
+			}
+		}
+		p->top[c] = top;
+	}
+}
+
 static mg_code
 set_up(mg_ctx *ctx, mg_arena *a, problem *p, const mg_junction *j, const mg_measurement *m, uint32_t count,
 	   double total, double gamma, const mg_factor *prior)
 {
+	size_t most = 1;
+
 	memset(p, 0, sizeof(*p));
 	if (!(gamma > 0) || !isfinite(gamma) || !(total > 0) || !isfinite(total))
 		return mg_fail(ctx, MG_INVALID, "estimation needs a positive total and a positive weight of the prior");
@@ -102,30 +156,73 @@ set_up(mg_ctx *ctx, mg_arena *a, problem *p, const mg_junction *j, const mg_meas
 	MG_NEW(ctx, a, p->home, (size_t) count + 1);
 	for (uint32_t i = 0; i < count; i++)
 	{
-		p->home[i] = mg_junction_find(j, m[i].cols, m[i].k);
+		p->home[i] = smallest_home(j, &m[i]);
 		if (p->home[i] == j->count)
 			return mg_fail(ctx, MG_INVALID, "a measurement is within no clique");
 		MG_TRY(mg_factor_make(ctx, a, m[i].cols, m[i].k, j->size, &p->scope[i]));
 		p->start[i] = p->dim;
 		p->dim += p->scope[i].cells;
+		most = p->scope[i].cells > most ? p->scope[i].cells : most;
 	}
 	MG_NEW(ctx, a, p->y, p->dim + 1);
 	MG_NEW(ctx, a, p->var, p->dim + 1);
 	MG_NEW(ctx, a, p->z, p->dim + 1);
+	MG_NEW(ctx, a, p->scale, most);
+	MG_NEW(ctx, a, p->top, j->count);
 	for (uint32_t i = 0; i < count; i++)
 		MG_TRY(set_measurement(ctx, p, &m[i], i));
 	MG_TRY(mg_junction_factors(ctx, a, j, &p->base));
 	MG_TRY(mg_junction_factors(ctx, a, j, &p->work));
+	MG_TRY(mg_junction_factors(ctx, a, j, &p->weight));
 	MG_TRY(mg_messages_make(ctx, a, j, &p->messages));
 	for (uint32_t c = 0; c < j->count; c++)
 		memcpy(p->base[c].v, prior[c].v, prior[c].cells * sizeof(double));
+	set_weights(p);
 	return MG_OK;
+}
+
+/* In linear space; false: it does not fit there. */
+static bool
+infer_linear(problem *p, const double *q, double *log_z)
+{
+	for (uint32_t c = 0; c < p->j->count; c++)
+		memcpy(p->work[c].v, p->weight[c].v, p->weight[c].cells * sizeof(double));
+	for (uint32_t i = 0; q != NULL && i < p->count; i++)
+	{
+		mg_factor view = p->scope[i];
+		const double *at = q + p->start[i];
+
+		view.v = p->scale;
+		for (size_t x = 0; x < view.cells; x++)
+		{
+			if (!(fabs(at[x]) < LINEAR_RANGE))
+				return false;
+			p->scale[x] = exp(at[x]);
+		}
+		mg_factor_scale(&p->work[p->home[i]], &view);
+	}
+	if (!mg_junction_calibrate_linear(p->j, &p->messages, p->total, p->work, log_z))
+		return false;
+	for (uint32_t c = 0; c < p->j->count; c++)
+		*log_z += p->top[c];
+	return true;
 }
 
 /* work = marginals of P0 exp(A' q); returns log Z. q NULL: of P0. */
 static double
 infer(problem *p, const double *q)
 {
+	double log_z;
+
+	if (p->weight != NULL)
+	{
+		if (infer_linear(p, q, &log_z))
+		{
+			p->evaluations++;
+			return log_z;
+		}
+		p->failures++;
+	}
 	for (uint32_t c = 0; c < p->j->count; c++)
 		memcpy(p->work[c].v, p->base[c].v, p->base[c].cells * sizeof(double));
 	for (uint32_t i = 0; q != NULL && i < p->count; i++)
@@ -213,12 +310,17 @@ run(mg_ctx *ctx, mg_arena *a, problem *p, const mg_estimate_options *opt, mg_fac
 	if ((q == NULL || grad == NULL) && code == MG_OK)
 		code = mg_fail(ctx, MG_NOMEM, "out of memory");
 	p->opt = opt;
+	if (code == MG_OK && opt->q != NULL)
+		memcpy(q, opt->q, p->dim * sizeof(double));
 	for (; p->step < opt->steps && code == MG_OK; p->step++)
 	{
 		uint32_t iterations = 0;
 
 		if (p->step > 0)
+		{
 			move_prior(p, q);
+			set_weights(p);
+		}
 		p->base_log_z = infer(p, NULL);
 		search.max_iterations = opt->max_iterations - p->before;
 		code = mg_lbfgs_minimise(ctx, scratch, &search, q, &iterations);
@@ -229,6 +331,8 @@ run(mg_ctx *ctx, mg_arena *a, problem *p, const mg_estimate_options *opt, mg_fac
 	mg_arena_destroy(scratch);
 	if (code != MG_OK)
 		return code;
+	if (opt->q != NULL)
+		memcpy(opt->q, q, p->dim * sizeof(double));
 	/* the last evaluation may have been a rejected trial */
 	evaluate(p, q, grad);
 	for (uint32_t c = 0; c < p->j->count; c++)

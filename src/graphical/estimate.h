@@ -36,6 +36,7 @@ typedef struct mg_estimate_options
 	uint32_t steps;          /* >= 1 */
 	double tolerance;        /* stop a step when its duality gap is below tolerance * (measured cells), in nats */
 	uint32_t max_iterations; /* of all steps together */
+	double *q;               /* [measured cells] or NULL: in, the first guess (zeros for none); out, the result's */
 	/*
 	 * Called after each accepted iteration, for tests and logs: the dual objective of the step (never
 	 * decreases within it) and the gap.
@@ -55,7 +56,7 @@ typedef struct mg_estimate_report
 double mg_estimate_total(const uint32_t *sizes, const mg_measurement *m, uint32_t count);
 
 /*
- * f: in, the prior's log-potentials, one factor a clique (finite); out, the calibrated marginals, each summing
+ * f: in, the prior's log-potentials, one factor a clique (-inf: a structural zero, otherwise finite); out, the calibrated marginals, each summing
  * to total. MG_INVALID: a measurement within no clique, a variance that is not positive, a number that is not
  * finite.
  */

@@ -14,6 +14,24 @@
 #define MG_FACTOR_COLUMNS 32               /* most columns of a factor */
 #define MG_FACTOR_CELLS ((size_t) 1 << 28) /* most cells: what the curator measures at most */
 
+/*
+ * Loops over cells are compiled for AVX2 as well and chosen when the program starts. No fused multiply-add: sums have
+ * the same bits with both. For static functions only: of others the module would export the clones. Sanitizers run
+ * before what chooses can.
+ */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define MG_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MG_SANITIZED
+#endif
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GLIBC__) && !defined(MG_SANITIZED)
+#define MG_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define MG_WIDE
+#endif
+
 typedef struct mg_factor
 {
 	uint32_t k;           /* columns; 0: one cell */
@@ -58,5 +76,8 @@ void mg_factor_marginal(const mg_factor *f, mg_factor *out);
 void mg_factor_log_slices(mg_factor *f, mg_factor *peak, mg_factor *sum);
 
 double mg_factor_total(const mg_factor *f);
+
+/* Of cells that are not negative: the least that is not zero; +inf where all are. */
+double mg_factor_least(const mg_factor *f);
 
 #endif

@@ -1,20 +1,25 @@
 /*
- * graphical/fit.h: the steps of a fit that independent and mst share. All of it sees noisy figures only.
+ * graphical/fit.h: the steps of a fit that the methods of this folder share. All of it sees noisy figures only.
  */
 #ifndef MIRAGE_GRAPHICAL_FIT_H
 #define MIRAGE_GRAPHICAL_FIT_H
 
 #include "graphical/body.h"
+#include "graphical/required.h"
 #include "graphical/split.h"
 
-/* A chosen pair of columns and its measurement. */
-typedef struct mg_pair
+/* A set of columns that was chosen, and its measurement. */
+typedef struct mg_set
 {
-	uint32_t cols[2]; /* ascending */
+	uint32_t k;
+	const uint32_t *cols; /* ascending */
 	size_t cells;
 	mg_ratio sigma2;
-	const double *y; /* [cells] */
-} mg_pair;
+	const int64_t *noisy; /* [cells] */
+} mg_set;
+
+/* One that is not measured yet. */
+mg_code mg_set_make(mg_ctx *ctx, const mg_model *m, const mg_column_set *cols, mg_set *out);
 
 /*
  * sigma2[i] = sigma_i^2 of n Gaussian measurements with sum k^2 / (2 sigma_i^2) <= rho, k the rows of a unit, that
@@ -30,10 +35,15 @@ mg_code mg_begin_model(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, co
 /* Noisy one-way marginals as probabilities, all positive: one array a column, in arena a. */
 mg_code mg_oneway_probabilities(mg_ctx *ctx, mg_arena *a, const mg_model *m, double ***out);
 
+/* Measures the sets together, with noise as mg_allocate_noise shares out rho; in arena a. */
+mg_code mg_measure_sets(mg_ctx *ctx, mg_curator *c, mg_arena *a, mg_set *sets, uint32_t n, double rho);
+
 /*
- * Builds the tree of these pairs and of the columns that no pair has, and estimates it from pairs and one-way
- * marginals.
+ * Builds the model of these sets, what is required and all columns, and estimates it from sets and one-way marginals:
+ * exactly and without a prior where the sets are a forest of pairs and nothing is impossible (mg_estimate_tree), with
+ * the prior's weight gamma otherwise.
  */
-mg_code mg_finish_model(mg_ctx *ctx, mg_model *m, mg_graphical *body, const mg_pair *pairs, uint32_t npairs);
+mg_code mg_finish_model(mg_ctx *ctx, mg_model *m, mg_graphical *body, const mg_set *sets, uint32_t n,
+						const mg_required *required, double gamma);
 
 #endif

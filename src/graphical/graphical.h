@@ -13,5 +13,7 @@
 
 extern const mg_method mg_method_independent;
 extern const mg_method mg_method_mst;
+extern const mg_method mg_method_aim;
+extern const mg_method mg_method_swift;
 
 #endif

@@ -31,8 +31,8 @@ intersect(const uint32_t *a, uint32_t na, const uint32_t *b, uint32_t nb, uint32
 	return n;
 }
 
-static mg_code
-check_clique(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *set, size_t *cells)
+mg_code
+mg_column_set_check(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *set, size_t *cells)
 {
 	if (set->k == 0 || set->k > MG_FACTOR_COLUMNS)
 		return mg_fail(ctx, MG_INVALID, "a clique of %u columns", set->k);
@@ -52,7 +52,7 @@ adopt_clique(mg_ctx *ctx, mg_arena *a, const mg_column_set *set, uint32_t index,
 	mg_clique *c = &out->clique[index];
 	uint32_t *cols, *sep, shared = 0;
 
-	MG_TRY(check_clique(ctx, out->size, out->ncolumns, set, &c->cells));
+	MG_TRY(mg_column_set_check(ctx, out->size, out->ncolumns, set, &c->cells));
 	if (!mg_add_size(out->cells, c->cells, &out->cells))
 		return mg_fail(ctx, MG_INVALID, "the cliques have too many cells");
 	if (index == 0 ? set->parent != MG_NO_PARENT : set->parent >= index)
@@ -152,7 +152,7 @@ mg_junction_build(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncol
 
 	MG_NEW(ctx, a, sets, (size_t) count + 1);
 	for (uint32_t i = 0; i < count; i++)
-		MG_TRY(check_clique(ctx, sizes, ncolumns, &cliques[i], &cells));
+		MG_TRY(mg_column_set_check(ctx, sizes, ncolumns, &cliques[i], &cells));
 	MG_TRY(span(ctx, a, cliques, count, sets));
 	return mg_junction_adopt(ctx, a, sizes, ncolumns, sets, count, out);
 }
@@ -173,6 +173,7 @@ mg_messages_make(mg_ctx *ctx, mg_arena *a, const mg_junction *j, mg_messages *ou
 {
 	MG_NEW(ctx, a, out->peak, j->count);
 	MG_NEW(ctx, a, out->sum, j->count);
+	MG_NEW(ctx, a, out->least, j->count);
 	for (uint32_t c = 0; c < j->count; c++)
 	{
 		MG_TRY(mg_factor_make(ctx, a, j->clique[c].sep, j->clique[c].nsep, j->size, &out->peak[c]));
@@ -228,6 +229,91 @@ mg_junction_calibrate(const mg_junction *j, mg_messages *m, double total, mg_fac
 		mg_factor_scale(&f[c], mass);
 	}
 	return log_z;
+}
+
+/* Sums of slices in here are neither lost themselves nor will they lose what they divide or multiply. */
+#define SAFE_LEAST 1e-250
+#define SAFE_MOST 1e250
+
+/*
+ * The message that clique c sends: its slice sums in `message`, scaled so that the largest is 1; returns that scale, 0
+ * where every slice is impossible, -1 where the sums are not safe.
+ *
+ * A slice whose sum is safe may have lost cells to underflow: those were below 1e-308 beside at least 1e-250. A sum
+ * below that is believed only if it is zero and no product in the clique can have been as small.
+ */
+static double
+linear_message(const mg_factor *sum, double least, double *message)
+{
+	double top = 0, low = SAFE_MOST;
+	bool wrong = false;
+
+	for (size_t i = 0; i < sum->cells; i++)
+	{
+		double x = sum->v[i];
+
+		top = x > top ? x : top;
+		low = x < low ? x : low;
+		/* NaN as well */
+		wrong = wrong || !(x >= 0);
+	}
+	if (wrong || top > SAFE_MOST)
+		return -1;
+	if (low < SAFE_LEAST)
+	{
+		if (least < SAFE_LEAST)
+			return -1;
+		low = top;
+		for (size_t i = 0; i < sum->cells; i++)
+			low = sum->v[i] > 0 && sum->v[i] < low ? sum->v[i] : low;
+	}
+	if (top == 0)
+		return 0;
+	if (low < top * SAFE_LEAST)
+		return -1;
+	for (size_t i = 0; i < sum->cells; i++)
+		message[i] = sum->v[i] / top;
+	return top;
+}
+
+bool
+mg_junction_calibrate_linear(const mg_junction *j, mg_messages *m, double total, mg_factor *f, double *log_z)
+{
+	double z = 0;
+
+	for (uint32_t c = 0; c < j->count; c++)
+		m->least[c] = mg_factor_least(&f[c]);
+	for (uint32_t c = j->count; c-- > 0;)
+	{
+		mg_factor *message = &m->peak[c], *sum = &m->sum[c];
+		double scale;
+
+		mg_factor_marginal(&f[c], sum);
+		scale = linear_message(sum, m->least[c], message->v);
+		if (scale < 0)
+			return false;
+		if (scale == 0)
+			memset(message->v, 0, message->cells * sizeof(*message->v));
+		z += scale > 0 ? log(scale) : -INFINITY;
+		if (c == 0)
+			break;
+		m->least[j->clique[c].parent] *= scale > 0 ? mg_factor_least(message) : 1;
+		mg_factor_scale(&f[j->clique[c].parent], message);
+	}
+	for (uint32_t c = 0; c < j->count; c++)
+	{
+		mg_factor *mass = &m->peak[c], *sum = &m->sum[c];
+
+		if (c > 0)
+			mg_factor_marginal(&f[j->clique[c].parent], mass);
+		else
+			mass->v[0] = total;
+		for (size_t i = 0; i < mass->cells; i++)
+			mass->v[i] = sum->v[i] > 0 ? mass->v[i] / sum->v[i] : 0;
+		mg_factor_scale(&f[c], mass);
+	}
+	*log_z = z;
+	return true;
 }
 
 double

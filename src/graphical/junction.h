@@ -40,6 +40,10 @@ typedef struct mg_column_set
 	uint32_t parent;      /* used by mg_junction_adopt only */
 } mg_column_set;
 
+/* MG_INVALID: none or too many columns, out of range or not ascending, too many cells. */
+mg_code mg_column_set_check(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *set,
+							size_t *cells);
+
 /*
  * Joins cliques into a junction tree: a maximum spanning tree by separator size (which is one whenever one
  * exists: Jensen, Jensen 1994), first clique first. Everything is copied into the arena. MG_INVALID: the
@@ -59,6 +63,7 @@ uint32_t mg_junction_find(const mg_junction *j, const uint32_t *cols, uint32_t k
 typedef struct mg_messages
 {
 	mg_factor *peak, *sum; /* [count] over the separators */
+	double *least;         /* [count] of the linear pass: what cells of a clique other than zero cannot be below */
 } mg_messages;
 
 mg_code mg_messages_make(mg_ctx *ctx, mg_arena *a, const mg_junction *j, mg_messages *out);
@@ -74,6 +79,15 @@ mg_code mg_junction_factors(mg_ctx *ctx, mg_arena *a, const mg_junction *j, mg_f
  * NaN.
  */
 double mg_junction_calibrate(const mg_junction *j, mg_messages *m, double total, mg_factor *f);
+
+/*
+ * The same without logarithms, several times as fast: f[c] holds non-negative weights (zero: impossible) whose product
+ * over the cliques is the joint, and becomes the marginals; *log_z the logarithm of the sum of that product. False, and
+ * f undefined, where sums leave the range in which doubles are safe, or where a sum of zero may have come from numbers
+ * too small rather than from impossible cells: then mg_junction_calibrate on the logarithms has the answer. Where it is
+ * true, cells are off by rounding and by less than 1e-50 of the total.
+ */
+bool mg_junction_calibrate_linear(const mg_junction *j, mg_messages *m, double total, mg_factor *f, double *log_z);
 
 /* Largest absolute difference between the two sides' marginals of any separator. */
 double mg_junction_inconsistency(const mg_junction *j, mg_messages *m, const mg_factor *f);

@@ -14,6 +14,7 @@
  */
 #include "graphical/fit.h"
 #include "graphical/graphical.h"
+#include "graphical/pairs.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,20 +23,13 @@
 
 /* Pairs with more cells are no candidates: they would not be worth their noise, nor their memory. */
 #define MOST_CELLS ((size_t) 1 << 22)
+/* Structural zeros and dependent columns beside the tree. */
+#define MOST_REQUIRED_CELLS ((size_t) 1 << 19)
+/* The prior's weight where the model is more than a tree of pairs (estimate.h). */
+#define GAMMA 0.015
 /* A cell of a chosen pair: the noisy count, the same as a double, estimation's table, the model's table; and as much
  * again. */
 #define PAIR_BYTES 64
-
-typedef struct candidates
-{
-	size_t count;
-	mg_candidate *item;
-	mg_pair *pair;
-	bool *allowed;
-	double *const *oneway;
-	const uint32_t *sizes;
-	double total;
-} candidates;
 
 static double
 pair_noise_rho(const mg_fit_request *req, const mg_split *split)
@@ -88,82 +82,36 @@ cell_limit(const mg_fit_request *req)
 	return limit < 4096 ? 4096 : limit;
 }
 
+/* All pairs; a pair's penalty is the expected absolute noise, sqrt(2 / pi) sigma a cell, of measuring it. */
 static mg_code
-list_candidates(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_split *split, const mg_model *m,
-				double *const *oneway, candidates *out)
+list_pairs(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_split *split, const mg_model *m, mg_pairs *out)
 {
-	size_t most = (size_t) m->ncolumns * (m->ncolumns - 1) / 2, limit = cell_limit(req);
 	double sigma = rows_per_unit(req) * sqrt((m->ncolumns - 1) / (2 * pair_noise_rho(req, split)));
-	uint32_t *sizes;
 
-	memset(out, 0, sizeof(*out));
-	MG_TRY(mg_column_sizes(ctx, a, m->columns, m->ncolumns, &sizes));
-	MG_NEW(ctx, a, out->item, most + 1);
-	MG_NEW(ctx, a, out->pair, most + 1);
-	MG_NEW(ctx, a, out->allowed, most + 1);
-	for (uint32_t i = 0; i < m->ncolumns; i++)
-	{
-		for (uint32_t j = i + 1; j < m->ncolumns; j++)
-		{
-			mg_pair *pair = &out->pair[out->count];
-
-			pair->cells = (size_t) sizes[i] * sizes[j];
-			if (pair->cells > limit)
-				continue;
-			pair->cols[0] = i;
-			pair->cols[1] = j;
-			/* E|X| = sqrt(2 / pi) sigma in each cell */
-			out->item[out->count].k = 2;
-			out->item[out->count].cols = pair->cols;
-			out->item[out->count].penalty = (int64_t) (sqrt(2 / M_PI) * sigma * (double) pair->cells);
-			out->count++;
-		}
-	}
-	out->oneway = oneway;
-	out->sizes = sizes;
-	for (uint32_t i = 0; i < m->ncolumns; i++)
-		out->total += m->columns[i].total / m->ncolumns;
-	if (!(out->total > 1))
-		out->total = 1;
+	MG_TRY(mg_pairs_list(ctx, a, m, cell_limit(req), out));
+	for (size_t i = 0; i < out->count; i++)
+		out->item[i].penalty = (int64_t) (sqrt(2 / M_PI) * sigma * (double) out->cells[i]);
 	return MG_OK;
-}
-
-/* The independent model's answer, rounded. */
-static void
-fill_answer(void *arg, size_t i, int64_t *out)
-{
-	const candidates *all = arg;
-	const uint32_t *cols = all->pair[i].cols;
-	const double *p = all->oneway[cols[0]], *q = all->oneway[cols[1]];
-	uint32_t rows = all->sizes[cols[0]], columns = all->sizes[cols[1]];
-
-	for (uint32_t x = 0; x < rows; x++)
-	{
-		double mass = all->total * p[x];
-
-		for (uint32_t y = 0; y < columns; y++)
-			*out++ = (int64_t) (mass * q[y] + 0.5);
-	}
 }
 
 /* Allows the pairs that join two parts; false when there is none. */
 static bool
-allow_joining(const candidates *all, const uint32_t *part)
+allow_joining(const mg_pairs *all, const uint32_t *part, bool *allowed)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < all->count; i++)
 	{
-		all->allowed[i] = part[all->pair[i].cols[0]] != part[all->pair[i].cols[1]];
-		any = any || all->allowed[i];
+		allowed[i] = part[all->cols[i][0]] != part[all->cols[i][1]];
+		any = any || allowed[i];
 	}
 	return any;
 }
 
 static void
-join_parts(uint32_t *part, uint32_t n, const mg_pair *pair)
+join_parts(uint32_t *part, uint32_t n, uint32_t u, uint32_t v)
 {
-	uint32_t from = part[pair->cols[1]], to = part[pair->cols[0]];
+	uint32_t from = part[v], to = part[u];
 
 	for (uint32_t i = 0; i < n; i++)
 	{
@@ -173,105 +121,80 @@ join_parts(uint32_t *part, uint32_t n, const mg_pair *pair)
 }
 
 static mg_code
-select_rounds(mg_ctx *ctx, mg_selection *s, const candidates *all, uint32_t ncolumns, double rho, uint32_t *part,
-			  mg_pair *chosen, uint32_t *nchosen)
+select_rounds(mg_ctx *ctx, mg_selection *s, const mg_pairs *all, uint32_t ncolumns, double rho, uint32_t *part,
+			  bool *allowed, mg_set *chosen, uint32_t *nchosen)
 {
-	uint32_t rounds = ncolumns - 1;
+	uint32_t rounds = ncolumns - 1, round = 0;
 	mg_ratio epsilon;
 
 	if (!mg_ratio_below(sqrt(8 * rho / rounds), &epsilon))
 		return mg_fail(ctx, MG_INVALID, "the privacy budget is too small to select pairs of columns");
-	for (uint32_t i = 0; i < ncolumns; i++)
-		part[i] = i;
-	while (*nchosen < rounds && allow_joining(all, part))
+	while (round < rounds && allow_joining(all, part, allowed))
 	{
 		size_t pick;
 
-		MG_TRY(mg_selection_choose(ctx, s, all->allowed, epsilon, &pick));
-		chosen[(*nchosen)++] = all->pair[pick];
-		join_parts(part, ncolumns, &all->pair[pick]);
-		mg_progress(ctx, "selection", (double) *nchosen / rounds);
+		MG_TRY(mg_selection_choose(ctx, s, allowed, epsilon, &pick));
+		chosen[(*nchosen)++] = (mg_set){.k = 2, .cols = all->cols[pick], .cells = all->cells[pick]};
+		join_parts(part, ncolumns, all->cols[pick][0], all->cols[pick][1]);
+		mg_progress(ctx, "selection", (double) ++round / rounds);
 	}
 	return MG_OK;
 }
 
-/* Chooses a spanning forest of pairs; chosen has room for ncolumns - 1. */
+/*
+ * Completes what is required to a spanning forest of pairs; chosen has room for ncolumns - 1 more. *rounds: of
+ * selection.
+ */
 static mg_code
-select_pairs(mg_ctx *ctx, mg_curator *c, mg_arena *a, candidates *all, uint32_t ncolumns, double rho, mg_pair *chosen,
-			 uint32_t *nchosen)
+select_pairs(mg_ctx *ctx, mg_curator *c, mg_arena *a, mg_pairs *all, uint32_t ncolumns, double rho, mg_set *chosen,
+			 uint32_t *nchosen, uint32_t *rounds)
 {
+	uint32_t *part, required = *nchosen;
 	mg_selection *s;
-	uint32_t *part;
+	bool *allowed;
 	mg_code code;
 
-	*nchosen = 0;
-	if (all->count == 0)
+	MG_NEW(ctx, a, part, ncolumns);
+	MG_NEW(ctx, a, allowed, all->count + 1);
+	for (uint32_t i = 0; i < ncolumns; i++)
+		part[i] = i;
+	for (uint32_t i = 0; i < required; i++)
+		for (uint32_t x = 1; x < chosen[i].k; x++)
+			join_parts(part, ncolumns, chosen[i].cols[0], chosen[i].cols[x]);
+	if (!allow_joining(all, part, allowed))
 		return MG_OK;
 	if (ncolumns == 2)
 	{
-		chosen[(*nchosen)++] = all->pair[0];
+		chosen[(*nchosen)++] = (mg_set){.k = 2, .cols = all->cols[0], .cells = all->cells[0]};
 		return MG_OK;
 	}
-	MG_NEW(ctx, a, part, ncolumns);
-	MG_TRY(mg_selection_begin(ctx, c, all->item, all->count, fill_answer, all, &s));
-	code = select_rounds(ctx, s, all, ncolumns, rho, part, chosen, nchosen);
+	MG_TRY(mg_pairs_score(ctx, c, all, &s));
+	code = select_rounds(ctx, s, all, ncolumns, rho, part, allowed, chosen, nchosen);
 	mg_selection_end(s);
+	*rounds = *nchosen - required;
 	return code;
-}
-
-static mg_code
-measure_pairs(mg_ctx *ctx, mg_curator *c, mg_arena *a, mg_pair *pairs, uint32_t n, double rho)
-{
-	mg_marginal_query *query;
-	mg_ratio *sigma2;
-	size_t *cells;
-
-	if (n == 0)
-		return MG_OK;
-	MG_NEW(ctx, a, query, n);
-	MG_NEW(ctx, a, sigma2, n);
-	MG_NEW(ctx, a, cells, n);
-	for (uint32_t i = 0; i < n; i++)
-		cells[i] = pairs[i].cells;
-	MG_TRY(mg_allocate_noise(ctx, cells, n, rho, mg_curator_rows_per_unit(c), sigma2));
-	for (uint32_t i = 0; i < n; i++)
-	{
-		query[i] = (mg_marginal_query){.k = 2, .cols = pairs[i].cols, .sigma2 = sigma2[i]};
-		MG_NEW(ctx, a, query[i].noisy, cells[i]);
-	}
-	MG_TRY(mg_curator_marginals(ctx, c, query, n));
-	for (uint32_t i = 0; i < n; i++)
-	{
-		double *y;
-
-		MG_NEW(ctx, a, y, cells[i]);
-		for (size_t x = 0; x < cells[i]; x++)
-			y[x] = (double) query[i].noisy[x];
-		pairs[i].sigma2 = sigma2[i];
-		pairs[i].y = y;
-	}
-	return MG_OK;
 }
 
 static mg_code
 learn_structure(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, const mg_split *split, mg_arena *a, mg_model *m,
 				mg_graphical *body)
 {
+	mg_required required;
 	uint32_t n = 0;
-	double **oneway;
-	candidates all;
-	mg_pair *pairs;
+	mg_pairs all;
+	mg_set *sets;
 
-	MG_TRY(mg_oneway_probabilities(ctx, a, m, &oneway));
-	MG_NEW(ctx, a, pairs, m->ncolumns);
+	MG_TRY(mg_required_list(ctx, a, req, m, (double) MOST_REQUIRED_CELLS, &required));
+	MG_NEW(ctx, a, sets, (size_t) required.nsets + m->ncolumns);
+	for (; n < required.nsets; n++)
+		MG_TRY(mg_set_make(ctx, m, &required.sets[n], &sets[n]));
 	if (m->ncolumns > 1)
 	{
-		MG_TRY(list_candidates(ctx, a, req, split, m, oneway, &all));
-		MG_TRY(select_pairs(ctx, c, a, &all, m->ncolumns, req->allowance.rho * split->select, pairs, &n));
-		MG_TRY(measure_pairs(ctx, c, a, pairs, n, pair_noise_rho(req, split)));
-		body->rounds = m->ncolumns > 2 ? n : 0;
+		MG_TRY(list_pairs(ctx, a, req, split, m, &all));
+		MG_TRY(select_pairs(ctx, c, a, &all, m->ncolumns, req->allowance.rho * split->select, sets, &n, &body->rounds));
+		MG_TRY(mg_measure_sets(ctx, c, a, sets, n, pair_noise_rho(req, split)));
 	}
-	return mg_finish_model(ctx, m, body, pairs, n);
+	return mg_finish_model(ctx, m, body, sets, n, &required, GAMMA);
 }
 
 static mg_code
@@ -308,5 +231,7 @@ const mg_method mg_method_mst = {
 	.write_body = mg_graphical_write,
 	.read_body = mg_graphical_read,
 	.compile = mg_graphical_compile,
+	.condition = mg_graphical_condition,
 	.describe = mg_graphical_describe,
+	.marginal = mg_graphical_marginal,
 };

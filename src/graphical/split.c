@@ -21,17 +21,25 @@
 #define MOST_SHARE 0.9
 #define LEAST_REST 0.05
 
-typedef struct share
+/* aim's and swift's own: selection takes a tenth of what is left after the histograms. */
+#define SEARCH_ONEWAY_SHARE 0.30
+#define SEARCH_MODEL_MB 4
+#define LEAST_MODEL_MB 0.01
+#define MOST_MODEL_MB 1024
+
+/* An option that is a number, or a text. */
+typedef struct setting
 {
 	const char *name;
-	double value;
-	bool given;
-} share;
+	double value, least, most;
+	const char *text;
+	bool is_text;
+} setting;
 
 static mg_code
-unknown_option(mg_ctx *ctx, const char *method, const char *name, const share *known, uint32_t n)
+unknown_option(mg_ctx *ctx, const char *method, const char *name, const setting *known, uint32_t n)
 {
-	char names[128] = "";
+	char names[192] = "";
 
 	for (uint32_t i = 0; i < n; i++)
 	{
@@ -43,24 +51,29 @@ unknown_option(mg_ctx *ctx, const char *method, const char *name, const share *k
 	return mg_hint(ctx, "Its options are: %s.", names);
 }
 
+static bool
+is_share(const setting *s)
+{
+	return s->least == LEAST_SHARE && s->most == MOST_SHARE;
+}
+
 static mg_code
-parse_share(mg_ctx *ctx, const mg_option *option, double *out)
+parse_number(mg_ctx *ctx, const mg_option *option, setting *s)
 {
 	char *end = NULL;
 	double x = option->value == NULL ? NAN : strtod(option->value, &end);
 
-	if (end == NULL || end == option->value || *end != '\0' || !(x >= LEAST_SHARE && x <= MOST_SHARE))
+	if (end == NULL || end == option->value || *end != '\0' || !(x >= s->least && x <= s->most))
 	{
-		mg_fail(ctx, MG_INVALID, "option \"%s\" is not a number between %g and %g", option->name, LEAST_SHARE,
-				MOST_SHARE);
-		return mg_hint(ctx, "It is the share of the training's privacy budget, such as 0.1.");
+		mg_fail(ctx, MG_INVALID, "option \"%s\" is not a number between %g and %g", option->name, s->least, s->most);
+		return is_share(s) ? mg_hint(ctx, "It is the share of the training's privacy budget, such as 0.1.") : MG_INVALID;
 	}
-	*out = x;
+	s->value = x;
 	return MG_OK;
 }
 
 static mg_code
-parse_options(mg_ctx *ctx, const char *method, const mg_fit_request *req, share *known, uint32_t n)
+parse_options(mg_ctx *ctx, const char *method, const mg_fit_request *req, setting *known, uint32_t n)
 {
 	for (uint32_t o = 0; o < req->noptions; o++)
 	{
@@ -70,11 +83,18 @@ parse_options(mg_ctx *ctx, const char *method, const mg_fit_request *req, share 
 			i++;
 		if (i == n)
 			return unknown_option(ctx, method, req->options[o].name, known, n);
-		MG_TRY(parse_share(ctx, &req->options[o], &known[i].value));
-		known[i].given = true;
+		if (known[i].is_text)
+			known[i].text = req->options[o].value;
+		else
+			MG_TRY(parse_number(ctx, &req->options[o], &known[i]));
 	}
 	return MG_OK;
 }
+
+#define SHARE(name, value)                    \
+	{                                         \
+		name, value, LEAST_SHARE, MOST_SHARE  \
+	}
 
 static bool
 any_learns(const mg_fit_request *req)
@@ -97,21 +117,14 @@ check_request(mg_ctx *ctx, const mg_fit_request *req)
 	return MG_OK;
 }
 
-mg_code
-mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
+/* Shares of a method that selects and measures marginals of several columns. */
+static mg_code
+share_out(mg_ctx *ctx, const mg_fit_request *req, double learn, double oneway, double select, mg_split *out)
 {
-	share known[] = {{"learn_share", LEARN_SHARE, false},
-					 {"oneway_share", ONEWAY_SHARE, false},
-					 {"select_share", SELECT_SHARE, false}};
-
-	MG_TRY(check_request(ctx, req));
-	MG_TRY(parse_options(ctx, "mst", req, known, 3));
-	out->learn = any_learns(req) ? known[0].value : 0;
-	out->oneway = known[1].value;
-	out->select = known[2].value;
+	out->learn = any_learns(req) ? learn : 0;
+	out->oneway = oneway;
 	/* with two columns there is one pair, with one column none */
-	if (req->ncolumns <= 2)
-		out->select = 0;
+	out->select = req->ncolumns > 2 ? select : 0;
 	if (req->ncolumns == 1)
 		out->oneway = 1 - out->learn;
 	out->measure = 1 - out->learn - out->oneway - out->select;
@@ -126,9 +139,50 @@ mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 }
 
 mg_code
+mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
+{
+	setting known[] = {SHARE("learn_share", LEARN_SHARE), SHARE("oneway_share", ONEWAY_SHARE),
+					   SHARE("select_share", SELECT_SHARE)};
+
+	MG_TRY(check_request(ctx, req));
+	MG_TRY(parse_options(ctx, "mst", req, known, 3));
+	return share_out(ctx, req, known[0].value, known[1].value, known[2].value, out);
+}
+
+static mg_code
+split_search(mg_ctx *ctx, const char *method, const mg_fit_request *req, mg_split *out, mg_search_options *search)
+{
+	setting known[] = {SHARE("learn_share", LEARN_SHARE),
+					   SHARE("oneway_share", SEARCH_ONEWAY_SHARE),
+					   SHARE("select_share", SELECT_SHARE),
+					   {"max_model_mb", SEARCH_MODEL_MB, LEAST_MODEL_MB, MOST_MODEL_MB},
+					   {"degree", 3, 2, 3},
+					   {.name = "workload", .is_text = true}};
+
+	MG_TRY(check_request(ctx, req));
+	MG_TRY(parse_options(ctx, method, req, known, 6));
+	search->max_model_mb = known[3].value;
+	search->degree = known[4].value < 2.5 ? 2 : 3;
+	search->workload = known[5].text;
+	return share_out(ctx, req, known[0].value, known[1].value, known[2].value, out);
+}
+
+mg_code
+mg_split_aim(mg_ctx *ctx, const mg_fit_request *req, mg_split *out, mg_search_options *search)
+{
+	return split_search(ctx, "aim", req, out, search);
+}
+
+mg_code
+mg_split_swift(mg_ctx *ctx, const mg_fit_request *req, mg_split *out, mg_search_options *search)
+{
+	return split_search(ctx, "swift", req, out, search);
+}
+
+mg_code
 mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 {
-	share known[] = {{"learn_share", LEARN_SHARE, false}};
+	setting known[] = {SHARE("learn_share", LEARN_SHARE)};
 
 	MG_TRY(check_request(ctx, req));
 	MG_TRY(parse_options(ctx, "independent", req, known, 1));

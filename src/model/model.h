@@ -14,6 +14,7 @@
 
 typedef struct mg_model mg_model;
 typedef struct mg_sampler mg_sampler;
+typedef struct mg_dependency mg_dependency; /* model/dependency.h */
 
 /* How a training's rho is split; what dp_plan shows. Fractions sum to 1. Each is an option of the method. */
 typedef struct mg_split
@@ -46,6 +47,9 @@ typedef struct mg_fit_request
 	 */
 	mg_constraint *constraints;
 	uint32_t nconstraints;
+	/* columns that are to be functions of others: a method does well to measure each with its determinants */
+	const mg_dependency *dependencies;
+	uint32_t ndependencies;
 } mg_fit_request;
 
 /* One line of a plan: what will be measured, with what noise. Known before any private read. */
@@ -76,9 +80,23 @@ typedef struct mg_method
 	mg_code (*write_body)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 	mg_code (*read_body)(mg_ctx *ctx, mg_model *m, mg_reader *r);
 	mg_code (*compile)(mg_ctx *ctx, const mg_model *m, mg_sampler **out);
+	/*
+	 * A sampler of the joint that is proportional to the model's times the product of the columns' weights.
+	 * weight[ncolumns]: NULL where a column is free, else [ncoarse] in [0, 1], the probability that a row of this code
+	 * satisfies the condition. *log_probability: natural logarithm of the product's expectation under the model.
+	 * MG_IMPOSSIBLE where that is zero. NULL: the method cannot.
+	 */
+	mg_code (*condition)(mg_ctx *ctx, const mg_model *m, const double *const *weight, mg_sampler **out,
+						 double *log_probability);
 	/* Appends name/value facts (public: structure, noise) as JSON members to `w`, e.g. "cliques": [["age","sex"], ...]
 	 */
 	mg_code (*describe)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
+	/*
+	 * The model's marginal over the columns cols[k] (ascending), row-major, the last fastest, any scale, into the
+	 * zeroed out[product of their ncoarse]. NULL, or *answered left false: this method, or this marginal, cannot be
+	 * told.
+	 */
+	mg_code (*marginal)(mg_ctx *ctx, const mg_model *m, const uint32_t *cols, uint32_t k, double *out, bool *answered);
 } mg_method;
 
 struct mg_model
@@ -91,6 +109,10 @@ struct mg_model
 	void *body;   /* the method's own */
 	mg_constraint *constraints;
 	uint32_t nconstraints;
+	/* functions that columns are of others, a column after its determinants (model/dependency.h) */
+	uint32_t ndependencies;
+	const mg_dependency *dependencies;
+	uint64_t dependency_salt; /* of the hash that picks values within a code */
 };
 
 /* An empty model that lives in an arena of its own, columns zeroed; memory: the arena's limit, 0 for none. */

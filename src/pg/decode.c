@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
+#include "pg/column_condition.h"
 #include "pg/constraints.h"
 #include "pg/pattern.h"
 #include "pg/types.h"
@@ -53,6 +54,7 @@ typedef struct Point
 	int64 low, high;     /* integers: in multiples of unit (numeric: of 1/unit) */
 	int scale;
 	int32 typmod;
+	const MgColumnCondition *condition; /* numeric: its decimals must satisfy it; NULL: nothing to see to */
 } Point;
 
 typedef struct DecodeColumn
@@ -314,7 +316,7 @@ wide_numeric_datum(const Point *p, double v)
 }
 
 static inline Datum
-point_datum(const Point *p, double v)
+round_point(const Point *p, double v)
 {
 	/* !(v >= lower) takes a NaN too */
 	if (unlikely(!(v >= p->lower)))
@@ -342,6 +344,14 @@ point_datum(const Point *p, double v)
 		default:
 			return Float8GetDatum(v);
 	}
+}
+
+static inline Datum
+point_datum(const Point *p, double v)
+{
+	Datum d = round_point(p, v);
+
+	return likely(p->condition == NULL) ? d : mg_condition_fit(p->condition, d, v);
 }
 
 Datum
@@ -378,6 +388,7 @@ mg_snapper_create(const MgColumns *columns, const mg_model *model)
 		s->cls[col->core] = mg_type_class(col->base);
 		prepare_point(&s->point[col->core], s->cls[col->core], col->base_typmod, &model->columns[col->core].domain,
 					  &model->columns[col->core]);
+		s->point[col->core].condition = s->cls[col->core] == MG_TYPE_NUMERIC ? col->condition : NULL;
 	}
 	return s;
 }
@@ -546,6 +557,7 @@ mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 k
 			case MG_COLUMN_TIME:
 				prepare_point(&d->point, d->cls, col->base_typmod, &col->domain, &model->columns[col->core]);
 				d->op = d->point.op;
+				d->point.condition = d->cls == MG_TYPE_NUMERIC ? col->condition : NULL;
 				break;
 		}
 		if (!d->nullable && col->core >= 0)

@@ -11,14 +11,14 @@ CREATE FUNCTION dp_synthesize(model text, n bigint DEFAULT NULL, conditions json
 RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000
 SUPPORT mirage.synthesize_support AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_synthesize(text, bigint, jsonb, bigint, text) IS
-'n synthetic rows of a model (by default as many as its noisy total): records of all its columns, or any columns by a column definition list';
+'n synthetic rows of a model (by default as many as its noisy total), all of which satisfy the conditions: records of all its columns, or any columns by a column definition list';
 
 CREATE FUNCTION dp_synthesize_as(base anyelement, model text, n bigint DEFAULT NULL, conditions jsonb DEFAULT NULL,
                                  seed bigint DEFAULT NULL, purpose text DEFAULT NULL)
 RETURNS SETOF anyelement LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000
 SUPPORT mirage.synthesize_support AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_synthesize_as(anyelement, text, bigint, jsonb, bigint, text) IS
-'n synthetic rows of a model as rows of the type of base, which may be NULL::table_name';
+'n synthetic rows of a model, all of which satisfy the conditions, as rows of the type of base, which may be NULL::table_name';
 
 CREATE FUNCTION dp_grant(model text, grantee regrole, max_rows bigint DEFAULT NULL, per interval DEFAULT NULL,
                          purposes text[] DEFAULT NULL, valid_until timestamptz DEFAULT NULL)

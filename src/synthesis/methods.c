@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-const mg_method *const mg_methods[] = {&mg_method_independent, &mg_method_mst, NULL};
+const mg_method *const mg_methods[] = {&mg_method_independent, &mg_method_mst, &mg_method_aim, &mg_method_swift, NULL};
 
 const mg_method *
 mg_method_find(const char *name)

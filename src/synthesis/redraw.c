@@ -52,7 +52,7 @@ alloc(mg_ctx *ctx, mg_stream *s, mg_redraw *r)
 		if (!r->needed[c])
 			continue;
 		MG_TRY(mg_stream_alloc_values(ctx, s, c, &r->value[c]));
-		r->fixed = r->fixed && mg_values_fixed(s->decoder[c]);
+		r->fixed = r->fixed && mg_values_fixed(s->decoder[c]) && !mg_dependents_has(s->dependents, c);
 	}
 	return MG_OK;
 }
@@ -82,8 +82,8 @@ binds_numbers(const mg_model *m, const mg_expr *e)
 }
 
 /*
- * The comparisons of a constraint, for each number in them. Not every one need hold for the constraint to (they may be
- * arms of an OR, or negated): whatever is drawn by them is judged by the whole.
+ * The comparisons of a constraint, for each number in them that does not follow from other columns. Not every one need
+ * hold for the constraint to (they may be arms of an OR, or negated): whatever is drawn by them is judged by the whole.
  */
 static mg_code
 find_targets(mg_ctx *ctx, mg_stream *s, mg_redraw *r)
@@ -104,7 +104,9 @@ find_targets(mg_ctx *ctx, mg_stream *s, mg_redraw *r)
 
 				for (uint32_t t = 0; binds_numbers(s->model, e) && t < e->nterms; t++)
 				{
-					mg_target *to = e->terms[t].factor != 0 ? target_of(r, e->terms[t].col) : NULL;
+					uint32_t col = e->terms[t].col;
+					bool free = e->terms[t].factor != 0 && !mg_dependents_has(s->dependents, col);
+					mg_target *to = free ? target_of(r, col) : NULL;
 
 					if (to != NULL && pass == 1)
 						to->atom[to->natoms] = e;
@@ -142,6 +144,8 @@ mg_redraw_create(mg_ctx *ctx, mg_stream *s)
 		for (uint32_t k = 0; k < c->ncols; k++)
 			r->needed[c->cols[k]] = true;
 	}
+	/* and what these depend on */
+	mg_dependents_want(s->dependents, r->needed, m->ncolumns, r->needed);
 	MG_TRY(find_targets(ctx, s, r));
 	MG_TRY(alloc(ctx, s, r));
 	s->redraw = r;
@@ -195,8 +199,9 @@ fill_candidates(mg_stream *s, mg_rng *rng, uint32_t n)
 	mg_redraw *r = s->redraw;
 
 	for (uint32_t c = 0; c < s->model->ncolumns; c++)
-		if (r->needed[c])
+		if (r->needed[c] && !mg_dependents_has(s->dependents, c))
 			mg_stream_fill(s, c, rng, r->codes[c], n, &r->value[c]);
+	mg_stream_fill_dependents(s, r->needed, r->codes, n, r->value);
 }
 
 /* ---- aiming ---- */
@@ -256,22 +261,26 @@ aim(mg_stream *s, mg_rng *rng, const mg_target *t, uint32_t n)
 	}
 }
 
+static bool
+any_bad(const mg_redraw *r, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (r->bad[i])
+			return true;
+	return false;
+}
+
 /* Judges n candidates, and helps those that are bad, one target after the other. */
 static void
 mend(mg_stream *s, mg_rng *rng, uint32_t n)
 {
 	mg_redraw *r = s->redraw;
-	bool any = true;
 
 	judge(r, r->value, n);
-	for (uint32_t t = 0; t < r->ntargets && any; t++)
+	for (uint32_t t = 0; t < r->ntargets && any_bad(r, n); t++)
 	{
-		any = false;
-		for (uint32_t i = 0; i < n && !any; i++)
-			any = r->bad[i];
-		if (!any)
-			return;
 		aim(s, rng, &r->target[t], n);
+		mg_stream_fill_dependents(s, r->needed, r->codes, n, r->value);
 		judge(r, r->value, n);
 	}
 }
@@ -467,8 +476,9 @@ measure_batch(mg_ctx *ctx, mg_stream *s, uint64_t batch, tally *count, uint32_t 
 	mg_stream_seed(s, batch, MG_LANE_REDRAWS, &rng);
 	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, MEASURED_ROWS, s->codes));
 	for (uint32_t c = 0; c < s->model->ncolumns; c++)
-		if (r->needed[c])
+		if (r->needed[c] && !mg_dependents_has(s->dependents, c))
 			mg_stream_fill(s, c, &rng, s->codes[c], MEASURED_ROWS, &s->batch.column[c]);
+	mg_stream_fill_dependents(s, r->needed, s->codes, MEASURED_ROWS, s->batch.column);
 	count_violations(s, false, count);
 	judge(r, s->batch.column, MEASURED_ROWS);
 	*together += MEASURED_ROWS - settle(s, &rng, MEASURED_ROWS);

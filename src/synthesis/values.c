@@ -7,6 +7,7 @@
 #include "synthesis/values.h"
 
 #include "model/grid.h"
+#include "synthesis/condition.h"
 
 #include <math.h>
 #include <string.h>
@@ -44,8 +45,9 @@ struct mg_decoder_column
 	out_cell *cell; /* [ncells] */
 	double *upto;   /* [ncells] cumulative share within the bin; the last of a bin is 1 */
 	uint32_t nbins;
-	bin *bin;    /* [nbins] */
-	bool direct; /* every bin is one cell, each NULL, a label or a single value: nothing is drawn */
+	bin *bin;       /* [nbins] */
+	int32_t *place; /* [nfine] of the fine cell in `cell`; -1: it is never emitted */
+	bool direct;    /* every bin is one cell, each NULL, a label or a single value: nothing is drawn */
 };
 
 /* ---- preparation ---- */
@@ -151,7 +153,109 @@ typedef struct layout
 	uint32_t *order; /* [nfine] fine cells by coarse code */
 	uint32_t *start; /* [ncoarse + 1] where each code's begin in it */
 	double *mass;    /* of the cells appended so far */
+
+	const mg_condition *given; /* NULL: every value may be drawn */
+	size_t room;               /* of pieces: more than disjoint cells can have; a damaged model's may overlap */
+	double satisfied;          /* of the last run of cells: the share that satisfies it */
+	bool emittable;            /* does that run have a cell that can be emitted at all? */
 } layout;
+
+/* ---- conditions ---- */
+
+/* One piece of a cell that satisfies the condition, if it has any mass. */
+static void
+append_piece(mg_decoder_column *dc, layout *l, const out_cell *piece, double mass)
+{
+	if (!(mass > 0) || dc->ncells >= l->room)
+		return;
+	dc->cell[dc->ncells] = *piece;
+	l->mass[dc->ncells++] = mass;
+}
+
+/* The lattice points of a cell that lie in one interval, all equally likely. */
+static void
+append_steps(mg_decoder_column *dc, layout *l, const out_cell *c, const mg_interval *v, double mass)
+{
+	double first = mg_grid_ceil(&dc->grid, v->low), last = mg_grid_nearest(&dc->grid, v->high);
+	out_cell piece = *c;
+
+	if (mg_grid_value(&dc->grid, last) > v->high)
+		last -= 1;
+	first = fmax(first, c->base);
+	last = fmin(last, c->base + (double) (c->count - 1));
+	if (!(first <= last))
+		return;
+	piece.base = first;
+	piece.count = (uint64_t) (last - first) + 1;
+	if (piece.count == 1)
+	{
+		piece.kind = CELL_SINGLE;
+		piece.base = mg_grid_value(&dc->grid, first);
+	}
+	append_piece(dc, l, &piece, mass * (double) piece.count / (double) c->count);
+}
+
+/* The part of a continuous cell that lies in one interval; single points have no width. */
+static void
+append_span(mg_decoder_column *dc, layout *l, const out_cell *c, const mg_interval *v, double mass)
+{
+	out_cell piece = *c;
+
+	piece.low = fmax(c->low, v->low);
+	piece.high = fmin(c->high, v->high);
+	if (!(piece.low < piece.high))
+		return;
+	if (piece.low > c->low || piece.high < c->high)
+		decimal_unit(&piece);
+	append_piece(dc, l, &piece, mass * ((piece.high - piece.low) / (c->high - c->low)));
+}
+
+static void
+append_part(mg_decoder_column *dc, layout *l, const out_cell *c, double mass)
+{
+	const mg_condition *given = l->given;
+
+	if (c->kind == CELL_NULL)
+		append_piece(dc, l, c, given->null ? mass : 0);
+	else if (c->kind == CELL_LABEL)
+		append_piece(dc, l, c, given->label[c->label] ? mass : 0);
+	else
+		for (uint32_t i = 0; i < given->nintervals; i++)
+		{
+			const mg_interval *v = &given->interval[i];
+
+			if (c->kind == CELL_STEPS)
+				append_steps(dc, l, c, v, mass);
+			else if (c->kind == CELL_SPAN)
+				append_span(dc, l, c, v, mass);
+			else if (v->low <= c->base && c->base <= v->high)
+				append_piece(dc, l, c, mass);
+		}
+}
+
+/* append_cells under a condition: the shares that the cells have without (cumulate), cut to what satisfies it. */
+static uint32_t
+append_satisfying(mg_decoder_column *dc, layout *l, uint32_t from, uint32_t to)
+{
+	uint32_t before = dc->ncells, n = 0;
+	double all = 0, kept = 0;
+	out_cell c;
+
+	for (uint32_t k = from; k < to; k++)
+		if (prepare_cell(dc->col, &dc->grid, l->order[k], &c))
+		{
+			all += dc->col->fine[l->order[k]];
+			n++;
+		}
+	for (uint32_t k = from; k < to; k++)
+		if (prepare_cell(dc->col, &dc->grid, l->order[k], &c))
+			append_part(dc, l, &c, all > 0 ? dc->col->fine[l->order[k]] / all : 1.0 / n);
+	for (uint32_t i = before; i < dc->ncells; i++)
+		kept += l->mass[i];
+	l->satisfied = fmin(kept, 1);
+	l->emittable = n > 0;
+	return dc->ncells - before;
+}
 
 /* A counting sort of the fine cells by their codes. */
 static mg_code
@@ -180,20 +284,30 @@ append_cells(mg_decoder_column *dc, layout *l, uint32_t from, uint32_t to)
 {
 	uint32_t before = dc->ncells;
 
+	if (l->given != NULL)
+		return append_satisfying(dc, l, from, to);
 	for (uint32_t k = from; k < to; k++)
 		if (prepare_cell(dc->col, &dc->grid, l->order[k], &dc->cell[dc->ncells]))
+		{
+			dc->place[l->order[k]] = (int32_t) dc->ncells;
 			l->mass[dc->ncells++] = dc->col->fine[l->order[k]];
+		}
 	return dc->ncells - before;
 }
 
-/* The whole column, for codes that cannot be emitted; or a label index beyond the last, the caller's empty value. */
+/*
+ * The whole column, for codes that cannot be emitted or, under a condition, must not be; or a label index beyond the
+ * last, the caller's empty value. *satisfied: its share that satisfies the condition.
+ */
 static void
-append_whole(mg_decoder_column *dc, layout *l, bin *out)
+append_whole(mg_decoder_column *dc, layout *l, bin *out, double *satisfied)
 {
 	out->from = dc->ncells;
 	out->n = append_cells(dc, l, 0, dc->col->nfine);
+	*satisfied = l->satisfied;
 	if (out->n > 0)
 		return;
+	*satisfied = 0;
 	memset(&dc->cell[dc->ncells], 0, sizeof(out_cell));
 	dc->cell[dc->ncells].kind = CELL_LABEL;
 	dc->cell[dc->ncells].label = dc->col->domain.nlabels;
@@ -201,10 +315,12 @@ append_whole(mg_decoder_column *dc, layout *l, bin *out)
 	out->n = 1;
 }
 
+/* weight: [nbins], NULL without a condition. */
 static void
-prepare_bins(mg_decoder_column *dc, layout *l)
+prepare_bins(mg_decoder_column *dc, layout *l, double *weight)
 {
 	bin whole = {0, 0};
+	double satisfied = 0; /* of the whole */
 
 	dc->direct = true;
 	dc->nbins = dc->col->ncoarse;
@@ -214,11 +330,17 @@ prepare_bins(mg_decoder_column *dc, layout *l)
 
 		bn->from = dc->ncells;
 		bn->n = append_cells(dc, l, l->start[b], l->start[b + 1]);
+		if (weight != NULL)
+			weight[b] = l->satisfied;
 		if (bn->n == 0)
 		{
+			bool emittable = l->emittable;
+
 			if (whole.n == 0)
-				append_whole(dc, l, &whole);
+				append_whole(dc, l, &whole, &satisfied);
 			*bn = whole;
+			if (weight != NULL && !emittable)
+				weight[b] = satisfied;
 		}
 		cumulate(dc->upto + bn->from, l->mass + bn->from, bn->n);
 		if (bn->n > 1 || dc->cell[bn->from].kind > CELL_SINGLE)
@@ -226,27 +348,51 @@ prepare_bins(mg_decoder_column *dc, layout *l)
 	}
 }
 
-mg_code
-mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_column **out)
+static mg_code
+prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, const mg_condition *given, mg_decoder_column **out,
+		double *weight)
 {
 	mg_decoder_column *dc;
-	layout l = {0};
-	size_t most = 2 * (size_t) col->nfine + 1; /* the bins, the whole column once more, the caller's empty value */
+	layout l = {.given = given};
+	/*
+	 * the bins, the whole column once more, the caller's empty value; an interval cuts at most one more piece off a
+	 * cell, and a lattice point may lie on the edge of two
+	 */
+	size_t most = 2 * (size_t) col->nfine + 1;
 
+	if (given != NULL && col->domain.kind == MG_NUMBER)
+		most = 2 * (2 * (size_t) col->nfine + given->nintervals) + 1;
 	if (most > UINT16_MAX)
 		return mg_fail(ctx, MG_INVALID, "a column of the model has too many cells");
+	l.room = most - 1;
 	MG_NEW(ctx, a, dc, 1);
 	MG_NEW(ctx, a, dc->cell, most);
 	MG_NEW(ctx, a, dc->upto, most);
 	MG_NEW(ctx, a, l.mass, most);
 	MG_NEW(ctx, a, dc->bin, col->ncoarse);
+	MG_NEW(ctx, a, dc->place, col->nfine);
+	for (uint32_t f = 0; f < col->nfine; f++)
+		dc->place[f] = -1;
 	dc->col = col;
 	MG_TRY(sort_cells(ctx, a, col, &l));
 	if (col->domain.kind == MG_NUMBER)
 		mg_grid_init(&dc->grid, &col->domain);
-	prepare_bins(dc, &l);
+	prepare_bins(dc, &l, weight);
 	*out = dc;
 	return MG_OK;
+}
+
+mg_code
+mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_column **out)
+{
+	return prepare(ctx, a, col, NULL, out, NULL);
+}
+
+mg_code
+mg_values_prepare_given(mg_ctx *ctx, mg_arena *a, const mg_column *col, const mg_condition *given,
+						mg_decoder_column **out, double *weight)
+{
+	return prepare(ctx, a, col, given, out, weight);
 }
 
 bool
@@ -300,16 +446,11 @@ deal(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n
 	}
 }
 
-static void
-emit_categories(const mg_decoder_column *dc, uint32_t n, const uint16_t *cell, mg_values *out)
+static inline void
+emit_category(const out_cell *c, uint32_t i, mg_values *out)
 {
-	for (uint32_t i = 0; i < n; i++)
-	{
-		const out_cell *c = &dc->cell[cell[i]];
-
-		out->null[i] = c->kind == CELL_NULL;
-		out->label[i] = c->label;
-	}
+	out->null[i] = c->kind == CELL_NULL;
+	out->label[i] = c->label;
 }
 
 static inline double
@@ -334,21 +475,16 @@ draw_steps(const mg_decoder_column *dc, const out_cell *c, mg_rng *rng)
 	return mg_grid_value(&dc->grid, c->base + (double) k);
 }
 
-static void
-emit_numbers(const mg_decoder_column *dc, mg_rng *rng, uint32_t n, const uint16_t *cell, mg_values *out)
+static inline void
+emit_number(const mg_decoder_column *dc, mg_rng *rng, const out_cell *c, uint32_t i, mg_values *out)
 {
-	for (uint32_t i = 0; i < n; i++)
-	{
-		const out_cell *c = &dc->cell[cell[i]];
-
-		out->null[i] = c->kind == CELL_NULL;
-		if (c->kind == CELL_STEPS)
-			out->number[i] = draw_steps(dc, c, rng);
-		else if (c->kind == CELL_SPAN)
-			out->number[i] = draw_span(c, rng);
-		else
-			out->number[i] = c->base;
-	}
+	out->null[i] = c->kind == CELL_NULL;
+	if (c->kind == CELL_STEPS)
+		out->number[i] = draw_steps(dc, c, rng);
+	else if (c->kind == CELL_SPAN)
+		out->number[i] = draw_span(c, rng);
+	else
+		out->number[i] = c->base;
 }
 
 void
@@ -361,9 +497,49 @@ mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, 
 	else
 		deal(dc, rng, codes, n, s);
 	if (dc->col->domain.kind == MG_CATEGORY)
-		emit_categories(dc, n, s->cell, out);
+		for (uint32_t i = 0; i < n; i++)
+			emit_category(&dc->cell[s->cell[i]], i, out);
 	else
-		emit_numbers(dc, rng, n, s->cell, out);
+		for (uint32_t i = 0; i < n; i++)
+			emit_number(dc, rng, &dc->cell[s->cell[i]], i, out);
+}
+
+static inline void
+emit_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t cell, uint32_t i, mg_values *out)
+{
+	if (dc->col->domain.kind == MG_CATEGORY)
+		emit_category(&dc->cell[cell], i, out);
+	else
+		emit_number(dc, rng, &dc->cell[cell], i, out);
+}
+
+void
+mg_values_draw(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, uint32_t i, mg_values *out)
+{
+	const bin *b = &dc->bin[code];
+	uint32_t low = b->from, high = b->from + b->n - 1;
+	double u = mg_rng_unit(rng);
+
+	/* the first cell of the bin whose cumulative share is beyond u */
+	while (low < high)
+	{
+		uint32_t mid = low + (high - low) / 2;
+
+		if (dc->upto[mid] > u)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	emit_cell(dc, rng, low, i, out);
+}
+
+void
+mg_values_draw_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t fine, uint32_t i, mg_values *out)
+{
+	if (dc->place[fine] < 0)
+		mg_values_draw(dc, rng, dc->col->merge[fine], i, out);
+	else
+		emit_cell(dc, rng, (uint32_t) dc->place[fine], i, out);
 }
 
 /* ---- drawing within bounds ---- */

@@ -15,6 +15,14 @@ typedef struct mg_decoder_column mg_decoder_column;
 
 /* All memory is the arena's. The decoder keeps a reference to the column. */
 mg_code mg_values_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, mg_decoder_column **out);
+/*
+ * The same under a condition (synthesis/condition.h), which is not kept: only values that satisfy it are drawn, in the
+ * proportions that they had. weight[ncoarse]: the probability that a value drawn for this code without the condition
+ * satisfies it; a code of weight zero must not occur.
+ */
+struct mg_condition;
+mg_code mg_values_prepare_given(mg_ctx *ctx, mg_arena *a, const mg_column *col, const struct mg_condition *given,
+								mg_decoder_column **out, double *weight);
 /* Does a code say all: is every bin one label, one number or NULL? */
 bool mg_values_fixed(const mg_decoder_column *dc);
 /* One value of this code in [low, high], by the masses of what is there; false where nothing is. Never NULL. */
@@ -29,5 +37,9 @@ typedef struct mg_values_scratch
 /* codes[n], n <= MG_BATCH_ROWS, each below the column's ncoarse. Fills null, and label or number. */
 void mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values_scratch *s,
 					mg_values *out);
+/* One value of `code` into row i, a function of the generator's state alone: no share of a batch is dealt out. */
+void mg_values_draw(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, uint32_t i, mg_values *out);
+/* The same of a fine cell; of its code where the cell alone cannot be emitted. */
+void mg_values_draw_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t fine, uint32_t i, mg_values *out);
 
 #endif

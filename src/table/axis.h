@@ -58,7 +58,7 @@ mg_axis_cell(const mg_axis *a, uint64_t key)
 	{
 		uint32_t half = n / 2;
 
-		base = base[half - 1] <= key ? base + half : base; /* a conditional move: no branch to mispredict */
+		base += half & (0 - (size_t) (base[half - 1] <= key)); /* a mask: no branch to mispredict */
 		n -= half;
 	}
 	return (uint32_t) (base - a->bound) + (n == 1 && *base <= key);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define LABEL_BUFFER 65536
+#define LOAD_PATIENCE 2 /* groups of mostly new rows; how many are to come is not known while loading */
 
 /* The column's form from public facts; its text is made later, when the memory for each is known. */
 static mg_code
@@ -216,8 +217,14 @@ mg_codes_destroy(mg_codes *t)
 		free(c->label_fine);
 	}
 	for (uint32_t g = 0; g < t->nresident; g++)
+	{
 		mg_zeroize_free(t->resident[g], t->group_bytes);
+		mg_codes_free_weights(t->weight[g], t->group_rows);
+	}
 	free(t->resident);
+	free(t->weight);
+	mg_codes_free_weights(t->last_weight, t->group_rows);
+	mg_pack_destroy(t->pack);
 	mg_zeroize_free(t->last, t->last ? t->group_bytes : 0);
 	mg_zeroize_free(t->scratch, t->scratch ? t->group_bytes : 0);
 	mg_zeroize_free(t->label_buffer, t->label_cap);
@@ -248,31 +255,163 @@ mg_codes_fill_null(mg_codes *t, uint32_t first)
 	}
 }
 
+/* ---- full groups ---- */
+
+/* Makes room for one more resident group. The lists grow with the groups, up to max_resident. */
+static mg_code
+room_for_resident(mg_ctx *ctx, mg_codes *t)
+{
+	size_t n = t->nresident, room = n == 0 ? 1 : 2 * n;
+	uint8_t **list;
+	uint16_t **weight;
+
+	if ((n & (n - 1)) != 0)
+		return MG_OK;
+	list = realloc(t->resident, room * sizeof(*list));
+	if (list != NULL)
+		t->resident = list;
+	weight = realloc(t->weight, room * sizeof(*weight));
+	if (weight != NULL)
+		t->weight = weight;
+	return list == NULL || weight == NULL ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
+}
+
+static mg_code
+add_resident(mg_ctx *ctx, mg_codes *t, uint8_t *group, uint16_t *weight)
+{
+	MG_TRY(room_for_resident(ctx, t));
+	t->weight[t->nresident] = weight;
+	t->resident[t->nresident++] = group;
+	return MG_OK;
+}
+
+mg_code
+mg_codes_new_weights(mg_ctx *ctx, uint32_t n, uint16_t **out)
+{
+	*out = calloc(n, sizeof(**out));
+	return *out != NULL ? MG_OK : mg_fail(ctx, MG_NOMEM, "out of memory");
+}
+
+void
+mg_codes_free_weights(uint16_t *weight, uint32_t n)
+{
+	mg_zeroize_free(weight, weight ? n * sizeof(*weight) : 0);
+}
+
+mg_code
+mg_codes_pack(mg_ctx *ctx, mg_codes *t)
+{
+	mg_pack_column *column = calloc(t->ncolumns, sizeof(*column));
+	mg_code code;
+
+	if (column == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	for (uint32_t j = 0; j < t->ncolumns; j++)
+		column[j] = (mg_pack_column){t->column[j].offset, t->column[j].width};
+	code = mg_pack_create(ctx, column, t->ncolumns, t->group_rows, (uint64_t) t->max_resident * t->group_rows,
+						  t->memory / 4, t->odd, LOAD_PATIENCE, &t->pack);
+	free(column);
+	return code;
+}
+
+/* Escapes lie in side streams in the order of rows: rows with one cannot be packed. */
+static bool
+any_escape(const mg_codes *t)
+{
+	for (uint32_t j = 0; j < t->ncolumns; j++)
+		if (t->column[j].storage == MG_STORE_TEXT && mg_text_escapes(t->column[j].text) > 0)
+			return true;
+	return false;
+}
+
+/* Packed rows from `first` on, as a resident group; where they do not fill it, rows of weight 0 do. */
+static mg_code
+unpack_group(mg_ctx *ctx, mg_codes *t, uint64_t first)
+{
+	uint64_t left = mg_pack_rows(t->pack) - first;
+	uint8_t *group = left >= t->group_rows ? malloc(t->group_bytes) : calloc(1, t->group_bytes);
+	uint16_t *weight = NULL;
+	mg_code code = group == NULL ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
+
+	if (code == MG_OK)
+		code = mg_codes_new_weights(ctx, t->group_rows, &weight);
+	if (code == MG_OK)
+	{
+		mg_pack_get(t->pack, first, left < t->group_rows ? (uint32_t) left : t->group_rows, group, weight);
+		code = add_resident(ctx, t, group, weight);
+	}
+	if (code != MG_OK)
+	{
+		mg_zeroize_free(group, group ? t->group_bytes : 0);
+		mg_codes_free_weights(weight, t->group_rows);
+	}
+	return code;
+}
+
+/* Packing ends while rows are still loaded: what it took becomes resident groups. */
+static mg_code
+pack_stop(mg_ctx *ctx, mg_codes *t)
+{
+	for (uint64_t first = 0; first < mg_pack_rows(t->pack); first += t->group_rows)
+		MG_TRY(unpack_group(ctx, t, first));
+	mg_pack_destroy(t->pack);
+	t->pack = NULL;
+	return MG_OK;
+}
+
+static mg_code
+pack_finish(mg_ctx *ctx, mg_codes *t)
+{
+	uint64_t first = 0;
+
+	/* A table of less than a group, or a last part with escapes, stays as it is. */
+	if (mg_pack_rows(t->pack) == 0 || !mg_pack_pays(t->pack) || any_escape(t))
+		return pack_stop(ctx, t);
+	mg_pack_add(t->pack, t->last, t->last_rows, NULL);
+	t->last_rows = 0;
+	for (; mg_pack_rows(t->pack) - first >= t->group_rows; first += t->group_rows)
+		MG_TRY(unpack_group(ctx, t, first));
+	MG_TRY(mg_codes_new_weights(ctx, t->group_rows, &t->last_weight));
+	t->last_rows = (uint32_t) (mg_pack_rows(t->pack) - first);
+	mg_pack_get(t->pack, first, t->last_rows, t->last, t->last_weight);
+	mg_pack_destroy(t->pack);
+	t->pack = NULL;
+	return MG_OK;
+}
+
+mg_code
+mg_codes_pack_finish(mg_ctx *ctx, mg_codes *t)
+{
+	mg_code code = t->pack != NULL ? pack_finish(ctx, t) : MG_OK;
+
+	if (code != MG_OK)
+		t->broken = true; /* rows are missing */
+	return code;
+}
+
 mg_code
 mg_codes_group_full(mg_ctx *ctx, mg_codes *t)
 {
+	if (t->pack != NULL)
+	{
+		if (mg_pack_pays(t->pack) && !any_escape(t))
+		{
+			mg_pack_add(t->pack, t->last, t->group_rows, NULL);
+			t->last_rows = 0;
+			return MG_OK;
+		}
+		MG_TRY(pack_stop(ctx, t));
+	}
 	if (t->nresident < t->max_resident)
 	{
-		/* The list grows with the groups, up to max_resident; so do the groups: memory is bounded, not fixed from the
-		 * start. */
-		uint32_t n = t->nresident;
 		uint8_t *fresh = malloc(t->group_bytes);
+		mg_code code = fresh == NULL ? mg_fail(ctx, MG_NOMEM, "out of memory") : add_resident(ctx, t, t->last, NULL);
 
-		if (fresh != NULL && (n & (n - 1)) == 0)
+		if (code != MG_OK)
 		{
-			uint8_t **list = realloc(t->resident, (n == 0 ? 1 : 2 * (size_t) n) * sizeof(*list));
-
-			if (list == NULL)
-			{
-				free(fresh);
-				fresh = NULL;
-			}
-			else
-				t->resident = list;
+			free(fresh);
+			return code;
 		}
-		if (fresh == NULL)
-			return mg_fail(ctx, MG_NOMEM, "out of memory");
-		t->resident[t->nresident++] = t->last;
 		t->last = fresh;
 		for (uint32_t j = 0; j < t->ncolumns + t->units; j++)
 			t->column[j].load = t->last + t->column[j].offset;
@@ -319,42 +458,55 @@ typedef struct pass_tasks
 	mg_codes *t;
 	mg_block_task fn;
 	void *arg;
-	uint8_t *const *groups; /* full groups */
-	uint32_t blocks;        /* in a full group */
-	uint64_t full_blocks;   /* blocks of full groups; later ones are of the last group */
-	uint64_t first;         /* index of this run's first block */
+	uint8_t *const *groups;   /* full groups */
+	uint16_t *const *weights; /* of their rows; NULL: none has */
+	uint32_t blocks;          /* in a full group */
+	uint64_t full_blocks;     /* blocks of full groups; later ones are of the last group */
+	uint64_t first;           /* index of this run's first block */
 } pass_tasks;
+
+static inline mg_block
+block_at(const uint8_t *base, const uint16_t *weight, uint32_t first, uint32_t rows)
+{
+	return (mg_block){base, first, rows - first < MG_BLOCK_ROWS ? rows - first : MG_BLOCK_ROWS,
+					  weight != NULL ? weight + first : NULL};
+}
 
 static void
 pass_task(void *arg, size_t index, int lane)
 {
 	const pass_tasks *p = arg;
-	uint64_t i = p->first + index;
+	uint64_t i = p->first + index, g = i / p->blocks;
 	mg_block b;
 
 	if (i < p->full_blocks)
-	{
-		b.base = p->groups[i / p->blocks];
-		b.first = (uint32_t) (i % p->blocks) * MG_BLOCK_ROWS;
-		b.rows = p->t->group_rows - b.first;
-	}
+		b = block_at(p->groups[g], p->weights != NULL ? p->weights[g] : NULL,
+					 (uint32_t) (i % p->blocks) * MG_BLOCK_ROWS, p->t->group_rows);
 	else
-	{
-		b.base = p->t->last;
-		b.first = (uint32_t) (i - p->full_blocks) * MG_BLOCK_ROWS;
-		b.rows = p->t->last_rows - b.first;
-	}
-	if (b.rows > MG_BLOCK_ROWS)
-		b.rows = MG_BLOCK_ROWS;
+		b = block_at(p->t->last, p->t->last_weight, (uint32_t) (i - p->full_blocks) * MG_BLOCK_ROWS, p->t->last_rows);
 	p->fn(p->arg, &b, lane);
+}
+
+/* Rows of the resident group, or after all of them of the last one, by weight. */
+static uint64_t
+rows_by_weight(const mg_codes *t, uint32_t group)
+{
+	const uint16_t *weight = group < t->nresident ? t->weight[group] : t->last_weight;
+	uint32_t rows = group < t->nresident ? t->group_rows : t->last_rows;
+	uint64_t sum = 0;
+
+	if (weight == NULL)
+		return rows;
+	for (uint32_t i = 0; i < rows; i++)
+		sum += weight[i];
+	return sum;
 }
 
 mg_code
 mg_codes_pass(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_pool *pool, mg_block_task fn,
 			  void (*between)(void *arg), void *arg)
 {
-	const uint64_t most = (UINT64_C(1) << 30) / MG_BLOCK_ROWS; /* blocks between two calls of between() */
-	pass_tasks p = {t, fn, arg, t->resident, (t->group_rows + MG_BLOCK_ROWS - 1) / MG_BLOCK_ROWS, 0, 0};
+	pass_tasks p = {.t = t, .fn = fn, .arg = arg, .blocks = (t->group_rows + MG_BLOCK_ROWS - 1) / MG_BLOCK_ROWS};
 	uint64_t since = 0;
 
 	/* stored groups, one at a time */
@@ -365,37 +517,84 @@ mg_codes_pass(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg
 		p.groups = &t->scratch;
 		p.full_blocks = p.blocks;
 		MG_TRY(mg_pool_run(ctx, pool, pass_task, &p, p.blocks));
-		since += p.blocks;
-		if (since + p.blocks > most && between != NULL)
+		since += t->group_rows;
+		if (since > UINT32_MAX - t->group_rows && between != NULL)
 		{
 			between(arg);
 			since = 0;
 		}
 	}
 
-	/* resident groups and the last one, all blocks at once */
+	/* resident groups and the last one: as many at once as 32 bits can count; a single one is below 2^31 */
 	if (since > 0 && between != NULL)
 		between(arg);
 	p.groups = t->resident;
+	p.weights = t->weight;
 	p.full_blocks = (uint64_t) t->nresident * p.blocks;
-	for (uint64_t all = p.full_blocks + (t->last_rows + MG_BLOCK_ROWS - 1) / MG_BLOCK_ROWS; p.first < all;)
+	for (uint32_t g = 0; g <= t->nresident;)
 	{
-		uint64_t n = all - p.first < most ? all - p.first : most;
+		uint64_t rows = rows_by_weight(t, g), more = 0, n;
 
-		MG_TRY(mg_pool_run(ctx, pool, pass_task, &p, (size_t) n));
-		p.first += n;
+		while (++g <= t->nresident && (more = rows_by_weight(t, g)) <= UINT32_MAX - rows)
+			rows += more;
+		n = g <= t->nresident ? (uint64_t) g * p.blocks
+							  : p.full_blocks + (t->last_rows + MG_BLOCK_ROWS - 1) / MG_BLOCK_ROWS;
+		MG_TRY(mg_pool_run(ctx, pool, pass_task, &p, (size_t) (n - p.first)));
+		p.first = n;
 		if (between != NULL)
 			between(arg);
 	}
 	return MG_OK;
 }
 
+typedef struct part_tasks
+{
+	mg_part_task fn;
+	void *arg;
+	const uint8_t *base;
+	const uint16_t *weight;
+	uint32_t rows;
+} part_tasks;
+
+static void
+part_task(void *arg, size_t part, int lane)
+{
+	const part_tasks *p = arg;
+	mg_block b = {p->base, 0, p->rows, p->weight};
+
+	p->fn(p->arg, &b, part);
+}
+
+mg_code
+mg_codes_pass_parts(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_pool *pool, size_t parts,
+					mg_part_task fn, void *arg)
+{
+	part_tasks p = {.fn = fn, .arg = arg, .rows = t->group_rows};
+
+	for (uint64_t g = 0; g < t->nstored; g++)
+	{
+		MG_TRY(fetch_group(ctx, t, g, cols, ncols));
+		p.base = t->scratch;
+		MG_TRY(mg_pool_run(ctx, pool, part_task, &p, parts));
+	}
+	for (uint32_t g = 0; g < t->nresident; g++)
+	{
+		p.base = t->resident[g];
+		p.weight = t->weight[g];
+		MG_TRY(mg_pool_run(ctx, pool, part_task, &p, parts));
+	}
+	p.base = t->last;
+	p.weight = t->last_weight;
+	p.rows = t->last_rows;
+	return mg_pool_run(ctx, pool, part_task, &p, parts);
+}
+
 static mg_code
-group_in_order(mg_ctx *ctx, const uint8_t *base, uint32_t rows, mg_block_step fn, void *arg)
+group_in_order(mg_ctx *ctx, const uint8_t *base, const uint16_t *weight, uint32_t rows, mg_block_step fn, void *arg)
 {
 	for (uint32_t first = 0; first < rows; first += MG_BLOCK_ROWS)
 	{
-		mg_block b = {base, first, rows - first < MG_BLOCK_ROWS ? rows - first : MG_BLOCK_ROWS};
+		mg_block b = block_at(base, weight, first, rows);
 
 		MG_TRY(mg_poll(ctx));
 		MG_TRY(fn(ctx, arg, &b));
@@ -407,11 +606,11 @@ mg_code
 mg_codes_pass_in_order(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_block_step fn, void *arg)
 {
 	for (uint32_t g = 0; g < t->nresident; g++)
-		MG_TRY(group_in_order(ctx, t->resident[g], t->group_rows, fn, arg));
+		MG_TRY(group_in_order(ctx, t->resident[g], t->weight[g], t->group_rows, fn, arg));
 	for (uint64_t g = 0; g < t->nstored; g++)
 	{
 		MG_TRY(fetch_group(ctx, t, g, cols, ncols));
-		MG_TRY(group_in_order(ctx, t->scratch, t->group_rows, fn, arg));
+		MG_TRY(group_in_order(ctx, t->scratch, NULL, t->group_rows, fn, arg));
 	}
-	return group_in_order(ctx, t->last, t->last_rows, fn, arg);
+	return group_in_order(ctx, t->last, t->last_weight, t->last_rows, fn, arg);
 }

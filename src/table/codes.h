@@ -12,6 +12,10 @@
  * stays in the loading buffer. Row order is: resident groups, stored groups, the last. All sizes follow from `memory`
  * and the columns.
  *
+ * Rows that come again and again are held once, with a weight (pack.h): while loading, from the first group on for as
+ * long as it pays, and again while recoding. The groups that this leaves are resident, and their rows are in no order;
+ * a row of weight 0 fills up a group. A table with units, whose rows are told apart by number, is packed when recoded.
+ *
  * Two stages: *fine* while loading and learning, *coarse* after mg_codes_recode. Nothing here adds noise, so nothing
  * here may be reached but through a curator query that does. The table is owned by its curator and used by one thread
  * at a time; pool tasks read blocks of it.
@@ -23,6 +27,7 @@
 #include "table/axis.h"
 #include "table/domain.h"
 #include "table/hash.h"
+#include "table/pack.h"
 #include "table/store.h"
 #include "table/text.h"
 
@@ -80,12 +85,15 @@ typedef struct mg_codes
 	uint32_t max_resident;
 	uint32_t nresident;
 	uint8_t **resident; /* [max_resident] */
-	uint64_t nstored;   /* groups in the store */
+	uint16_t **weight; /* [max_resident] weights of their rows; NULL: each row is there once. Stored groups have none */
+	uint64_t nstored;  /* groups in the store */
 	int file;
 	uint8_t *last; /* being loaded; then the partial group */
 	uint32_t last_rows;
-	uint8_t *scratch; /* one stored group, read back */
-	uint64_t rows;    /* exact: never leaves the curator */
+	uint16_t *last_weight; /* NULL: each row is there once */
+	mg_pack *pack;         /* takes the rows that are loaded; NULL: it does not pay, or loading is over */
+	uint8_t *scratch;      /* one stored group, read back */
+	uint64_t rows;         /* exact: never leaves the curator */
 
 	uint64_t key[2];
 	uint64_t odd; /* multiplier of mg_mix64 */
@@ -117,6 +125,8 @@ mg_code mg_codes_create_with_units(mg_ctx *ctx, const mg_domain *columns, uint32
 								   const uint8_t key[MG_HASH_KEY_BYTES + 8], mg_store *store, size_t memory,
 								   mg_codes **out);
 void mg_codes_destroy(mg_codes *t);
+/* Before loading: rows that come again are to be packed. */
+mg_code mg_codes_pack(mg_ctx *ctx, mg_codes *t);
 
 /* load.c; the contract is mg_load_* in curator/curator.h */
 void mg_codes_load_null(mg_codes *t, uint32_t col);
@@ -141,12 +151,24 @@ mg_code mg_codes_fetch(mg_ctx *ctx, mg_codes *t, uint64_t stored);
 /* codes.c, for load.c: the group being loaded is full; NULL-fills rows first .. first + MG_STRIPE_ROWS - 1 of it. */
 mg_code mg_codes_group_full(mg_ctx *ctx, mg_codes *t);
 void mg_codes_fill_null(mg_codes *t, uint32_t first);
+/* codes.c, for load.c: all rows are loaded: packed ones become groups. */
+mg_code mg_codes_pack_finish(mg_ctx *ctx, mg_codes *t);
+/* codes.c, for fix.c: n weights of a packed group, all 0. */
+mg_code mg_codes_new_weights(mg_ctx *ctx, uint32_t n, uint16_t **out);
+void mg_codes_free_weights(uint16_t *weight, uint32_t n);
+/* Rows as they are held: each packed one once. */
+static inline uint64_t
+mg_codes_rows_held(const mg_codes *t)
+{
+	return (t->nresident + t->nstored) * t->group_rows + t->last_rows;
+}
 
 /* Part of a group. Array of column j: base + column[j].offset, rows first .. first + rows - 1 of it. */
 typedef struct mg_block
 {
 	const uint8_t *base;
 	uint32_t first, rows;
+	const uint16_t *weight; /* [rows] how often each is there; NULL: once */
 } mg_block;
 
 static inline const void *
@@ -158,13 +180,18 @@ mg_block_column(const mg_code_column *col, const mg_block *b)
 /*
  * Passes over all rows in blocks. `cols` names the columns that the pass reads (of stored groups only these are
  * fetched). In parallel: fn on any lane of the pool, in any order, no ctx; `between` (may be NULL) is called, by the
- * caller's thread, at least every 2^30 rows and at the end, with no task running. In order: fn by the caller's thread,
- * in row order.
+ * caller's thread, before 2^32 rows (by weight) have passed and at the end, with no task running. In order: fn by the
+ * caller's thread, in row order.
  */
 typedef void (*mg_block_task)(void *arg, const mg_block *b, int lane);
 typedef mg_code (*mg_block_step)(mg_ctx *ctx, void *arg, const mg_block *b);
 mg_code mg_codes_pass(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_pool *pool, mg_block_task fn,
 					  void (*between)(void *arg), void *arg);
+/* A group at a time, whole (up to MG_GROUP_ROWS rows): fn for parts 0..parts-1; different parts at once, the same part
+ * never. */
+typedef void (*mg_part_task)(void *arg, const mg_block *b, size_t part);
+mg_code mg_codes_pass_parts(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_pool *pool, size_t parts,
+							mg_part_task fn, void *arg);
 mg_code mg_codes_pass_in_order(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, uint32_t ncols, mg_block_step fn,
 							   void *arg);
 

@@ -1,9 +1,9 @@
 /*
  * table/count.c: the counting loops.
  *
- * Index of a row in a marginal over columns c1..ck with n1..nk codes: ((c1 * n2 + c2) * n3 + c3) .., mixed radix. One
- * and two columns, the bulk of all work, have loops of their own; more go through an array of indices, built column by
- * column.
+ * Index of a row in a marginal over columns c1..ck with n1..nk codes: ((c1 * n2 + c2) * n3 + c3) .., mixed radix. One,
+ * two and three columns, the bulk of all work, have loops of their own; more go through a block's indices, built column
+ * by column.
  */
 #include "table/count.h"
 
@@ -44,25 +44,65 @@ mg_count_bytes(size_t cells)
 	return cells * (sizeof(int64_t) + sizeof(uint32_t));
 }
 
-#define ONE(name, ta)                                         \
-	static void name(const ta *a, uint32_t rows, uint32_t *n) \
-	{                                                         \
-		for (uint32_t i = 0; i < rows; i++)                   \
-			n[a[i]]++;                                        \
+/* Each loop once for rows that count once and once for rows with weights w. */
+#define ONE(name, ta)                                                            \
+	static void name(const ta *a, uint32_t rows, const uint16_t *w, uint32_t *n) \
+	{                                                                            \
+		if (w == NULL)                                                           \
+			for (uint32_t i = 0; i < rows; i++)                                  \
+				n[a[i]]++;                                                       \
+		else                                                                     \
+			for (uint32_t i = 0; i < rows; i++)                                  \
+				n[a[i]] += w[i];                                                 \
 	}
 ONE(count_8, uint8_t)
 ONE(count_16, uint16_t)
 
-#define TWO(name, ta, tb)                                                               \
-	static void name(const ta *a, const tb *b, uint32_t nb, uint32_t rows, uint32_t *n) \
-	{                                                                                   \
-		for (uint32_t i = 0; i < rows; i++)                                             \
-			n[(size_t) a[i] * nb + b[i]]++;                                             \
+#define TWO(name, ta, tb)                                                                                  \
+	static void name(const ta *a, const tb *b, uint32_t nb, uint32_t rows, const uint16_t *w, uint32_t *n) \
+	{                                                                                                      \
+		if (w == NULL)                                                                                     \
+			for (uint32_t i = 0; i < rows; i++)                                                            \
+				n[(size_t) a[i] * nb + b[i]]++;                                                            \
+		else                                                                                               \
+			for (uint32_t i = 0; i < rows; i++)                                                            \
+				n[(size_t) a[i] * nb + b[i]] += w[i];                                                      \
 	}
 TWO(count_8_8, uint8_t, uint8_t)
 TWO(count_8_16, uint8_t, uint16_t)
 TWO(count_16_8, uint16_t, uint8_t)
 TWO(count_16_16, uint16_t, uint16_t)
+
+#define THREE(name, ta, tb, tc)                                                                      \
+	static void name(const ta *a, const tb *b, const tc *c, uint32_t nb, uint32_t nc, uint32_t rows, \
+					 const uint16_t *w, uint32_t *n)                                                 \
+	{                                                                                                \
+		if (w == NULL)                                                                               \
+			for (uint32_t i = 0; i < rows; i++)                                                      \
+				n[((size_t) a[i] * nb + b[i]) * nc + c[i]]++;                                        \
+		else                                                                                         \
+			for (uint32_t i = 0; i < rows; i++)                                                      \
+				n[((size_t) a[i] * nb + b[i]) * nc + c[i]] += w[i];                                  \
+	}
+THREE(count_8_8_8, uint8_t, uint8_t, uint8_t)
+THREE(count_8_8_16, uint8_t, uint8_t, uint16_t)
+THREE(count_8_16_8, uint8_t, uint16_t, uint8_t)
+THREE(count_8_16_16, uint8_t, uint16_t, uint16_t)
+THREE(count_16_8_8, uint16_t, uint8_t, uint8_t)
+THREE(count_16_8_16, uint16_t, uint8_t, uint16_t)
+THREE(count_16_16_8, uint16_t, uint16_t, uint8_t)
+THREE(count_16_16_16, uint16_t, uint16_t, uint16_t)
+
+static void
+count_single(const mg_codes *t, const uint32_t *cols, const mg_block *b, uint32_t *n)
+{
+	const mg_code_column *c = &t->column[cols[0]];
+
+	if (c->width == 1)
+		count_8(mg_block_column(c, b), b->rows, b->weight, n);
+	else
+		count_16(mg_block_column(c, b), b->rows, b->weight, n);
+}
 
 static void
 count_pair(const mg_codes *t, const uint32_t *cols, const mg_block *b, uint32_t *n)
@@ -71,13 +111,48 @@ count_pair(const mg_codes *t, const uint32_t *cols, const mg_block *b, uint32_t 
 	const void *pa = mg_block_column(ca, b), *pb = mg_block_column(cb, b);
 
 	if (ca->width == 1 && cb->width == 1)
-		count_8_8(pa, pb, cb->ncodes, b->rows, n);
+		count_8_8(pa, pb, cb->ncodes, b->rows, b->weight, n);
 	else if (ca->width == 1)
-		count_8_16(pa, pb, cb->ncodes, b->rows, n);
+		count_8_16(pa, pb, cb->ncodes, b->rows, b->weight, n);
 	else if (cb->width == 1)
-		count_16_8(pa, pb, cb->ncodes, b->rows, n);
+		count_16_8(pa, pb, cb->ncodes, b->rows, b->weight, n);
 	else
-		count_16_16(pa, pb, cb->ncodes, b->rows, n);
+		count_16_16(pa, pb, cb->ncodes, b->rows, b->weight, n);
+}
+
+static void
+count_triple(const mg_codes *t, const uint32_t *cols, const mg_block *b, uint32_t *n)
+{
+	const mg_code_column *ca = &t->column[cols[0]], *cb = &t->column[cols[1]], *cc = &t->column[cols[2]];
+	const void *pa = mg_block_column(ca, b), *pb = mg_block_column(cb, b), *pc = mg_block_column(cc, b);
+	uint32_t nb = cb->ncodes, nc = cc->ncodes, rows = b->rows;
+
+	switch ((ca->width - 1) * 4 + (cb->width - 1) * 2 + (cc->width - 1))
+	{
+		case 0:
+			count_8_8_8(pa, pb, pc, nb, nc, rows, b->weight, n);
+			break;
+		case 1:
+			count_8_8_16(pa, pb, pc, nb, nc, rows, b->weight, n);
+			break;
+		case 2:
+			count_8_16_8(pa, pb, pc, nb, nc, rows, b->weight, n);
+			break;
+		case 3:
+			count_8_16_16(pa, pb, pc, nb, nc, rows, b->weight, n);
+			break;
+		case 4:
+			count_16_8_8(pa, pb, pc, nb, nc, rows, b->weight, n);
+			break;
+		case 5:
+			count_16_8_16(pa, pb, pc, nb, nc, rows, b->weight, n);
+			break;
+		case 6:
+			count_16_16_8(pa, pb, pc, nb, nc, rows, b->weight, n);
+			break;
+		default:
+			count_16_16_16(pa, pb, pc, nb, nc, rows, b->weight, n);
+	}
 }
 
 /* index[i] = index[i] * codes + code of row i */
@@ -94,22 +169,44 @@ extend_index(const mg_code_column *c, const mg_block *b, uint32_t *index)
 			index[i] = index[i] * c->ncodes + ((const uint16_t *) p)[i];
 }
 
+/* Fewer than 2^28 cells: 32 bits suffice. */
 static void
-count_any(const mg_codes *t, const mg_count *q, const mg_block *b, bool whole, uint32_t *n)
+block_index(const mg_codes *t, const uint32_t *cols, uint32_t k, const mg_block *b, uint32_t index[MG_BLOCK_ROWS])
 {
-	uint32_t index[MG_BLOCK_ROWS]; /* fewer than 2^28 cells: 32 bits suffice */
+	memset(index, 0, b->rows * sizeof(index[0]));
+	for (uint32_t i = 0; i < k; i++)
+		extend_index(&t->column[cols[i]], b, index);
+}
+
+static void
+count_whole(const mg_codes *t, const uint32_t *cols, uint32_t k, const mg_block *b, uint32_t *n)
+{
+	uint32_t index[MG_BLOCK_ROWS];
+
+	if (k == 1)
+		count_single(t, cols, b, n);
+	else if (k == 2)
+		count_pair(t, cols, b, n);
+	else if (k == 3)
+		count_triple(t, cols, b, n);
+	else
+	{
+		block_index(t, cols, k, b, index);
+		for (uint32_t i = 0; i < b->rows; i++)
+			n[index[i]] += b->weight != NULL ? b->weight[i] : 1;
+	}
+}
+
+static void
+count_range(const mg_codes *t, const mg_count *q, const mg_block *b, uint32_t *n)
+{
+	uint32_t index[MG_BLOCK_ROWS];
 	uint32_t first = (uint32_t) q->first, cells = (uint32_t) q->cells;
 
-	memset(index, 0, b->rows * sizeof(index[0]));
-	for (uint32_t i = 0; i < q->k; i++)
-		extend_index(&t->column[q->cols[i]], b, index);
-	if (whole)
-		for (uint32_t i = 0; i < b->rows; i++)
-			n[index[i]]++;
-	else
-		for (uint32_t i = 0; i < b->rows; i++)
-			if (index[i] - first < cells) /* unsigned: also false under first */
-				n[index[i] - first]++;
+	block_index(t, q->cols, q->k, b, index);
+	for (uint32_t i = 0; i < b->rows; i++)
+		if (index[i] - first < cells) /* unsigned: also false under first */
+			n[index[i] - first] += b->weight != NULL ? b->weight[i] : 1;
 }
 
 static void
@@ -122,21 +219,14 @@ count_block(void *arg, const mg_block *b, int lane)
 		const mg_count *q = &c->count[j];
 		uint32_t *n = c->lane + (size_t) lane * c->cells + c->start[j];
 		size_t all = 0;
-		bool whole = mg_count_cells(c->t, q->cols, q->k, &all) && q->cells == all;
+		bool whole;
 
-		if (whole && q->k == 2)
-			count_pair(c->t, q->cols, b, n);
-		else if (whole && q->k == 1)
-		{
-			const mg_code_column *col = &c->t->column[q->cols[0]];
-
-			if (col->width == 1)
-				count_8(mg_block_column(col, b), b->rows, n);
-			else
-				count_16(mg_block_column(col, b), b->rows, n);
-		}
+		mg_count_cells(c->t, q->cols, q->k, &all); /* checked before */
+		whole = q->cells == all;
+		if (whole)
+			count_whole(c->t, q->cols, q->k, b, n);
 		else
-			count_any(c->t, q, b, whole, n);
+			count_range(c->t, q, b, n);
 	}
 }
 
@@ -156,22 +246,16 @@ count_fold(void *arg)
 		}
 }
 
-/* The columns that some job reads; cols has room for all. */
+/* Adds the columns of one job to those that a pass reads; cols has room for all. */
 static uint32_t
-columns_read(const counting *c, bool *seen, uint32_t *cols)
+add_columns(uint32_t k, const uint32_t *of, bool *seen, uint32_t *cols, uint32_t n)
 {
-	uint32_t n = 0;
-
-	memset(seen, 0, c->t->ncolumns * sizeof(*seen));
-	for (size_t j = c->job_first; j < c->job_end; j++)
-		for (uint32_t i = 0; i < c->count[j].k; i++)
-		{
-			uint32_t col = c->count[j].cols[i];
-
-			if (!seen[col])
-				cols[n++] = col;
-			seen[col] = true;
-		}
+	for (uint32_t i = 0; i < k; i++)
+	{
+		if (!seen[of[i]])
+			cols[n++] = of[i];
+		seen[of[i]] = true;
+	}
 	return n;
 }
 
@@ -179,14 +263,15 @@ static mg_code
 count_passes(mg_ctx *ctx, counting *c)
 {
 	uint32_t cols[MG_MAX_COLUMNS];
-	bool seen[MG_MAX_COLUMNS];
 
 	for (c->job_first = 0; c->job_first < c->n; c->job_first = c->job_end)
 	{
-		uint32_t ncols;
+		bool seen[MG_MAX_COLUMNS] = {false};
+		uint32_t ncols = 0;
 
 		c->job_end = c->n - c->job_first < JOBS_AT_ONCE ? c->n : c->job_first + JOBS_AT_ONCE;
-		ncols = columns_read(c, seen, cols);
+		for (size_t j = c->job_first; j < c->job_end; j++)
+			ncols = add_columns(c->count[j].k, c->count[j].cols, seen, cols, ncols);
 		MG_TRY(mg_codes_pass(ctx, c->t, cols, ncols, c->lanes > 1 ? ctx->pool : NULL, count_block, count_fold, c));
 	}
 	return MG_OK;
@@ -220,4 +305,70 @@ mg_count_run(mg_ctx *ctx, mg_codes *t, mg_count *count, size_t n, size_t memory)
 	mg_zeroize_free(c.lane, c.cells * (size_t) c.lanes * sizeof(uint32_t));
 	free(c.start);
 	return code;
+}
+
+/* ---- 32-bit results ---- */
+
+#define JOBS_OF_PART 64 /* so that a part over a group of rows stays a few milliseconds */
+
+typedef struct narrow
+{
+	const mg_codes *t;
+	const mg_count_32 *count;
+	size_t n, parts;
+} narrow;
+
+bool
+mg_count_narrow(const mg_codes *t)
+{
+	return t->rows <= UINT32_MAX;
+}
+
+/*
+ * Jobs are dealt out in turn, so that parts are alike where neighbouring jobs are. A job runs over the whole group
+ * before the next one begins: its counters, which many marginals together have no room for in any cache, are fetched
+ * once a group, and the few columns that it reads come in order.
+ */
+static void
+count_part(void *arg, const mg_block *group, size_t part)
+{
+	const narrow *c = arg;
+
+	for (size_t j = part; j < c->n; j += c->parts)
+	{
+		const mg_count_32 *q = &c->count[j];
+		uint32_t at_once = q->k <= 3 ? group->rows : MG_BLOCK_ROWS; /* indices are of a block */
+
+		for (uint32_t first = 0; first < group->rows; first += at_once)
+		{
+			mg_block b = {group->base, first, group->rows - first < at_once ? group->rows - first : at_once,
+						  group->weight != NULL ? group->weight + first : NULL};
+
+			count_whole(c->t, q->cols, q->k, &b, q->out);
+		}
+	}
+}
+
+mg_code
+mg_count_run_32(mg_ctx *ctx, mg_codes *t, const mg_count_32 *count, size_t n)
+{
+	narrow c = {.t = t, .count = count, .n = n, .parts = 4 * (size_t) mg_pool_width(ctx->pool)};
+	uint32_t cols[MG_MAX_COLUMNS], ncols = 0;
+	bool seen[MG_MAX_COLUMNS] = {false};
+
+	if (!mg_count_narrow(t))
+		return mg_fail(ctx, MG_INTERNAL, "counters of 32 bits for so many rows");
+	for (size_t j = 0; j < n; j++)
+	{
+		size_t cells = 0;
+
+		mg_count_cells(t, count[j].cols, count[j].k, &cells); /* checked before */
+		memset(count[j].out, 0, cells * sizeof(uint32_t));
+		ncols = add_columns(count[j].k, count[j].cols, seen, cols, ncols);
+	}
+	if (c.parts < (n + JOBS_OF_PART - 1) / JOBS_OF_PART)
+		c.parts = (n + JOBS_OF_PART - 1) / JOBS_OF_PART;
+	if (c.parts > n)
+		c.parts = n;
+	return c.parts > 0 ? mg_codes_pass_parts(ctx, t, cols, ncols, ctx->pool, c.parts, count_part, &c) : MG_OK;
 }

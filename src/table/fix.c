@@ -80,8 +80,20 @@ typedef struct histogram
 	const mg_axis *axis;
 	uint32_t nout, lanes;
 	int64_t *out;
-	uint32_t *lane; /* [lanes][nout]: at most 2^30 rows between two folds */
+	uint32_t *lane; /* [lanes][nout]: fewer than 2^32 rows between two folds */
 } histogram;
+
+/* cell: of row i. */
+#define COUNT_CELLS(cell)                          \
+	do                                             \
+	{                                              \
+		if (b->weight == NULL)                     \
+			for (uint32_t i = 0; i < b->rows; i++) \
+				n[cell]++;                         \
+		else                                       \
+			for (uint32_t i = 0; i < b->rows; i++) \
+				n[cell] += b->weight[i];           \
+	} while (0)
 
 static void
 histogram_task(void *arg, const mg_block *b, int lane)
@@ -90,25 +102,14 @@ histogram_task(void *arg, const mg_block *b, int lane)
 	uint32_t *n = h->lane + (size_t) lane * h->nout;
 	const void *p = mg_block_column(h->c, b);
 
-	switch (h->c->storage)
-	{
-		case MG_STORE_KEY:
-			for (uint32_t i = 0; i < b->rows; i++)
-				n[mg_axis_cell(h->axis, ((const uint64_t *) p)[i])]++;
-			break;
-		case MG_STORE_TEXT:
-			for (uint32_t i = 0; i < b->rows; i++)
-				n[h->c->fine_of[((const uint16_t *) p)[i]]]++;
-			break;
-		case MG_STORE_CODE:
-			if (h->c->width == 1)
-				for (uint32_t i = 0; i < b->rows; i++)
-					n[((const uint8_t *) p)[i]]++;
-			else
-				for (uint32_t i = 0; i < b->rows; i++)
-					n[((const uint16_t *) p)[i]]++;
-			break;
-	}
+	if (h->c->storage == MG_STORE_KEY)
+		COUNT_CELLS(mg_axis_cell(h->axis, ((const uint64_t *) p)[i]));
+	else if (h->c->storage == MG_STORE_TEXT)
+		COUNT_CELLS(h->c->fine_of[((const uint16_t *) p)[i]]);
+	else if (h->c->width == 1)
+		COUNT_CELLS(((const uint8_t *) p)[i]);
+	else
+		COUNT_CELLS(((const uint16_t *) p)[i]);
 }
 
 static void
@@ -173,6 +174,17 @@ typedef struct recode
 	uint32_t rows;
 	const uint8_t *from_base;
 	uint8_t *to_base;
+
+	/* what comes of it */
+	mg_pack *pack; /* takes the coarse rows; NULL: it does not pay any more */
+	uint8_t **groups;
+	uint16_t **weights;
+	uint64_t keep; /* groups that stay in memory, the first ones */
+	uint32_t ngroups;
+	uint64_t nstored;
+	uint8_t *last;
+	uint16_t *last_weight;
+	uint32_t last_rows;
 } recode;
 
 static inline void
@@ -238,50 +250,181 @@ recode_group(mg_ctx *ctx, recode *r, const uint8_t *from, uint8_t *to, uint32_t 
 	return MG_OK;
 }
 
+/* A coarse group and its weights take their place; the caller's no longer, whatever comes. */
+static mg_code
+place_coarse(mg_ctx *ctx, recode *r, uint8_t *to, uint16_t *weight)
+{
+	mg_codes *t = r->t;
+	mg_code code;
+
+	if (r->ngroups < r->keep)
+	{
+		r->weights[r->ngroups] = weight;
+		r->groups[r->ngroups++] = to;
+		return MG_OK;
+	}
+	/* Only groups that were read from the store come here: fewer than were resident fit no memory. None has weights. */
+	code = weight == NULL ? t->store->write(ctx, t->store, t->file, r->nstored++ * r->to_bytes, to, r->to_bytes)
+						  : mg_fail(ctx, MG_INTERNAL, "a packed group does not fit the memory");
+	mg_zeroize_free(to, r->to_bytes);
+	mg_codes_free_weights(weight, t->group_rows);
+	return code;
+}
+
+/* n packed rows from `first` on; the rest of the group has weight 0. */
+static mg_code
+unpack_coarse(mg_ctx *ctx, const recode *r, uint64_t first, uint64_t n, uint8_t **to, uint16_t **weight)
+{
+	*to = calloc(1, r->to_bytes);
+	if (*to == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	MG_TRY(mg_codes_new_weights(ctx, r->t->group_rows, weight));
+	mg_pack_get(r->pack, first, (uint32_t) n, *to, *weight);
+	return MG_OK;
+}
+
+/* Packed rows become groups; at the end of the table those that do not fill one become the last, partial group. */
+static mg_code
+unpack_all(mg_ctx *ctx, recode *r, bool at_end)
+{
+	const uint32_t rows = r->t->group_rows;
+
+	for (uint64_t first = 0, left; (left = mg_pack_rows(r->pack) - first) > 0; first += left)
+	{
+		uint8_t *to = NULL;
+		uint16_t *weight = NULL;
+		mg_code code;
+
+		left = left < rows ? left : rows;
+		code = unpack_coarse(ctx, r, first, left, &to, &weight);
+		if (code == MG_OK && at_end && left < rows)
+		{
+			r->last = to;
+			r->last_weight = weight;
+			r->last_rows = (uint32_t) left;
+			continue;
+		}
+		if (code == MG_OK)
+			code = place_coarse(ctx, r, to, weight);
+		else
+		{
+			mg_zeroize_free(to, to ? r->to_bytes : 0);
+			mg_codes_free_weights(weight, rows);
+		}
+		MG_TRY(code);
+	}
+	mg_pack_destroy(r->pack);
+	r->pack = NULL;
+	return MG_OK;
+}
+
+/* One group: recoded, and packed or placed. *weight is taken over. */
+static mg_code
+recode_one(mg_ctx *ctx, recode *r, const uint8_t *from, uint16_t **weight)
+{
+	uint8_t *to = malloc(r->to_bytes);
+	mg_code code = to == NULL ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
+
+	if (code == MG_OK)
+		code = recode_group(ctx, r, from, to, r->t->group_rows);
+	if (code == MG_OK && r->pack != NULL && !mg_pack_pays(r->pack))
+		code = unpack_all(ctx, r, false);
+	if (code == MG_OK && r->pack == NULL)
+	{
+		uint16_t *taken = *weight;
+
+		*weight = NULL;
+		return place_coarse(ctx, r, to, taken);
+	}
+	if (code == MG_OK)
+		mg_pack_add(r->pack, to, r->t->group_rows, *weight);
+	mg_zeroize_free(to, to ? r->to_bytes : 0);
+	mg_codes_free_weights(*weight, r->t->group_rows);
+	*weight = NULL;
+	return code;
+}
+
 /*
  * All groups, in row order. Coarse groups are no longer than fine ones, so more of them stay in memory, and in the
  * store each goes to where it or an earlier group lay that was read before.
  */
 static mg_code
-recode_groups(mg_ctx *ctx, recode *r, uint8_t ***groups, uint32_t *ngroups, uint64_t *nstored)
+recode_groups(mg_ctx *ctx, recode *r)
 {
 	mg_codes *t = r->t;
-	uint64_t area = t->memory / 2 / r->to_bytes;
-	uint64_t all = t->nresident + t->nstored, stored = 0;
-	uint32_t most = (uint32_t) (area > UINT32_MAX ? UINT32_MAX : area > 2 ? area - 2 : 0);
-	uint64_t keep = all < most ? all : most;
+	uint64_t all = t->nresident + t->nstored;
 
-	if (keep < t->nresident)
-		keep = t->nresident; /* what was resident stays so */
-	*groups = calloc((size_t) keep + 1, sizeof(**groups));
-	if (*groups == NULL)
-		return mg_fail(ctx, MG_NOMEM, "out of memory");
 	for (uint64_t g = 0; g < all; g++)
 	{
-		uint8_t *from, *to = malloc(r->to_bytes);
-		mg_code code = to == NULL ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
+		bool resident = g < t->nresident;
+		uint16_t *none = NULL, **weight = resident ? &t->weight[g] : &none;
+		uint8_t *from = resident ? t->resident[g] : t->scratch;
 
-		from = g < t->nresident ? t->resident[g] : t->scratch;
-		if (code == MG_OK && g >= t->nresident)
-			code = t->store->read(ctx, t->store, t->file, (g - t->nresident) * t->group_bytes, from, t->group_bytes);
-		if (code == MG_OK)
-			code = recode_group(ctx, r, from, to, t->group_rows);
-		if (code == MG_OK && g >= keep)
-			code = t->store->write(ctx, t->store, t->file, stored++ * r->to_bytes, to, r->to_bytes);
-		if (code != MG_OK || g >= keep)
-			mg_zeroize_free(to, to ? r->to_bytes : 0);
-		else
-			(*groups)[(*ngroups)++] = to;
-		if (code != MG_OK)
-			return code;
-		if (g < t->nresident)
+		if (!resident)
+			MG_TRY(t->store->read(ctx, t->store, t->file, (g - t->nresident) * t->group_bytes, from, t->group_bytes));
+		MG_TRY(recode_one(ctx, r, from, weight));
+		if (resident)
 		{
 			mg_zeroize_free(from, t->group_bytes);
 			t->resident[g] = NULL;
 		}
 	}
-	*nstored = stored;
 	return MG_OK;
+}
+
+static mg_code
+recode_last(mg_ctx *ctx, recode *r)
+{
+	mg_codes *t = r->t;
+
+	r->last = malloc(r->to_bytes);
+	if (r->last == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	r->last_rows = t->last_rows;
+	MG_TRY(recode_group(ctx, r, t->last, r->last, t->last_rows));
+	if (r->pack == NULL || !mg_pack_pays(r->pack) || (mg_pack_rows(r->pack) == 0 && t->last_weight == NULL))
+	{
+		r->last_weight = t->last_weight;
+		t->last_weight = NULL;
+		return r->pack != NULL ? unpack_all(ctx, r, false) : MG_OK;
+	}
+	mg_pack_add(r->pack, r->last, t->last_rows, t->last_weight);
+	r->last_rows = 0;
+	if (mg_pack_rows(r->pack) % t->group_rows != 0)
+	{
+		mg_zeroize_free(r->last, r->to_bytes);
+		r->last = NULL;
+	}
+	return unpack_all(ctx, r, true);
+}
+
+/* How many coarse groups stay in memory, the lists of them, and the pack, for which a part of the table may be taken in
+ * vain: what it may save is most of all that follows. */
+static mg_code
+recode_room(mg_ctx *ctx, recode *r)
+{
+	mg_codes *t = r->t;
+	uint64_t area = t->memory / 2 / r->to_bytes, all = t->nresident + t->nstored;
+	uint32_t most = (uint32_t) (area > UINT32_MAX ? UINT32_MAX : area > 2 ? area - 2 : 0);
+	mg_pack_column *column;
+	mg_code code;
+
+	r->keep = all < most ? all : most;
+	if (r->keep < t->nresident)
+		r->keep = t->nresident; /* what was resident stays so */
+	r->groups = calloc((size_t) r->keep + 1, sizeof(*r->groups));
+	r->weights = calloc((size_t) r->keep + 1, sizeof(*r->weights));
+	column = calloc(t->ncolumns, sizeof(*column));
+	code = !r->groups || !r->weights || !column ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
+	if (code == MG_OK)
+	{
+		for (uint32_t j = 0; j < t->ncolumns; j++)
+			column[j] = (mg_pack_column){r->to[j].offset, r->to[j].width};
+		code = mg_pack_create(ctx, column, t->ncolumns, t->group_rows, (uint64_t) most * t->group_rows, t->memory / 4,
+							  t->odd, (uint32_t) (all / 16 < 1000 ? 2 + all / 16 : 1000), &r->pack);
+	}
+	free(column);
+	return code;
 }
 
 static mg_code
@@ -311,13 +454,12 @@ recode_prepare(mg_ctx *ctx, recode *r, const uint32_t *ncoarse)
 		for (size_t i = 0; i < MG_TEXT_FIRST + (size_t) c->text->nids; i++)
 			r->text_of[j][i] = r->merge[j][c->fine_of[i]];
 	}
-	return MG_OK;
+	return recode_room(ctx, r);
 }
 
 /* The coarse table takes the fine one's place; dictionaries, streams and labels go. */
 static void
-recode_adopt(mg_codes *t, const recode *r, uint8_t **groups, uint32_t ngroups, uint64_t nstored, uint8_t *last,
-			 const uint32_t *ncoarse)
+recode_adopt(mg_codes *t, const recode *r, const uint32_t *ncoarse)
 {
 	for (uint32_t j = 0; j < t->ncolumns; j++)
 	{
@@ -349,15 +491,20 @@ recode_adopt(mg_codes *t, const recode *r, uint8_t **groups, uint32_t ngroups, u
 	mg_zeroize_free(t->last, t->group_bytes);
 	mg_zeroize_free(t->scratch, t->scratch ? t->group_bytes : 0);
 	free(t->resident);
-	t->last = last;
+	free(t->weight);
+	mg_codes_free_weights(t->last_weight, t->group_rows);
+	t->last = r->last;
+	t->last_rows = r->last_rows;
+	t->last_weight = r->last_weight;
 	t->scratch = NULL;
-	t->resident = groups;
-	t->nresident = ngroups;
-	t->nstored = nstored;
+	t->resident = r->groups;
+	t->weight = r->weights;
+	t->nresident = r->ngroups;
+	t->nstored = r->nstored;
 	t->group_bytes = r->to_bytes;
 	t->recoded = true;
 	t->units = false;
-	if (nstored == 0 && t->file >= 0)
+	if (t->nstored == 0 && t->file >= 0)
 	{
 		t->store->close(t->store, t->file);
 		t->file = -1;
@@ -368,29 +515,30 @@ mg_code
 mg_codes_recode(mg_ctx *ctx, mg_codes *t, const uint16_t *const *merge, const uint32_t *ncoarse)
 {
 	recode r = {.t = t, .merge = merge};
-	uint8_t **groups = NULL, *last = NULL;
-	uint32_t ngroups = 0;
-	uint64_t nstored = 0;
 	mg_code code = recode_prepare(ctx, &r, ncoarse);
 
 	if (code == MG_OK)
-		code = recode_groups(ctx, &r, &groups, &ngroups, &nstored);
-	if (code == MG_OK && (last = malloc(r.to_bytes)) == NULL)
-		code = mg_fail(ctx, MG_NOMEM, "out of memory");
+		code = recode_groups(ctx, &r);
 	if (code == MG_OK)
-		code = recode_group(ctx, &r, t->last, last, t->last_rows);
+		code = recode_last(ctx, &r);
 	for (uint32_t j = 0; r.text_of != NULL && j < t->ncolumns; j++)
 		free(r.text_of[j]);
 	free(r.text_of);
+	mg_pack_destroy(r.pack);
 	if (code == MG_OK)
-		recode_adopt(t, &r, groups, ngroups, nstored, last, ncoarse);
+		recode_adopt(t, &r, ncoarse);
 	else
 	{
 		/* Half the groups are coarse and half are fine: nothing can be asked of this table any more. */
-		for (uint32_t g = 0; g < ngroups; g++)
-			mg_zeroize_free(groups[g], r.to_bytes);
-		free(groups);
-		mg_zeroize_free(last, last ? r.to_bytes : 0);
+		for (uint32_t g = 0; g < r.ngroups; g++)
+		{
+			mg_zeroize_free(r.groups[g], r.to_bytes);
+			mg_codes_free_weights(r.weights[g], t->group_rows);
+		}
+		free(r.groups);
+		free(r.weights);
+		mg_zeroize_free(r.last, r.last ? r.to_bytes : 0);
+		mg_codes_free_weights(r.last_weight, t->group_rows);
 		t->broken = true;
 	}
 	free(r.to);

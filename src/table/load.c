@@ -56,8 +56,12 @@ mg_codes_load_number(mg_codes *t, uint32_t col, double v)
 	{
 		/* v is in range, so the quotient is in 0 .. null_code - 1/2; rounding up at the very end must not reach NULL.
 		 */
-		uint32_t k = (uint32_t) ((v - c->lower) / c->step + 0.5);
+		double steps = v - c->lower;
+		uint32_t k;
 
+		if (c->step != 1) /* most are, and a division is the dearest thing here */
+			steps /= c->step;
+		k = (uint32_t) (steps + 0.5);
 		put_code(c, t->last_rows, k < c->null_code ? k : c->null_code - 1u);
 	}
 }
@@ -271,5 +275,5 @@ mg_codes_load_finish(mg_ctx *ctx, mg_codes *t)
 	for (uint32_t j = 0; j < t->ncolumns; j++)
 		if (t->column[j].text != NULL)
 			MG_TRY(mg_text_finish(ctx, t->column[j].text));
-	return MG_OK;
+	return mg_codes_pack_finish(ctx, t);
 }

@@ -124,22 +124,31 @@ mg_text_unseen(mg_text *x, uint64_t hash)
 static inline void
 mg_text_words(const char *s, size_t len, uint64_t w[3])
 {
-	w[0] = w[1] = w[2] = 0;
+	uint64_t first = 0, middle = 0, last = 0;
+
+	/* Each word is loaded as a whole, in a register: parts that are stored and loaded again at once stall. */
 	if (len >= 8)
 	{
-		__builtin_memcpy(&w[0], s, 8);
-		__builtin_memcpy(&w[2], s + len - 8, 8);
+		__builtin_memcpy(&first, s, 8);
+		__builtin_memcpy(&last, s + len - 8, 8);
 		if (len > 16)
-			__builtin_memcpy(&w[1], s + 8, 8);
+			__builtin_memcpy(&middle, s + 8, 8);
 	}
 	else if (len >= 4)
 	{
-		__builtin_memcpy(&w[0], s, 4);
-		__builtin_memcpy(&w[2], s + len - 4, 4);
+		uint32_t low, high;
+
+		__builtin_memcpy(&low, s, 4);
+		__builtin_memcpy(&high, s + len - 4, 4);
+		first = low;
+		last = high;
 	}
 	else if (len > 0)
-		w[0] =
+		first =
 			(uint64_t) (uint8_t) s[0] | (uint64_t) (uint8_t) s[len >> 1] << 8 | (uint64_t) (uint8_t) s[len - 1] << 16;
+	w[0] = first;
+	w[1] = middle;
+	w[2] = last;
 }
 
 /* Any spread will do: it decides time, never a code. */

@@ -22,6 +22,8 @@ mg_release_record(const MgReleaseCall *call)
 	mg_put_str(&w, call->recipient, strlen(call->recipient));
 	mg_put_i64(&w, call->rows);
 	mg_put_u8(&w, call->seeded);
+	mg_put_str(&w, call->conditioned != NULL ? call->conditioned : "",
+			   call->conditioned != NULL ? strlen(call->conditioned) : 0);
 	mg_launch(&launch, MG_WORK_RELEASE, 0, &w, true);
 	mg_launch_wait(&launch, MG_WORK_RESERVED, false);
 	id = launch.shared->result;
@@ -45,6 +47,7 @@ mg_work_release(MgShared *s, mg_reader *params)
 	char *model_name = get_text(params), *role = get_text(params), *recipient = get_text(params);
 	int64 rows = mg_get_i64(params);
 	bool seeded = mg_get_u8(params) != 0;
+	char *conditioned = get_text(params);
 	StringInfoData detail;
 	int64 id;
 
@@ -57,6 +60,8 @@ mg_work_release(MgShared *s, mg_reader *params)
 					 "{\"issuance\": " INT64_FORMAT ", \"rows\": " INT64_FORMAT ", \"seeded\": %s, \"recipient\": ", id,
 					 rows, seeded ? "true" : "false");
 	escape_json(&detail, recipient);
+	if (conditioned[0] != '\0')
+		appendStringInfo(&detail, ", \"conditions\": %s", conditioned);
 	appendStringInfoChar(&detail, '}');
 	mg_log("release", model_name, detail.data);
 	mg_work_commit();

@@ -44,6 +44,7 @@ typedef struct MgReleaseCall
 	const char *model_name, *role, *recipient;
 	int64 rows;
 	bool seeded;
+	const char *conditioned; /* a JSON array for the log's entry; NULL: none */
 } MgReleaseCall;
 
 /* Records an issuance and its log entry in a transaction of its own, durably; returns the issuance's number. */

@@ -6,9 +6,11 @@
 #          many random()
 #   all    the same with count(c1), ..., count(ck) on both sides, so that every value of every row is made
 #   train  the whole dp_train, mst, epsilon 1, against the same count
+#   after  what is left of that when the reading phase has ended, in ms: it should not grow with the rows
 #
 # The table is `adult` of $BENCH_DATA (15 columns) where that is given, else one of the same shape made here, replicated
-# to each of $SIZES rows. Each figure is the median of $RUNS alternating pairs; serial plans on both sides, one thread.
+# to each of $SIZES rows; with DIFFERENT=1 they have numbers that make nearly all of them differ. Each figure is the
+# median of $RUNS alternating pairs; serial plans on both sides, one thread.
 set -euo pipefail
 sizes=${SIZES:-50000 1000000 10000000}
 runs=${RUNS:-3}
@@ -83,13 +85,15 @@ q -c "CREATE EXTENSION pg_mirage"
 make_seed
 counts=$(of_columns "string_agg(format('count(%I)', attname), ', ')")
 randoms=$(of_columns "string_agg('random() AS r' || attnum, ', ')")
-printf '%10s  %8s %8s %5s  %8s %8s %5s  %8s %8s %5s  %8s %5s  %7s %7s\n' rows 'count ms' 'read ms' read \
-	'random ms' 'emit ms' emit 'random ms' 'all ms' all 'train ms' train 'anon MB' 'peak MB'
+printf '%10s  %8s %8s %5s  %8s %8s %5s  %8s %8s %5s  %8s %5s %8s  %7s %7s\n' rows 'count ms' 'read ms' read \
+	'random ms' 'emit ms' emit 'random ms' 'all ms' all 'train ms' train 'after ms' 'anon MB' 'peak MB'
 randomcounts=$(of_columns "string_agg('count(r' || attnum || ')', ', ')")
+rows=$(of_columns "string_agg('a.' || quote_ident(attname), ', ' ORDER BY attnum)")
+[ -z "${DIFFERENT:-}" ] || rows=$(sed 's/a\.fnlwgt/(random() * 1900000)::int/' <<<"$rows")
 for size in $sizes; do
 	q -c "SET client_min_messages = error; DROP TABLE IF EXISTS big" \
 		-c "CREATE UNLOGGED TABLE big (LIKE adult INCLUDING ALL)"
-	q -c "INSERT INTO big SELECT a.* FROM generate_series(1, ($size + 48841) / 48842) g, adult a LIMIT $size" \
+	q -c "INSERT INTO big SELECT ${rows} FROM generate_series(1, ($size + 48841) / 48842) g, adult a LIMIT $size" \
 		-c "VACUUM (FREEZE, ANALYZE) big" -c "CHECKPOINT" \
 		-c "SELECT dp_protect('big', epsilon => 1000)" >/dev/null 2>&1 ||
 		q -c "SELECT dp_protect('big', budget => 'big')" >/dev/null
@@ -113,6 +117,6 @@ for size in $sizes; do
 	for f in a b c d e f g; do median <$f >$f.m; done
 	paste ?.m | awk -v n="$size" -v hwm="$hwm" -v anon="$anon" '{
 		printf "%10d  %8.0f %8.0f %5.2f  %8.0f %8.0f %5.2f", n, $1 / 1e6, $2 / 1e6, $2 / $1, $4 / 1e6, $5 / 1e6, $5 / $4
-		printf "  %8.0f %8.0f %5.2f  %8.0f %5.2f  %7.0f %7.0f\n", $6 / 1e6, $7 / 1e6, $7 / $6, $3 / 1e6, $3 / $1,
-			anon / 1024, hwm / 1024}'
+		printf "  %8.0f %8.0f %5.2f  %8.0f %5.2f %8.0f  %7.0f %7.0f\n", $6 / 1e6, $7 / 1e6, $7 / $6, $3 / 1e6, $3 / $1,
+			($3 - $2) / 1e6, anon / 1024, hwm / 1024}'
 done

@@ -1,11 +1,12 @@
 /*
  * test/bench/bench_curator.c: what the curator costs: loading and coding a mixed table of 15 columns, learning its
- * columns, recoding, and counting all 105 pairs.
+ * columns, recoding, counting all 105 pairs, and a workload of all 455 triples.
  *
- * usage: bench_curator [rows [memory in MB [threads [k]]]]. Prints a line for each step: seconds, and ns a row, a value
- * or an increment. With k, rows belong to units (2.5 rows each on average, some have dozens), of which k rows stay, and
- * what bounding them costs has a line of its own. Nine columns are short open text, three closed numbers, three open
- * numbers, as in a table of people.
+ * usage: bench_curator [rows [memory in MB [threads [k [different]]]]]. k 0: rows are units. different: hardly any two
+ * rows are alike, fine or coarse; else there are 16,384 kinds of them. Prints a line for each step: seconds, and ns a
+ * row, a value or an increment. With k, rows belong to units (2.5 rows each on average, some have dozens), of which k
+ * rows stay, and what bounding them costs has a line of its own. Nine columns are short open text, three closed
+ * numbers, three open numbers, as in a table of people.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 
 #include "base/pool.h"
-#include "curator/curator.h"
+#include "curator/workload.h"
 #include "num/rng.h"
 
 #define COLUMNS 15
@@ -111,20 +112,40 @@ make_sample(void)
 	}
 }
 
+/* Which sample's value column j of row i has. */
+static inline size_t
+kind_of(size_t i, uint32_t j, bool different)
+{
+	uint64_t h = i * 7919;
+
+	if (different)
+	{
+		h = (i * COLUMNS + j) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 32;
+		h *= UINT64_C(0xd6e8feb86659fd93);
+		h >>= 40;
+	}
+	return h % SAMPLE;
+}
+
 static void
-load(mg_curator *c, size_t rows, size_t units)
+load(mg_curator *c, size_t rows, size_t units, bool different)
 {
 	mg_rng r;
 
 	mg_rng_seed(&r, 2);
 	for (size_t i = 0; i < rows; i++)
 	{
-		size_t k = (i * 7919) % SAMPLE;
-
 		for (uint32_t j = 0; j < TEXTS; j++)
+		{
+			size_t k = kind_of(i, j, different);
+
 			mg_load_text(c, j, sample[k].text[j], sample[k].len[j]);
+		}
 		for (uint32_t j = TEXTS; j < COLUMNS; j++)
-			mg_load_number(c, j, sample[k].number[j - TEXTS]);
+			mg_load_number(c, j, sample[kind_of(i, j, different)].number[j - TEXTS]);
+		if (different) /* two million values */
+			mg_load_number(c, COLUMNS - 1, (double) ((i * UINT64_C(0x9e3779b97f4a7c15)) >> 43));
 		if (units > 0)
 		{
 			double u = mg_rng_unit(&r);
@@ -196,6 +217,27 @@ count_pairs(mg_curator *c)
 		free(q[--n].noisy);
 }
 
+static void
+count_triples(mg_curator *c)
+{
+	static uint32_t cols[455][3];
+	static mg_marginal_of set[455];
+	mg_workload *w;
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < COLUMNS; i++)
+		for (uint32_t j = i + 1; j < COLUMNS; j++)
+			for (uint32_t k = j + 1; k < COLUMNS; k++, n++)
+			{
+				cols[n][0] = i;
+				cols[n][1] = j;
+				cols[n][2] = k;
+				set[n] = (mg_marginal_of){3, cols[n]};
+			}
+	check(mg_workload_begin(&ctx, c, set, n, (size_t) 256 << 20, &w));
+	mg_workload_end(w);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -207,7 +249,8 @@ main(int argc, char **argv)
 	mg_curator *c;
 	mg_arena *a = mg_arena_create(0);
 	const uint8_t key[MG_UNIT_KEY_BYTES] = "any key will do to measure time";
-	const mg_units units = {argc > 4 ? (uint32_t) strtoul(argv[4], NULL, 10) : 1, key};
+	bool with_units = argc > 4 && strcmp(argv[4], "0") != 0;
+	const mg_units units = {with_units ? (uint32_t) strtoul(argv[4], NULL, 10) : 1, key};
 	struct rusage usage;
 	double t;
 
@@ -225,13 +268,13 @@ main(int argc, char **argv)
 									.step = 1};
 	mg_odometer_init(&odometer, 1e12, 1);
 	check(mg_noise_create(&ctx, &noise));
-	check(mg_curator_create_for_units(&ctx, domain, COLUMNS, argc > 4 ? &units : NULL, noise, &odometer, &store, memory,
-									  &c));
+	check(mg_curator_create_for_units(&ctx, domain, COLUMNS, with_units ? &units : NULL, noise, &odometer, &store,
+									  memory, &c));
 
 	printf("%zu rows, %d columns, %zu MB, %d lanes, %u rows a unit\n", rows, COLUMNS, memory >> 20,
 		   mg_pool_width(ctx.pool), mg_curator_rows_per_unit(c));
 	t = now();
-	load(c, rows, argc > 4 ? rows * 2 / 5 + 1 : 0);
+	load(c, rows, with_units ? rows * 2 / 5 + 1 : 0, argc > 5);
 	t = now() - t;
 	printf("load                       %8.3f s  %7.1f ns a row  %5.2f ns a value\n", t, 1e9 * t / (double) rows,
 		   1e9 * t / (double) rows / COLUMNS);
@@ -248,6 +291,11 @@ main(int argc, char **argv)
 	t = now() - t;
 	printf("105 pairs                  %8.3f s  %7.1f ns a row  %5.2f ns an increment\n", t, 1e9 * t / (double) rows,
 		   1e9 * t / (double) rows / 105);
+	t = now();
+	count_triples(c);
+	t = now() - t;
+	printf("455 triples                %8.3f s  %7.1f ns a row  %5.2f ns an increment\n", t, 1e9 * t / (double) rows,
+		   1e9 * t / (double) rows / 455);
 	mg_curator_destroy(c);
 	mg_noise_destroy(noise);
 	mg_arena_destroy(a);

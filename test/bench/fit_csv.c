@@ -1,280 +1,212 @@
 /*
- * test/bench/fit_csv.c: trains a model over a CSV of integer codes and writes synthetic rows, without a server:
+ * test/bench/fit_csv.c: trains a model over a CSV file and writes synthetic rows, without a server:
  * for measuring the core's quality and speed, and for choosing its defaults. Real noise from the operating
  * system's entropy; not a private release of anything, since its times and its messages are not guarded.
  *
- *   fit_csv CODES.csv SIZES METHOD EPSILON DELTA ROWS [OPTION=VALUE ...] > synthetic.csv
+ *   fit_csv ROWS.csv COLUMNS METHOD EPSILON DELTA ROWS [OPTION=VALUE ...] > synthetic.csv
+ *   fit_csv ROWS.csv COLUMNS METHOD EPSILON DELTA ROWS measure=1 [runs=R] [OPTION=VALUE ...]
  *
- * CODES.csv: a header, then rows of integers. SIZES: lines of "name size"; columns are taken in its order, each
- * a closed number 0 .. size - 1. Processor seconds of each phase, the model's facts and the odometer go to
- * stderr.
+ * ROWS.csv: a header, then rows. COLUMNS: see table.h; lines of "name size" for a table of codes. Processor seconds of
+ * each phase, the model's facts and the odometer go to stderr.
+ *
+ * The second form writes no rows but, to stderr, the mean total variation distances of all columns, pairs and triples
+ * (fidelity.h) between ROWS synthetic rows (0: as many as were read) and those read: a line "tvd1 tvd2 tvd3" (and "ks"
+ * where there are numbers that are not codes), and one of the figures for each of the runs, each a training of its own;
+ * of several runs their mean and standard deviation too.
  */
-#include <errno.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "base/bytes.h"
-#include "synthesis/synthesis.h"
-
-#define LINE_BYTES 65536
-#define MOST_COLUMNS 1024
+#include "table.h"
 
 typedef struct job
 {
-	mg_domain domain[MOST_COLUMNS];
-	uint32_t ncolumns;
-	int place[MOST_COLUMNS]; /* field of the file -> column, or -1 */
-	mg_curator *curator;
+	table t;
+	const char *path;
+	const mg_method *method;
+	double epsilon, delta;
 	uint64_t rows;
-	double clock;
+	mg_option options[16];
+	uint32_t noptions;
+	bool measure; /* compare rather than write rows */
+	uint32_t runs;
 } job;
 
 static void
-die(const char *what)
+show_phase(const char *name, double seconds)
 {
-	fprintf(stderr, "fit_csv: %s\n", what);
-	exit(1);
+	fprintf(stderr, "%-10s %8.3f s\n", name, seconds);
 }
 
 static void
-check(mg_ctx *ctx, mg_code code)
+write_value(const mg_domain *d, const mg_values *v, uint32_t r)
 {
-	if (code == MG_OK)
+	if (v->null[r])
 		return;
-	fprintf(stderr, "fit_csv: %s: %s. %s\n", mg_code_name(code), ctx->message, ctx->hint);
-	exit(1);
+	if (d->kind == MG_NUMBER)
+		printf("%.17g", v->number[r]);
+	else
+		printf("%s", text_of(d, v->label[r]));
 }
 
 static void
-phase(job *j, const char *name)
+write_rows(training *tr, uint64_t rows)
 {
-	double now = (double) clock() / CLOCKS_PER_SEC;
+	uint32_t n = tr->t->ncolumns;
+	mg_stream *stream = open_stream(&tr->ctx, tr->model);
 
-	fprintf(stderr, "%-10s %8.3f s\n", name, now - j->clock);
-	j->clock = now;
-}
-
-/* ---- a store over temporary files ---- */
-
-#define MOST_FILES 256
-static FILE *files[MOST_FILES];
-
-static mg_code
-store_open(mg_ctx *ctx, mg_store *s, int *file)
-{
-	for (int i = 0; i < MOST_FILES; i++)
-	{
-		if (files[i] != NULL)
-			continue;
-		files[i] = tmpfile();
-		*file = i;
-		return files[i] != NULL ? MG_OK : mg_fail(ctx, MG_IO, "no temporary file: %s", strerror(errno));
-	}
-	return mg_fail(ctx, MG_IO, "too many temporary files");
-}
-
-static mg_code
-store_write(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, const void *p, size_t n)
-{
-	if (pwrite(fileno(files[file]), p, n, (off_t) offset) != (ssize_t) n)
-		return mg_fail(ctx, MG_IO, "a temporary file could not be written");
-	return MG_OK;
-}
-
-static mg_code
-store_read(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, void *p, size_t n)
-{
-	if (pread(fileno(files[file]), p, n, (off_t) offset) != (ssize_t) n)
-		return mg_fail(ctx, MG_IO, "a temporary file could not be read");
-	return MG_OK;
-}
-
-static void
-store_close(mg_store *s, int file)
-{
-	fclose(files[file]);
-	files[file] = NULL;
-}
-
-/* ---- input ---- */
-
-static void
-read_sizes(job *j, const char *path)
-{
-	FILE *f = fopen(path, "r");
-	char name[256];
-	long size;
-
-	if (f == NULL)
-		die("cannot open the file of sizes");
-	while (j->ncolumns < MOST_COLUMNS && fscanf(f, "%255s %ld", name, &size) == 2)
-	{
-		mg_domain *d = &j->domain[j->ncolumns++];
-
-		d->name = strdup(name);
-		d->kind = MG_NUMBER;
-		d->upper = (double) size - 1;
-		d->step = 1;
-	}
-	fclose(f);
-	if (j->ncolumns == 0)
-		die("no \"name size\" lines");
-}
-
-static void
-read_header(job *j, char *line)
-{
-	int field = 0;
-
-	for (char *name = strtok(line, ",\r\n"); name != NULL; name = strtok(NULL, ",\r\n"), field++)
-	{
-		if (field == MOST_COLUMNS)
-			die("too many columns");
-		j->place[field] = -1;
-		for (uint32_t c = 0; c < j->ncolumns; c++)
-			if (strcmp(j->domain[c].name, name) == 0)
-				j->place[field] = (int) c;
-	}
-}
-
-static void
-load_rows(mg_ctx *ctx, job *j, const char *path)
-{
-	static char line[LINE_BYTES];
-	FILE *f = fopen(path, "r");
-
-	if (f == NULL || fgets(line, sizeof(line), f) == NULL)
-		die("cannot read the rows");
-	read_header(j, line);
-	while (fgets(line, sizeof(line), f) != NULL)
-	{
-		char *at = line;
-
-		for (int field = 0; *at != '\0' && *at != '\n'; field++)
-		{
-			double v = strtod(at, &at);
-
-			if (j->place[field] >= 0)
-				mg_load_number(j->curator, (uint32_t) j->place[field], v);
-			at += *at == ',';
-			at += *at == '\r';
-		}
-		check(ctx, mg_load_row(ctx, j->curator));
-		j->rows++;
-	}
-	fclose(f);
-	check(ctx, mg_load_finish(ctx, j->curator));
-}
-
-/* ---- output ---- */
-
-static void
-write_rows(mg_ctx *ctx, const job *j, const mg_model *m, uint64_t rows)
-{
-	uint8_t key[32];
-	FILE *entropy = fopen("/dev/urandom", "r");
-	mg_stream *stream;
-
-	if (entropy == NULL || fread(key, 1, sizeof(key), entropy) != sizeof(key))
-		die("no entropy");
-	fclose(entropy);
-	check(ctx, mg_stream_create(ctx, m, key, &stream));
-	for (uint32_t c = 0; c < j->ncolumns; c++)
-		printf("%s%s", c == 0 ? "" : ",", j->domain[c].name);
+	for (uint32_t c = 0; c < n; c++)
+		printf("%s%s", c == 0 ? "" : ",", tr->domain[c].name);
 	printf("\n");
 	for (uint64_t done = 0; done < rows;)
 	{
-		uint32_t n = rows - done < MG_BATCH_ROWS ? (uint32_t) (rows - done) : MG_BATCH_ROWS;
-		const mg_batch *b;
+		const mg_batch *b = next_batch(&tr->ctx, stream, rows - done);
 
-		check(ctx, mg_stream_next(ctx, stream, n, &b));
-		for (uint32_t r = 0; r < n; r++)
-			for (uint32_t c = 0; c < j->ncolumns; c++)
-				printf("%ld%c", (long) b->column[c].number[r], c + 1 < j->ncolumns ? ',' : '\n');
-		done += n;
+		for (uint32_t r = 0; r < b->rows; r++)
+			for (uint32_t c = 0; c < n; c++)
+			{
+				write_value(&tr->model->columns[c].domain, &b->column[c], r);
+				putchar(c + 1 < n ? ',' : '\n');
+			}
+		done += b->rows;
 	}
 	mg_stream_destroy(stream);
 }
 
 static void
-show_facts(mg_ctx *ctx, const mg_model *m, const mg_odometer *odometer)
+show_facts(training *tr)
 {
+	const mg_model *m = tr->model;
 	mg_writer facts;
 
 	mg_writer_init(&facts);
-	check(ctx, m->method->describe(ctx, m, &facts));
+	check(&tr->ctx, m->method->describe(&tr->ctx, m, &facts));
 	fprintf(stderr, "%.*s\n", (int) facts.len, (const char *) facts.data);
 	fprintf(stderr, "codes:");
 	for (uint32_t i = 0; i < m->ncolumns; i++)
 		fprintf(stderr, " %s %u", m->columns[i].domain.name, m->columns[i].ncoarse);
-	fprintf(stderr, "\nrho used: %.6f of %.6f, model: %zu bytes of arena\n", odometer->rho_used, odometer->rho_reserved,
-			mg_arena_bytes(m->arena));
+	fprintf(stderr, "\nrho used: %.6f of %.6f, model: %zu bytes of arena\n", tr->odometer.rho_used,
+			tr->odometer.rho_reserved, mg_arena_bytes(m->arena));
 	mg_writer_free(&facts);
 }
 
-static uint32_t
-read_options(int argc, char **argv, mg_option *out)
+static void
+run_and_write(job *j)
 {
-	uint32_t n = 0;
+	double begun = cpu_seconds();
+	training tr;
 
+	training_begin(&tr, &j->t, j->epsilon, j->delta);
+	table_read(&j->t, j->path, training_take, &tr);
+	check(&tr.ctx, mg_load_finish(&tr.ctx, tr.curator));
+	show_phase("load", cpu_seconds() - begun);
+	training_fit(&tr, j->method, j->options, j->noptions);
+	show_phase("train", tr.fit_seconds);
+	begun = cpu_seconds();
+	write_rows(&tr, j->rows);
+	show_phase("rows", cpu_seconds() - begun);
+	show_facts(&tr);
+	training_end(&tr);
+}
+
+static bool
+any_ks(const table *t)
+{
+	for (uint32_t c = 0; c < t->ncolumns; c++)
+		if (t->col[c].size == 0 && t->col[c].k.numeric)
+			return true;
+	return false;
+}
+
+static void
+show_figures(const double *x, bool ks, const char *what)
+{
+	fprintf(stderr, "%.5f %.5f %.5f", x[0], x[1], x[2]);
+	if (ks)
+		fprintf(stderr, " %.5f", x[3]);
+	fprintf(stderr, "%s\n", what);
+}
+
+static void
+run_and_measure(job *j)
+{
+	double sum[4] = {0}, squares[4] = {0}, x[4], seconds = 0;
+	bool ks;
+
+	table_read(&j->t, j->path, table_keep, &j->t);
+	table_code(&j->t);
+	ks = any_ks(&j->t);
+	for (uint32_t run = 0; run < j->runs; run++)
+	{
+		training tr;
+
+		training_begin(&tr, &j->t, j->epsilon, j->delta);
+		training_load_kept(&tr);
+		training_fit(&tr, j->method, j->options, j->noptions);
+		training_compare(&tr, j->rows > 0 ? j->rows : j->t.rows, x);
+		if (run == 0)
+		{
+			show_phase("load", tr.load_seconds);
+			show_facts(&tr);
+			fprintf(stderr, "tvd1 tvd2 tvd3%s\n", ks ? " ks" : "");
+		}
+		show_figures(x, ks, "");
+		seconds += tr.fit_seconds / j->runs;
+		for (int i = 0; i < 4; i++)
+		{
+			sum[i] += x[i];
+			squares[i] += x[i] * x[i];
+		}
+		training_end(&tr);
+	}
+	for (int i = 0; j->runs > 1 && i < 4; i++)
+	{
+		sum[i] /= j->runs;
+		squares[i] = sqrt(fmax(squares[i] - j->runs * sum[i] * sum[i], 0) / (j->runs - 1));
+	}
+	if (j->runs > 1)
+	{
+		show_figures(sum, ks, " mean");
+		show_figures(squares, ks, " sd");
+	}
+	show_phase("train", seconds);
+}
+
+/* What is not for the harness is for the method. */
+static void
+read_options(job *j, int argc, char **argv)
+{
+	j->runs = 1;
 	for (int i = 7; i < argc; i++)
 	{
 		char *equals = strchr(argv[i], '=');
 
-		if (equals == NULL || n == 16)
+		if (equals == NULL || j->noptions == 16)
 			die("options are NAME=VALUE");
 		*equals = '\0';
-		out[n++] = (mg_option){argv[i], equals + 1};
+		if (strcmp(argv[i], "measure") == 0)
+			j->measure = strcmp(equals + 1, "1") == 0;
+		else if (strcmp(argv[i], "runs") == 0)
+			j->runs = (uint32_t) fmax(strtod(equals + 1, NULL), 1);
+		else
+			j->options[j->noptions++] = (mg_option){argv[i], equals + 1};
 	}
-	return n;
 }
 
 int
 main(int argc, char **argv)
 {
 	static job j;
-	mg_store store = {store_open, store_write, store_read, store_close, NULL};
-	mg_option options[16];
-	mg_fit_request req = {.options = options, .memory = (size_t) 64 << 20};
-	const mg_method *method;
-	mg_odometer odometer;
-	mg_filter filter;
-	mg_noise *noise;
-	mg_model *model;
-	mg_ctx ctx;
 
 	if (argc < 7)
-		die("usage: fit_csv CODES.csv SIZES METHOD EPSILON DELTA ROWS [OPTION=VALUE ...]");
-	mg_ctx_init(&ctx);
-	method = mg_method_find(argv[3]);
-	if (method == NULL)
+		die("usage: fit_csv ROWS.csv COLUMNS METHOD EPSILON DELTA ROWS [measure=1] [OPTION=VALUE ...]");
+	j.path = argv[1];
+	table_declare(&j.t, argv[2]);
+	j.method = mg_method_find(argv[3]);
+	if (j.method == NULL)
 		die("no such method");
-	read_sizes(&j, argv[2]);
-	check(&ctx, mg_filter_init(&ctx, &filter, strtod(argv[4], NULL), strtod(argv[5], NULL)));
-	check(&ctx, mg_training_allowance(&ctx, &filter, strtod(argv[4], NULL), strtod(argv[5], NULL), &req.allowance));
-	mg_odometer_init(&odometer, req.allowance.rho, req.allowance.delta_atoms);
-	check(&ctx, mg_noise_create(&ctx, &noise));
-	check(&ctx, mg_curator_create(&ctx, j.domain, j.ncolumns, noise, &odometer, &store, req.memory, &j.curator));
-	load_rows(&ctx, &j, argv[1]);
-	phase(&j, "load");
-
-	req.domains = j.domain;
-	req.ncolumns = j.ncolumns;
-	req.noptions = read_options(argc, argv, options);
-	check(&ctx, method->fit(&ctx, j.curator, &req, &model));
-	phase(&j, "train");
-	write_rows(&ctx, &j, model, strtoull(argv[6], NULL, 10));
-	phase(&j, "rows");
-	show_facts(&ctx, model, &odometer);
-
-	mg_model_destroy(model);
-	mg_curator_destroy(j.curator);
-	mg_noise_destroy(noise);
-	for (uint32_t c = 0; c < j.ncolumns; c++)
-		free((void *) j.domain[c].name);
+	j.epsilon = strtod(argv[4], NULL);
+	j.delta = strtod(argv[5], NULL);
+	j.rows = strtoull(argv[6], NULL, 10);
+	read_options(&j, argc, argv);
+	(j.measure ? run_and_measure : run_and_write)(&j);
+	table_free(&j.t);
 	return 0;
 }

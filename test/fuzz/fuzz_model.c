@@ -1,6 +1,6 @@
 /*
- * test/fuzz/fuzz_model.c: any bytes as a stored model. What is accepted must also compile, emit rows and write itself
- * again.
+ * test/fuzz/fuzz_model.c: any bytes as a stored model. What is accepted must also compile, emit rows, with conditions
+ * too, and write itself again.
  *
  * The bytes are tried as they are and with their checksum made right, or the fuzzer would never pass it.
  * With -DWRITE_CORPUS it is a program that writes its seeds into the folder given (no other main may be linked then).
@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "synthesis/synthesis.h"
+#include "model/dependency.h"
+#include "synthesis/condition.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -78,6 +79,44 @@ emit_rows(const mg_model *m)
 	mg_stream_destroy(s);
 }
 
+/* Every other label, or the upper parts of a number's range; NULL on the first column only. */
+static void
+emit_conditioned(const mg_model *m, uint32_t col)
+{
+	static const uint8_t key[32] = {8};
+	static bool even[MG_MAX_LABELS + 1];
+	const mg_domain *d = &m->columns[col].domain;
+	double third = d->upper / 3 - d->lower / 3;
+	mg_interval parts[2] = {{d->lower + third / 2, d->lower + third}, {d->lower + 2 * third, d->upper}};
+	mg_condition c = {.col = col, .null = col == 0, .label = even, .interval = parts, .nintervals = 2};
+	const mg_batch *batch;
+	mg_conditioned *given;
+	mg_stream *s;
+	mg_ctx ctx;
+
+	for (uint32_t i = 0; i <= MG_MAX_LABELS; i += 2)
+		even[i] = true;
+	mg_ctx_init(&ctx);
+	if (mg_conditioned_create(&ctx, m, &c, 1, &given) != MG_OK)
+		return;
+	check(mg_stream_create_conditioned(&ctx, given, key, &s) == MG_OK);
+	check(mg_stream_next(&ctx, s, ROWS, &batch) == MG_OK);
+	for (uint32_t r = 0; r < ROWS; r++)
+	{
+		const mg_values *v = &batch->column[col];
+
+		if (v->null[r])
+			check(c.null);
+		else if (d->kind == MG_CATEGORY)
+			check(v->label[r] <= d->nlabels && even[v->label[r]]);
+		else
+			check((v->number[r] >= parts[0].low && v->number[r] <= parts[0].high) ||
+				  (v->number[r] >= parts[1].low && v->number[r] <= parts[1].high));
+	}
+	mg_stream_destroy(s);
+	mg_conditioned_destroy(given);
+}
+
 static void
 read_model(const uint8_t *data, size_t size)
 {
@@ -92,6 +131,8 @@ read_model(const uint8_t *data, size_t size)
 	if (code != MG_OK)
 		return;
 	emit_rows(m);
+	emit_conditioned(m, 0);
+	emit_conditioned(m, m->ncolumns - 1);
 	mg_writer_init(&w);
 	check(mg_model_write(&ctx, m, &w) == MG_OK);
 	check(mg_model_read(&ctx, mg_methods, w.data, w.len, &again) == MG_OK);
@@ -148,9 +189,13 @@ no_close(mg_store *s, int file)
 {
 }
 
+/* dependent: with columns that are functions of others, one of one and one of two. */
 static mg_code
-train(mg_ctx *ctx, const mg_method *method, mg_noise *noise, mg_writer *w)
+train(mg_ctx *ctx, const mg_method *method, bool dependent, mg_noise *noise, mg_writer *w)
 {
+	static const uint32_t first[] = {0}, both[] = {1, 0};
+	static const mg_dependency functions[] = {{.column = 1, .ndeterminants = 1, .determinants = first},
+											  {.column = 2, .ndeterminants = 2, .determinants = both}};
 	static const mg_label sexes[] = {{"f", 1}, {"m", 1}};
 	const mg_domain domains[] = {
 		{.name = "s", .kind = MG_CATEGORY, .nlabels = 2, .labels = sexes, .nullable = true},
@@ -192,6 +237,7 @@ train(mg_ctx *ctx, const mg_method *method, mg_noise *noise, mg_writer *w)
 	}
 	MG_TRY(mg_load_finish(ctx, c));
 	MG_TRY(method->fit(ctx, c, &req, &m));
+	MG_TRY(mg_model_depend(ctx, m, functions, dependent ? 2 : 0));
 	MG_TRY(mg_model_constrain(ctx, m, constraints, 2));
 	MG_TRY(mg_model_write(ctx, m, w));
 	mg_model_destroy(m);
@@ -208,15 +254,16 @@ main(int argc, char **argv)
 	mg_ctx_init(&ctx);
 	if (argc != 2 || mg_noise_create(&ctx, &noise) != MG_OK)
 		return 2;
-	for (const mg_method *const *m = mg_methods; *m != NULL; m++)
+	for (int i = 0; mg_methods[i / 2] != NULL; i++)
 	{
+		const mg_method *m = mg_methods[i / 2];
 		char path[4096];
 		mg_writer w;
 		FILE *f;
 
 		mg_writer_init(&w);
-		snprintf(path, sizeof(path), "%s/%s", argv[1], (*m)->name);
-		if (train(&ctx, *m, noise, &w) != MG_OK || (f = fopen(path, "wb")) == NULL)
+		snprintf(path, sizeof(path), "%s/%s%s", argv[1], m->name, i % 2 == 0 ? "" : "_dependent");
+		if (train(&ctx, m, i % 2 == 1, noise, &w) != MG_OK || (f = fopen(path, "wb")) == NULL)
 		{
 			fprintf(stderr, "%s\n", ctx.message);
 			return 1;

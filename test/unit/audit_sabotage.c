@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "curator/curator_private.h"
 #include "privacy/noise.h"
 #include "table/codes.h"
 #include "table/hash.h"
@@ -139,6 +140,13 @@ WRAPPED(mg_code, mg_odometer_debit, mg_ctx *ctx, mg_odometer *o, const mg_event 
 }
 
 /* ---- sensitivity ---- */
+
+WRAPPED(uint64_t, mgc_selection_sensitivity, const mg_selection *s, const bool *allowed)
+{
+	if (broken(AUDIT_NO_WEIGHT))
+		return s->c->k;
+	return __real_mgc_selection_sensitivity(s, allowed);
+}
 
 /* A unit is known by this hash of its bytes. */
 WRAPPED(void, mg_keyed_hash_wide, const uint64_t key[2], const void *p, size_t len, uint64_t out[2])

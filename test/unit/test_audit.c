@@ -23,6 +23,7 @@
 
 #include "audit_bounds.h"
 #include "audit_sabotage.h"
+#include "curator/workload.h"
 #include "graphical/body.h"
 #include "memory_store.h"
 #include "num/special.h"
@@ -368,6 +369,52 @@ run_close_selection(world *w)
 	return choose(w, 1);
 }
 
+/* The same two marginals as a workload, with weights. */
+static const mg_marginal_of pair[] = {{1, (const uint32_t[]){0}}, {1, (const uint32_t[]){1}}};
+
+static void
+fill_pair(void *arg, size_t i, double *out)
+{
+	static const double answer[2][3] = {{8, 8, 20}, {12, 0}};
+
+	memcpy(out, answer[i], (i == 0 ? 3 : 2) * sizeof(double));
+}
+
+/* With the neighbour the first falls by 4, from 48 to 44, and the second rises by 3, from 36 to 39. */
+static double
+run_weighted(world *w)
+{
+	static const mg_contender cont[] = {{0, 4, 0}, {1, 3, 0}};
+	mg_workload *load;
+	mg_selection *s;
+	size_t chosen;
+
+	assert_int_equal(mg_workload_begin(&w->ctx, w->c, pair, 2, MEMORY, &load), MG_OK);
+	assert_int_equal(mg_workload_score(&w->ctx, load, cont, 2, fill_pair, NULL, &s), MG_OK);
+	mg_workload_end(load);
+	assert_int_equal(mg_selection_choose(&w->ctx, s, NULL, (mg_ratio){1, 1}, &chosen), MG_OK);
+	mg_selection_end(s);
+	return (double) chosen;
+}
+
+/* Kept counts and such as are counted again, in one call. */
+static double
+run_workload(world *w)
+{
+	int64_t noisy[4][3];
+	mg_workload_query q[] = {{0, {8, 1}, noisy[0]},
+							 {1, {8, 1}, noisy[1]},
+							 {1, {8, 1}, noisy[2]},
+							 {0, {8, 1}, noisy[3]}};
+	mg_workload *load;
+
+	assert_int_equal(mg_workload_begin(&w->ctx, w->c, pair, 2, 16 * sizeof(uint32_t), &load), MG_OK);
+	assert_int_equal(mg_workload_measure(&w->ctx, load, q, 4), MG_OK);
+	mg_workload_end(load);
+	return (double) (noisy[0][neighbour.group] + noisy[1][neighbour.flag] + noisy[2][neighbour.flag] +
+					 noisy[3][neighbour.group]);
+}
+
 /* A count of its own: no query of the curator draws this noise yet. */
 static double
 run_laplace(world *w)
@@ -509,6 +556,9 @@ static const mechanism wide_label = {"labels, atom", run_wide_label, {CITY}, 1, 
 static const mechanism selection = {"selection", run_selection, TWO, 24, 20000, 0, 0.5, .coarse = true};
 static const mechanism close_selection = {"selection, close", run_close_selection, TWO, 24, 20000, 0, 0.35,
 										  .coarse = true};
+static const mechanism weighted = {"selection, weights", run_weighted, TWO, 24, 20000, 0, 0.45, .coarse = true};
+static const mechanism workload = {"workload",     run_workload,    TWO, 24, 20000, DELTA, 0.6,
+								   .coarse = true, .gaussian = true};
 static const mechanism laplace = {"discrete Laplace", run_laplace, {FLAG}, 1, 0, 20000, 0, 0.8};
 static const mechanism mst = {"mst", run_mst, THREE, 96, 30000, DELTA, 0.3, .rho = 0.5};
 static const mechanism number = {"mst, number", run_number, {TENS, FLAG}, 2, 96, 10000, DELTA, 0.15, .rho = 0.5};
@@ -872,6 +922,15 @@ main(void)
 		BREAKS(selection, AUDIT_NO_BOUND, "a_unit_counts_three_times"),
 		HOLDS(close_selection),
 		BREAKS(close_selection, AUDIT_NO_NOISE, "noise_is_missing"),
+		HOLDS(weighted),
+		BREAKS(weighted, AUDIT_NO_WEIGHT, "weights_are_left_out"),
+		BREAKS(weighted, AUDIT_WEAK_NOISE, "epsilon_is_doubled"),
+		BREAKS(weighted, AUDIT_NO_BOUND, "a_unit_counts_three_times"),
+		HOLDS(workload),
+		BREAKS(workload, AUDIT_NO_NOISE, "noise_is_missing"),
+		BREAKS(workload, AUDIT_WEAK_NOISE, "variance_is_halved"),
+		BREAKS(workload, AUDIT_ONE_DEBIT, "only_one_is_charged"),
+		BREAKS(workload, AUDIT_NO_BOUND, "a_unit_counts_three_times"),
 		HOLDS(laplace),
 		BREAKS(laplace, AUDIT_NO_NOISE, "noise_is_missing"),
 		BREAKS(laplace, AUDIT_WEAK_NOISE, "scale_is_halved"),

@@ -833,13 +833,13 @@ make_model(world *w, uint32_t ncolumns, const uint32_t *sizes, const mg_column_s
 	m->body = g;
 	g->split = (mg_split){0.1, 0.1, 0.1, 0.7};
 	g->rounds = 4;
-	g->sigma = mg_arena_alloc(m->arena, count, sizeof(double));
+	g->measured = mg_arena_alloc(m->arena, count, sizeof(*g->measured));
 	assert_int_equal(mg_junction_build(&w->ctx, m->arena, sizes, ncolumns, sets, count, &g->tree), MG_OK);
 	assert_int_equal(mg_junction_factors(&w->ctx, m->arena, &g->tree, &g->marginal), MG_OK);
 	assert_int_equal(mg_messages_make(&w->ctx, w->a, &g->tree, &messages), MG_OK);
 	for (uint32_t c = 0; c < count; c++)
 	{
-		g->sigma[c] = c;
+		g->measured[g->nmeasured++] = (mg_measured){.k = sets[c].k, .cols = sets[c].cols, .sigma = 1 + c};
 		for (size_t i = 0; i < g->marginal[c].cells; i++)
 			g->marginal[c].v[i] = mg_rng_unit(&w->rng) < 0.15 ? -INFINITY : spread * normal(&w->rng);
 	}
@@ -967,7 +967,19 @@ spoil_consistency(mg_model *m, mg_graphical *g)
 static void
 spoil_sigma(mg_model *m, mg_graphical *g)
 {
-	g->sigma[0] = -1;
+	g->measured[0].sigma = 0;
+}
+
+/* Measured, but held by no clique. */
+static void
+spoil_measured(mg_model *m, mg_graphical *g)
+{
+	uint32_t *cols = mg_arena_alloc(m->arena, NET_COLUMNS, sizeof(uint32_t));
+
+	for (uint32_t i = 0; i < NET_COLUMNS; i++)
+		cols[i] = i;
+	g->measured[0].cols = cols;
+	g->measured[0].k = NET_COLUMNS;
 }
 
 static void
@@ -1016,7 +1028,7 @@ static void
 damaged_bodies_are_refused(void **state)
 {
 	static void (*const spoils[])(mg_model *, mg_graphical *) = {
-		spoil_nan,   spoil_negative, spoil_infinite, spoil_sum,    spoil_consistency, spoil_sigma,
+		spoil_nan,   spoil_negative, spoil_infinite, spoil_sum,    spoil_consistency, spoil_sigma, spoil_measured,
 		spoil_split, spoil_parent,   spoil_running,  spoil_column, spoil_facts,
 	};
 	world *w = *state;

@@ -243,9 +243,11 @@ has_clique(const mg_model *m, uint32_t a, uint32_t b)
 {
 	const mg_graphical *g = m->body;
 	const uint32_t pair[] = {a, b};
-	uint32_t c = mg_junction_find(&g->tree, pair, 2);
+	bool measured = false;
 
-	return c < g->tree.count && g->sigma[c] > 0;
+	for (uint32_t i = 0; i < g->nmeasured; i++)
+		measured = measured || (g->measured[i].k == 2 && memcmp(g->measured[i].cols, pair, sizeof(pair)) == 0);
+	return measured && mg_junction_find(&g->tree, pair, 2) < g->tree.count;
 }
 
 /* Mean absolute difference, as a share, of all cliques of the model from the rows. */

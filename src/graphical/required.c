@@ -1,0 +1,88 @@
+/* graphical/required.c: see required.h. */
+#include "graphical/required.h"
+
+#include "model/dependency.h"
+
+/* A marginal of more cells would be noise; the dependence is then learnt from what the model says of it. */
+#define MOST_DEPENDENCY_CELLS ((size_t) 1 << 18)
+
+/* Would the model of these sets and one more have at most so many cells? */
+static mg_code
+fits(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *sets, uint32_t nsets,
+	 const uint32_t *cols, uint32_t k, double most_cells, bool *out)
+{
+	mg_arena *a = mg_arena_create(0);
+	mg_growth *growth;
+	mg_code code;
+
+	if (a == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	code = mg_growth_create(ctx, a, sizes, ncolumns, sets, nsets, &growth);
+	if (code == MG_OK)
+		*out = mg_growth_cells(growth, cols, k) <= most_cells;
+	mg_arena_destroy(a);
+	return code;
+}
+
+static mg_code
+list_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const uint32_t *sizes,
+		   double most_cells, mg_column_set *all, uint32_t *nall, mg_required *out)
+{
+	for (uint32_t i = 0; i < req->nconstraints; i++)
+	{
+		mg_constraint *c = &req->constraints[i];
+		const uint32_t *cols = NULL;
+		bool *possible = NULL, room;
+		uint32_t k = 0;
+
+		MG_TRY(mg_constraint_zeros(ctx, a, m->columns, m->ncolumns, c, &k, &cols, &possible));
+		if (k == 0)
+			continue;
+		MG_TRY(fits(ctx, sizes, m->ncolumns, all, *nall, cols, k, most_cells, &room));
+		if (!room)
+			continue;
+		out->zeros[out->nzeros++] = (mg_zero_set){.k = k, .cols = cols, .possible = possible};
+		all[(*nall)++] = (mg_column_set){.k = k, .cols = cols};
+		c->how = MG_HOW_ZEROS;
+	}
+	return MG_OK;
+}
+
+/* Each dependent column with those of its determinants that choose its code. */
+static mg_code
+list_dependencies(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const uint32_t *sizes,
+				  double most_cells, mg_column_set *all, uint32_t *nall, mg_required *out)
+{
+	for (uint32_t i = 0; i < req->ndependencies; i++)
+	{
+		uint32_t *cols, k;
+		bool room;
+
+		MG_NEW(ctx, a, cols, MG_MAX_DETERMINANTS + 1);
+		mg_dependency_set(&req->dependencies[i], sizes, MOST_DEPENDENCY_CELLS, cols, &k);
+		if (k < 2)
+			continue;
+		MG_TRY(fits(ctx, sizes, m->ncolumns, all, *nall, cols, k, most_cells, &room));
+		if (!room)
+			continue;
+		out->sets[out->nsets++] = (mg_column_set){.k = k, .cols = cols};
+		all[(*nall)++] = (mg_column_set){.k = k, .cols = cols};
+	}
+	return MG_OK;
+}
+
+mg_code
+mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, double most_cells,
+				 mg_required *out)
+{
+	uint32_t *sizes, nall = 0;
+	mg_column_set *all;
+
+	*out = (mg_required){0};
+	MG_TRY(mg_column_sizes(ctx, a, m->columns, m->ncolumns, &sizes));
+	MG_NEW(ctx, a, all, (size_t) req->nconstraints + req->ndependencies + 1);
+	MG_NEW(ctx, a, out->sets, (size_t) req->ndependencies + 1);
+	MG_NEW(ctx, a, out->zeros, (size_t) req->nconstraints + 1);
+	MG_TRY(list_zeros(ctx, a, req, m, sizes, most_cells, all, &nall, out));
+	return list_dependencies(ctx, a, req, m, sizes, most_cells, all, &nall, out);
+}
