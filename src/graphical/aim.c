@@ -447,6 +447,7 @@ learn(mg_ctx *ctx, aim *s, mg_arena *a, mg_model *m, mg_graphical *body)
 	MG_TRY(mg_learner_fit(ctx, s->learner, &first_fit));
 	MG_TRY(list_candidates(ctx, s, a, m));
 	MG_TRY(all_rounds(ctx, s));
+	mg_progress(ctx, "estimation", 0);
 	MG_TRY(mg_learner_fit(ctx, s->learner, &last_fit));
 	body->rounds = s->picks;
 	return mg_learner_finish(ctx, s->learner, m, body);

@@ -9,6 +9,7 @@
 #define MIRAGE_MODEL_MODEL_H
 
 #include "curator/curator.h"
+#include "model/bins.h"
 #include "model/constraint.h"
 #include "num/rng.h"
 
@@ -158,12 +159,24 @@ typedef struct mg_discretize_options
 {
 	double rho_learn, rho_oneway, delta_atoms;
 	double rho_measure;     /* what the method will spend on marginals later: bins are made heavy against that noise */
-	uint32_t most_bins;     /* of a number, where the column declares none */
+	uint32_t marginals;     /* how many it will measure with that; 0: one less than there are columns */
+	mg_binning how;         /* numbers into bins; zero: merged */
+	uint32_t most_bins;     /* of a number, where the column declares none; 0: as many as the noise allows */
+	double bin_deviations;  /* least mass of a bin, in deviations of a marginal's noise; 0: a default */
 	uint32_t rows_per_unit; /* as in the request; MG_INVALID where the curator has another */
 } mg_discretize_options;
 
 mg_code mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t ncolumns,
 					  const mg_discretize_options *opt, mg_arena *a, mg_column *out);
+/*
+ * Options of discretisation that every method hands on (names: MG_DISCRETIZE_OPTIONS, for its hints). *mine: the option
+ * is one of them, and is now in *out; MG_INVALID where it is, and its value is none.
+ */
+#define MG_DISCRETIZE_OPTIONS "binning, bins, bin_deviations"
+mg_code mg_discretize_option(mg_ctx *ctx, const mg_option *option, mg_discretize_options *out, bool *mine);
+/* The share of a training's rho that learning these domains is worth, 0 where nothing is learnt; from public figures.
+ */
+double mg_discretize_learn_share(const mg_domain *domains, uint32_t ncolumns);
 /*
  * The plan items of the same, without data, appended to plan->item (moved to arena a). rho is for all `count` calls;
  * item->share is left to the caller, who knows the training's rho.
