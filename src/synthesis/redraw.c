@@ -287,7 +287,7 @@ mend(mg_stream *s, mg_rng *rng, uint32_t n)
 
 /* Candidate i becomes row k of the batch. */
 static void
-take(mg_stream *s, uint32_t i, uint32_t k)
+take_candidate(mg_stream *s, uint32_t i, uint32_t k)
 {
 	mg_redraw *r = s->redraw;
 
@@ -319,7 +319,7 @@ draw_values(mg_stream *s, mg_rng *rng, uint32_t m, bool aimed)
 		if (r->bad[i])
 			r->row[left++] = r->row[i];
 		else
-			take(s, i, r->row[i]);
+			take_candidate(s, i, r->row[i]);
 	}
 	return left;
 }
@@ -344,7 +344,7 @@ draw_codes(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t n, uint32_t *m, uint
 			continue;
 		for (uint32_t c = 0; c < s->model->ncolumns; c++)
 			s->codes[c][r->row[used]] = r->codes[c][i];
-		take(s, i, r->row[used++]);
+		take_candidate(s, i, r->row[used++]);
 	}
 	*m -= used;
 	memmove(r->row, r->row + used, *m * sizeof(*r->row));
