@@ -15,6 +15,7 @@
 
 typedef struct mg_model mg_model;
 typedef struct mg_sampler mg_sampler;
+typedef struct mg_dependency mg_dependency; /* model/dependency.h */
 
 /* How a training's rho is split; what dp_plan shows. Fractions sum to 1. Each is an option of the method. */
 typedef struct mg_split
@@ -47,6 +48,9 @@ typedef struct mg_fit_request
 	 */
 	mg_constraint *constraints;
 	uint32_t nconstraints;
+	/* columns that are to be functions of others: a method does well to measure each with its determinants */
+	const mg_dependency *dependencies;
+	uint32_t ndependencies;
 } mg_fit_request;
 
 /* One line of a plan: what will be measured, with what noise. Known before any private read. */
@@ -88,6 +92,12 @@ typedef struct mg_method
 	/* Appends name/value facts (public: structure, noise) as JSON members to `w`, e.g. "cliques": [["age","sex"], ...]
 	 */
 	mg_code (*describe)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
+	/*
+	 * The model's marginal over the columns cols[k] (ascending), row-major, the last fastest, any scale, into the
+	 * zeroed out[product of their ncoarse]. NULL, or *answered left false: this method, or this marginal, cannot be
+	 * told.
+	 */
+	mg_code (*marginal)(mg_ctx *ctx, const mg_model *m, const uint32_t *cols, uint32_t k, double *out, bool *answered);
 } mg_method;
 
 struct mg_model
@@ -100,6 +110,10 @@ struct mg_model
 	void *body;   /* the method's own */
 	mg_constraint *constraints;
 	uint32_t nconstraints;
+	/* functions that columns are of others, a column after its determinants (model/dependency.h) */
+	uint32_t ndependencies;
+	const mg_dependency *dependencies;
+	uint64_t dependency_salt; /* of the hash that picks values within a code */
 };
 
 /* An empty model that lives in an arena of its own, columns zeroed; memory: the arena's limit, 0 for none. */

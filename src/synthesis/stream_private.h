@@ -6,7 +6,15 @@
 
 #include "synthesis/synthesis.h"
 #include "synthesis/condition.h"
+#include "synthesis/depend.h"
 #include "synthesis/values.h"
+
+/* A number that comparisons with others bound. */
+typedef struct mg_target
+{
+	uint32_t col, natoms;
+	const mg_expr **atom; /* comparisons of several numbers, this one among them */
+} mg_target;
 
 /* What keeps rows within the model's constraints; a stream has none where no constraint is enforced. */
 typedef struct mg_redraw
@@ -16,12 +24,14 @@ typedef struct mg_redraw
 	const mg_constraint **from; /* [nchecks] */
 	bool *needed;               /* [ncolumns] mentioned by one of them */
 	bool fixed;                 /* codes say all about the needed columns: new values within bins are the same values */
-	uint16_t **codes;           /* [ncolumns][MG_BATCH_ROWS] candidates */
-	mg_values *value;           /* [ncolumns] the needed columns of candidates */
-	uint8_t *truth;             /* [MG_BATCH_ROWS] of one constraint */
-	bool *bad;                  /* [MG_BATCH_ROWS] rows or candidates that violate a constraint */
-	bool *open;                 /* [MG_BATCH_ROWS] rows of the batch that do */
-	uint16_t *row;              /* [MG_BATCH_ROWS] those rows, in order */
+	uint32_t ntargets;
+	mg_target *target;
+	uint16_t **codes; /* [ncolumns][MG_BATCH_ROWS] candidates */
+	mg_values *value; /* [ncolumns] the needed columns of candidates */
+	uint8_t *truth;   /* [MG_BATCH_ROWS] of one constraint */
+	bool *bad;        /* [MG_BATCH_ROWS] rows or candidates that violate a constraint */
+	bool *open;       /* [MG_BATCH_ROWS] rows of the batch that do */
+	uint16_t *row;    /* [MG_BATCH_ROWS] those rows, in order */
 } mg_redraw;
 
 struct mg_stream
@@ -32,7 +42,9 @@ struct mg_stream
 	mg_sampler *sampler;
 	uint64_t key[4];
 	uint64_t next; /* the batch to come */
-	bool *want;    /* [ncolumns] */
+	bool ready;    /* codes and batch have their memory */
+	bool *make;    /* [ncolumns] those that are wanted, or that one depends on that is */
+	mg_dependents *dependents; /* NULL: none */
 	mg_decoder_column **decoder;
 	uint16_t **codes;
 	mg_values_scratch scratch;
@@ -42,10 +54,14 @@ struct mg_stream
 	mg_redraw *redraw; /* or NULL */
 };
 
+/* Memory for codes and values of a batch, once. */
+mg_code mg_stream_ready(mg_ctx *ctx, mg_stream *s);
 /* Memory for values of column col. */
 mg_code mg_stream_alloc_values(mg_ctx *ctx, mg_stream *s, uint32_t col, mg_values *v);
 /* Values of column col from n codes, as they will be seen. */
 void mg_stream_fill(mg_stream *s, uint32_t col, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values *v);
+/* Values, as they will be seen, of the dependent columns among make[], from those of their determinants. */
+void mg_stream_fill_dependents(mg_stream *s, const bool *make, uint16_t *const *codes, uint32_t n, mg_values *column);
 /* A generator for (key, batch, lane). Lanes: columns by number; the codes; the re-draws. */
 #define MG_LANE_CODES UINT64_MAX
 #define MG_LANE_REDRAWS (UINT64_MAX - 1)

@@ -25,6 +25,8 @@ mg_code mg_values_prepare_given(mg_ctx *ctx, mg_arena *a, const mg_column *col, 
 								mg_decoder_column **out, double *weight);
 /* Does a code say all: is every bin one label, one number or NULL? */
 bool mg_values_fixed(const mg_decoder_column *dc);
+/* One value of this code in [low, high], by the masses of what is there; false where nothing is. Never NULL. */
+bool mg_values_within(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, double low, double high, double *out);
 /* Working memory of mg_values_fill, to be shared by all columns of a stream. */
 typedef struct mg_values_scratch
 {
@@ -35,5 +37,9 @@ typedef struct mg_values_scratch
 /* codes[n], n <= MG_BATCH_ROWS, each below the column's ncoarse. Fills null, and label or number. */
 void mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values_scratch *s,
 					mg_values *out);
+/* One value of `code` into row i, a function of the generator's state alone: no share of a batch is dealt out. */
+void mg_values_draw(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, uint32_t i, mg_values *out);
+/* The same of a fine cell; of its code where the cell alone cannot be emitted. */
+void mg_values_draw_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t fine, uint32_t i, mg_values *out);
 
 #endif
