@@ -95,8 +95,8 @@ parse_number(mg_ctx *ctx, const mg_option *option, double least, double most, bo
 static mg_code
 parse_binning(mg_ctx *ctx, const mg_option *option, mg_binning *out)
 {
-	static const char *const names[] = {
-		[MG_BINS_MERGED] = "merged", [MG_BINS_UNIFORM] = "uniform", [MG_BINS_QUANTILE] = "quantile"};
+	static const char *const names[] =
+		{[MG_BINS_MERGED] = "merged", [MG_BINS_UNIFORM] = "uniform", [MG_BINS_QUANTILE] = "quantile"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (option->value != NULL && strcmp(option->value, names[i]) == 0)

@@ -117,7 +117,7 @@ uniform_bins_follow_the_axis(void **state)
 	world *w = *state;
 	mg_domain d = {.name = "x", .kind = MG_NUMBER, .nullable = true};
 	const mg_cell cells[] = {{-0.5 * DBL_MAX, -0.4 * DBL_MAX}, {-0.4 * DBL_MAX, -0.3 * DBL_MAX}, {-1, 0}, {0, 0},
-							 {DBL_MIN, 0.3 * DBL_MAX},		   {0.3 * DBL_MAX, DBL_MAX / 2}};
+							 {DBL_MIN, 0.3 * DBL_MAX},         {0.3 * DBL_MAX, DBL_MAX / 2}};
 	const double fine[7] = {1, 1, 1, 1, 1, 1, 1};
 	mg_bin_rule rule = {.how = MG_BINS_UNIFORM, .most = 10};
 	uint16_t merge[7];
@@ -394,8 +394,12 @@ each_way_makes_columns(void **state)
 
 	for (int how = MG_BINS_MERGED; how <= MG_BINS_QUANTILE; how++)
 	{
-		mg_discretize_options opt = {.rho_learn = 0.2, .rho_oneway = 0.3, .rho_measure = 0.5, .delta_atoms = 1e-9,
-									 .how = (mg_binning) how, .most_bins = 20};
+		mg_discretize_options opt = {.rho_learn = 0.2,
+									 .rho_oneway = 0.3,
+									 .rho_measure = 0.5,
+									 .delta_atoms = 1e-9,
+									 .how = (mg_binning) how,
+									 .most_bins = 20};
 		memory_store store;
 		mg_noise *noise = seeded_noise(4);
 		mg_odometer odometer;
@@ -441,8 +445,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(uniform_bins_have_equal_width), TEST(uniform_bins_follow_the_axis), TEST(quantile_bins_have_equal_mass),
-		TEST(bins_follow_the_noise),		 TEST(law_is_near_the_best),		 TEST(options_are_read),
+		TEST(uniform_bins_have_equal_width),  TEST(uniform_bins_follow_the_axis), TEST(quantile_bins_have_equal_mass),
+		TEST(bins_follow_the_noise),          TEST(law_is_near_the_best),         TEST(options_are_read),
 		TEST(labels_are_worth_more_learning), TEST(each_way_makes_columns),
 	};
 
