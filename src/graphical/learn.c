@@ -6,10 +6,17 @@
  */
 #include "graphical/learn.h"
 
+#include "graphical/consistent.h"
 #include "graphical/fit.h"
 
 #include <math.h>
 #include <string.h>
+
+/*
+ * No measurement is taken for more exact than noise of this share of the total, spread evenly over its cells: rows that
+ * are drawn will not show less, and estimation has something to stop at where tables are long.
+ */
+#define PRECISION 0.002
 
 typedef struct known
 {
@@ -206,6 +213,33 @@ set_prior(mg_ctx *ctx, const mg_learner *l, const mg_junction *tree, mg_arena *a
 	return MG_OK;
 }
 
+/* The measurements made to agree, none taken for more exact than PRECISION. */
+static mg_code
+make_consistent(mg_ctx *ctx, const mg_learner *l, mg_arena *scratch, mg_measurement *list)
+{
+	double **y;
+
+	MG_NEW(ctx, scratch, y, l->count);
+	MG_TRY(mg_make_consistent(ctx, scratch, l->sizes, list, l->count, y));
+	for (uint32_t i = 0; i < l->count; i++)
+	{
+		double sigma = PRECISION * l->total / (double) l->known[i].cells;
+
+		list[i].y = y[i];
+		list[i].var = fmax(list[i].var, sigma * sigma);
+		if (list[i].cell_var != NULL)
+		{
+			double *var;
+
+			MG_NEW(ctx, scratch, var, l->known[i].cells);
+			for (size_t x = 0; x < l->known[i].cells; x++)
+				var[x] = fmax(list[i].cell_var[x], sigma * sigma);
+			list[i].cell_var = var;
+		}
+	}
+	return MG_OK;
+}
+
 static mg_code
 estimate(mg_ctx *ctx, mg_learner *l, mg_arena *keep, mg_arena *scratch, const mg_learn_options *opt, mg_junction *tree,
 		 mg_factor **marginal)
@@ -228,11 +262,12 @@ estimate(mg_ctx *ctx, mg_learner *l, mg_arena *keep, mg_arena *scratch, const mg
 		list[i] = (mg_measurement){.k = m->k, .cols = m->cols, .y = m->y, .var = m->var, .cell_var = m->cell_var};
 		dim += m->cells;
 	}
+	l->total = mg_estimate_total(l->sizes, list, l->count);
+	MG_TRY(make_consistent(ctx, l, scratch, list));
 	MG_NEW(ctx, scratch, how.q, dim + 1);
 	dim = 0;
 	for (uint32_t i = 0; i < l->count; dim += l->known[i++].cells)
 		memcpy(how.q + dim, l->known[i].q, l->known[i].cells * sizeof(double));
-	l->total = mg_estimate_total(l->sizes, list, l->count);
 	MG_TRY(mg_estimate(ctx, tree, list, l->count, l->total, &how, *marginal, &l->report));
 	dim = 0;
 	for (uint32_t i = 0; i < l->count; dim += l->known[i++].cells)
