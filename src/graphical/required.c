@@ -1,6 +1,8 @@
 /* graphical/required.c: see required.h. */
 #include "graphical/required.h"
 
+#include <math.h>
+
 /* Would the model of these sets and one more have at most so many cells? */
 static mg_code
 fits(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *sets, uint32_t nsets,
@@ -19,27 +21,71 @@ fits(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set 
 	return code;
 }
 
+/* Does the joint of these sets, cliques of one model, have a possible cell? */
 static mg_code
-list_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const uint32_t *sizes,
-		   double most_cells, mg_column_set *all, uint32_t *nall, mg_required *out)
+leave_rows(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, const mg_zero_set *zeros, uint32_t n,
+		   const mg_column_set *all, bool *out)
 {
-	for (uint32_t i = 0; i < req->nconstraints; i++)
-	{
-		mg_constraint *c = &req->constraints[i];
-		const uint32_t *cols = NULL;
-		bool *possible = NULL, room;
-		uint32_t k = 0;
+	mg_junction tree;
+	mg_messages messages;
+	mg_factor *f;
 
-		MG_TRY(mg_constraint_zeros(ctx, a, m->columns, m->ncolumns, c, &k, &cols, &possible));
-		if (k == 0)
-			continue;
-		MG_TRY(fits(ctx, sizes, m->ncolumns, all, *nall, cols, k, most_cells, &room));
-		if (!room)
-			continue;
-		out->zeros[out->nzeros++] = (mg_zero_set){.k = k, .cols = cols, .possible = possible};
-		all[(*nall)++] = (mg_column_set){.k = k, .cols = cols};
-		c->how = MG_HOW_ZEROS;
+	MG_TRY(mg_triangulate(ctx, a, sizes, ncolumns, all, n, 0, &tree));
+	MG_TRY(mg_junction_factors(ctx, a, &tree, &f));
+	MG_TRY(mg_messages_make(ctx, a, &tree, &messages));
+	for (uint32_t z = 0; z < n; z++)
+	{
+		mg_factor table;
+
+		MG_TRY(mg_factor_make(ctx, a, zeros[z].cols, zeros[z].k, sizes, &table));
+		for (size_t x = 0; x < table.cells; x++)
+			table.v[x] = zeros[z].possible[x] ? 0 : -INFINITY;
+		mg_factor_add(&f[mg_junction_find(&tree, zeros[z].cols, zeros[z].k)], &table);
 	}
+	*out = mg_junction_calibrate(&tree, &messages, 1, f) > -INFINITY;
+	return MG_OK;
+}
+
+/* Is there a row that all of these sets let be? */
+static mg_code
+agree(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_zero_set *zeros, uint32_t n,
+	  const mg_column_set *all, bool *out)
+{
+	mg_arena *a;
+	mg_code code;
+
+	*out = true;
+	if (n < 2) /* one set alone has a possible cell */
+		return MG_OK;
+	a = mg_arena_create(0);
+	if (a == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	code = leave_rows(ctx, a, sizes, ncolumns, zeros, n, all, out);
+	mg_arena_destroy(a);
+	return code;
+}
+
+/* Takes constraint i's zeros if there is room for them; careful: and if they agree with those before. */
+static mg_code
+take_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const uint32_t *sizes,
+		   double most_cells, bool careful, uint32_t i, mg_column_set *all, mg_required *out)
+{
+	const uint32_t *cols = NULL;
+	bool *possible = NULL, good;
+	uint32_t k = 0, n = out->nzeros;
+
+	MG_TRY(mg_constraint_zeros(ctx, a, m->columns, m->ncolumns, &req->constraints[i], &k, &cols, &possible));
+	if (k == 0)
+		return MG_OK;
+	MG_TRY(fits(ctx, sizes, m->ncolumns, all, n, cols, k, most_cells, &good));
+	if (!good)
+		return MG_OK;
+	out->zeros[n] = (mg_zero_set){.k = k, .cols = cols, .possible = possible};
+	all[n] = (mg_column_set){.k = k, .cols = cols};
+	out->from[n] = i;
+	if (careful)
+		MG_TRY(agree(ctx, sizes, m->ncolumns, out->zeros, n + 1, all, &good));
+	out->nzeros += good;
 	return MG_OK;
 }
 
@@ -47,12 +93,54 @@ mg_code
 mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, double most_cells,
 				 mg_required *out)
 {
-	uint32_t *sizes, nall = 0;
+	uint32_t *sizes;
 	mg_column_set *all;
+	bool good = false;
 
 	*out = (mg_required){0};
 	MG_TRY(mg_column_sizes(ctx, a, m->columns, m->ncolumns, &sizes));
 	MG_NEW(ctx, a, all, (size_t) req->nconstraints + 1);
 	MG_NEW(ctx, a, out->zeros, (size_t) req->nconstraints + 1);
-	return list_zeros(ctx, a, req, m, sizes, most_cells, all, &nall, out);
+	MG_NEW(ctx, a, out->from, (size_t) req->nconstraints + 1);
+	/* one by one only where they do not agree all together, which hardly ever happens */
+	for (int careful = 0; careful < 2 && !good; careful++)
+	{
+		out->nzeros = 0;
+		for (uint32_t i = 0; i < req->nconstraints; i++)
+			MG_TRY(take_zeros(ctx, a, req, m, sizes, most_cells, careful, i, all, out));
+		MG_TRY(agree(ctx, sizes, m->ncolumns, out->zeros, out->nzeros, all, &good));
+	}
+	for (uint32_t z = 0; z < out->nzeros; z++)
+		req->constraints[out->from[z]].how = MG_HOW_ZEROS;
+	return MG_OK;
+}
+
+mg_code
+mg_required_trim(mg_ctx *ctx, const mg_fit_request *req, const mg_model *m, const mg_column_set *sets, uint32_t nsets,
+				 double most_cells, mg_required *required)
+{
+	mg_arena *a = mg_arena_create(0);
+	mg_column_set *all = NULL;
+	uint32_t *sizes = NULL;
+	mg_code code = MG_OK;
+	bool good = false;
+
+	if (a != NULL)
+		all = mg_arena_alloc(a, (size_t) nsets + required->nzeros + 1, sizeof(*all));
+	if (all == NULL)
+		code = mg_fail(ctx, MG_NOMEM, "out of memory");
+	else
+		code = mg_column_sizes(ctx, a, m->columns, m->ncolumns, &sizes);
+	for (uint32_t i = 0; i < nsets && code == MG_OK; i++)
+		all[i] = sets[i];
+	for (uint32_t z = 0; z < required->nzeros && code == MG_OK; z++)
+		all[nsets + z] = (mg_column_set){.k = required->zeros[z].k, .cols = required->zeros[z].cols};
+	while (required->nzeros > 0 && code == MG_OK && !good)
+	{
+		code = fits(ctx, sizes, m->ncolumns, all, nsets + required->nzeros, NULL, 0, most_cells, &good);
+		if (code == MG_OK && !good)
+			req->constraints[required->from[--required->nzeros]].how = MG_HOW_REDRAWS;
+	}
+	mg_arena_destroy(a);
+	return code;
 }
