@@ -1,7 +1,12 @@
 /* graphical/required.c: see required.h. */
 #include "graphical/required.h"
 
+#include "model/dependency.h"
+
 #include <math.h>
+
+/* A marginal of more cells would be noise; the dependence is then learnt from what the model says of it. */
+#define MOST_DEPENDENCY_CELLS ((size_t) 1 << 18)
 
 /* Would the model of these sets and one more have at most so many cells? */
 static mg_code
@@ -89,6 +94,31 @@ take_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *
 	return MG_OK;
 }
 
+/* Each dependent column with those of its determinants that choose its code. */
+static mg_code
+list_dependencies(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const uint32_t *sizes,
+				  double most_cells, mg_column_set *all, mg_required *out)
+{
+	uint32_t n = out->nzeros;
+
+	for (uint32_t i = 0; i < req->ndependencies; i++)
+	{
+		uint32_t *cols, k;
+		bool room;
+
+		MG_NEW(ctx, a, cols, MG_MAX_DETERMINANTS + 1);
+		mg_dependency_set(&req->dependencies[i], sizes, MOST_DEPENDENCY_CELLS, cols, &k);
+		if (k < 2)
+			continue;
+		MG_TRY(fits(ctx, sizes, m->ncolumns, all, n, cols, k, most_cells, &room));
+		if (!room)
+			continue;
+		out->sets[out->nsets++] = (mg_column_set){.k = k, .cols = cols};
+		all[n++] = (mg_column_set){.k = k, .cols = cols};
+	}
+	return MG_OK;
+}
+
 mg_code
 mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, double most_cells,
 				 mg_required *out)
@@ -99,7 +129,8 @@ mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_m
 
 	*out = (mg_required){0};
 	MG_TRY(mg_column_sizes(ctx, a, m->columns, m->ncolumns, &sizes));
-	MG_NEW(ctx, a, all, (size_t) req->nconstraints + 1);
+	MG_NEW(ctx, a, all, (size_t) req->nconstraints + req->ndependencies + 1);
+	MG_NEW(ctx, a, out->sets, (size_t) req->ndependencies + 1);
 	MG_NEW(ctx, a, out->zeros, (size_t) req->nconstraints + 1);
 	MG_NEW(ctx, a, out->from, (size_t) req->nconstraints + 1);
 	/* one by one only where they do not agree all together, which hardly ever happens */
@@ -112,7 +143,7 @@ mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_m
 	}
 	for (uint32_t z = 0; z < out->nzeros; z++)
 		req->constraints[out->from[z]].how = MG_HOW_ZEROS;
-	return MG_OK;
+	return list_dependencies(ctx, a, req, m, sizes, most_cells, all, out);
 }
 
 mg_code
