@@ -59,7 +59,9 @@ typedef struct aim
 	double rho, used;  /* of all picks */
 	double rho_pick;   /* of one pick, selection and measurement */
 	double select;     /* share of it that selection takes */
+	double choosing;   /* the same in this round: 0 where there is nothing to choose */
 	double most_cells; /* of the model, at the end */
+	double base_cells; /* of the model before the first pick */
 
 	double *answers; /* [all cells] what the model says of the candidates in question */
 	double **answer; /* [candidates] into answers; NULL: not in question */
@@ -91,16 +93,21 @@ expected_noise(double sigma)
 static double
 sigma_of(const aim *s)
 {
-	return s->k / sqrt(2 * s->rho_pick * (1 - s->select));
+	return s->k / sqrt(2 * s->rho_pick * (1 - s->choosing));
 }
 
 /* ---- what is in question this round ---- */
 
-/* Cells that the model may have when `picks` more are paid for. */
+/*
+ * Cells that the model may have when `picks` more are paid for: a share of what it may ever grow by. (A share of all it
+ * may have would leave no room beside structural zeros, which are there from the beginning.)
+ */
 static double
 room(const aim *s, uint32_t picks)
 {
-	return s->most_cells * fmin(1, (s->used + picks * s->rho_pick) / s->rho);
+	double share = fmin(1, (s->used + picks * s->rho_pick) / s->rho);
+
+	return s->base_cells + fmax(s->most_cells - s->base_cells, 0) * share;
 }
 
 /* Model sets, then the picks so far, prepared for one more. */
@@ -127,6 +134,8 @@ allow(mg_ctx *ctx, aim *s, mg_arena *a)
 
 	MG_TRY(prepare_growth(ctx, s, a, NULL, 0, &growth));
 	now = mg_growth_cells(growth, NULL, 0);
+	if (s->base_cells == 0)
+		s->base_cells = now;
 	limit = fmax(now, room(s, 1)); /* what the model holds already may always be measured (again) */
 	for (uint32_t i = 0; i < s->cand.count; i++)
 		s->allowed[i] = mg_growth_cells(growth, s->cand.set[i].cols, s->cand.set[i].k) <= limit;
@@ -260,12 +269,14 @@ select_picks(mg_ctx *ctx, aim *s, mg_arena *a, uint32_t most, pick *picks, uint3
 
 	MG_TRY(allow(ctx, s, a));
 	MG_TRY(ask_model(ctx, s, a));
+	s->choosing = s->select;
 	list_contenders(s);
 	*n = 0;
 	if (s->ncontenders == 0)
 		return MG_OK;
 	if (s->ncontenders == 1)
 	{
+		s->choosing = 0;
 		picks[(*n)++].candidate = s->which[0];
 		return MG_OK;
 	}
@@ -284,7 +295,7 @@ measure_picks(mg_ctx *ctx, aim *s, mg_arena *a, pick *picks, uint32_t n)
 	mg_workload_query *query;
 	mg_ratio sigma2;
 
-	if (!mg_noise_for_rows(s->rho_pick * (1 - s->select), s->k, &sigma2))
+	if (!mg_noise_for_rows(s->rho_pick * (1 - s->choosing), s->k, &sigma2))
 		return mg_fail(ctx, MG_INVALID, "the privacy budget is too small to measure anything");
 	MG_NEW(ctx, a, query, n);
 	for (uint32_t i = 0; i < n; i++)
@@ -360,9 +371,13 @@ one_round(mg_ctx *ctx, aim *s, mg_arena *a, bool *more)
 	bool weak;
 
 	MG_TRY(select_picks(ctx, s, a, picks_to_make(s), picks, &n));
-	*more = n > 0;
 	if (n == 0)
+	{
+		/* no candidate has room beside the model: the first of fewer and dearer picks has more */
+		*more = s->used + s->rho_pick < s->rho * (1 - 1e-6);
+		s->rho_pick *= 2;
 		return MG_OK;
+	}
 	MG_TRY(measure_picks(ctx, s, a, picks, n));
 	MG_TRY(mg_learner_fit(ctx, s->learner, &round_fit));
 	MG_TRY(is_weak(ctx, s, a, picks, n, &weak));
@@ -461,7 +476,7 @@ set_rho(const mg_fit_request *req, const mg_split *split, aim *s)
 
 	s->ncolumns = req->ncolumns;
 	s->rho = req->allowance.rho * both * (1 - 1e-9);
-	s->select = both > 0 ? split->select / both : 0;
+	s->select = s->choosing = both > 0 ? split->select / both : 0;
 	s->rho_pick = s->rho / (PICKS_PER_COLUMN * (double) req->ncolumns);
 	if (req->ncolumns <= 2)
 		s->rho_pick = s->rho;
