@@ -322,6 +322,11 @@ run(mg_ctx *ctx, mg_arena *a, problem *p, const mg_estimate_options *opt, mg_fac
 			set_weights(p);
 		}
 		p->base_log_z = infer(p, NULL);
+		if (p->base_log_z == -INFINITY)
+		{
+			code = mg_fail(ctx, MG_INVALID, "no cell of the model is possible");
+			break;
+		}
 		search.max_iterations = opt->max_iterations - p->before;
 		code = mg_lbfgs_minimise(ctx, scratch, &search, q, &iterations);
 		mg_arena_reset(scratch);
