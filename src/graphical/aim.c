@@ -346,21 +346,22 @@ is_weak(mg_ctx *ctx, const aim *s, mg_arena *a, const pick *picks, uint32_t n, b
 
 /* ---- rounds ---- */
 
-/* How many picks there are to make; the last of all takes what is left. */
+/*
+ * How many picks there are to make. Those of the last round share what is left, so that no rest remains that is too
+ * little to measure with.
+ */
 static uint32_t
 picks_to_make(aim *s)
 {
 	double left = s->rho - s->used;
 	uint32_t n = (s->ncolumns + COLUMNS_PER_PICK - 1) / COLUMNS_PER_PICK;
 
-	if (left < 2 * s->rho_pick)
-	{
-		s->rho_pick = left;
-		return 1;
-	}
+	n = n < MOST_PICKS ? n : MOST_PICKS;
 	if (left < n * s->rho_pick)
-		n = (uint32_t) (left / s->rho_pick);
-	return n < MOST_PICKS ? n : MOST_PICKS;
+		n = left < s->rho_pick ? 1 : (uint32_t) (left / s->rho_pick);
+	if (left < (n + 1) * s->rho_pick)
+		s->rho_pick = left / n;
+	return n;
 }
 
 static mg_code

@@ -812,6 +812,7 @@ test_score_noise_costs_what_it_may(void **state)
 				assert_true(ok == (reach / (2 * rho) <= 0x1p52));
 				if (!ok)
 					continue;
+				assert_true(sigma2.num <= UINT64_C(1) << 53 && sigma2.den <= UINT64_C(1) << 53);
 				cost = reach / (2 * mg_ratio_value(sigma2));
 				assert_true(cost <= rho * (1 + 1e-15));
 				assert_true(cost >= rho * (1 - 1e-5 * fmax(1, 1e3 * rho / reach)));
