@@ -122,7 +122,7 @@ $(unit_programs): $(BUILD)/unit/%: $(BUILD)/unit/%.o $(unit_helpers) $(core)
 $(BUILD)/unit/test_audit: $(audit_helpers)
 $(BUILD)/unit/test_audit: unit_link = $(audit_wrapped:%=-Wl,--wrap=%)
 # Memory that runs out when the test says so.
-$(BUILD)/unit/test_aim: unit_link = -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
+$(BUILD)/unit/test_fits: unit_link = -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 
 # Fuzz targets in plain mode: their corpus, and a fixed number of mutations of it, without libFuzzer.
 $(fuzz_programs): $(BUILD)/fuzz/%: test/fuzz/%.c test/fuzz/standalone.c $(core)

@@ -311,8 +311,8 @@ check_refused(world *w, const char *text, mg_code code, const char *about)
 static void
 texts_that_are_no_workload_are_refused(void **state)
 {
-	static const char *const weights[] = {"",    "0",   "-1",   "-0",    "nan",  "inf",   "-inf", "1e999",
-										  "1e9x", "two", "1 ",  "1" NAMES, "1,5", "1e300", "1" WEIGHT "1"};
+	static const char *const weights[] = {"",     "0",   "-1", "-0",      "nan", "inf",   "-inf",        "1e999",
+										  "1e9x", "two", "1 ", "1" NAMES, "1,5", "1e300", "1" WEIGHT "1"};
 	world *w = *state;
 	char text[64], *many;
 	size_t at = 0;

@@ -430,7 +430,9 @@ gradient_is_the_difference_quotient_under_zeros(void **state)
 	static const uint32_t ab[] = {0, 1}, bcd[] = {1, 2, 3}, b[] = {1};
 	static const mg_column_set cliques[] = {{2, ab, 0}, {3, bcd, 0}};
 	world *w = *state;
-	mg_measurement m[] = {{.k = 2, .cols = ab, .var = 7}, {.k = 3, .cols = bcd, .var = 11}, {.k = 1, .cols = b, .var = 3}};
+	mg_measurement m[] = {{.k = 2, .cols = ab, .var = 7},
+						  {.k = 3, .cols = bcd, .var = 11},
+						  {.k = 1, .cols = b, .var = 3}};
 	mg_junction j;
 	mg_factor *f;
 	double q[24] = {0}, grad[24], value;
@@ -486,7 +488,9 @@ linear_and_logarithmic_estimates_agree(void **state)
 	static const uint32_t ab[] = {0, 1}, bc[] = {1, 2}, cd[] = {2, 3};
 	static const mg_column_set cliques[] = {{2, ab, 0}, {2, bc, 0}, {2, cd, 0}};
 	world *w = *state;
-	mg_measurement m[] = {{.k = 2, .cols = ab, .var = 4}, {.k = 2, .cols = bc, .var = 9}, {.k = 2, .cols = cd, .var = 4}};
+	mg_measurement m[] = {{.k = 2, .cols = ab, .var = 4},
+						  {.k = 2, .cols = bc, .var = 9},
+						  {.k = 2, .cols = cd, .var = 4}};
 	double start[22] = {0}, *y;
 	mg_factor *f[3];
 	mg_junction j;
