@@ -35,10 +35,10 @@
 #define COLUMNS_PER_PICK 4 /* picks of a round: columns / this, rounded up */
 #define MOST_PICKS 64
 #define MOST_REQUIRED_SHARE 0.5 /* of rho, for dependent columns */
-#define MOST_SHARED 1 /* columns that two picks of a round may share */
+#define MOST_SHARED 1           /* columns that two picks of a round may share */
 
 #define MOST_CANDIDATE_CELLS ((size_t) 1 << 16)
-#define MOST_ALL_CELLS ((size_t) 1 << 23) /* of all candidates: their exact counts are kept, and the model's */
+#define MOST_ALL_CELLS ((size_t) 1 << 23)   /* of all candidates: their exact counts are kept, and the model's */
 #define MOST_TABLE_CELLS ((size_t) 1 << 20) /* on the way to a marginal across cliques */
 
 static const mg_learn_options first_fit = {.tolerance = 1e-2, .iterations = 50, .steps = 1};
@@ -236,7 +236,8 @@ has_room(mg_ctx *ctx, const aim *s, mg_arena *a, const pick *picks, uint32_t n, 
 
 /* Up to `most` picks, *n of them; a pick that would make the model too large ends it (its selection is paid for). */
 static mg_code
-choose(mg_ctx *ctx, aim *s, mg_arena *a, mg_selection *scores, mg_ratio epsilon, uint32_t most, pick *picks, uint32_t *n)
+choose(mg_ctx *ctx, aim *s, mg_arena *a, mg_selection *scores, mg_ratio epsilon, uint32_t most, pick *picks,
+	   uint32_t *n)
 {
 	bool *mask, more = true, fits;
 

@@ -11,7 +11,7 @@ typedef struct mg_required
 {
 	mg_zero_set *zeros; /* cliques of the model */
 	uint32_t nzeros;
-	uint32_t *from; /* [nzeros] the constraint of each */
+	uint32_t *from;      /* [nzeros] the constraint of each */
 	mg_column_set *sets; /* to be measured */
 	uint32_t nsets;
 } mg_required;

@@ -403,8 +403,10 @@ released_scores(world *w, mg_ratio sigma2)
 {
 	static const uint32_t cols[] = {0, 1};
 	static const int64_t above[] = {8, 8, 20}, below[] = {12, 0};
-	const mg_candidate cand[] = {
-		{1, cols, above, 0}, {1, cols + 1, below, 0}, {1, cols, above, 7}, {1, cols + 1, below, -7}};
+	const mg_candidate cand[] = {{1, cols, above, 0},
+								 {1, cols + 1, below, 0},
+								 {1, cols, above, 7},
+								 {1, cols + 1, below, -7}};
 	mg_selection *s;
 	int64_t noisy[4];
 
@@ -635,11 +637,10 @@ static const mechanism close_selection = {"selection, close", run_close_selectio
 static const mechanism weighted = {"selection, weights", run_weighted, TWO, 24, 20000, 0, 0.45, .coarse = true};
 static const mechanism workload = {"workload",     run_workload,    TWO, 24, 20000, DELTA, 0.6,
 								   .coarse = true, .gaussian = true};
-static const mechanism scores = {"scores",       run_scores,      TWO, 24, 20000, DELTA, 0.6,
-								 .coarse = true, .gaussian = true};
+static const mechanism scores = {"scores", run_scores, TWO, 24, 20000, DELTA, 0.6, .coarse = true, .gaussian = true};
 static const mechanism weighted_scores = {"scores, weights", run_weighted_scores, TWO, 24, 20000, DELTA, 0.6,
 										  .coarse = true,    .gaussian = true};
-static const mechanism unit_scores = {"units, scores", run_unit_scores, TWO,   24, 20000, DELTA, 0.6,
+static const mechanism unit_scores = {"units, scores", run_unit_scores,  TWO,   24, 20000, DELTA, 0.6,
 									  .coarse = true,  .gaussian = true, .k = 3};
 static const mechanism laplace = {"discrete Laplace", run_laplace, {FLAG}, 1, 0, 20000, 0, 0.8};
 static const mechanism mst = {"mst", run_mst, THREE, 96, 30000, DELTA, 0.3, .rho = 0.5};
