@@ -26,16 +26,16 @@ fits(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set 
 	return code;
 }
 
-/* Does the joint of these sets, cliques of one model, have a possible cell? */
+/* Is there a row at all that none of these zero sets forbids? */
 static mg_code
-leave_rows(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, const mg_zero_set *zeros, uint32_t n,
-		   const mg_column_set *all, bool *out)
+any_row_possible(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, const mg_zero_set *zeros,
+				 uint32_t n, const mg_column_set *sets, bool *out)
 {
 	mg_junction tree;
 	mg_messages messages;
 	mg_factor *f;
 
-	MG_TRY(mg_triangulate(ctx, a, sizes, ncolumns, all, n, 0, &tree));
+	MG_TRY(mg_triangulate(ctx, a, sizes, ncolumns, sets, n, 0, &tree));
 	MG_TRY(mg_junction_factors(ctx, a, &tree, &f));
 	MG_TRY(mg_messages_make(ctx, a, &tree, &messages));
 	for (uint32_t z = 0; z < n; z++)
@@ -51,56 +51,57 @@ leave_rows(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, c
 	return MG_OK;
 }
 
-/* Is there a row that all of these sets let be? */
+/* Room for one more zero set, and rows left under all of them? */
 static mg_code
-agree(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_zero_set *zeros, uint32_t n,
-	  const mg_column_set *all, bool *out)
+takes(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *all, uint32_t nall,
+	  const mg_required *out, double most_cells, bool *yes)
 {
+	const mg_zero_set *last = &out->zeros[out->nzeros];
 	mg_arena *a;
 	mg_code code;
 
-	*out = true;
-	if (n < 2) /* one set alone has a possible cell */
+	MG_TRY(fits(ctx, sizes, ncolumns, all, nall, last->cols, last->k, most_cells, yes));
+	if (!*yes)
 		return MG_OK;
 	a = mg_arena_create(0);
 	if (a == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
-	code = leave_rows(ctx, a, sizes, ncolumns, zeros, n, all, out);
+	code = any_row_possible(ctx, a, sizes, ncolumns, out->zeros, out->nzeros + 1, all, yes);
 	mg_arena_destroy(a);
 	return code;
 }
 
-/* Takes constraint i's zeros if there is room for them; careful: and if they agree with those before. */
 static mg_code
-take_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const uint32_t *sizes,
-		   double most_cells, bool careful, uint32_t i, mg_column_set *all, mg_required *out)
+list_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const uint32_t *sizes,
+		   double most_cells, mg_column_set *all, uint32_t *nall, mg_required *out)
 {
-	const uint32_t *cols = NULL;
-	bool *possible = NULL, good;
-	uint32_t k = 0, n = out->nzeros;
+	for (uint32_t i = 0; i < req->nconstraints; i++)
+	{
+		mg_constraint *c = &req->constraints[i];
+		const uint32_t *cols = NULL;
+		bool *possible = NULL, taken;
+		uint32_t k = 0;
 
-	MG_TRY(mg_constraint_zeros(ctx, a, m->columns, m->ncolumns, &req->constraints[i], &k, &cols, &possible));
-	if (k == 0)
-		return MG_OK;
-	MG_TRY(fits(ctx, sizes, m->ncolumns, all, n, cols, k, most_cells, &good));
-	if (!good)
-		return MG_OK;
-	out->zeros[n] = (mg_zero_set){.k = k, .cols = cols, .possible = possible};
-	all[n] = (mg_column_set){.k = k, .cols = cols};
-	out->from[n] = i;
-	if (careful)
-		MG_TRY(agree(ctx, sizes, m->ncolumns, out->zeros, n + 1, all, &good));
-	out->nzeros += good;
+		MG_TRY(mg_constraint_zeros(ctx, a, m->columns, m->ncolumns, c, &k, &cols, &possible));
+		if (k == 0)
+			continue;
+		out->zeros[out->nzeros] = (mg_zero_set){.k = k, .cols = cols, .possible = possible};
+		all[*nall] = (mg_column_set){.k = k, .cols = cols};
+		MG_TRY(takes(ctx, sizes, m->ncolumns, all, *nall, out, most_cells, &taken));
+		if (!taken)
+			continue;
+		out->from[out->nzeros++] = i;
+		++*nall;
+		c->how = MG_HOW_ZEROS;
+	}
 	return MG_OK;
 }
 
 /* Each dependent column with those of its determinants that choose its code. */
 static mg_code
 list_dependencies(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const uint32_t *sizes,
-				  double most_cells, mg_column_set *all, mg_required *out)
+				  double most_cells, mg_column_set *all, uint32_t *nall, mg_required *out)
 {
-	uint32_t n = out->nzeros;
-
 	for (uint32_t i = 0; i < req->ndependencies; i++)
 	{
 		uint32_t *cols, k;
@@ -110,11 +111,11 @@ list_dependencies(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_
 		mg_dependency_set(&req->dependencies[i], sizes, MOST_DEPENDENCY_CELLS, cols, &k);
 		if (k < 2)
 			continue;
-		MG_TRY(fits(ctx, sizes, m->ncolumns, all, n, cols, k, most_cells, &room));
+		MG_TRY(fits(ctx, sizes, m->ncolumns, all, *nall, cols, k, most_cells, &room));
 		if (!room)
 			continue;
 		out->sets[out->nsets++] = (mg_column_set){.k = k, .cols = cols};
-		all[n++] = (mg_column_set){.k = k, .cols = cols};
+		all[(*nall)++] = (mg_column_set){.k = k, .cols = cols};
 	}
 	return MG_OK;
 }
@@ -123,9 +124,8 @@ mg_code
 mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, double most_cells,
 				 mg_required *out)
 {
-	uint32_t *sizes;
+	uint32_t *sizes, nall = 0;
 	mg_column_set *all;
-	bool good = false;
 
 	*out = (mg_required){0};
 	MG_TRY(mg_column_sizes(ctx, a, m->columns, m->ncolumns, &sizes));
@@ -133,17 +133,8 @@ mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_m
 	MG_NEW(ctx, a, out->sets, (size_t) req->ndependencies + 1);
 	MG_NEW(ctx, a, out->zeros, (size_t) req->nconstraints + 1);
 	MG_NEW(ctx, a, out->from, (size_t) req->nconstraints + 1);
-	/* one by one only where they do not agree all together, which hardly ever happens */
-	for (int careful = 0; careful < 2 && !good; careful++)
-	{
-		out->nzeros = 0;
-		for (uint32_t i = 0; i < req->nconstraints; i++)
-			MG_TRY(take_zeros(ctx, a, req, m, sizes, most_cells, careful, i, all, out));
-		MG_TRY(agree(ctx, sizes, m->ncolumns, out->zeros, out->nzeros, all, &good));
-	}
-	for (uint32_t z = 0; z < out->nzeros; z++)
-		req->constraints[out->from[z]].how = MG_HOW_ZEROS;
-	return list_dependencies(ctx, a, req, m, sizes, most_cells, all, out);
+	MG_TRY(list_zeros(ctx, a, req, m, sizes, most_cells, all, &nall, out));
+	return list_dependencies(ctx, a, req, m, sizes, most_cells, all, &nall, out);
 }
 
 mg_code
