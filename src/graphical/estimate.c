@@ -26,7 +26,8 @@
 #include <math.h>
 #include <string.h>
 
-/* What a log-potential may be away from its clique's largest, and a variable from zero, for linear space to be tried. */
+/* What a log-potential may be away from its clique's largest, and a variable from zero, for linear space to be tried.
+ */
 #define LINEAR_RANGE 200
 /* Sweeps between two looks at the gap. */
 #define LOOK_EVERY 4
@@ -329,6 +330,8 @@ run(mg_ctx *ctx, mg_arena *a, mge_problem *p, const mg_estimate_options *opt, mg
 			set_weights(p);
 		}
 		look_at_prior(p);
+		if (p->base_log_z == -INFINITY)
+			return mg_fail(ctx, MG_INVALID, "no cell of the model is possible");
 		for (size_t x = 0; x < p->dim; x++)
 			q[x] = p->dead[x] ? 0 : q[x];
 		code = ascend(ctx, p, sweep, q, grad, &iterations);

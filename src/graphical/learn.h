@@ -13,7 +13,10 @@
 
 typedef struct mg_learner mg_learner;
 
-/* Cells that no row can be in, over a few columns: a clique of the model. */
+/*
+ * Cells that no row can be in, over a few columns: a clique of the model. Some cell of the joint must be possible
+ * (mg_required_list sees to it); the fit is MG_INVALID otherwise.
+ */
 typedef struct mg_zero_set
 {
 	uint32_t k;
