@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_COLUMNS 16 /* 2^k components */
+
 typedef struct component
 {
 	mg_factor table; /* weighted sum of what was told, then its mean */
@@ -145,16 +147,6 @@ rebuild(mg_ctx *ctx, mg_arena *a, mg_arena *scratch, decomposition *d, mg_factor
 	return MG_OK;
 }
 
-static double
-mean_variance(const mg_measurement *m, size_t cells)
-{
-	double sum = 0;
-
-	for (size_t x = 0; x < cells && m->cell_var != NULL; x++)
-		sum += m->cell_var[x];
-	return m->cell_var != NULL ? sum / (double) cells : m->var;
-}
-
 static mg_code
 run(mg_ctx *ctx, mg_arena *a, mg_arena *keep, mg_arena *scratch, const uint32_t *sizes, const mg_measurement *m,
 	uint32_t count, double **out)
@@ -174,7 +166,7 @@ run(mg_ctx *ctx, mg_arena *a, mg_arena *keep, mg_arena *scratch, const uint32_t 
 	{
 		MG_TRY(mg_factor_make(ctx, a, m[i].cols, m[i].k, sizes, &y[i]));
 		memcpy(y[i].v, m[i].y, y[i].cells * sizeof(double));
-		MG_TRY(tell(ctx, keep, scratch, &d, &y[i], mean_variance(&m[i], y[i].cells)));
+		MG_TRY(tell(ctx, keep, scratch, &d, &y[i], m[i].var));
 		MG_TRY(mg_poll(ctx));
 	}
 	for (uint32_t i = 0; i < count; i++)
@@ -193,8 +185,12 @@ mg_make_consistent(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, const mg_mea
 	mg_code code = MG_OK;
 
 	for (uint32_t i = 0; i < count && code == MG_OK; i++)
-		if (m[i].k > 16)
-			code = mg_fail(ctx, MG_INVALID, "a measurement of more than 16 columns");
+	{
+		if (m[i].k > MOST_COLUMNS)
+			code = mg_fail(ctx, MG_INVALID, "a measurement of more than %d columns", MOST_COLUMNS);
+		else if (m[i].cell_var != NULL || !(m[i].var > 0))
+			code = mg_fail(ctx, MG_INVALID, "consistency needs one positive variance for all cells of a measurement");
+	}
 	if (keep == NULL || scratch == NULL)
 		code = mg_fail(ctx, MG_NOMEM, "out of memory");
 	if (code == MG_OK)

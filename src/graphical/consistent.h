@@ -16,9 +16,8 @@
 #include "graphical/estimate.h"
 
 /*
- * out[i]: [product of sizes] in arena a, the consistent version of m[i].y; it may have negative cells. Where m[i] has
- * cell_var, components weigh as if its variance were their mean throughout, so the above holds nearly. Scratch is
- * freed. Cost: 2^k passes over a measurement of k columns.
+ * out[i]: [product of sizes] in arena a, the consistent version of m[i].y; it may have negative cells. MG_INVALID:
+ * cell_var (one variance a measurement), more than 16 columns. Cost: 2^k passes over a measurement of k columns.
  */
 mg_code mg_make_consistent(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, const mg_measurement *m, uint32_t count,
 						   double **out);

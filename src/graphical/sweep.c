@@ -21,7 +21,7 @@
 /* Newton's method for one cell; a step that gets this near is the last. */
 #define MOST_STEPS 12
 #define NEAR 1e-7
-/* A cell of less mass is left alone: what it would take to bring it back is not to be had from doubles. */
+/* A cell of less mass may have lost it to rounding: its variable moves as if it had none, and the next inference shows. */
 #define LEAST_MASS 1e-250
 #define MOST_MOVE 50
 
@@ -147,11 +147,11 @@ move(mge_sweep *s, uint32_t i, double *q)
 	mg_factor_marginal(&p->work[p->home[i]], &view);
 	for (size_t x = 0; x < view.cells; x++)
 	{
-		double z = view.v[x], d = 0;
+		double z = view.v[x], a = p->gamma * var[x], d = 0;
 
-		if (!dead[x] && z > LEAST_MASS)
+		if (!dead[x])
 		{
-			d = solve(z, p->gamma * var[x], q[x], y[x]);
+			d = z > LEAST_MASS ? solve(z, a, q[x], y[x]) : y[x] / a - q[x];
 			d = fmin(fmax(d, -MOST_MOVE), MOST_MOVE);
 			q[x] += d;
 		}
