@@ -291,7 +291,8 @@ find_comparison(Look *look, OpExpr *op, List **equal)
 
 		left = right;
 		right = swap;
-		opno = get_commutator(opno);
+		/* whoever makes an operator may name any other as its commutator */
+		opno = opno < FirstNormalObjectId ? get_commutator(opno) : InvalidOid;
 	}
 	c = mg_as_constant(right);
 	if (!OidIsValid(opno) || !is_column(look, left) || c == NULL || c->constisnull)
