@@ -389,6 +389,7 @@ number_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const M
 		d->lower = axis.lower;
 		d->upper = axis.upper;
 		lower = upper = false;
+		col->unused_checks = lappend(col->unused_checks, pstrdup(MG_CHECKS_CONTRADICT));
 	}
 
 	align_bounds(d, lower, upper, axis.fine);

@@ -242,6 +242,7 @@ is_domain_business(const Found *f, const Row *r, const Bitmapset *cores)
 		if (f->columns->col[i].core >= 0 && bms_is_member(f->columns->col[i].core, cores))
 			col = &f->columns->col[i];
 	return col != NULL && !has_text(col->unused_checks, r->name) &&
+		   !has_text(col->unused_checks, MG_CHECKS_CONTRADICT) &&
 		   !has_text(col->unused_checks, "a list of allowed values");
 }
 

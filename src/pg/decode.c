@@ -483,7 +483,8 @@ prepare_labels(DecodeColumn *d, const MgColumn *col)
 	d->label = palloc0(sizeof(Datum) * ((size_t) domain->nlabels + 1));
 	for (uint32 i = 0; i < domain->nlabels; i++)
 		d->label[i] = label_datum(col, domain->labels[i].text);
-	d->has_other = domain->other != NULL;
+	/* the empty text that training puts where it learnt no label (discretize.c) is a value of texts alone */
+	d->has_other = domain->other != NULL && (domain->other[0] != '\0' || MG_TYPE_IS_TEXT(d->cls));
 	if (d->has_other)
 		d->label[domain->nlabels] = label_datum(col, domain->other);
 }
