@@ -41,7 +41,8 @@ means()
 		END {for (i = 1; i <= n; i++) printf "%s%.6g", (i > 1 ? " " : ""), s[i] / NR; print ""}'
 }
 
-# The children of the postmaster whose title holds a text -> $found.
+# The children of the postmaster whose title holds a text -> $found. One on its way out has no title any more, and its
+# time is not in the postmaster's account yet: where it is asked for, it counts as found.
 find_children()
 {
 	local kids kid title
@@ -51,7 +52,7 @@ find_children()
 	for kid in $kids; do
 		title=
 		{ read -r -d '' title <"/proc/$kid/cmdline"; } 2>/dev/null || true
-		case $title in *$1*) found="$found $kid" ;; esac
+		case ${title:-${2:-}} in *$1*) found="$found $kid" ;; esac
 	done
 }
 
@@ -60,9 +61,8 @@ ended_ticks()
 {
 	local stat fields i
 	for ((i = 0; i < 500; i++)); do
-		find_children 'postgres: postgres '
-		[ -z "$found" ] || { sleep 0.01; continue; }
-		find_children 'pg_mirage'
+		find_children 'postgres: postgres ' 'postgres: postgres '
+		[ -n "$found" ] || find_children pg_mirage
 		[ -n "$found" ] || break
 		sleep 0.01
 	done
@@ -197,4 +197,34 @@ redraw_csv()
 	write_csv "WITH t AS MATERIALIZED (SELECT row_number() OVER () AS redraw_i, * FROM $1), n AS (SELECT count(*) AS n FROM t),
 		g AS MATERIALIZED (SELECT 1 + floor(random() * n)::bigint AS redraw_i FROM n, generate_series(1, n))
 		SELECT $columns FROM g JOIN t USING (redraw_i)" "$2"
+}
+
+# The table "adult": the real one of BENCH_DATA where there is one, else one of the same shape.
+make_adult()
+{
+	if [ -n "${BENCH_DATA:-}" ] && [ -f "$BENCH_DATA/load.sh" ] && [ -f "$BENCH_DATA/adult.csv.gz" ]; then
+		bash "$BENCH_DATA/load.sh" adult >/dev/null
+		echo "table: adult, replicated"
+		return
+	fi
+	echo "table: generated, in the shape of adult, replicated (set BENCH_DATA for the real one)"
+	quiet <<'SQL'
+CREATE TABLE adult (
+  age smallint NOT NULL CHECK (age BETWEEN 0 AND 120), workclass text,
+  fnlwgt integer NOT NULL CHECK (fnlwgt BETWEEN 0 AND 2000000),
+  education text NOT NULL, education_num smallint NOT NULL CHECK (education_num BETWEEN 1 AND 16),
+  marital_status text NOT NULL, occupation text, relationship text NOT NULL, race text NOT NULL,
+  sex text NOT NULL CHECK (sex IN ('Female', 'Male')),
+  capital_gain integer NOT NULL CHECK (capital_gain BETWEEN 0 AND 99999),
+  capital_loss integer NOT NULL CHECK (capital_loss BETWEEN 0 AND 10000),
+  hours_per_week smallint NOT NULL CHECK (hours_per_week BETWEEN 0 AND 168), native_country text,
+  income text NOT NULL CHECK (income IN ('<=50K', '>50K')));
+INSERT INTO adult SELECT 17 + 60 * r ^ 2, 'workclass-' || (r * 7)::int, 20000 + 900000 * s ^ 2, 'education-' || e, e,
+  'marital-status-' || (s * 6)::int, 'occupation-' || (r * s * 14)::int,
+  'relationship-' || (s * 5)::int, 'race-' || (r ^ 3 * 4)::int,
+  CASE WHEN s < 0.33 THEN 'Female' ELSE 'Male' END, CASE WHEN r > 0.92 THEN (s * 99999)::int ELSE 0 END,
+  CASE WHEN s > 0.95 THEN (r * 4000)::int ELSE 0 END, (20 + 40 * s)::int, 'country-' || (r ^ 6 * 40)::int,
+  CASE WHEN e > 12 AND s > 0.5 THEN '>50K' ELSE '<=50K' END
+FROM (SELECT random() AS r, random() AS s, 1 + (random() * 15)::int AS e FROM generate_series(1, 48842)) g;
+SQL
 }
