@@ -18,7 +18,7 @@ CREATE TABLE orders (
   opened timestamp(0), closed timestamp(0),
   kind text CHECK (kind IN ('x', 'y', 'z')),
   size text CHECK (size IN ('s', 'm', 'x')),
-  quality level,
+  quality level, best level,
   qty int, most int,
   price numeric(8,2) CHECK (price >= 0), discount numeric(8,2) CHECK (discount >= 0),
   free numeric, other_free numeric,
@@ -37,6 +37,7 @@ CREATE TABLE orders (
   CONSTRAINT no_x CHECK (kind <> 'x' OR qty IS NULL),
   CONSTRAINT pair CHECK (kind <> size),
   CONSTRAINT combination CHECK (NOT (kind = 'y' AND quality > 'low' AND size IN ('m', 'x'))),
+  CONSTRAINT ranks CHECK (quality <= best),
   CONSTRAINT stock CHECK (qty BETWEEN 1 AND most),
   CONSTRAINT gap CHECK (qty < 10 OR qty > 20),
   CONSTRAINT money CHECK (NOT refunded OR paid),
@@ -51,12 +52,12 @@ CREATE TABLE orders (
 );
 CREATE UNIQUE INDEX by_code ON orders (code, kind);
 
-INSERT INTO orders (code, started, ended, opened, closed, kind, size, quality, qty, most, price, discount, free, other_free,
+INSERT INTO orders (code, started, ended, opened, closed, kind, size, quality, best, qty, most, price, discount, free, other_free,
                     weight, gross, paid, refunded, note, level)
 SELECT i, d, CASE WHEN i % 7 > 0 THEN d + i % 300 END, CASE WHEN i % 5 > 0 THEN d + time '08:00' END,
        CASE WHEN i % 5 > 0 THEN d + time '08:00' + (i % 29) * interval '1 day' + interval '5 min' END,
        k, CASE k WHEN 'x' THEN 's' WHEN 'y' THEN 's' ELSE (ARRAY['s', 'm', 'x'])[1 + i % 3] END,
-       (ARRAY['low', 'middle', 'high'])[1 + i % 3]::level,
+       (ARRAY['low', 'middle', 'high'])[1 + i % 3]::level, (ARRAY['middle', 'high', 'high'])[1 + i % 3]::level,
        CASE WHEN k <> 'x' THEN CASE WHEN i % 20 < 9 THEN 1 + i % 9 ELSE 21 + i % 50 END END, 80 + i % 20, 100 + i % 90, i % 50,
        CASE WHEN i % 3 > 0 THEN (i % 100) / 8.0 END, CASE WHEN i % 3 > 0 THEN (i % 100) / 8.0 + i % 4 END,
        (i % 40) / 4.0, (i % 40) / 4.0 + 0.5, i % 4 > 0, i % 4 = 1, NULL, CASE WHEN i % 11 = 5 THEN 6 ELSE i % 11 END

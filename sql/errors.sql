@@ -56,7 +56,7 @@ SELECT dp_set_column('people', 'note', categories => ARRAY['x', NULL]);
 SELECT dp_set_column('people', 'note', categories => ARRAY['x', 'x']);
 SELECT dp_set_column('people', 'note', lower => 'a');
 SELECT dp_set_column('people', 'age', pattern => '###');
-SELECT dp_set_column('people', 'age', depends_on => '{sex}');
+SELECT dp_set_column('people', 'age', depends_on => '{age}');
 -- plans and trainings
 SELECT dp_train(NULL, 'people');
 SELECT dp_train('', 'people');

@@ -14,6 +14,7 @@
 #include "pg/server.h"
 #include "pg/unit.h"
 #include "datatype/timestamp.h"
+#include "model/dependency.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -250,6 +251,20 @@ vouch_for_view(Oid relid, const char *name, bool assert_stable)
 	return budget->name;
 }
 
+/* What was declared public cannot be protected after the fact: it may have served as a domain. */
+static void
+refuse_public(Oid relid)
+{
+	Oid member = mg_relation_public_member(relid);
+
+	if (OidIsValid(member))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("\"%s\" is declared public", mg_relation_name(member)),
+						errhint("Its keys may be in models already. SELECT dp_declare_public('%s', false) takes the "
+								"declaration back for what comes.",
+								mg_relation_name(member))));
+}
+
 /*
  * What stands for the relation before: its own record, a relative's, or that of a restore or of a table made again
  * under its name; NULL: nothing.
@@ -357,6 +372,7 @@ dp_protect(PG_FUNCTION_ARGS)
 	if (view)
 		PG_RETURN_TEXT_P(cstring_to_text(vouch_for_view(relid, name, assert_stable)));
 	mg_relations_lock(relid);
+	refuse_public(relid);
 	before = protection_before(relid);
 	/* left out, the unit that is recorded stays, and its limit with it */
 	if (unit == NULL && before != NULL && before->unit != NULL)
@@ -382,6 +398,37 @@ dp_protect(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(mg_budget_by_id(budget)->name));
 }
 
+/* Would the column depend on itself, through what is declared of the others? Under the lock on the relation. */
+static void
+refuse_circle(Oid relid, const char *column, List *depends_on)
+{
+	List *reached = list_copy(depends_on);
+
+	/* the list grows while it is walked */
+	for (int i = 0; i < list_length(reached); i++)
+	{
+		MgDeclaration *decl = mg_declaration(relid, list_nth(reached, i));
+		ListCell *lc;
+
+		foreach (lc, decl != NULL ? decl->depends_on : NIL)
+		{
+			ListCell *known;
+			bool again = false;
+
+			if (strcmp(lfirst(lc), column) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("column \"%s\" would depend on itself", column),
+						 errdetail("Column \"%s\" is declared to depend on it.", (char *) list_nth(reached, i)),
+						 errhint("Of columns that determine each other, declare all but one to depend on that one.")));
+			foreach (known, reached)
+				again |= strcmp(lfirst(lc), lfirst(known)) == 0;
+			if (!again)
+				reached = lappend(reached, lfirst(lc));
+		}
+	}
+}
+
 Datum
 dp_set_column(PG_FUNCTION_ARGS)
 {
@@ -391,8 +438,6 @@ dp_set_column(PG_FUNCTION_ARGS)
 
 	if (column == NULL)
 		(void) mg_arg_oid(fcinfo, 1, "column_name");
-	if (!PG_ARGISNULL(9))
-		mg_refuse_parameter("depends_on");
 	decl.kind = mg_arg_text_or_null(fcinfo, 2);
 	decl.lower = mg_arg_text_or_null(fcinfo, 3);
 	decl.upper = mg_arg_text_or_null(fcinfo, 4);
@@ -406,11 +451,16 @@ dp_set_column(PG_FUNCTION_ARGS)
 	}
 	decl.pattern = mg_arg_text_or_null(fcinfo, 7);
 	decl.other = mg_arg_text_or_null(fcinfo, 8);
+	decl.depends_on = mg_arg_names(fcinfo, 9, "depends_on");
+	if (list_length(decl.depends_on) > MG_MAX_DETERMINANTS)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("a column can depend on at most %d others", MG_MAX_DETERMINANTS)));
 	mg_require_writable("dp_set_column");
 	mg_require_owner(relid);
 	require_protectable(relid);
-	mg_check_declaration(relid, column, &decl);
+	mg_check_declaration(relid, column, &decl, mg_declaration, mg_relation_publicness);
 	mg_relations_lock(relid);
+	refuse_circle(relid, column, decl.depends_on);
 	mg_declaration_store(relid, column, &decl);
 	mg_log("set column", psprintf("%s.%s", mg_relation_name(relid), quote_identifier(column)), NULL);
 	PG_RETURN_VOID();

@@ -25,6 +25,20 @@ MG_FUNCTION(mg_sql_may_release);
 MG_FUNCTION(mg_sql_budget_figures);
 MG_FUNCTION(mg_sql_job_progress);
 
+/* Where the domain comes from, and what the column is a function of. */
+static char *
+source_text(const MgColumns *columns, const MgColumn *c)
+{
+	StringInfoData s;
+
+	initStringInfo(&s);
+	appendStringInfoString(&s, c->source);
+	for (int i = 0; i < c->ndeterminants; i++)
+		appendStringInfo(&s, "%s%s", i == 0 ? ", a function of " : ", ",
+						 quote_identifier(columns->col[c->determinants[i]].name));
+	return s.data;
+}
+
 Datum
 dp_describe(PG_FUNCTION_ARGS)
 {
@@ -49,7 +63,7 @@ dp_describe(PG_FUNCTION_ARGS)
 					 errhint("It takes SELECT on the relation, or a share of its budget.")));
 	}
 	protection = get_rel_relkind(relid) != RELKIND_VIEW ? mg_relation_protection(relid, true) : NULL;
-	columns = mg_describe_columns(relid, NIL, mg_declaration);
+	columns = mg_describe_columns(relid, NIL, mg_declaration, mg_relation_publicness);
 	mg_arg_materialize(fcinfo);
 	for (int i = 0; i < columns->n; i++)
 	{
@@ -65,8 +79,8 @@ dp_describe(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(format_type_with_typemod(c->type, c->typmod));
 		values[2] = CStringGetTextDatum(mg_column_kind_name(c->kind));
 		values[3] = CStringGetTextDatum(mg_domain_text(c));
-		values[4] =
-			CStringGetTextDatum(unit ? psprintf("unit, at most %d rows of each", protection->max_rows) : c->source);
+		values[4] = CStringGetTextDatum(unit ? psprintf("unit, at most %d rows of each", protection->max_rows)
+											 : source_text(columns, c));
 		values[5] = Int64GetDatum(codes);
 		nulls[5] = codes == 0;
 		initStringInfo(&unused);

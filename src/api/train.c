@@ -91,6 +91,7 @@ plan_request(Request *r)
 	r->fit.allowance = mg_ledger_allowance(r->budget, r->right.share_epsilon, r->epsilon, r->delta);
 	r->fit.domains = domains;
 	r->fit.ncolumns = (uint32_t) r->columns->ncore;
+	mg_columns_dependencies(r->columns, &r->fit);
 	mg_options_parse(r->options, &r->fit);
 	r->fit.rows_per_unit = r->unit != NULL ? (uint32) r->unit->max_rows : 1;
 	r->fit.memory = (size_t) mg_guc_work_mem * 1024 / 4;
@@ -115,7 +116,7 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 
 	if (mg_relation_name(r->relid) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", r->relid)));
-	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration);
+	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, mg_relation_publicness);
 	r->base = mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, false);
 	r->protection = mg_relation_protection(r->base, false);
 	r->right = mg_train_right(r->relid, r->base, r->protection);
@@ -244,6 +245,16 @@ dp_train(PG_FUNCTION_ARGS)
 						errmsg("columns of \"%s\" were declared by this transaction, which has not committed",
 							   r.protection->name),
 						errhint("Commit first: the background worker that trains cannot see it yet.")));
+	for (int i = 0; i < r.columns->n; i++)
+	{
+		MgRelation *keys = OidIsValid(r.columns->col[i].keys_of) ? mg_relation_find(r.columns->col[i].keys_of) : NULL;
+
+		if (keys != NULL && keys->mine_uncommitted)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("\"%s\" was declared public by this transaction, which has not committed", keys->name),
+					 errhint("Commit first: the background worker that trains cannot see it yet.")));
+	}
 	call.job = mg_job_next_id();
 	call.model = model;
 	call.method = r.method->name;

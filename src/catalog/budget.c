@@ -454,7 +454,7 @@ mg_relation_record(Oid relid)
 		mg_query_run(
 			&q, false,
 			"INSERT INTO mirage.column_decl SELECT $1, d.attname, d.kind, d.lower, d.upper, d.categories, d.bins, "
-			"d.pattern, d.other FROM mirage.column_decl d WHERE d.relation = (SELECT max(r.id) FROM "
+			"d.pattern, d.other, d.depends_on FROM mirage.column_decl d WHERE d.relation = (SELECT max(r.id) FROM "
 			"mirage.relation r WHERE r.name = $2 AND r.identity <> $3) ON CONFLICT DO NOTHING",
 			lengthof(adopt), adopt);
 	}
@@ -541,6 +541,39 @@ mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze)
 	mg_query_end(&q);
 }
 
+/* The list in a text[] of the current result; NIL for NULL. In the context current at the call. */
+static List *
+get_texts(uint64 row, int col)
+{
+	List *texts = NIL;
+	Datum *items;
+	int n;
+
+	if (mg_get_null(row, col))
+		return NIL;
+	deconstruct_array(DatumGetArrayTypePCopy(mg_get_datum(row, col)), TEXTOID, -1, false, TYPALIGN_INT, &items, NULL,
+					  &n);
+	for (int i = 0; i < n; i++)
+		texts = lappend(texts, TextDatumGetCString(items[i]));
+	return texts;
+}
+
+/* As an argument; NULL for NIL. */
+static MgArg
+texts_arg(List *texts)
+{
+	Datum *items = palloc(sizeof(Datum) * Max(list_length(texts), 1));
+	MgArg arg = {TEXTARRAYOID, (Datum) 0, texts == NIL};
+	int n = 0;
+	ListCell *lc;
+
+	foreach (lc, texts)
+		items[n++] = CStringGetTextDatum((char *) lfirst(lc));
+	if (texts != NIL)
+		arg.value = PointerGetDatum(construct_array(items, n, TEXTOID, -1, false, TYPALIGN_INT));
+	return arg;
+}
+
 static MgDeclaration *
 declared(Oid relid, const char *column)
 {
@@ -554,10 +587,11 @@ declared(Oid relid, const char *column)
 	{
 		MgArg args[] = {MG_INT8(r->id), MG_TEXT(column)};
 
-		if (mg_query_run(&q, true,
-						 "SELECT kind, lower, upper, categories, bins, pattern, other FROM mirage.column_decl "
-						 "WHERE relation = $1 AND attname = $2",
-						 lengthof(args), args) > 0)
+		if (mg_query_run(
+				&q, true,
+				"SELECT kind, lower, upper, categories, bins, pattern, other, depends_on FROM mirage.column_decl "
+				"WHERE relation = $1 AND attname = $2",
+				lengthof(args), args) > 0)
 		{
 			MemoryContext old = MemoryContextSwitchTo(q.caller);
 
@@ -565,19 +599,11 @@ declared(Oid relid, const char *column)
 			d->kind = mg_get_text(&q, 0, 1);
 			d->lower = mg_get_text(&q, 0, 2);
 			d->upper = mg_get_text(&q, 0, 3);
-			if (!mg_get_null(0, 4))
-			{
-				Datum *items;
-				int n;
-
-				deconstruct_array(DatumGetArrayTypePCopy(mg_get_datum(0, 4)), TEXTOID, -1, false, TYPALIGN_INT, &items,
-								  NULL, &n);
-				for (int i = 0; i < n; i++)
-					d->categories = lappend(d->categories, TextDatumGetCString(items[i]));
-			}
+			d->categories = get_texts(0, 4);
 			d->bins = mg_get_null(0, 5) ? 0 : DatumGetInt32(mg_get_datum(0, 5));
 			d->pattern = mg_get_text(&q, 0, 6);
 			d->other = mg_get_text(&q, 0, 7);
+			d->depends_on = get_texts(0, 8);
 			MemoryContextSwitchTo(old);
 		}
 	}
@@ -604,19 +630,8 @@ void
 mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl)
 {
 	int64 id = mg_relation_record(relid);
-	ArrayType *categories = NULL;
 	MgQuery q;
 
-	if (decl->categories != NIL)
-	{
-		Datum *items = palloc(sizeof(Datum) * list_length(decl->categories));
-		int n = 0;
-		ListCell *lc;
-
-		foreach (lc, decl->categories)
-			items[n++] = CStringGetTextDatum((char *) lfirst(lc));
-		categories = construct_array(items, n, TEXTOID, -1, false, TYPALIGN_INT);
-	}
 	mg_query_begin(&q);
 	{
 		MgArg args[] = {MG_INT8(id),
@@ -624,17 +639,20 @@ mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl)
 						MG_TEXT(decl->kind),
 						MG_TEXT(decl->lower),
 						MG_TEXT(decl->upper),
-						{TEXTARRAYOID, PointerGetDatum(categories), categories == NULL},
+						texts_arg(decl->categories),
 						{INT4OID, Int32GetDatum(decl->bins), decl->bins == 0},
 						MG_TEXT(decl->pattern),
-						MG_TEXT(decl->other)};
+						MG_TEXT(decl->other),
+						texts_arg(decl->depends_on)};
 
 		mg_query_run(
 			&q, false,
 			"INSERT INTO mirage.column_decl AS d (relation, attname, kind, lower, upper, categories, bins, pattern, "
-			"other) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (relation, attname) DO UPDATE SET "
+			"other, depends_on) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+			"ON CONFLICT (relation, attname) DO UPDATE SET "
 			"kind = excluded.kind, lower = excluded.lower, upper = excluded.upper, categories = excluded.categories, "
-			"bins = excluded.bins, pattern = excluded.pattern, other = excluded.other",
+			"bins = excluded.bins, pattern = excluded.pattern, other = excluded.other, "
+			"depends_on = excluded.depends_on",
 			lengthof(args), args);
 	}
 	mg_query_end(&q);

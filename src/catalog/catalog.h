@@ -32,7 +32,7 @@ typedef struct MgRole
 	bool live;
 } MgRole;
 
-/* -- relations, budgets, shares (catalog/budget.c) -- */
+/* -- relations, budgets, shares (catalog/budget.c; public tables: catalog/public.c) -- */
 
 typedef struct MgBudget
 {
@@ -94,7 +94,19 @@ extern int64 mg_relation_record(Oid relid); /* finds or makes the record */
 /* fingerprint: of a view, which it marks as one; else NULL. */
 extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint, const char *unit,
 								int max_rows);
-extern MgSourceRecord mg_relation_source(Oid relid);                 /* an MgSourceLookup */
+extern MgSourceRecord mg_relation_source(Oid relid);   /* an MgSourceLookup */
+extern MgPublicness mg_relation_publicness(Oid relid); /* an MgPublicLookup */
+/* A protected table that a foreign key of `relid` refers to, or InvalidOid. */
+extern Oid mg_relation_tied_to(Oid relid);
+/* Declares the table public, or no more; the caller has seen to it that it may be. */
+extern void mg_relation_set_public(Oid relid, bool is_public);
+/*
+ * Locks the public tables that foreign keys of `relid` refer to, to the end of the transaction: for whoever is about to
+ * lock a budget, which must not be held while a table is waited for.
+ */
+extern void mg_relation_lock_public_targets(Oid relid);
+/* A member of the family of `relid` that is declared public, or InvalidOid. */
+extern Oid mg_relation_public_member(Oid relid);
 extern MgDeclaration *mg_declaration(Oid relid, const char *column); /* an MgDeclarationLookup */
 extern void mg_relation_set_unit(const MgRelation *r, const char *unit, int max_rows);
 
@@ -107,6 +119,8 @@ extern bool mg_declarations_uncommitted(Oid relid);
 /* Brings recorded names up to what the relations are called now, so that a dump, which carries no OIDs over, finds them
  * again. */
 extern void mg_relations_follow_names(void);
+/* Takes the declaration of a public table back when the table is dropped: its OID may come to name another. */
+extern void mg_relations_forget_dropped(void);
 
 extern void mg_share_grant(int64 budget, Oid grantee, double epsilon);
 /* The largest live share whose grantee `role` is or is a member of: its epsilon, number and grantee's name; 0: none. */

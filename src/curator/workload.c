@@ -15,6 +15,7 @@
 
 #include "curator/curator_private.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 typedef struct kept
@@ -180,7 +181,7 @@ whole(double x)
 	int64_t n;
 	double rest;
 
-	if (!(x > -0x1.0p62 && x < 0x1.0p62))
+	if (!(fabs(x) < 0x1.0p62))
 		return x > 0 ? INT64_C(1) << 62 : x < 0 ? -(INT64_C(1) << 62) : 0;
 	n = (int64_t) x; /* towards zero; the rest is exact */
 	rest = x - (double) n;

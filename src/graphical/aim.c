@@ -34,6 +34,7 @@
 #define PICKS_PER_COLUMN 4 /* rho / (this * columns) is the first pick's */
 #define COLUMNS_PER_PICK 4 /* picks of a round: columns / this, rounded up */
 #define MOST_PICKS 64
+#define MOST_REQUIRED_SHARE 0.5 /* of rho, for dependent columns */
 #define MOST_SHARED 1 /* columns that two picks of a round may share */
 
 #define MOST_CANDIDATE_CELLS ((size_t) 1 << 16)
@@ -417,14 +418,36 @@ list_candidates(mg_ctx *ctx, aim *s, mg_arena *a, const mg_model *m)
 							 &s->workload);
 }
 
+/* Required sets come first: each is a pick that needs no selection, with twice the rho. */
+static mg_code
+measure_required(mg_ctx *ctx, aim *s, mg_arena *a, const mg_model *m)
+{
+	uint32_t n = s->required.nsets;
+	double rho = fmin(2 * s->rho_pick * n, MOST_REQUIRED_SHARE * s->rho);
+	mg_set *sets;
+
+	if (n == 0)
+		return MG_OK;
+	MG_NEW(ctx, a, sets, n);
+	for (uint32_t i = 0; i < n; i++)
+		MG_TRY(mg_set_make(ctx, m, &s->required.sets[i], &sets[i]));
+	MG_TRY(mg_measure_sets(ctx, s->curator, a, sets, n, rho));
+	s->used += rho;
+	for (uint32_t i = 0; i < n; i++)
+		MG_TRY(mg_learner_add(ctx, s->learner, sets[i].cols, sets[i].k, sets[i].noisy, mg_ratio_value(sets[i].sigma2)));
+	return MG_OK;
+}
+
 static mg_code
 learn(mg_ctx *ctx, aim *s, mg_arena *a, mg_model *m, mg_graphical *body)
 {
 	MG_TRY(mg_required_list(ctx, a, s->req, m, s->most_cells, &s->required));
 	MG_TRY(mg_learner_create(ctx, a, m, GAMMA, s->required.zeros, s->required.nzeros, &s->learner));
+	MG_TRY(measure_required(ctx, s, a, m));
 	MG_TRY(mg_learner_fit(ctx, s->learner, &first_fit));
 	MG_TRY(list_candidates(ctx, s, a, m));
 	MG_TRY(all_rounds(ctx, s));
+	mg_progress(ctx, "estimation", 0);
 	MG_TRY(mg_learner_fit(ctx, s->learner, &last_fit));
 	body->rounds = s->picks;
 	return mg_learner_finish(ctx, s->learner, m, body);
@@ -509,5 +532,6 @@ const mg_method mg_method_aim = {
 	.read_body = mg_graphical_read,
 	.compile = mg_graphical_compile,
 	.condition = mg_graphical_condition,
+	.marginal = mg_graphical_marginal,
 	.describe = mg_graphical_describe,
 };

@@ -7,12 +7,16 @@
  */
 #include "graphical/body.h"
 
+#include "graphical/marginals.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Of the total: what two marginals of one separator, or a clique's sum, may differ by. */
 #define CONSISTENT 1e-6
+/* On the way to a marginal across cliques. */
+#define MOST_TABLE_CELLS ((size_t) 1 << 22)
 
 mg_code
 mg_column_sizes(mg_ctx *ctx, mg_arena *a, const mg_column *columns, uint32_t n, uint32_t **out)
@@ -296,4 +300,16 @@ mg_graphical_describe(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 	put_text(w, ", ");
 	put_number(w, "gap", g->report.gap);
 	return w->failed ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
+}
+
+mg_code
+mg_graphical_marginal(mg_ctx *ctx, const mg_model *m, const uint32_t *cols, uint32_t k, double *out, bool *answered)
+{
+	const mg_graphical *g = m->body;
+	mg_column_set set = {.k = k, .cols = cols};
+
+	*answered = false;
+	if (k > MG_FACTOR_COLUMNS)
+		return MG_OK;
+	return mg_junction_marginals(ctx, &g->tree, g->marginal, &set, 1, MOST_TABLE_CELLS, &out, answered);
 }

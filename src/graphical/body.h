@@ -33,6 +33,9 @@ mg_code mg_column_sizes(mg_ctx *ctx, mg_arena *a, const mg_column *columns, uint
 mg_code mg_graphical_write(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 mg_code mg_graphical_read(mg_ctx *ctx, mg_model *m, mg_reader *r);
 mg_code mg_graphical_describe(mg_ctx *ctx, const mg_model *m, mg_writer *w);
+/* An mg_method.marginal: of columns that lie within one clique. */
+mg_code mg_graphical_marginal(mg_ctx *ctx, const mg_model *m, const uint32_t *cols, uint32_t k, double *out,
+							  bool *answered);
 mg_code mg_graphical_compile(mg_ctx *ctx, const mg_model *m, mg_sampler **out);
 /* condition.c; see mg_method in model/model.h */
 mg_code mg_graphical_condition(mg_ctx *ctx, const mg_model *m, const double *const *weight, mg_sampler **out,

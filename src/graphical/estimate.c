@@ -326,7 +326,6 @@ run(mg_ctx *ctx, mg_arena *a, problem *p, const mg_estimate_options *opt, mg_fac
 		code = mg_lbfgs_minimise(ctx, scratch, &search, q, &iterations);
 		mg_arena_reset(scratch);
 		p->before += iterations;
-		mg_progress(ctx, "estimation", (p->step + 1.0) / opt->steps);
 	}
 	mg_arena_destroy(scratch);
 	if (code != MG_OK)

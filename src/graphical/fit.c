@@ -222,6 +222,7 @@ mg_finish_model(mg_ctx *ctx, mg_model *m, mg_graphical *body, const mg_set *sets
 
 	if (scratch == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	mg_progress(ctx, "estimation", 0);
 	code = is_forest(ctx, scratch, sets, n, m->ncolumns, &forest);
 	if (code == MG_OK)
 		code = forest && required->nzeros == 0 ? finish_tree(ctx, scratch, m, body, sets, n)

@@ -64,4 +64,5 @@ const mg_method mg_method_independent = {
 	.compile = mg_graphical_compile,
 	.condition = mg_graphical_condition,
 	.describe = mg_graphical_describe,
+	.marginal = mg_graphical_marginal,
 };

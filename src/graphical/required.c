@@ -1,6 +1,11 @@
 /* graphical/required.c: see required.h. */
 #include "graphical/required.h"
 
+#include "model/dependency.h"
+
+/* A marginal of more cells would be noise; the dependence is then learnt from what the model says of it. */
+#define MOST_DEPENDENCY_CELLS ((size_t) 1 << 18)
+
 /* Would the model of these sets and one more have at most so many cells? */
 static mg_code
 fits(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *sets, uint32_t nsets,
@@ -43,6 +48,29 @@ list_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *
 	return MG_OK;
 }
 
+/* Each dependent column with those of its determinants that choose its code. */
+static mg_code
+list_dependencies(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const uint32_t *sizes,
+				  double most_cells, mg_column_set *all, uint32_t *nall, mg_required *out)
+{
+	for (uint32_t i = 0; i < req->ndependencies; i++)
+	{
+		uint32_t *cols, k;
+		bool room;
+
+		MG_NEW(ctx, a, cols, MG_MAX_DETERMINANTS + 1);
+		mg_dependency_set(&req->dependencies[i], sizes, MOST_DEPENDENCY_CELLS, cols, &k);
+		if (k < 2)
+			continue;
+		MG_TRY(fits(ctx, sizes, m->ncolumns, all, *nall, cols, k, most_cells, &room));
+		if (!room)
+			continue;
+		out->sets[out->nsets++] = (mg_column_set){.k = k, .cols = cols};
+		all[(*nall)++] = (mg_column_set){.k = k, .cols = cols};
+	}
+	return MG_OK;
+}
+
 mg_code
 mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, double most_cells,
 				 mg_required *out)
@@ -52,7 +80,9 @@ mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_m
 
 	*out = (mg_required){0};
 	MG_TRY(mg_column_sizes(ctx, a, m->columns, m->ncolumns, &sizes));
-	MG_NEW(ctx, a, all, (size_t) req->nconstraints + 1);
+	MG_NEW(ctx, a, all, (size_t) req->nconstraints + req->ndependencies + 1);
+	MG_NEW(ctx, a, out->sets, (size_t) req->ndependencies + 1);
 	MG_NEW(ctx, a, out->zeros, (size_t) req->nconstraints + 1);
-	return list_zeros(ctx, a, req, m, sizes, most_cells, all, &nall, out);
+	MG_TRY(list_zeros(ctx, a, req, m, sizes, most_cells, all, &nall, out));
+	return list_dependencies(ctx, a, req, m, sizes, most_cells, all, &nall, out);
 }

@@ -12,11 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEARN_SHARE 0.10
 #define ONEWAY_SHARE 0.40
+/* What learning takes, it takes from the histograms by this part: a label's release counts it too. */
+#define LEARNING_COUNTS (1.0 / 3)
 #define SELECT_SHARE 0.06
-/* A pair of two numbers then has 4,096 cells at most; what is lighter than the noise is merged anyway. */
-#define MOST_BINS 64
 #define LEAST_SHARE 0.001
 #define MOST_SHARE 0.9
 #define LEAST_REST 0.05
@@ -48,7 +47,7 @@ unknown_option(mg_ctx *ctx, const char *method, const char *name, const setting 
 		snprintf(names + used, sizeof(names) - used, "%s%s", i == 0 ? "" : ", ", known[i].name);
 	}
 	mg_fail(ctx, MG_UNKNOWN, "method \"%s\" has no option \"%.64s\"", method, name);
-	return mg_hint(ctx, "Its options are: %s.", names);
+	return mg_hint(ctx, "Its options are: %s, " MG_DISCRETIZE_OPTIONS ".", names);
 }
 
 static bool
@@ -77,8 +76,13 @@ parse_options(mg_ctx *ctx, const char *method, const mg_fit_request *req, settin
 {
 	for (uint32_t o = 0; o < req->noptions; o++)
 	{
+		mg_discretize_options binning;
 		uint32_t i = 0;
+		bool mine;
 
+		MG_TRY(mg_discretize_option(ctx, &req->options[o], &binning, &mine));
+		if (mine)
+			continue;
 		while (i < n && strcmp(known[i].name, req->options[o].name) != 0)
 			i++;
 		if (i == n)
@@ -96,15 +100,11 @@ parse_options(mg_ctx *ctx, const char *method, const mg_fit_request *req, settin
 		name, value, LEAST_SHARE, MOST_SHARE  \
 	}
 
-static bool
-any_learns(const mg_fit_request *req)
+/* The default share of learning; 0 where nothing is learnt, whatever the option says. */
+static double
+learn_share(const mg_fit_request *req)
 {
-	for (uint32_t i = 0; i < req->ncolumns; i++)
-	{
-		if (req->domains[i].open || mg_domain_is_wide(&req->domains[i]))
-			return true;
-	}
-	return false;
+	return mg_discretize_learn_share(req->domains, req->ncolumns);
 }
 
 static mg_code
@@ -121,7 +121,7 @@ check_request(mg_ctx *ctx, const mg_fit_request *req)
 static mg_code
 share_out(mg_ctx *ctx, const mg_fit_request *req, double learn, double oneway, double select, mg_split *out)
 {
-	out->learn = any_learns(req) ? learn : 0;
+	out->learn = learn_share(req) > 0 ? learn : 0;
 	out->oneway = oneway;
 	/* with two columns there is one pair, with one column none */
 	out->select = req->ncolumns > 2 ? select : 0;
@@ -141,7 +141,7 @@ share_out(mg_ctx *ctx, const mg_fit_request *req, double learn, double oneway, d
 mg_code
 mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 {
-	setting known[] = {SHARE("learn_share", LEARN_SHARE), SHARE("oneway_share", ONEWAY_SHARE),
+	setting known[] = {SHARE("learn_share", learn_share(req)), SHARE("oneway_share", ONEWAY_SHARE - LEARNING_COUNTS * learn_share(req)),
 					   SHARE("select_share", SELECT_SHARE)};
 
 	MG_TRY(check_request(ctx, req));
@@ -152,8 +152,8 @@ mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 static mg_code
 split_search(mg_ctx *ctx, const char *method, const mg_fit_request *req, mg_split *out, mg_search_options *search)
 {
-	setting known[] = {SHARE("learn_share", LEARN_SHARE),
-					   SHARE("oneway_share", SEARCH_ONEWAY_SHARE),
+	setting known[] = {SHARE("learn_share", learn_share(req)),
+					   SHARE("oneway_share", SEARCH_ONEWAY_SHARE - LEARNING_COUNTS * learn_share(req)),
 					   SHARE("select_share", SELECT_SHARE),
 					   {"max_model_mb", SEARCH_MODEL_MB, LEAST_MODEL_MB, MOST_MODEL_MB},
 					   {"degree", 3, 2, 3},
@@ -182,12 +182,12 @@ mg_split_swift(mg_ctx *ctx, const mg_fit_request *req, mg_split *out, mg_search_
 mg_code
 mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 {
-	setting known[] = {SHARE("learn_share", LEARN_SHARE)};
+	setting known[] = {SHARE("learn_share", learn_share(req))};
 
 	MG_TRY(check_request(ctx, req));
 	MG_TRY(parse_options(ctx, "independent", req, known, 1));
 	memset(out, 0, sizeof(*out));
-	out->learn = any_learns(req) ? known[0].value : 0;
+	out->learn = learn_share(req) > 0 ? known[0].value : 0;
 	out->oneway = 1 - out->learn;
 	return MG_OK;
 }
@@ -195,12 +195,17 @@ mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 void
 mg_split_discretize(const mg_fit_request *req, const mg_split *split, mg_discretize_options *out)
 {
+	mg_ctx checked;
+	bool mine;
+
 	memset(out, 0, sizeof(*out));
+	mg_ctx_init(&checked);
+	for (uint32_t o = 0; o < req->noptions; o++)
+		(void) mg_discretize_option(&checked, &req->options[o], out, &mine); /* parse_options refused bad ones */
 	out->rho_learn = req->allowance.rho * split->learn;
 	out->rho_oneway = req->allowance.rho * split->oneway;
 	out->rho_measure = req->allowance.rho * split->measure;
 	out->delta_atoms = req->allowance.delta_atoms;
-	out->most_bins = MOST_BINS;
 	out->rows_per_unit = req->rows_per_unit;
 }
 

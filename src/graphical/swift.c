@@ -321,5 +321,6 @@ const mg_method mg_method_swift = {
 	.read_body = mg_graphical_read,
 	.compile = mg_graphical_compile,
 	.condition = mg_graphical_condition,
+	.marginal = mg_graphical_marginal,
 	.describe = mg_graphical_describe,
 };

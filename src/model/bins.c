@@ -137,6 +137,60 @@ merge_number(const double *fine, uint32_t n, const mg_bin_rule *rule, stretch *s
 	return code > 0 ? code : 1;
 }
 
+/*
+ * place[i] in [0, 1]: where cell i lies among all; never falls from one to the next. Cells go to the `most` equal parts
+ * of that; a part without a cell gets no code.
+ */
+static uint32_t
+merge_by_place(const double *place, uint32_t n, uint32_t most, uint16_t *merge)
+{
+	double part = 0;
+	uint32_t code = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		double here = fmin(floor(place[i] * most), most - 1.0);
+
+		if (i > 0 && here > part)
+			code++;
+		part = i == 0 ? here : fmax(part, here);
+		merge[i] = (uint16_t) code;
+	}
+	return code + 1;
+}
+
+/* Middles on the axis; a single value is as wide as the step. */
+static void
+place_by_width(const mg_domain *d, const mg_cell *cells, uint32_t n, double *place)
+{
+	double step = d->step > 0 ? d->step : 0, from = cells[0].lower, to = cells[n - 1].upper;
+
+	if (cells[n - 1].upper == cells[n - 1].lower)
+		to += step;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		double upper = cells[i].upper > cells[i].lower ? cells[i].upper : cells[i].upper + step;
+		/* all by half: the ends of a type's range may be too far apart for a double */
+		double half = cells[i].lower / 4 + upper / 4 - from / 2;
+
+		place[i] = to > from ? fmin(fmax(half / (to / 2 - from / 2), 0), 1) : 0;
+	}
+}
+
+static void
+place_by_mass(const double *fine, uint32_t n, double *place)
+{
+	double total = 0, before = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		total += fine[i];
+	for (uint32_t i = 0; i < n; i++)
+	{
+		place[i] = total > 0 ? (before + fine[i] / 2) / total : (i + 0.5) / n;
+		before += fine[i];
+	}
+}
+
 static uint32_t
 merge_labels(const mg_domain *d, const double *fine, uint32_t nlabels, const mg_bin_rule *rule, uint16_t *merge)
 {
@@ -164,14 +218,25 @@ merge_labels(const mg_domain *d, const double *fine, uint32_t nlabels, const mg_
 }
 
 mg_code
-mg_bins_merge(mg_ctx *ctx, mg_arena *a, const mg_domain *d, const double *fine, uint32_t nfine, const mg_bin_rule *rule,
-			  uint16_t *merge, uint32_t *ncoarse)
+mg_bins_merge(mg_ctx *ctx, mg_arena *a, const mg_domain *d, const mg_cell *cells, const double *fine, uint32_t nfine,
+			  const mg_bin_rule *rule, uint16_t *merge, uint32_t *ncoarse)
 {
 	uint32_t codes, null_cell = nfine - 1;
 
 	if (nfine < 2 || rule->most < 1)
 		return mg_fail(ctx, MG_INTERNAL, "a column without cells");
-	if (d->kind == MG_NUMBER)
+	if (d->kind == MG_NUMBER && rule->how != MG_BINS_MERGED)
+	{
+		double *place;
+
+		MG_NEW(ctx, a, place, nfine);
+		if (rule->how == MG_BINS_UNIFORM)
+			place_by_width(d, cells, nfine - 1, place);
+		else
+			place_by_mass(fine, nfine - 1, place);
+		codes = merge_by_place(place, nfine - 1, rule->most, merge);
+	}
+	else if (d->kind == MG_NUMBER)
 	{
 		stretch *s;
 

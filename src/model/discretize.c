@@ -6,9 +6,7 @@
  * goes (what a step turns out not to need goes to the same column's histogram), and delta_atoms at most. Results live
  * in the caller's arena, scratch in one that ends with the call.
  */
-#include "model/model.h"
-
-#include "model/bins.h"
+#include "model/binning.h"
 #include "model/grid.h"
 #include "model/hierarchy.h"
 #include "model/ranges.h"
@@ -38,8 +36,6 @@
 /* From this many cells on, a level of groups is measured beside the cells. */
 #define TREE_FROM 160
 #define TREE_BRANCH 16
-/* A bin is worth having from this many deviations of a pair's noise on. */
-#define BIN_DEVIATIONS 8.0
 /* Of a coarse measurement: certain cells (publicly empty) still have a finite weight. */
 #define LEAST_VARIANCE 0x1p-20
 /* Outer cells whose sum is below so many of its deviations are cut off. */
@@ -96,15 +92,14 @@ atom_weight(const mg_domain *d)
 }
 
 /*
- * Learning is split evenly over the columns that learn; of the atoms an open text gets TEXT_ATOMS times what a number
- * does. Histograms: a flat one of k cells has an L1 error of k sigma, and the least sum of k_c / sqrt(rho_c) under a
+ * Learning is split over the columns that learn, by mg_learning_weight; of the atoms an open text gets TEXT_ATOMS times
+ * what a number does. Histograms: a flat one of k cells has an L1 error of k sigma, and the least sum of k_c / sqrt(rho_c) under a
  * given sum of rho_c has rho_c proportional to k_c^(2/3).
  */
 static mg_code
 share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discretize_options *opt, share *out)
 {
-	double learn = opt->rho_learn, oneway = opt->rho_oneway, weight = 0, atoms = 0;
-	uint32_t learners = 0;
+	double learn = opt->rho_learn, oneway = opt->rho_oneway, weight = 0, atoms = 0, learning = 0;
 
 	if (n == 0 || n > MG_MAX_COLUMNS)
 		return mg_fail(ctx, MG_INVALID, "a model needs between 1 and %d columns", MG_MAX_COLUMNS);
@@ -114,11 +109,11 @@ share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discret
 	{
 		out[i].k = opt->rows_per_unit > 0 ? opt->rows_per_unit : 1;
 		out[i].learns = domains[i].open || mg_domain_is_wide(&domains[i]);
-		learners += out[i].learns;
+		learning += out[i].learns ? mg_learning_weight(&domains[i]) : 0;
 		atoms += out[i].learns ? atom_weight(&domains[i]) : 0;
 		weight += pow(fmin(fmax(nominal_cells(&domains[i]), 2), HARD_CELLS), 2.0 / 3);
 	}
-	if (learners == 0)
+	if (!(learning > 0))
 	{
 		oneway += learn;
 		learn = 0;
@@ -127,7 +122,7 @@ share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discret
 	{
 		double w = pow(fmin(fmax(nominal_cells(&domains[i]), 2), HARD_CELLS), 2.0 / 3);
 
-		out[i].learn = out[i].learns ? learn / learners : 0;
+		out[i].learn = out[i].learns ? learn * mg_learning_weight(&domains[i]) / learning : 0;
 		out[i].delta = out[i].learns ? opt->delta_atoms * atom_weight(&domains[i]) / atoms : 0;
 		out[i].oneway = oneway * w / weight;
 		if (out[i].learns && learn <= 0)
@@ -612,7 +607,7 @@ finish_column(mg_ctx *ctx, mg_arena *a, mg_arena *s, work *w, double total, cons
 		trim_tails(w);
 	MG_TRY(estimate_fine(ctx, a, s, w, total, out));
 	MG_NEW(ctx, a, merge, out->nfine);
-	MG_TRY(mg_bins_merge(ctx, s, &out->domain, w->fine, out->nfine, rule, merge, &out->ncoarse));
+	MG_TRY(mg_bins_merge(ctx, s, &out->domain, w->cells + w->from, w->fine, out->nfine, rule, merge, &out->ncoarse));
 	MG_TRY(merge_all(ctx, s, w, merge));
 	MG_NEW(ctx, a, coarse, out->ncoarse);
 	MG_NEW(ctx, a, coarse_var, out->ncoarse);
@@ -632,19 +627,6 @@ finish_column(mg_ctx *ctx, mg_arena *a, mg_arena *s, work *w, double total, cons
 	out->coarse = coarse;
 	out->coarse_var = coarse_var;
 	return MG_OK;
-}
-
-static mg_bin_rule
-bin_rule(const mg_discretize_options *opt, const mg_domain *d, uint32_t ncolumns)
-{
-	double pairs = ncolumns > 1 ? ncolumns - 1 : 1, k = opt->rows_per_unit > 0 ? opt->rows_per_unit : 1;
-	mg_bin_rule rule;
-
-	rule.most = d->bins > 0 ? d->bins : opt->most_bins > 0 ? opt->most_bins : 32;
-	if (rule.most > MG_MAX_CELLS)
-		rule.most = MG_MAX_CELLS;
-	rule.least = opt->rho_measure > 0 ? BIN_DEVIATIONS * k * sqrt(pairs / (2 * opt->rho_measure)) : 1;
-	return rule;
 }
 
 static mg_code
@@ -695,7 +677,7 @@ discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t n, con
 	total = join_totals(w, n);
 	for (uint32_t i = 0; i < n; i++)
 	{
-		mg_bin_rule rule = bin_rule(opt, &out[i].domain, n);
+		mg_bin_rule rule = mg_bin_rule_for(opt, &out[i].domain, n, total);
 
 		MG_TRY(mg_poll(ctx));
 		MG_TRY(finish_column(ctx, a, s, &w[i], total, &rule, &out[i]));

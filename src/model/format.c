@@ -6,7 +6,8 @@
  *   method    string   its name
  *   columns   u32      how many, then each as mg_column_write wrote it
  *   total     f64      noisy number of rows, >= 1
- *   constraints        as mg_constraints_write wrote them; since version 2
+ *   constraints        as mg_constraints_write wrote them
+ *   depends            columns that are functions of others, as mg_dependencies_write wrote them
  *   body      u64      its length, then the method's own bytes
  *   checksum  u32      CRC-32C of everything before it
  *
@@ -17,11 +18,12 @@
  */
 #include "model/model.h"
 
+#include "model/dependency.h"
+
 #include <math.h>
 #include <string.h>
 
 #define MODEL_VERSION 2
-#define OLDEST_VERSION 1 /* that is still read */
 #define MAX_METHOD_NAME 64
 /* A parsed model may take this many times its bytes, and this much beside (small vectors become 64-byte blocks). */
 #define ARENA_FACTOR 64
@@ -107,6 +109,7 @@ mg_model_write(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 		mg_column_write(w, &m->columns[i]);
 	mg_put_f64(w, m->total);
 	mg_constraints_write(w, m->constraints, m->nconstraints);
+	mg_dependencies_write(w, m);
 
 	mg_writer_init(&body);
 	code = m->method->write_body(ctx, m, &body);
@@ -142,8 +145,7 @@ find_method(const mg_method *const *methods, const char *name, size_t len)
 
 /* Everything up to the number of columns. */
 static mg_code
-read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg_method **method, uint32_t *ncolumns,
-			uint32_t *format)
+read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg_method **method, uint32_t *ncolumns)
 {
 	const uint8_t *magic = mg_get_raw(r, sizeof(model_magic));
 	uint32_t version;
@@ -155,13 +157,12 @@ read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg
 	version = mg_get_u32(r);
 	if (r->failed)
 		return corrupt(ctx);
-	if (version < OLDEST_VERSION || version > MODEL_VERSION)
+	if (version != MODEL_VERSION)
 	{
 		mg_fail(ctx, MG_CORRUPT, "the stored model has format version %u", (unsigned) version);
-		return mg_hint(ctx, "This release reads versions %d to %d. Use the release that trained it, or train again.",
-					   OLDEST_VERSION, MODEL_VERSION);
+		return mg_hint(ctx, "This release reads version %d. Use the release that trained it, or train again.",
+					   MODEL_VERSION);
 	}
-	*format = version;
 	name = mg_get_str(r, &len);
 	if (name == NULL || len == 0 || len > MAX_METHOD_NAME)
 		return corrupt(ctx);
@@ -176,7 +177,7 @@ read_header(mg_ctx *ctx, const mg_method *const *methods, mg_reader *r, const mg
 
 /* The rest: columns, total, constraints, body. The body must be read to its last byte. */
 static mg_code
-read_rest(mg_ctx *ctx, mg_reader *r, mg_model *m, uint32_t format)
+read_rest(mg_ctx *ctx, mg_reader *r, mg_model *m)
 {
 	mg_reader body;
 	const uint8_t *bytes;
@@ -189,10 +190,12 @@ read_rest(mg_ctx *ctx, mg_reader *r, mg_model *m, uint32_t format)
 			return corrupt(ctx);
 	}
 	m->total = mg_get_f64(r);
-	if (format >= 2)
-		MG_TRY(mg_constraints_read(ctx, m->arena, r, m->columns, m->ncolumns, &m->constraints, &m->nconstraints));
+	if (r->failed || !isfinite(m->total) || m->total < 1)
+		return corrupt(ctx);
+	MG_TRY(mg_constraints_read(ctx, m->arena, r, m->columns, m->ncolumns, &m->constraints, &m->nconstraints));
+	MG_TRY(mg_dependencies_read(ctx, m, r));
 	len = mg_get_u64(r);
-	if (r->failed || !isfinite(m->total) || m->total < 1 || len != mg_reader_left(r))
+	if (r->failed || len != mg_reader_left(r))
 		return corrupt(ctx);
 	bytes = mg_get_raw(r, (size_t) len);
 	if (bytes == NULL && len > 0)
@@ -208,7 +211,7 @@ mg_code
 mg_model_read(mg_ctx *ctx, const mg_method *const *methods, const void *data, size_t len, mg_model **out)
 {
 	const mg_method *method = NULL;
-	uint32_t ncolumns = 0, sum, format = 0;
+	uint32_t ncolumns = 0, sum;
 	size_t memory;
 	mg_reader r;
 	mg_model *m;
@@ -223,11 +226,11 @@ mg_model_read(mg_ctx *ctx, const mg_method *const *methods, const void *data, si
 		return corrupt(ctx);
 
 	mg_reader_init(&r, data, len - 4);
-	MG_TRY(read_header(ctx, methods, &r, &method, &ncolumns, &format));
+	MG_TRY(read_header(ctx, methods, &r, &method, &ncolumns));
 	if (!mg_mul_size(len, ARENA_FACTOR, &memory) || !mg_add_size(memory, ARENA_FLOOR, &memory))
 		return corrupt(ctx);
 	MG_TRY(mg_model_create(ctx, method, ncolumns, memory, &m));
-	code = read_rest(ctx, &r, m, format);
+	code = read_rest(ctx, &r, m);
 	if (code != MG_OK)
 	{
 		mg_model_destroy(m);

@@ -9,11 +9,13 @@
 #define MIRAGE_MODEL_MODEL_H
 
 #include "curator/curator.h"
+#include "model/bins.h"
 #include "model/constraint.h"
 #include "num/rng.h"
 
 typedef struct mg_model mg_model;
 typedef struct mg_sampler mg_sampler;
+typedef struct mg_dependency mg_dependency; /* model/dependency.h */
 
 /* How a training's rho is split; what dp_plan shows. Fractions sum to 1. Each is an option of the method. */
 typedef struct mg_split
@@ -46,6 +48,9 @@ typedef struct mg_fit_request
 	 */
 	mg_constraint *constraints;
 	uint32_t nconstraints;
+	/* columns that are to be functions of others: a method does well to measure each with its determinants */
+	const mg_dependency *dependencies;
+	uint32_t ndependencies;
 } mg_fit_request;
 
 /* One line of a plan: what will be measured, with what noise. Known before any private read. */
@@ -87,6 +92,12 @@ typedef struct mg_method
 	/* Appends name/value facts (public: structure, noise) as JSON members to `w`, e.g. "cliques": [["age","sex"], ...]
 	 */
 	mg_code (*describe)(mg_ctx *ctx, const mg_model *m, mg_writer *w);
+	/*
+	 * The model's marginal over the columns cols[k] (ascending), row-major, the last fastest, any scale, into the
+	 * zeroed out[product of their ncoarse]. NULL, or *answered left false: this method, or this marginal, cannot be
+	 * told.
+	 */
+	mg_code (*marginal)(mg_ctx *ctx, const mg_model *m, const uint32_t *cols, uint32_t k, double *out, bool *answered);
 } mg_method;
 
 struct mg_model
@@ -99,6 +110,10 @@ struct mg_model
 	void *body;   /* the method's own */
 	mg_constraint *constraints;
 	uint32_t nconstraints;
+	/* functions that columns are of others, a column after its determinants (model/dependency.h) */
+	uint32_t ndependencies;
+	const mg_dependency *dependencies;
+	uint64_t dependency_salt; /* of the hash that picks values within a code */
 };
 
 /* An empty model that lives in an arena of its own, columns zeroed; memory: the arena's limit, 0 for none. */
@@ -144,12 +159,24 @@ typedef struct mg_discretize_options
 {
 	double rho_learn, rho_oneway, delta_atoms;
 	double rho_measure;     /* what the method will spend on marginals later: bins are made heavy against that noise */
-	uint32_t most_bins;     /* of a number, where the column declares none */
+	uint32_t marginals;     /* how many it will measure with that; 0: one less than there are columns */
+	mg_binning how;         /* numbers into bins; zero: merged */
+	uint32_t most_bins;     /* of a number, where the column declares none; 0: as many as the noise allows */
+	double bin_deviations;  /* least mass of a bin, in deviations of a marginal's noise; 0: a default */
 	uint32_t rows_per_unit; /* as in the request; MG_INVALID where the curator has another */
 } mg_discretize_options;
 
 mg_code mg_discretize(mg_ctx *ctx, mg_curator *c, const mg_domain *domains, uint32_t ncolumns,
 					  const mg_discretize_options *opt, mg_arena *a, mg_column *out);
+/*
+ * Options of discretisation that every method hands on (names: MG_DISCRETIZE_OPTIONS, for its hints). *mine: the option
+ * is one of them, and is now in *out; MG_INVALID where it is, and its value is none.
+ */
+#define MG_DISCRETIZE_OPTIONS "binning, bins, bin_deviations"
+mg_code mg_discretize_option(mg_ctx *ctx, const mg_option *option, mg_discretize_options *out, bool *mine);
+/* The share of a training's rho that learning these domains is worth, 0 where nothing is learnt; from public figures.
+ */
+double mg_discretize_learn_share(const mg_domain *domains, uint32_t ncolumns);
 /*
  * The plan items of the same, without data, appended to plan->item (moved to arena a). rho is for all `count` calls;
  * item->share is left to the caller, who knows the training's rho.

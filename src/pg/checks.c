@@ -566,3 +566,57 @@ mg_read_checks(Relation rel, AttrNumber attnum, Oid type, MgTypeClass cls, int32
 		out->unused = unused;
 	}
 }
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* Those of `labels` that are in `allowed`: by sorting, since there may be thousands of each. */
+static List *
+common_labels(List *labels, List *allowed)
+{
+	int n = list_length(allowed);
+	char **sorted = palloc(sizeof(char *) * Max(n, 1));
+	List *both = NIL;
+	ListCell *cell;
+
+	foreach (cell, allowed)
+		sorted[foreach_current_index(cell)] = lfirst(cell);
+	qsort(sorted, n, sizeof(char *), compare_texts);
+	foreach (cell, labels)
+	{
+		char *text = lfirst(cell);
+
+		if (bsearch(&text, sorted, n, sizeof(char *), compare_texts) != NULL)
+			both = lappend(both, text);
+	}
+	pfree(sorted);
+	return both;
+}
+
+bool
+mg_checks_add_keys(MgChecks *checks, const MgKeys *keys, MgTypeClass cls, Oid base, int32 typmod)
+{
+	MgChecks both = *checks;
+
+	if (keys->has_labels)
+	{
+		both.labels = both.has_labels ? common_labels(keys->labels, both.labels) : keys->labels;
+		both.has_labels = true;
+		drop_labels_outside(&both, cls, base, typmod);
+		if (both.labels == NIL)
+			return false;
+	}
+	if (keys->has_range && !both.has_labels)
+	{
+		merge_lower(&both, keys->lower);
+		merge_upper(&both, keys->upper);
+		if (both.lower > both.upper)
+			return false;
+	}
+	*checks = both;
+	checks->source = psprintf("foreign key to %s", keys->name);
+	return true;
+}

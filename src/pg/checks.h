@@ -5,6 +5,7 @@
 #define MIRAGE_PG_CHECKS_H
 
 #include "nodes/primnodes.h"
+#include "pg/fkeys.h"
 #include "pg/types.h"
 #include "utils/rel.h"
 
@@ -15,6 +16,7 @@ typedef struct MgChecks
 	bool has_labels; /* the value is one of these, or NULL */
 	List *labels;    /* of char *: canonical texts, distinct, in the order of the constraint */
 	bool notnull;    /* CHECK (.. IS NOT NULL) */
+	char *source;    /* what the labels or bounds come from, where it is more than CHECK constraints; else NULL */
 	List *unused;    /* of char *: names of constraints on this column that say more than is used here */
 } MgChecks;
 
@@ -23,6 +25,9 @@ typedef struct MgChecks
  * or on a foreign table guarantee nothing and are left out. typmod and cls are the base type's.
  */
 extern void mg_read_checks(Relation rel, AttrNumber attnum, Oid type, MgTypeClass cls, int32 typmod, MgChecks *out);
+/* Narrows what the constraints allow to the keys of a public table; false where nothing would be left: no key is used.
+ */
+extern bool mg_checks_add_keys(MgChecks *checks, const MgKeys *keys, MgTypeClass cls, Oid base, int32 typmod);
 
 /* What reading a constraint's expression needs. */
 

@@ -1,9 +1,10 @@
 /*
  * pg/columns.c: what the schema and the owner say about columns. Reads catalogs only.
  *
- * The order of the sources of a domain: what the owner declared, ENUM labels, boolean, validated CHECK constraints,
- * the type's own range where it is small; what none of these bounds is learnt. A declaration narrows what the
- * constraints allow and never widens it. Owner of all memory: the context current at the call.
+ * The order of the sources of a domain: what the owner declared, keys of a public table, ENUM labels, boolean,
+ * validated CHECK constraints, the type's own range where it is small; what none of these bounds is learnt. A
+ * declaration narrows what the constraints allow and never widens it. Owner of all memory: the context current at the
+ * call.
  */
 #include "postgres.h"
 
@@ -22,6 +23,7 @@
 #include "optimizer/optimizer.h"
 #include "pg/checks.h"
 #include "pg/compat.h"
+#include "pg/dependence.h"
 #include "parser/parsetree.h"
 #include "pg/pattern.h"
 #include "rewrite/rewriteHandler.h"
@@ -109,12 +111,8 @@ is_serial(Relation rel, Form_pg_attribute att)
 	return has_nextval_walker(build_column_default(rel, att->attnum), NULL);
 }
 
-/*
- * Does the table promise that there is no NULL? A NOT NULL of 18 may be NOT VALID or NO INHERIT; a foreign table's is
- * a wish.
- */
-static bool
-is_not_null(Relation rel, Form_pg_attribute att)
+bool
+mg_is_not_null(Relation rel, Form_pg_attribute att)
 {
 	bool sure = att->attnotnull && rel->rd_rel->relkind != RELKIND_FOREIGN_TABLE;
 
@@ -206,13 +204,14 @@ constant_default(Relation rel, Form_pg_attribute att)
 
 /* ---------------------------------------------------------------- one column */
 
-/* The kind of a column that nobody said anything about. */
+/* The kind of a column that nobody said anything about. keyed: it holds keys of a public table. */
 static MgColumnKind
-default_kind(Relation rel, Form_pg_attribute att, MgTypeClass cls, bool notnull)
+default_kind(Relation rel, Form_pg_attribute att, MgTypeClass cls, bool notnull, bool keyed)
 {
-	if (cls == MG_TYPE_UUID)
+	if (cls == MG_TYPE_UUID && (!keyed || is_key(rel, att->attnum, notnull)))
 		return MG_COLUMN_IDENTIFIER;
-	if ((MG_TYPE_IS_INT(cls) || MG_TYPE_IS_TEXT(cls)) && (is_serial(rel, att) || is_key(rel, att->attnum, notnull)))
+	if ((MG_TYPE_IS_INT(cls) || MG_TYPE_IS_TEXT(cls)) &&
+		((!keyed && is_serial(rel, att)) || is_key(rel, att->attnum, notnull)))
 		return MG_COLUMN_IDENTIFIER;
 	if (MG_TYPE_IS_NUMBER(cls))
 		return MG_COLUMN_NUMBER;
@@ -260,7 +259,8 @@ does_not_fit(const MgColumn *col, const char *parameter, const char *why)
 
 /* What the declaration implies, says, or gets wrong about the kind. */
 static MgColumnKind
-choose_kind(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, const MgColumn *col, MgTypeClass cls)
+choose_kind(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, const MgColumn *col, MgTypeClass cls,
+			bool keyed)
 {
 	MgColumnKind kind;
 
@@ -286,7 +286,7 @@ choose_kind(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, cons
 		return MG_TYPE_IS_NUMBER(cls) ? MG_COLUMN_NUMBER : MG_COLUMN_TIME;
 	if (decl != NULL && decl->pattern != NULL)
 		return MG_COLUMN_IDENTIFIER;
-	return default_kind(rel, att, cls, col->notnull);
+	return default_kind(rel, att, cls, col->notnull, keyed);
 }
 
 /* Parameters that make no sense for the kind. */
@@ -310,6 +310,8 @@ check_parameters(const MgColumn *col, const MgDeclaration *decl, MgTypeClass cls
 		does_not_fit(col, "pattern", "A pattern belongs to a text column of kind identifier.");
 	if (decl->pattern != NULL)
 		mg_pattern_check(decl->pattern, col->base_typmod);
+	if (decl->depends_on != NIL && (col->kind == MG_COLUMN_IDENTIFIER || col->kind == MG_COLUMN_EXCLUDED))
+		does_not_fit(col, "depends_on", "It belongs to columns of kind category, number or time.");
 }
 
 /* A declared bound as a point of the axis. */
@@ -393,7 +395,10 @@ number_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const M
 	if (d->open)
 		col->source = pstrdup("learnt");
 	else
-		col->source = pstrdup(declared ? "declared" : (lower && upper ? "check" : "type"));
+		col->source = pstrdup(declared                 ? "declared"
+							  : !(lower && upper)      ? "type"
+							  : checks->source != NULL ? checks->source
+													   : "check");
 }
 
 /* Into the domain; texts must be distinct and are owned by the domain from here on. */
@@ -469,7 +474,7 @@ category_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const
 {
 	mg_domain *d = &col->domain;
 	List *schema = NIL, *labels = NIL;
-	const char *source = "check";
+	const char *source = checks->source != NULL ? checks->source : "check";
 	bool unlisted = false;
 	ListCell *cell;
 
@@ -583,24 +588,44 @@ traced_relation(Relation view, AttrNumber attnum, bool joined, AttrNumber *trace
 	return NULL;
 }
 
+/* The public keys of a column; not of one that is declared never to be learnt. */
+static void
+read_keys(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgTypeClass cls, const MgColumn *col,
+		  MgPublicLookup is_public, MgKeys *keys)
+{
+	MgColumnKind kind = MG_COLUMN_CATEGORY;
+
+	memset(keys, 0, sizeof(*keys));
+	if (decl != NULL && decl->kind != NULL)
+		(void) mg_column_kind_parse(decl->kind, &kind);
+	if (kind != MG_COLUMN_IDENTIFIER && kind != MG_COLUMN_EXCLUDED)
+		mg_read_keys(rel, att->attnum, cls, col->base_typmod, is_public, keys);
+}
+
 /*
  * What the schema and the owner say about an attribute of a relation with rows of its own (or of a view that could
  * not be seen through).
  */
 static void
-describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgColumn *col)
+describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *decl, MgPublicLookup is_public,
+				   MgColumn *col)
 {
 	MgTypeClass cls;
 	MgChecks checks;
+	MgKeys keys;
 
 	col->type = att->atttypid;
 	col->typmod = col->base_typmod = att->atttypmod;
 	col->base = getBaseTypeAndTypmod(col->type, &col->base_typmod);
-	col->notnull = is_not_null(rel, att) || domain_is_not_null(col->type);
+	col->notnull = mg_is_not_null(rel, att) || domain_is_not_null(col->type);
 	col->core = -1;
 	cls = mg_type_class(col->base);
-	col->kind = choose_kind(rel, att, decl, col, cls);
+	read_keys(rel, att, decl, cls, col, is_public, &keys);
+	col->kind = choose_kind(rel, att, decl, col, cls, keys.has_labels || (keys.has_range && MG_TYPE_IS_INT(cls)));
 	check_parameters(col, decl, cls);
+	col->unused_checks = keys.unused;
+	if (col->kind == MG_COLUMN_IDENTIFIER && OidIsValid(keys.relation))
+		col->unused_checks = lappend(col->unused_checks, psprintf("%s (identifiers are made afresh)", keys.constraint));
 
 	switch (col->kind)
 	{
@@ -620,8 +645,20 @@ describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *dec
 			break;
 	}
 	mg_read_checks(rel, att->attnum, col->type, cls, col->base_typmod, &checks);
-	col->unused_checks = checks.unused;
+	col->unused_checks = list_concat(checks.unused, keys.unused);
 	col->notnull |= checks.notnull;
+	if (OidIsValid(keys.relation))
+	{
+		if (mg_checks_add_keys(&checks, &keys, cls, col->base, col->base_typmod))
+		{
+			col->keys_of = keys.relation;
+			col->keys_by = keys.constraint_oid;
+			col->key_attnum = keys.attnum;
+		}
+		else
+			col->unused_checks =
+				lappend(col->unused_checks, psprintf("%s (no key satisfies the other constraints)", keys.constraint));
+	}
 
 	/* A list of allowed values says more than a range: such a column is a category unless it was declared otherwise. */
 	if (checks.has_labels && col->kind != MG_COLUMN_CATEGORY)
@@ -650,9 +687,13 @@ begin_column(Form_pg_attribute att, MgColumn *col)
 	col->name = pstrdup(NameStr(att->attname));
 }
 
-/* Everything about one attribute but its index in the core. declared: NULL: nothing is. */
+/*
+ * Everything about one attribute but its index in the core, and what it depends on: *depends_on is the owner's word.
+ * declared: NULL: nothing is.
+ */
 static void
-describe(Relation rel, Form_pg_attribute att, MgDeclarationLookup declared, MgColumn *col)
+describe(Relation rel, Form_pg_attribute att, MgDeclarationLookup declared, MgPublicLookup is_public, MgColumn *col,
+		 List **depends_on)
 {
 	Relation under = rel;
 	AttrNumber attnum = att->attnum;
@@ -663,13 +704,16 @@ describe(Relation rel, Form_pg_attribute att, MgDeclarationLookup declared, MgCo
 		under = traced_relation(rel, att->attnum, false, &attnum);
 	if (under == NULL)
 	{
-		describe_attribute(rel, att, NULL, col);
+		describe_attribute(rel, att, NULL, is_public, col);
 		return;
 	}
 	att = TupleDescAttr(RelationGetDescr(under), attnum - 1);
 	if (declared != NULL)
 		decl = declared(RelationGetRelid(under), NameStr(att->attname));
-	describe_attribute(under, att, decl, col);
+	describe_attribute(under, att, decl, is_public, col);
+	col->under = RelationGetRelid(under);
+	col->under_name = pstrdup(NameStr(att->attname));
+	*depends_on = decl != NULL ? decl->depends_on : NIL;
 	if (under != rel)
 		relation_close(under, AccessShareLock);
 }
@@ -710,11 +754,12 @@ find_attribute(Relation rel, const char *name)
 }
 
 MgColumns *
-mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared)
+mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, MgPublicLookup is_public)
 {
 	Relation rel = open_source(relid);
 	TupleDesc desc = RelationGetDescr(rel);
 	MgColumns *columns = palloc0(sizeof(MgColumns));
+	List **depends_on = palloc0(sizeof(List *) * Max(desc->natts, 1));
 	ListCell *cell;
 
 	foreach (cell, names)
@@ -727,11 +772,13 @@ mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared)
 
 		if (att->attisdropped || !name_wanted(names, NameStr(att->attname)))
 			continue;
-		describe(rel, att, declared, col);
+		describe(rel, att, declared, is_public, col, &depends_on[columns->n]);
 		if (col->kind != MG_COLUMN_IDENTIFIER && col->kind != MG_COLUMN_EXCLUDED)
 			col->core = columns->ncore++;
 		columns->n++;
 	}
+	for (int i = 0; i < columns->n; i++)
+		mg_resolve_dependence(columns, i, depends_on[i]);
 	/* Not kept: a caller that waits for a worker must not stand in the way of others. */
 	relation_close(rel, AccessShareLock);
 	return columns;
@@ -816,16 +863,36 @@ canonicalize_decl(const MgColumn *col, MgDeclaration *decl)
 		lfirst(cell) = mg_value_text(cls, mg_value_parse(col->type, col->typmod, lfirst(cell)));
 }
 
+/* A column that another one may be a function of. */
+static void
+check_determinant(Relation rel, const MgColumn *col, const char *name, MgDeclarationLookup declared,
+				  MgPublicLookup is_public)
+{
+	Form_pg_attribute att = find_attribute(rel, name);
+	MgColumn det;
+
+	if (strcmp(name, col->name) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("column \"%s\" cannot depend on itself", col->name)));
+	begin_column(att, &det);
+	describe_attribute(rel, att, declared(RelationGetRelid(rel), name), is_public, &det);
+	mg_require_determinant(col, &det);
+}
+
 void
-mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl)
+mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl, MgDeclarationLookup declared,
+					 MgPublicLookup is_public)
 {
 	Relation rel = open_source(relid);
 	Form_pg_attribute att = find_attribute(rel, column);
 	MgColumn col;
+	ListCell *cell;
 
 	begin_column(att, &col);
-	describe_attribute(rel, att, decl, &col);
+	describe_attribute(rel, att, decl, is_public, &col);
 	canonicalize_decl(&col, decl);
+	foreach (cell, decl->depends_on)
+		check_determinant(rel, &col, lfirst(cell), declared, is_public);
 	relation_close(rel, AccessShareLock);
 }
 

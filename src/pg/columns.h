@@ -28,7 +28,18 @@ typedef struct MgDeclaration
 	char *kind, *lower, *upper, *pattern, *other;
 	List *categories; /* of char *; NIL: none */
 	int bins;         /* 0: none */
+	List *depends_on; /* of char *: columns that this one is a function of; NIL: none */
 } MgDeclaration;
+
+/* May a table's keys serve as a public domain? Told by a function that the caller hands in. */
+typedef enum MgPublicness
+{
+	MG_NOT_PUBLIC,
+	MG_PUBLIC,
+	MG_PUBLIC_STALE, /* declared in another database, of which this one was restored */
+	MG_PUBLIC_TIED   /* declared, but protected as well, or referring to a protected table */
+} MgPublicness;
+typedef MgPublicness (*MgPublicLookup)(Oid relid);
 
 /* One column of a relation, or of a stored model: enough to encode and to decode it. */
 typedef struct MgColumn
@@ -43,9 +54,24 @@ typedef struct MgColumn
 	MgColumnKind kind;
 	char *pattern; /* identifier: declared, or NULL; excluded and NOT NULL: its constant default, or NULL */
 	/*
-	 * where the domain comes from: declared, enum, boolean, check, type, learnt, identifier; of a stored model: model
+	 * where the domain comes from: declared, enum, boolean, check, type, learnt, identifier, foreign key to ..; of a
+	 * stored model: model
 	 */
 	char *source;
+	Oid keys_of; /* the public table whose keys bound the domain, or InvalidOid; by which constraint, and as what there
+				  */
+	Oid keys_by;
+	AttrNumber key_attnum;
+	/*
+	 * The table and column that say what this one is: the relation's own, or those that a view's column shows. NULL and
+	 * InvalidOid where it could not be seen through, and of a stored model.
+	 */
+	Oid under;
+	char *under_name;
+	/* the column is a function of these, indices into MgColumns.col, all learnt; 0: of none */
+	int ndeterminants;
+	int *determinants;
+	uint16 *known;       /* of one determinant: its labels' own, of a public table (mg_read_key_map); NULL: learnt */
 	int core;            /* index among the core's columns; -1: identifier, excluded */
 	mg_domain domain;    /* core >= 0; memory of the caller's context */
 	List *unused_checks; /* of char *: constraints on this column that the domain does not use (shown, not enforced) */
@@ -61,12 +87,13 @@ typedef struct MgColumns
 
 /*
  * Describes the columns of a relation; names: those wanted (char *, NIL for all), in the relation's order.
+ * is_public tells which tables' keys may serve as domains (NULL: none).
  * declared(relid, attname) gives the owner's word or NULL; for a view's column it is asked about the table's column
  * that it shows, and not at all where it is anything else. Errors: a column that does not exist, an unsupported type
  * (hint: dp_set_column(.., kind => 'excluded')), a declaration that does not fit the type.
  */
 typedef MgDeclaration *(*MgDeclarationLookup)(Oid relid, const char *column);
-extern MgColumns *mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared);
+extern MgColumns *mg_describe_columns(Oid relid, List *names, MgDeclarationLookup declared, MgPublicLookup is_public);
 /*
  * What `source` calls the column `attnum` of base relation `base`: of the base its own name; of a view (of views) over
  * it that of the column that is nothing but this one; NULL when there is none. palloc'ed.
@@ -79,14 +106,17 @@ extern List *mg_enum_labels(Oid type);
 /*
  * Checks one declaration against the column, by name: what dp_set_column calls. Rewrites the literals (lower, upper,
  * other, categories) in a canonical form that means the same under every DateStyle, IntervalStyle and TimeZone: store
- * them after the call.
+ * them after the call. declared: of the columns that it depends on; circles among them are the caller's business.
  */
-extern void mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl);
+extern void mg_check_declaration(Oid relid, const char *column, MgDeclaration *decl, MgDeclarationLookup declared,
+								 MgPublicLookup is_public);
 /*
  * What a training asks beyond a description: something to learn, and something to emit for excluded columns that are
  * NOT NULL.
  */
 extern void mg_require_trainable(const MgColumns *columns);
+/* Hands the columns' dependences to a fit; palloc'ed. */
+extern void mg_columns_dependencies(const MgColumns *columns, mg_fit_request *request);
 /* The column's type with typmod, qualified with its schema: what a stored model keeps. */
 extern char *mg_column_type_text(const MgColumn *col);
 /*

@@ -81,8 +81,10 @@ mg_parse_type(const char *text, Oid *type, int32 *typmod)
 /* NOT ENFORCED constraints came with 18; their rows may break them. */
 #if PG_VERSION_NUM >= 180000
 #define MG_CONSTRAINT_ENFORCED(form) ((form)->conenforced)
+#define MG_CONSTRAINT_PERIOD(form) ((form)->conperiod)
 #else
 #define MG_CONSTRAINT_ENFORCED(form) (true)
+#define MG_CONSTRAINT_PERIOD(form) (false)
 #endif
 
 /* A NOT NULL constraint of a table is a pg_constraint row, which may be NOT VALID, since 18. */

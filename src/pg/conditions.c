@@ -2,11 +2,11 @@
  * pg/conditions.c: conditions between columns, from the server's parsed expressions to the core's.
  *
  * Understood are AND, OR, NOT, IS [NOT] NULL, IS [NOT] TRUE/FALSE/UNKNOWN, boolean columns and equality of conditions,
- * CASE and COALESCE, num_nulls and num_nonnulls; for texts, enums and uuids equality and lists (enums also their order
- * against constants); for numbers and times comparisons of sums: columns, constants, and what +, - and multiplication
- * by a constant make of them where the server's arithmetic is exact. Operators are known by their btree family,
- * arithmetic by the server's own functions, nothing by name. What is not understood makes the whole condition not
- * understood: a part of it would mean something else.
+ * CASE and COALESCE, num_nulls and num_nonnulls; for texts, enums and uuids equality and lists (for enums also their
+ * order); for numbers and times comparisons of sums: columns, constants, and what +, - and multiplication by a constant
+ * make of them where the server's arithmetic is exact. Operators are known by their btree family, arithmetic by the
+ * server's own functions, nothing by name. What is not understood makes the whole condition not understood: a part of
+ * it would mean something else.
  *
  * Left out of account: arithmetic that overflows, which for the server is an error and neither true nor false.
  */
@@ -544,6 +544,34 @@ enum_labels_at(Oid type, uint32 compare, const char *label)
 	return out;
 }
 
+/*
+ * The order of two columns of one enum: for each label of x, y is one of those that stand so to it. NULL where one is
+ * NULL: the arms alone would be false where y is beyond all labels.
+ */
+static bool
+compare_enums(Build *b, uint32 signs, const MgColumn *x, const MgColumn *y)
+{
+	uint32 either = begin(b, MG_EXPR_OR);
+	ListCell *cell;
+
+	foreach (cell, mg_enum_labels(x->base))
+	{
+		uint32 arm = begin(b, MG_EXPR_AND);
+
+		if (!put_labels(b, x, list_make1(lfirst(cell))) ||
+			!put_labels(b, y, enum_labels_at(x->base, swapped(signs), lfirst(cell))) || !end(b, arm))
+			return false;
+	}
+	for (int first = 0; first < 2; first++)
+	{
+		uint32 arm = begin(b, MG_EXPR_AND);
+
+		if (!put_is_null(b, first ? x : y) || !put_constant(b, MG_TRUTH_NULL) || !end(b, arm))
+			return false;
+	}
+	return end(b, either);
+}
+
 static bool
 compare_labels(Build *b, uint32 compare, Oid type, Node *left, Node *right)
 {
@@ -554,8 +582,10 @@ compare_labels(Build *b, uint32 compare, Oid type, Node *left, Node *right)
 	uint32 not = 0;
 	char *text;
 
-	if (col == NULL || (x != NULL && y != NULL && !equal && !unequal))
+	if (col == NULL)
 		return false;
+	if (x != NULL && y != NULL && !equal && !unequal)
+		return class_of(x) == MG_TYPE_ENUM && x->base == y->base && compare_enums(b, compare, x, y);
 	if (unequal)
 		not = begin(b, MG_EXPR_NOT);
 	if (x != NULL && y != NULL)

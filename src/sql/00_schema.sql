@@ -86,7 +86,7 @@ CREATE UNIQUE INDEX ON mirage.relation (relid, identity);
 CREATE TABLE mirage.column_decl (
   relation bigint NOT NULL,
   attname text NOT NULL,
-  kind text, lower text, upper text, categories text[], bins int, pattern text, other text,
+  kind text, lower text, upper text, categories text[], bins int, pattern text, other text, depends_on text[],
   PRIMARY KEY (relation, attname)
 );
 

@@ -23,6 +23,11 @@ RETURNS text LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_protect(regclass, text, name, int, float8, boolean) IS
 'puts a table under a budget (an existing one, or with epsilon a new one) and returns the budget''s name; unit: the column that says whose a row is';
 
+CREATE FUNCTION dp_declare_public(relation regclass, is_public boolean DEFAULT true)
+RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION dp_declare_public(regclass, boolean) IS
+'declares that a table''s rows do not depend on protected ones: foreign keys to it are public domains';
+
 CREATE FUNCTION dp_set_column(relation regclass, column_name name, kind text DEFAULT NULL, lower text DEFAULT NULL,
                               upper text DEFAULT NULL, categories text[] DEFAULT NULL, bins int DEFAULT NULL,
                               pattern text DEFAULT NULL, other text DEFAULT NULL, depends_on name[] DEFAULT NULL)

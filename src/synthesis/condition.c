@@ -4,6 +4,8 @@
  */
 #include "synthesis/condition.h"
 
+#include "model/dependency.h"
+
 #include <math.h>
 
 struct mg_conditioned
@@ -37,6 +39,21 @@ check_condition(mg_ctx *ctx, const mg_conditioned *c, const mg_condition *given)
 	return MG_OK;
 }
 
+/* A dependent column's values follow from others' values, not from the model's codes: inference does not see them. */
+static mg_code
+refuse_dependent(mg_ctx *ctx, const mg_model *m, uint32_t col)
+{
+	for (uint32_t i = 0; i < m->ndependencies; i++)
+		if (m->dependencies[i].column == col)
+		{
+			mg_fail(ctx, MG_INVALID, "column \"%.63s\" depends on others and cannot be conditioned on",
+					m->columns[col].domain.name);
+			return mg_hint(ctx, "Condition on what it depends on, column \"%.63s\" among them.",
+						   m->columns[m->dependencies[i].determinants[0]].domain.name);
+		}
+	return MG_OK;
+}
+
 static mg_code
 add_condition(mg_ctx *ctx, mg_conditioned *c, const mg_condition *given)
 {
@@ -44,6 +61,7 @@ add_condition(mg_ctx *ctx, mg_conditioned *c, const mg_condition *given)
 	bool possible = false;
 
 	MG_TRY(check_condition(ctx, c, given));
+	MG_TRY(refuse_dependent(ctx, c->model, given->col));
 	col = &c->model->columns[given->col];
 	MG_NEW(ctx, c->arena, c->weight[given->col], col->ncoarse);
 	MG_TRY(mg_values_prepare_given(ctx, c->arena, col, given, &c->decoder[given->col], c->weight[given->col]));

@@ -48,7 +48,7 @@ alloc(mg_ctx *ctx, mg_stream *s, mg_redraw *r)
 		if (!r->needed[c])
 			continue;
 		MG_TRY(mg_stream_alloc_values(ctx, s, c, &r->value[c]));
-		r->fixed = r->fixed && mg_values_fixed(s->decoder[c]);
+		r->fixed = r->fixed && mg_values_fixed(s->decoder[c]) && !mg_dependents_has(s->dependents, c);
 	}
 	return MG_OK;
 }
@@ -79,6 +79,8 @@ mg_redraw_create(mg_ctx *ctx, mg_stream *s)
 		for (uint32_t k = 0; k < c->ncols; k++)
 			r->needed[c->cols[k]] = true;
 	}
+	/* and what these depend on */
+	mg_dependents_want(s->dependents, r->needed, m->ncolumns, r->needed);
 	MG_TRY(alloc(ctx, s, r));
 	s->redraw = r;
 	return MG_OK;
@@ -131,8 +133,9 @@ fill_candidates(mg_stream *s, mg_rng *rng, uint32_t n)
 	mg_redraw *r = s->redraw;
 
 	for (uint32_t c = 0; c < s->model->ncolumns; c++)
-		if (r->needed[c])
+		if (r->needed[c] && !mg_dependents_has(s->dependents, c))
 			mg_stream_fill(s, c, rng, r->codes[c], n, &r->value[c]);
+	mg_stream_fill_dependents(s, r->needed, r->codes, n, r->value);
 	judge(r, r->value, n);
 }
 

@@ -9,18 +9,11 @@
  */
 #include "synthesis/stream_private.h"
 
+#include "model/dependency.h"
+
 #include <string.h>
 
 /* ---- seeds ---- */
-
-/* The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection with full avalanche. */
-static uint64_t
-mix64(uint64_t x)
-{
-	x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-	x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-	return x ^ (x >> 31);
-}
 
 /* A generator for (key, batch, lane): each word passes the two numbers, and two rounds spread every word over all. */
 void
@@ -30,11 +23,11 @@ mg_stream_seed(const mg_stream *s, uint64_t batch, uint64_t lane, mg_rng *rng)
 	uint8_t bytes[32];
 
 	for (int i = 0; i < 4; i++)
-		w[i] = mix64(s->key[i] + mix64(batch + 0x9E3779B97F4A7C15u * (uint64_t) (i + 1)) +
-					 mix64(lane + 0xD1B54A32D192ED03u * (uint64_t) (i + 1)));
+		w[i] = mg_mix64(s->key[i] + mg_mix64(batch + 0x9E3779B97F4A7C15u * (uint64_t) (i + 1)) +
+						mg_mix64(lane + 0xD1B54A32D192ED03u * (uint64_t) (i + 1)));
 	for (int round = 0; round < 2; round++)
 		for (int i = 0; i < 4; i++)
-			w[i] = mix64(w[i] + w[(i + 3) & 3] + 0x9E3779B97F4A7C15u);
+			w[i] = mg_mix64(w[i] + w[(i + 3) & 3] + 0x9E3779B97F4A7C15u);
 	for (int i = 0; i < 32; i++)
 		bytes[i] = (uint8_t) (w[i / 8] >> (8 * (i % 8)));
 	mg_rng_seed_bytes(rng, bytes);
@@ -53,15 +46,16 @@ mg_stream_alloc_values(mg_ctx *ctx, mg_stream *s, uint32_t col, mg_values *v)
 	return MG_OK;
 }
 
+/* With the first batch: who only measures a model (redraw.c) needs none of it. */
 static mg_code
-alloc_column(mg_ctx *ctx, mg_stream *s, uint32_t col)
+alloc_batch(mg_ctx *ctx, mg_stream *s)
 {
-	s->decoder[col] = s->given != NULL ? mg_conditioned_decoder(s->given, col) : NULL;
-	if (s->decoder[col] == NULL)
-		MG_TRY(mg_values_prepare(ctx, s->arena, &s->model->columns[col], &s->decoder[col]));
-	MG_NEW(ctx, s->arena, s->codes[col], MG_BATCH_ROWS);
-	MG_TRY(mg_stream_alloc_values(ctx, s, col, &s->batch.column[col]));
-	s->want[col] = true;
+	for (uint32_t i = 0; i < s->model->ncolumns; i++)
+	{
+		MG_NEW(ctx, s->arena, s->codes[i], MG_BATCH_ROWS);
+		MG_TRY(mg_stream_alloc_values(ctx, s, i, &s->batch.column[i]));
+	}
+	s->ready = true;
 	return MG_OK;
 }
 
@@ -70,13 +64,16 @@ stream_init(mg_ctx *ctx, mg_stream *s)
 {
 	uint32_t n = s->model->ncolumns, bins = 1;
 
-	MG_NEW(ctx, s->arena, s->want, n);
+	MG_NEW(ctx, s->arena, s->make, n);
 	MG_NEW(ctx, s->arena, s->decoder, n);
 	MG_NEW(ctx, s->arena, s->codes, n);
 	MG_NEW(ctx, s->arena, s->batch.column, n);
 	for (uint32_t i = 0; i < n; i++)
 	{
-		MG_TRY(alloc_column(ctx, s, i));
+		s->decoder[i] = s->given != NULL ? mg_conditioned_decoder(s->given, i) : NULL;
+		if (s->decoder[i] == NULL)
+			MG_TRY(mg_values_prepare(ctx, s->arena, &s->model->columns[i], &s->decoder[i]));
+		s->make[i] = true;
 		if (s->model->columns[i].ncoarse > bins)
 			bins = s->model->columns[i].ncoarse;
 	}
@@ -84,6 +81,7 @@ stream_init(mg_ctx *ctx, mg_stream *s)
 	MG_NEW(ctx, s->arena, s->scratch.pool, MG_BATCH_ROWS);
 	MG_NEW(ctx, s->arena, s->scratch.left, bins);
 	MG_NEW(ctx, s->arena, s->scratch.start, bins);
+	MG_TRY(mg_dependents_prepare(ctx, s->arena, s->model, s->decoder, &s->dependents));
 	MG_TRY(mg_redraw_create(ctx, s));
 	if (s->given == NULL)
 		return s->model->method->compile(ctx, s->model, &s->sampler);
@@ -135,8 +133,7 @@ mg_stream_create_conditioned(mg_ctx *ctx, const mg_conditioned *c, const uint8_t
 void
 mg_stream_want(mg_stream *s, const bool *want)
 {
-	for (uint32_t i = 0; i < s->model->ncolumns; i++)
-		s->want[i] = want == NULL || want[i];
+	mg_dependents_want(s->dependents, want, s->model->ncolumns, s->make);
 }
 
 void
@@ -159,11 +156,25 @@ mg_stream_fill(mg_stream *s, uint32_t col, mg_rng *rng, const uint16_t *codes, u
 			v->number[i] = s->snap(s->snap_arg, col, v->number[i]);
 }
 
+void
+mg_stream_fill_dependents(mg_stream *s, const bool *make, uint16_t *const *codes, uint32_t n, mg_values *column)
+{
+	mg_dependents_fill(s->dependents, make, n, codes, column);
+	for (uint32_t c = 0; c < s->model->ncolumns && s->snap != NULL; c++)
+	{
+		if (!make[c] || column[c].number == NULL || !mg_dependents_has(s->dependents, c))
+			continue;
+		for (uint32_t i = 0; i < n; i++)
+			if (!column[c].null[i])
+				column[c].number[i] = s->snap(s->snap_arg, c, column[c].number[i]);
+	}
+}
+
 static bool
 wants_any(const mg_stream *s)
 {
 	for (uint32_t i = 0; i < s->model->ncolumns; i++)
-		if (s->want[i])
+		if (s->make[i])
 			return true;
 	return false;
 }
@@ -175,11 +186,12 @@ constrain(mg_ctx *ctx, mg_stream *s, uint32_t rows)
 	mg_rng rng;
 
 	for (uint32_t i = 0; i < s->model->ncolumns; i++)
-		if (s->redraw->needed[i])
+		if (s->redraw->needed[i] && !mg_dependents_has(s->dependents, i))
 		{
 			mg_stream_seed(s, s->next, i, &rng);
 			mg_stream_fill(s, i, &rng, s->codes[i], rows, &s->batch.column[i]);
 		}
+	mg_stream_fill_dependents(s, s->redraw->needed, s->codes, rows, s->batch.column);
 	mg_stream_seed(s, s->next, MG_LANE_REDRAWS, &rng);
 	return mg_redraw_batch(ctx, s, &rng, rows);
 }
@@ -192,17 +204,20 @@ mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 
 	if (rows < 1 || rows > MG_BATCH_ROWS)
 		return mg_fail(ctx, MG_INTERNAL, "a batch of %u rows", (unsigned) rows);
+	if (!s->ready)
+		MG_TRY(alloc_batch(ctx, s));
 	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
 	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
 	if (constrained)
 		MG_TRY(constrain(ctx, s, rows));
 	for (uint32_t i = 0; i < s->model->ncolumns; i++)
 	{
-		if (!s->want[i] || (constrained && s->redraw->needed[i]))
+		if (!s->make[i] || mg_dependents_has(s->dependents, i) || (constrained && s->redraw->needed[i]))
 			continue;
 		mg_stream_seed(s, s->next, i, &rng);
 		mg_values_fill(s->decoder[i], &rng, s->codes[i], rows, &s->scratch, &s->batch.column[i]);
 	}
+	mg_dependents_fill(s->dependents, s->make, rows, s->codes, s->batch.column);
 	s->next++;
 	s->batch.rows = rows;
 	*out = &s->batch;

@@ -6,6 +6,7 @@
 
 #include "synthesis/synthesis.h"
 #include "synthesis/condition.h"
+#include "synthesis/depend.h"
 #include "synthesis/values.h"
 
 /* What keeps rows within the model's constraints; a stream has none where no constraint is enforced. */
@@ -32,7 +33,9 @@ struct mg_stream
 	mg_sampler *sampler;
 	uint64_t key[4];
 	uint64_t next; /* the batch to come */
-	bool *want;    /* [ncolumns] */
+	bool ready;    /* codes and batch have their memory */
+	bool *make;    /* [ncolumns] those that are wanted, or that one depends on that is */
+	mg_dependents *dependents; /* NULL: none */
 	mg_decoder_column **decoder;
 	uint16_t **codes;
 	mg_values_scratch scratch;
@@ -46,6 +49,8 @@ struct mg_stream
 mg_code mg_stream_alloc_values(mg_ctx *ctx, mg_stream *s, uint32_t col, mg_values *v);
 /* Values of column col from n codes, as they will be seen. */
 void mg_stream_fill(mg_stream *s, uint32_t col, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values *v);
+/* Values, as they will be seen, of the dependent columns among make[], from those of their determinants. */
+void mg_stream_fill_dependents(mg_stream *s, const bool *make, uint16_t *const *codes, uint32_t n, mg_values *column);
 /* A generator for (key, batch, lane). Lanes: columns by number; the codes; the re-draws. */
 #define MG_LANE_CODES UINT64_MAX
 #define MG_LANE_REDRAWS (UINT64_MAX - 1)

@@ -45,8 +45,9 @@ struct mg_decoder_column
 	out_cell *cell; /* [ncells] */
 	double *upto;   /* [ncells] cumulative share within the bin; the last of a bin is 1 */
 	uint32_t nbins;
-	bin *bin;    /* [nbins] */
-	bool direct; /* every bin is one cell, each NULL, a label or a single value: nothing is drawn */
+	bin *bin;       /* [nbins] */
+	int32_t *place; /* [nfine] of the fine cell in `cell`; -1: it is never emitted */
+	bool direct;    /* every bin is one cell, each NULL, a label or a single value: nothing is drawn */
 };
 
 /* ---- preparation ---- */
@@ -287,7 +288,10 @@ append_cells(mg_decoder_column *dc, layout *l, uint32_t from, uint32_t to)
 		return append_satisfying(dc, l, from, to);
 	for (uint32_t k = from; k < to; k++)
 		if (prepare_cell(dc->col, &dc->grid, l->order[k], &dc->cell[dc->ncells]))
+		{
+			dc->place[l->order[k]] = (int32_t) dc->ncells;
 			l->mass[dc->ncells++] = dc->col->fine[l->order[k]];
+		}
 	return dc->ncells - before;
 }
 
@@ -366,6 +370,9 @@ prepare(mg_ctx *ctx, mg_arena *a, const mg_column *col, const mg_condition *give
 	MG_NEW(ctx, a, dc->upto, most);
 	MG_NEW(ctx, a, l.mass, most);
 	MG_NEW(ctx, a, dc->bin, col->ncoarse);
+	MG_NEW(ctx, a, dc->place, col->nfine);
+	for (uint32_t f = 0; f < col->nfine; f++)
+		dc->place[f] = -1;
 	dc->col = col;
 	MG_TRY(sort_cells(ctx, a, col, &l));
 	if (col->domain.kind == MG_NUMBER)
@@ -439,16 +446,11 @@ deal(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n
 	}
 }
 
-static void
-emit_categories(const mg_decoder_column *dc, uint32_t n, const uint16_t *cell, mg_values *out)
+static inline void
+emit_category(const out_cell *c, uint32_t i, mg_values *out)
 {
-	for (uint32_t i = 0; i < n; i++)
-	{
-		const out_cell *c = &dc->cell[cell[i]];
-
-		out->null[i] = c->kind == CELL_NULL;
-		out->label[i] = c->label;
-	}
+	out->null[i] = c->kind == CELL_NULL;
+	out->label[i] = c->label;
 }
 
 static inline double
@@ -473,21 +475,16 @@ draw_steps(const mg_decoder_column *dc, const out_cell *c, mg_rng *rng)
 	return mg_grid_value(&dc->grid, c->base + (double) k);
 }
 
-static void
-emit_numbers(const mg_decoder_column *dc, mg_rng *rng, uint32_t n, const uint16_t *cell, mg_values *out)
+static inline void
+emit_number(const mg_decoder_column *dc, mg_rng *rng, const out_cell *c, uint32_t i, mg_values *out)
 {
-	for (uint32_t i = 0; i < n; i++)
-	{
-		const out_cell *c = &dc->cell[cell[i]];
-
-		out->null[i] = c->kind == CELL_NULL;
-		if (c->kind == CELL_STEPS)
-			out->number[i] = draw_steps(dc, c, rng);
-		else if (c->kind == CELL_SPAN)
-			out->number[i] = draw_span(c, rng);
-		else
-			out->number[i] = c->base;
-	}
+	out->null[i] = c->kind == CELL_NULL;
+	if (c->kind == CELL_STEPS)
+		out->number[i] = draw_steps(dc, c, rng);
+	else if (c->kind == CELL_SPAN)
+		out->number[i] = draw_span(c, rng);
+	else
+		out->number[i] = c->base;
 }
 
 void
@@ -500,7 +497,47 @@ mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, 
 	else
 		deal(dc, rng, codes, n, s);
 	if (dc->col->domain.kind == MG_CATEGORY)
-		emit_categories(dc, n, s->cell, out);
+		for (uint32_t i = 0; i < n; i++)
+			emit_category(&dc->cell[s->cell[i]], i, out);
 	else
-		emit_numbers(dc, rng, n, s->cell, out);
+		for (uint32_t i = 0; i < n; i++)
+			emit_number(dc, rng, &dc->cell[s->cell[i]], i, out);
+}
+
+static inline void
+emit_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t cell, uint32_t i, mg_values *out)
+{
+	if (dc->col->domain.kind == MG_CATEGORY)
+		emit_category(&dc->cell[cell], i, out);
+	else
+		emit_number(dc, rng, &dc->cell[cell], i, out);
+}
+
+void
+mg_values_draw(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, uint32_t i, mg_values *out)
+{
+	const bin *b = &dc->bin[code];
+	uint32_t low = b->from, high = b->from + b->n - 1;
+	double u = mg_rng_unit(rng);
+
+	/* the first cell of the bin whose cumulative share is beyond u */
+	while (low < high)
+	{
+		uint32_t mid = low + (high - low) / 2;
+
+		if (dc->upto[mid] > u)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	emit_cell(dc, rng, low, i, out);
+}
+
+void
+mg_values_draw_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t fine, uint32_t i, mg_values *out)
+{
+	if (dc->place[fine] < 0)
+		mg_values_draw(dc, rng, dc->col->merge[fine], i, out);
+	else
+		emit_cell(dc, rng, (uint32_t) dc->place[fine], i, out);
 }

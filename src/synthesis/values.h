@@ -35,5 +35,9 @@ typedef struct mg_values_scratch
 /* codes[n], n <= MG_BATCH_ROWS, each below the column's ncoarse. Fills null, and label or number. */
 void mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values_scratch *s,
 					mg_values *out);
+/* One value of `code` into row i, a function of the generator's state alone: no share of a batch is dealt out. */
+void mg_values_draw(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, uint32_t i, mg_values *out);
+/* The same of a fine cell; of its code where the cell alone cannot be emitted. */
+void mg_values_draw_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t fine, uint32_t i, mg_values *out);
 
 #endif

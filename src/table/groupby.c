@@ -46,6 +46,7 @@ group_add(grouping *g, uint64_t value, int64_t n)
 }
 
 #define KEYS_AHEAD 32
+#define CACHED_SLOTS 65536
 
 static inline void
 group_ahead(const grouping *g, uint64_t value)
@@ -68,8 +69,8 @@ group_keys(mg_ctx *ctx, void *arg, const mg_block *b)
 	{
 		uint32_t end = b->rows - first < KEYS_AHEAD ? b->rows : first + KEYS_AHEAD;
 
-		/* The table is larger than the caches: all its lines of a batch are asked for before the first is needed. */
-		for (uint32_t i = first; i < end; i++)
+		/* A table larger than the caches: all its lines of a batch are asked for before the first is needed. */
+		for (uint32_t i = first; i < end && g->mask >= CACHED_SLOTS; i++)
 			group_ahead(g, p[i]);
 		for (uint32_t i = first; i < end && !g->full; i++)
 			if (p[i] != MG_KEY_NULL && (b->weight == NULL || b->weight[i] > 0)) /* rows of weight 0 hold no value */
@@ -126,11 +127,26 @@ hand_over(mg_ctx *ctx, grouping *g, mg_groups_step each, void *arg)
 	return n > 0 ? each(ctx, arg, g->value, g->count, n) : MG_OK;
 }
 
+/*
+ * What was expected is the number of rows, what came may be far fewer values, and hashes spread them evenly: the next
+ * slice is as wide as lets it fill three quarters of the table at most.
+ */
+static uint64_t
+next_width(const grouping *g, uint64_t width)
+{
+	if (g->used <= g->limit / 32)
+		width *= 16;
+	else if (g->used <= g->limit / 8)
+		width *= 4;
+	else if (g->used <= g->limit / 8 * 3)
+		width *= 2;
+	return width < SPACE ? width : SPACE;
+}
+
 static mg_code
 group_slices(mg_ctx *ctx, grouping *g, uint32_t col, uint64_t expected, mg_groups_step each, void *arg)
 {
-	const uint64_t widest = SPACE / (1 + expected / (g->limit / 4 * 3)) + 1;
-	uint64_t width = widest;
+	uint64_t width = SPACE / (1 + expected / (g->limit / 4 * 3)) + 1;
 
 	for (g->low = 0; g->low < SPACE; g->low = g->high)
 	{
@@ -152,7 +168,7 @@ group_slices(mg_ctx *ctx, grouping *g, uint32_t col, uint64_t expected, mg_group
 			width /= 2;
 		}
 		MG_TRY(hand_over(ctx, g, each, arg));
-		width = width <= widest / 2 ? 2 * width : widest; /* a crowded place does not make all later slices narrow */
+		width = next_width(g, width);
 	}
 	return MG_OK;
 }

@@ -1,8 +1,9 @@
 /*
  * worker/train.c: one training: reserve, read, fit, store.
  *
- * Lock order: the job's own lock, the relation (for the session, until the reading has ended), the budget's row. The
- * charge is committed before the first row is read; whatever happens later, only `reading == false` can give it back.
+ * Lock order: the job's own lock, the relation (for the session, until the reading has ended), public tables that it
+ * refers to (while their keys are read), the budget's row. The charge is committed before the first row is read;
+ * whatever happens later, only `reading == false` can give it back.
  */
 #include "worker/shared.h"
 
@@ -16,6 +17,7 @@
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "model/dependency.h"
 #include "replication/syncrep.h"
 #include "pg/compat.h"
 #include "pg/constraints.h"
@@ -204,7 +206,7 @@ describe(Training *t)
 
 	if (t->protection->unit != NULL)
 		t->unit = mg_unit_of_source(t->call.relid, t->call.base, t->protection->unit, t->protection->max_rows);
-	t->columns = mg_describe_columns(t->call.relid, t->call.columns, mg_declaration);
+	t->columns = mg_describe_columns(t->call.relid, t->call.columns, mg_declaration, mg_relation_publicness);
 	mg_require_trainable(t->columns);
 	domains = palloc0(sizeof(mg_domain) * Max(t->columns->ncore, 1));
 	for (int i = 0; i < t->columns->n; i++)
@@ -213,6 +215,7 @@ describe(Training *t)
 	allowance = mg_ledger_allowance(t->budget, t->share_epsilon, t->call.epsilon, t->call.delta);
 	t->request.domains = domains;
 	t->request.ncolumns = (uint32_t) t->columns->ncore;
+	mg_columns_dependencies(t->columns, &t->request);
 	t->request.allowance = allowance;
 	mg_options_parse(t->call.options, &t->request);
 	t->request.rows_per_unit = t->unit != NULL ? (uint32) t->unit->max_rows : 1;
@@ -321,6 +324,7 @@ reserve(Training *t)
 		elog(ERROR, "job " INT64_FORMAT " runs already", t->call.job);
 	claim_name(t);
 	lock_relation(t);
+	mg_relation_lock_public_targets(t->call.base);
 	mg_master_key(key, true); /* no key: refuse before reading */
 	mg_root_key("log", key, true);
 	explicit_bzero(key, sizeof(key));
@@ -518,9 +522,47 @@ fit(Training *t)
 	}
 	MG_CHECK(&t->ctx, t->method->fit(&t->ctx, t->curator, &t->request, &t->model));
 	mg_release_with(t->context, (void (*)(void *)) mg_model_destroy, t->model);
+	MG_CHECK(&t->ctx, mg_model_depend(&t->ctx, t->model, t->request.dependencies, t->request.ndependencies));
 	MG_CHECK(&t->ctx, mg_model_constrain(&t->ctx, t->model, t->request.constraints, t->request.nconstraints));
 	MG_CHECK(&t->ctx,
 			 mg_constraints_measure(&t->ctx, t->model, mg_snap_number, mg_snapper_create(t->columns, t->model)));
+}
+
+/* Public tables whose keys bound domains, and columns that are functions of others, as JSON members. */
+static void
+append_relied_on(StringInfo b, const MgColumns *columns)
+{
+	List *tables = NIL;
+	ListCell *lc;
+	int n = 0;
+
+	for (int i = 0; i < columns->n; i++)
+		if (OidIsValid(columns->col[i].keys_of))
+			tables = list_append_unique_oid(tables, columns->col[i].keys_of);
+	foreach (lc, tables)
+	{
+		char *name = mg_relation_name(lfirst_oid(lc));
+
+		appendStringInfoString(b, foreach_current_index(lc) == 0 ? ", \"public_tables\": [" : ", ");
+		escape_json(b, name != NULL ? name : "dropped since");
+	}
+	appendStringInfoString(b, tables != NIL ? "]" : "");
+	for (int i = 0; i < columns->n; i++)
+	{
+		const MgColumn *c = &columns->col[i];
+
+		if (c->ndeterminants == 0)
+			continue;
+		appendStringInfoString(b, n++ == 0 ? ", \"dependent_columns\": {" : ", ");
+		escape_json(b, c->name);
+		for (int j = 0; j < c->ndeterminants; j++)
+		{
+			appendStringInfoString(b, j == 0 ? ": [" : ", ");
+			escape_json(b, columns->col[c->determinants[j]].name);
+		}
+		appendStringInfoChar(b, ']');
+	}
+	appendStringInfoString(b, n > 0 ? "}" : "");
 }
 
 /* What anybody who may see the model may know of it: the promise, its price and its structure. */
@@ -545,6 +587,7 @@ card_json(Training *t)
 		"declarations, which whoever protected the table attests were not written from its rows\"",
 		t->method->name, t->call.epsilon, t->call.delta, t->request.allowance.rho, t->request.allowance.delta_atoms,
 		t->request.rows_per_unit, t->assert_stable ? "asserted" : "checked");
+	append_relied_on(&b, t->columns);
 	mg_writer_init(&w);
 	mg_put_raw(&w, "", 0);
 	MG_CHECK(&t->ctx, t->method->describe(&t->ctx, t->model, &w));

@@ -144,6 +144,8 @@ load(mg_curator *c, size_t rows, size_t units, bool different)
 		}
 		for (uint32_t j = TEXTS; j < COLUMNS; j++)
 			mg_load_number(c, j, sample[kind_of(i, j, different)].number[j - TEXTS]);
+		if (different) /* two million values */
+			mg_load_number(c, COLUMNS - 1, (double) ((i * UINT64_C(0x9e3779b97f4a7c15)) >> 43));
 		if (units > 0)
 		{
 			double u = mg_rng_unit(&r);

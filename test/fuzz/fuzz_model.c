@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/dependency.h"
 #include "synthesis/condition.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -188,9 +189,13 @@ no_close(mg_store *s, int file)
 {
 }
 
+/* dependent: with columns that are functions of others, one of one and one of two. */
 static mg_code
-train(mg_ctx *ctx, const mg_method *method, mg_noise *noise, mg_writer *w)
+train(mg_ctx *ctx, const mg_method *method, bool dependent, mg_noise *noise, mg_writer *w)
 {
+	static const uint32_t first[] = {0}, both[] = {1, 0};
+	static const mg_dependency functions[] = {{.column = 1, .ndeterminants = 1, .determinants = first},
+											  {.column = 2, .ndeterminants = 2, .determinants = both}};
 	static const mg_label sexes[] = {{"f", 1}, {"m", 1}};
 	const mg_domain domains[] = {
 		{.name = "s", .kind = MG_CATEGORY, .nlabels = 2, .labels = sexes, .nullable = true},
@@ -232,6 +237,7 @@ train(mg_ctx *ctx, const mg_method *method, mg_noise *noise, mg_writer *w)
 	}
 	MG_TRY(mg_load_finish(ctx, c));
 	MG_TRY(method->fit(ctx, c, &req, &m));
+	MG_TRY(mg_model_depend(ctx, m, functions, dependent ? 2 : 0));
 	MG_TRY(mg_model_constrain(ctx, m, constraints, 2));
 	MG_TRY(mg_model_write(ctx, m, w));
 	mg_model_destroy(m);
@@ -248,15 +254,16 @@ main(int argc, char **argv)
 	mg_ctx_init(&ctx);
 	if (argc != 2 || mg_noise_create(&ctx, &noise) != MG_OK)
 		return 2;
-	for (const mg_method *const *m = mg_methods; *m != NULL; m++)
+	for (int i = 0; mg_methods[i / 2] != NULL; i++)
 	{
+		const mg_method *m = mg_methods[i / 2];
 		char path[4096];
 		mg_writer w;
 		FILE *f;
 
 		mg_writer_init(&w);
-		snprintf(path, sizeof(path), "%s/%s", argv[1], (*m)->name);
-		if (train(&ctx, *m, noise, &w) != MG_OK || (f = fopen(path, "wb")) == NULL)
+		snprintf(path, sizeof(path), "%s/%s%s", argv[1], m->name, i % 2 == 0 ? "" : "_dependent");
+		if (train(&ctx, m, i % 2 == 1, noise, &w) != MG_OK || (f = fopen(path, "wb")) == NULL)
 		{
 			fprintf(stderr, "%s\n", ctx.message);
 			return 1;

@@ -37,6 +37,20 @@ EOC
 value($from, 'lost', "SET client_min_messages = warning; SELECT dp_protect('orphan', epsilon => $epsilon); "
 	  . "SELECT dp_train('orphan_1', 'orphan', epsilon => 1); SELECT dp_train('orphan_2', 'kept', epsilon => 0.5)");
 
+# A table declared public, another that refers to it, and a column that is a function of another.
+value($from, 'owner', <<EOC);
+SET client_min_messages = warning;
+CREATE TABLE zone (id int PRIMARY KEY);
+INSERT INTO zone SELECT generate_series(10, 40, 10);
+CREATE TABLE shops (zone int NOT NULL REFERENCES zone, grade int CHECK (grade IN (1, 2)));
+INSERT INTO shops SELECT 10 + 10 * (i % 4), 1 + i % 2 FROM generate_series(1, 500) i;
+SELECT dp_protect('shops', epsilon => $epsilon);
+SELECT dp_declare_public('zone');
+SELECT dp_set_column('shops', 'grade', depends_on => '{zone}');
+SELECT dp_train('shops_1', 'shops', epsilon => 1);
+ALTER TABLE zone RENAME TO zones;
+EOC
+
 # A charge that nobody settled, for a dump to carry.
 make_gate($from, epsilon => $epsilon);
 my $gate = hold_gate($from);
@@ -184,6 +198,19 @@ can_train($to, 'owner', 'named_2', 'named', 'it trains', @plain);
 is(charges($to, 'called', @plain), 'called_1:spent, named_2:spent', 'under its old budget');
 refused($to, undef, "SELECT dp_protect('archive.orphan', epsilon => 100)", '55000', qr/budget => 'orphan'/,
 	'nor is one that was moved to another schema', @plain);
+
+# what was declared public is asked for again, since nobody here has said so; dependences go on
+my $shops = 'SELECT string_agg(source || coalesce(unused_checks, \'\'), \' / \') FROM dp_describe(\'shops\')';
+is(value($from, 'owner', $shops), 'foreign key to public.zones / check, a function of zone',
+	'a public table and a dependent column, before');
+quietly($to, undef, "SELECT dp_protect('shops', budget => 'shops')", 'their table is protected again', @plain);
+is(value($to, 'owner', $shops, @plain), 'learntshops_zone_fkey (public.zones was declared public elsewhere: '
+	  . 'dp_declare_public renews it) / check, a function of zone',
+	'after the restore its keys are not taken as public');
+quietly($to, 'owner', "SELECT dp_declare_public('zones')", 'its owner says it again', @plain);
+is(value($to, 'owner', $shops, @plain), value($from, 'owner', $shops), 'and all is as it was');
+is(value($to, undef, "SELECT count(DISTINCT grade) FROM dp_synthesize('shops_1', 500) AS t(zone int, grade int) "
+	  . "GROUP BY zone ORDER BY 1 DESC LIMIT 1", @plain), '1', 'a restored model keeps its functions');
 
 # a partition of what was protected
 refused($to, 'owner', "SELECT dp_protect('child', epsilon => 100)", '55000', qr/budget => 'parent'/,

@@ -26,6 +26,7 @@ SELECT dp_grant_budget('folk', 'sharer', 20);
 SELECT dp_train('m', 'folk', epsilon => 1);
 SELECT dp_grant('m', 'consumer');
 EOC
+value($node, 'owner', 'CREATE TABLE lands (id int PRIMARY KEY)');
 my $job = value($node, undef, 'SELECT max(id) FROM dp_jobs');
 
 # ---------------------------------------------------------------- the matrix
@@ -57,6 +58,8 @@ my @matrix = (
 		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
 	[ "SELECT dp_set_column('folk', 'age', kind => 'number')",
 		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
+	[ "SELECT dp_declare_public('lands')",
+		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
 	[ "SELECT dp_grant_budget('folk', 'sharer', 20)",
 		$no,  $no,  $no,  $no,  $no,  'ok', 'ok' ],
 	[ "SELECT dp_wait($job)",
@@ -83,7 +86,7 @@ for my $row (@matrix)
 
 		$serial++;
 		$sql =~ s/SERIAL/$serial/;
-		$sql = "BEGIN; $sql; ROLLBACK" if $sql =~ /dp_(drop|revoke|grant|protect|set)/;
+		$sql = "BEGIN; $sql; ROLLBACK" if $sql =~ /dp_(drop|revoke|grant|protect|set|declare)/;
 		my ($rc, $out, $err) = run_as($node, $cast[$i], $sql);
 		my $got = $rc == 0 ? 'ok' : $err =~ /(?:ERROR|FATAL):\s+(\w{5}):/ ? $1 : '?';
 
@@ -134,6 +137,35 @@ quietly($node, 'partial', "SELECT dp_train('partial', 'folk', epsilon => 0.2, co
 	'those can be learnt');
 refused($node, 'partial', "SELECT * FROM dp_synthesize('partial', 1) AS t(city text)", '42703', qr/no column "city"/,
 	'and no others');
+
+# Keys of a public table are read for whoever trains: its owner's declaration is the right, and nobody's code runs.
+value($node, undef, 'CREATE ROLE lender LOGIN; GRANT CREATE ON SCHEMA public TO lender');
+value($node, 'lender', <<'EOC');
+CREATE FUNCTION whoever(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF current_user <> 'lender' THEN RAISE EXCEPTION 'run by %', current_user; END IF;
+  RETURN i;
+END $$;
+CREATE TABLE lent (id int PRIMARY KEY, more int GENERATED ALWAYS AS (whoever(id)) STORED);
+CREATE INDEX ON lent (whoever(id));
+INSERT INTO lent (id) SELECT 7 * i FROM generate_series(1, 5) i;
+GRANT REFERENCES ON lent TO owner;
+EOC
+value($node, 'owner', <<'EOC');
+SET client_min_messages = warning;
+CREATE TABLE borrowers (lent int NOT NULL REFERENCES lent);
+INSERT INTO borrowers SELECT 7 * (1 + i % 5) FROM generate_series(1, 300) i;
+SELECT dp_protect('borrowers', epsilon => 20);
+SELECT dp_grant_budget('borrowers', 'sharer', 5);
+EOC
+refused($node, 'owner', "SELECT dp_declare_public('lent')", '42501', undef,
+	'who may refer to a table may not declare it public');
+quietly($node, 'lender', "SELECT dp_declare_public('lent')", 'its owner may');
+refused($node, 'sharer', 'SELECT id FROM lent', '42501', undef, 'a share holder cannot read it');
+is(value($node, 'sharer', "SELECT domain FROM dp_describe('borrowers')"), '7, 14, 21, 28, 35', 'but is told its keys');
+quietly($node, 'sharer', "SELECT dp_train('borrowed', 'borrowers', epsilon => 1)", 'and trains within them');
+is(value($node, 'sharer', "SELECT count(*) FILTER (WHERE lent % 7 = 0 AND lent BETWEEN 7 AND 35) FROM "
+	  . "dp_synthesize('borrowed', 1000) AS t(lent int)"), '1000', 'every row holds one of them');
 
 # ---------------------------------------------------------------- the tables themselves
 

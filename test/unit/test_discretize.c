@@ -608,7 +608,7 @@ bins_of_numbers(void **state)
 	{
 		mg_bin_rule rule = {.least = 150, .most = most};
 
-		assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, fine, N, &rule, merge, &n), MG_OK);
+		assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, NULL, fine, N, &rule, merge, &n), MG_OK);
 		assert_true(n >= 2 && n <= most + 1);
 		/* NULL alone and last; codes dense and in order */
 		assert_int_equal(merge[N - 1], n - 1);
@@ -635,7 +635,7 @@ bins_of_numbers(void **state)
 		mg_bin_rule rule = {.least = 1e6, .most = 32};
 
 		d.nullable = false;
-		assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, fine, N, &rule, merge, &n), MG_OK);
+		assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, NULL, fine, N, &rule, merge, &n), MG_OK);
 		assert_int_equal(n, 1);
 		assert_int_equal(merge[N - 1], 0);
 	}
@@ -652,22 +652,22 @@ bins_of_labels(void **state)
 	uint32_t n;
 
 	/* two labels, the rare with `other`, NULL */
-	assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, fine, 7, &rule, merge, &n), MG_OK);
+	assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, NULL, fine, 7, &rule, merge, &n), MG_OK);
 	assert_int_equal(n, 4);
 	assert_memory_equal(merge, ((const uint16_t[]){0, 2, 1, 2, 2, 2, 3}), sizeof(merge));
 	/* a heavy `other` is its own */
 	rule.least = 3.5;
-	assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, fine, 7, &rule, merge, &n), MG_OK);
+	assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, NULL, fine, 7, &rule, merge, &n), MG_OK);
 	assert_memory_equal(merge, ((const uint16_t[]){0, 2, 1, 2, 2, 3, 4}), sizeof(merge));
 	/* publicly neither `other` nor NULL: both to code 0 */
 	d.nullable = d.has_other = false;
 	rule.least = 0.5;
-	assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, fine, 7, &rule, merge, &n), MG_OK);
+	assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, NULL, fine, 7, &rule, merge, &n), MG_OK);
 	assert_int_equal(n, 5);
 	assert_memory_equal(merge, ((const uint16_t[]){0, 1, 2, 3, 4, 0, 0}), sizeof(merge));
 	/* nothing at all */
 	d.nlabels = 0;
-	assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, fine + 5, 2, &rule, merge, &n), MG_OK);
+	assert_int_equal(mg_bins_merge(&w->ctx, w->a, &d, NULL, fine + 5, 2, &rule, merge, &n), MG_OK);
 	assert_int_equal(n, 1);
 }
 

@@ -455,6 +455,33 @@ test_queries_see_every_row(void **state)
 	}
 }
 
+/* Rows of more than 2^32 by weight, as no test can load: the weights of packed groups are set to the most. */
+static void
+test_counters_of_32_bits_do_not_overflow(void **state)
+{
+	const table *t = &tables[3];
+	row *rows = make_rows(t);
+	uint64_t expected;
+	int64_t exact[2];
+	mg_codes *codes;
+	world w;
+
+	open_world(&w, t, rows);
+	codes = w.c->codes;
+	expected = codes->last_rows;
+	for (uint32_t g = 0; g < codes->nresident; g++)
+	{
+		for (uint32_t i = 0; i < codes->group_rows && codes->weight[g] != NULL; i++)
+			codes->weight[g][i] = MG_MOST_WEIGHT;
+		expected += codes->group_rows * (codes->weight[g] != NULL ? (uint64_t) MG_MOST_WEIGHT : 1);
+	}
+	assert_true(expected > UINT32_MAX);
+	assert_int_equal(mgc_exact_cells(&w.ctx, w.c, PAY, NULL, 0, exact), MG_OK); /* one cell, of all rows */
+	assert_int_equal(exact[0] + exact[1], expected);
+	close_world(&w);
+	free(rows);
+}
+
 static bool
 cancel_at(void *arg)
 {
@@ -513,6 +540,7 @@ main(void)
 		cmocka_unit_test(test_a_heavy_row_is_held_several_times),
 		cmocka_unit_test(test_packing_ends_where_it_does_not_pay),
 		cmocka_unit_test(test_queries_see_every_row),
+		cmocka_unit_test(test_counters_of_32_bits_do_not_overflow),
 		cmocka_unit_test(test_cancel_and_failing_store),
 	};
 
