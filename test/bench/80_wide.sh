@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Wide tables: $COLUMNS_WIDE columns x $ROWS rows made here, $METHODS at epsilon $EPSILON (one training each).
+# Wide tables: $COLUMNS_WIDE columns x $ROWS rows made here, $METHODS at epsilon $EPSILON (one training each), with
+# $OPTIONS (JSON).
 #
 # The columns are a random tree: each depends on one of the twenty before it, with a strength of its own, the rest of
 # the time on nothing. Every fifth is a number with a CHECK range (1,000 values, near its parent's place in its range), the
@@ -17,6 +18,7 @@ set -euo pipefail
 
 columns=${COLUMNS_WIDE:-100} rows=${ROWS:-100000} pairs=${PAIRS:-150} epsilon=${EPSILON:-1}
 methods=${METHODS:-independent mst swift aim}
+options=${OPTIONS:+options => \'$OPTIONS\'}
 
 q -c "CREATE EXTENSION IF NOT EXISTS pg_mirage"
 quiet -v columns="$columns" -v rows="$rows" <<'SQL'
@@ -95,7 +97,7 @@ quiet -c "CREATE UNLOGGED TABLE other (LIKE wide)" -c "WITH
 	INSERT INTO other SELECT $list FROM g JOIN t USING (redraw_i)"
 printf '%-12s %7s %7s %7s\n' redrawn $(distances other)
 for method in $methods; do
-	train "wide_$method" wide "$method" "$epsilon"
+	train "wide_$method" wide "$method" "$epsilon" "$options"
 	quiet -c "TRUNCATE other" -c "INSERT INTO other SELECT * FROM dp_synthesize_as(NULL::wide, 'wide_$method', $rows)"
 	measured=$(q -c "SELECT coalesce(jsonb_array_length(card -> 'model' -> 'measured'), 0) FROM dp_models
 		WHERE name = 'wide_$method'")
