@@ -3,6 +3,8 @@
 
 #include "model/dependency.h"
 
+#include <math.h>
+
 /* A marginal of more cells would be noise; the dependence is then learnt from what the model says of it. */
 #define MOST_DEPENDENCY_CELLS ((size_t) 1 << 18)
 
@@ -24,6 +26,51 @@ fits(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set 
 	return code;
 }
 
+/* Is there a row at all that none of these zero sets forbids? */
+static mg_code
+any_row_possible(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, const mg_zero_set *zeros,
+				 uint32_t n, const mg_column_set *sets, bool *out)
+{
+	mg_junction tree;
+	mg_messages messages;
+	mg_factor *f;
+
+	MG_TRY(mg_triangulate(ctx, a, sizes, ncolumns, sets, n, 0, &tree));
+	MG_TRY(mg_junction_factors(ctx, a, &tree, &f));
+	MG_TRY(mg_messages_make(ctx, a, &tree, &messages));
+	for (uint32_t z = 0; z < n; z++)
+	{
+		mg_factor table;
+
+		MG_TRY(mg_factor_make(ctx, a, zeros[z].cols, zeros[z].k, sizes, &table));
+		for (size_t x = 0; x < table.cells; x++)
+			table.v[x] = zeros[z].possible[x] ? 0 : -INFINITY;
+		mg_factor_add(&f[mg_junction_find(&tree, zeros[z].cols, zeros[z].k)], &table);
+	}
+	*out = mg_junction_calibrate(&tree, &messages, 1, f) > -INFINITY;
+	return MG_OK;
+}
+
+/* Room for one more zero set, and rows left under all of them? */
+static mg_code
+takes(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *all, uint32_t nall,
+	  const mg_required *out, double most_cells, bool *yes)
+{
+	const mg_zero_set *last = &out->zeros[out->nzeros];
+	mg_arena *a;
+	mg_code code;
+
+	MG_TRY(fits(ctx, sizes, ncolumns, all, nall, last->cols, last->k, most_cells, yes));
+	if (!*yes)
+		return MG_OK;
+	a = mg_arena_create(0);
+	if (a == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	code = any_row_possible(ctx, a, sizes, ncolumns, out->zeros, out->nzeros + 1, all, yes);
+	mg_arena_destroy(a);
+	return code;
+}
+
 static mg_code
 list_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const uint32_t *sizes,
 		   double most_cells, mg_column_set *all, uint32_t *nall, mg_required *out)
@@ -32,17 +79,19 @@ list_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *
 	{
 		mg_constraint *c = &req->constraints[i];
 		const uint32_t *cols = NULL;
-		bool *possible = NULL, room;
+		bool *possible = NULL, taken;
 		uint32_t k = 0;
 
 		MG_TRY(mg_constraint_zeros(ctx, a, m->columns, m->ncolumns, c, &k, &cols, &possible));
 		if (k == 0)
 			continue;
-		MG_TRY(fits(ctx, sizes, m->ncolumns, all, *nall, cols, k, most_cells, &room));
-		if (!room)
+		out->zeros[out->nzeros] = (mg_zero_set){.k = k, .cols = cols, .possible = possible};
+		all[*nall] = (mg_column_set){.k = k, .cols = cols};
+		MG_TRY(takes(ctx, sizes, m->ncolumns, all, *nall, out, most_cells, &taken));
+		if (!taken)
 			continue;
-		out->zeros[out->nzeros++] = (mg_zero_set){.k = k, .cols = cols, .possible = possible};
-		all[(*nall)++] = (mg_column_set){.k = k, .cols = cols};
+		out->nzeros++;
+		++*nall;
 		c->how = MG_HOW_ZEROS;
 	}
 	return MG_OK;

@@ -16,9 +16,9 @@ typedef struct mg_required
 } mg_required;
 
 /*
- * columns: discretised. Zero sets are taken in the order of the constraints while the model that holds them (and
- * nothing else) has at most `most_cells` cells, sets of more are left out, then dependencies in the same way; the constraints whose zeros are taken are
- * marked MG_HOW_ZEROS, the others stay as they are.
+ * columns: discretised. Zero sets are taken in the order of the constraints: those with which the model that holds
+ * nothing else has at most `most_cells` cells and some row is still possible. Then dependencies, while there is room.
+ * Constraints whose zeros are taken are marked MG_HOW_ZEROS, the others stay as they are.
  */
 mg_code mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, double most_cells,
 						 mg_required *out);

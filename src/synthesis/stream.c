@@ -46,11 +46,10 @@ mg_stream_alloc_values(mg_ctx *ctx, mg_stream *s, uint32_t col, mg_values *v)
 	return MG_OK;
 }
 
-/* With the first batch: who only measures a model (redraw.c) needs none of it. */
-static mg_code
-alloc_batch(mg_ctx *ctx, mg_stream *s)
+mg_code
+mg_stream_ready(mg_ctx *ctx, mg_stream *s)
 {
-	for (uint32_t i = 0; i < s->model->ncolumns; i++)
+	for (uint32_t i = 0; i < s->model->ncolumns && !s->ready; i++)
 	{
 		MG_NEW(ctx, s->arena, s->codes[i], MG_BATCH_ROWS);
 		MG_TRY(mg_stream_alloc_values(ctx, s, i, &s->batch.column[i]));
@@ -204,8 +203,7 @@ mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 
 	if (rows < 1 || rows > MG_BATCH_ROWS)
 		return mg_fail(ctx, MG_INTERNAL, "a batch of %u rows", (unsigned) rows);
-	if (!s->ready)
-		MG_TRY(alloc_batch(ctx, s));
+	MG_TRY(mg_stream_ready(ctx, s));
 	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
 	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
 	if (constrained)

@@ -9,6 +9,13 @@
 #include "synthesis/depend.h"
 #include "synthesis/values.h"
 
+/* A number that comparisons with others bound. */
+typedef struct mg_target
+{
+	uint32_t col, natoms;
+	const mg_expr **atom; /* comparisons of several numbers, this one among them */
+} mg_target;
+
 /* What keeps rows within the model's constraints; a stream has none where no constraint is enforced. */
 typedef struct mg_redraw
 {
@@ -17,12 +24,14 @@ typedef struct mg_redraw
 	const mg_constraint **from; /* [nchecks] */
 	bool *needed;               /* [ncolumns] mentioned by one of them */
 	bool fixed;                 /* codes say all about the needed columns: new values within bins are the same values */
-	uint16_t **codes;           /* [ncolumns][MG_BATCH_ROWS] candidates */
-	mg_values *value;           /* [ncolumns] the needed columns of candidates */
-	uint8_t *truth;             /* [MG_BATCH_ROWS] of one constraint */
-	bool *bad;                  /* [MG_BATCH_ROWS] rows or candidates that violate a constraint */
-	bool *open;                 /* [MG_BATCH_ROWS] rows of the batch that do */
-	uint16_t *row;              /* [MG_BATCH_ROWS] those rows, in order */
+	uint32_t ntargets;
+	mg_target *target;
+	uint16_t **codes; /* [ncolumns][MG_BATCH_ROWS] candidates */
+	mg_values *value; /* [ncolumns] the needed columns of candidates */
+	uint8_t *truth;   /* [MG_BATCH_ROWS] of one constraint */
+	bool *bad;        /* [MG_BATCH_ROWS] rows or candidates that violate a constraint */
+	bool *open;       /* [MG_BATCH_ROWS] rows of the batch that do */
+	uint16_t *row;    /* [MG_BATCH_ROWS] those rows, in order */
 } mg_redraw;
 
 struct mg_stream
@@ -45,6 +54,8 @@ struct mg_stream
 	mg_redraw *redraw; /* or NULL */
 };
 
+/* Memory for codes and values of a batch, once. */
+mg_code mg_stream_ready(mg_ctx *ctx, mg_stream *s);
 /* Memory for values of column col. */
 mg_code mg_stream_alloc_values(mg_ctx *ctx, mg_stream *s, uint32_t col, mg_values *v);
 /* Values of column col from n codes, as they will be seen. */

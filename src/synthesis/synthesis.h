@@ -41,9 +41,9 @@ void mg_stream_destroy(mg_stream *s);
 
 /*
  * For a model just made: the share of its rows that violate each enforced constraint before any re-draw, from a fixed
- * key. What hardly any row satisfies (fewer than one in 20, or one in 500 together with the others) is enforced no
- * more, with the reason: its rows would have little to do with the model. Post-processing: rates follow from the model
- * alone.
+ * key. What hardly any row can be made to satisfy within its bins (one in 20; one in 500 with all others) is enforced
+ * no more, with the reason: its rows would have little to do with the model. Post-processing: rates follow from the
+ * model alone.
  */
 mg_code mg_constraints_measure(mg_ctx *ctx, mg_model *m, mg_snap snap, void *arg);
 

@@ -541,3 +541,75 @@ mg_values_draw_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t fine, uin
 	else
 		emit_cell(dc, rng, (uint32_t) dc->place[fine], i, out);
 }
+
+/* ---- drawing within bounds ---- */
+
+/* The part of the cell within [low, high], into *from .. *to (lattice points, or values); its share of the cell. */
+static double
+clip_cell(const mg_decoder_column *dc, const out_cell *c, double low, double high, double *from, double *to)
+{
+	if (c->kind == CELL_SINGLE)
+		return c->base >= low && c->base <= high ? 1 : 0;
+	if (c->kind == CELL_STEPS)
+	{
+		double last = c->base + (double) (c->count - 1);
+
+		*from = low > mg_grid_value(&dc->grid, c->base) ? mg_grid_ceil(&dc->grid, low) : c->base;
+		*to = last;
+		if (high < mg_grid_value(&dc->grid, last))
+		{
+			*to = mg_grid_nearest(&dc->grid, high);
+			if (mg_grid_value(&dc->grid, *to) > high)
+				*to -= 1;
+		}
+		return *to >= *from ? (*to - *from + 1) / (double) c->count : 0;
+	}
+	if (c->kind != CELL_SPAN)
+		return 0;
+	*from = fmax(low, c->low);
+	*to = fmin(high, c->high);
+	/* a single point has no share of an interval, but may be all that is asked for */
+	return *to > *from ? (*to - *from) / (c->high - c->low) : *to == *from ? 1e-12 : 0;
+}
+
+static double
+draw_clipped(const mg_decoder_column *dc, const out_cell *c, mg_rng *rng, double from, double to)
+{
+	double u = mg_rng_unit(rng), x, round;
+
+	if (c->kind == CELL_SINGLE)
+		return c->base;
+	if (c->kind == CELL_STEPS)
+		return mg_grid_value(&dc->grid, fmin(from + floor(u * (to - from + 1)), to));
+	x = from * (1 - u) + to * u;
+	round = c->scale > 0 ? rint(x * c->scale) / c->scale : c->unit > 0 ? rint(x / c->unit) * c->unit : x;
+	return round >= from && round <= to ? round : fmin(fmax(x, from), to);
+}
+
+bool
+mg_values_within(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, double low, double high, double *out)
+{
+	const bin *b = &dc->bin[code];
+	double total = 0, before = 0, from = 0, to = 0, u;
+
+	if (dc->col->domain.kind != MG_NUMBER || !(low <= high))
+		return false;
+	for (uint32_t k = b->from; k < b->from + b->n; before = dc->upto[k++])
+		total += (dc->upto[k] - before) * clip_cell(dc, &dc->cell[k], low, high, &from, &to);
+	if (!(total > 0))
+		return false;
+	u = mg_rng_unit(rng) * total;
+	before = total = 0;
+	for (uint32_t k = b->from; k < b->from + b->n; before = dc->upto[k++])
+	{
+		double w = (dc->upto[k] - before) * clip_cell(dc, &dc->cell[k], low, high, &from, &to);
+
+		total += w;
+		if (w > 0 && total > u)
+		{
+			*out = draw_clipped(dc, &dc->cell[k], rng, from, to);
+			return true;
+		}
+	}
+	return false;
+}

@@ -25,6 +25,8 @@ mg_code mg_values_prepare_given(mg_ctx *ctx, mg_arena *a, const mg_column *col, 
 								mg_decoder_column **out, double *weight);
 /* Does a code say all: is every bin one label, one number or NULL? */
 bool mg_values_fixed(const mg_decoder_column *dc);
+/* One value of this code in [low, high], by the masses of what is there; false where nothing is. Never NULL. */
+bool mg_values_within(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, double low, double high, double *out);
 /* Working memory of mg_values_fill, to be shared by all columns of a stream. */
 typedef struct mg_values_scratch
 {

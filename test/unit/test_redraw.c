@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "constraint_world.h"
+#include "synthesis/values.h"
 
 #define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
 
@@ -220,6 +221,89 @@ bins_stay_where_they_can(void **state)
 	w->model.nconstraints = 1;
 	assert_in_range(violations(w, b), 100, ROWS / 5);
 	mg_stream_destroy(s);
+}
+
+/* Values of a bin within bounds: no others, each as often as its part of the bin's mass. */
+static void
+values_within_bounds(void **state)
+{
+	/* a bin of 0..9 (mass 5), 10 (3), 10..19 (2), 20..39 (4) */
+	static const uint16_t one[] = {0, 0, 0, 0, 0};
+	world *w = *state;
+	mg_decoder_column *dc;
+	uint32_t count[40] = {0};
+	mg_rng r;
+	double v = -1;
+
+	w->column[AGE].merge = one;
+	w->column[AGE].ncoarse = 1;
+	mg_rng_seed(&r, 3);
+	assert_int_equal(mg_values_prepare(&w->ctx, w->a, &w->column[AGE], &dc), MG_OK);
+	for (int i = 0; i < 47000; i++)
+	{
+		assert_true(mg_values_within(dc, &r, 0, 7.5, 21, &v));
+		assert_true(v >= 8 && v <= 21 && v == rint(v));
+		count[(int) v]++;
+	}
+	/* masses 2/10 of 5, 3, 2, 2/20 of 4: 6.4 in all */
+	assert_near(count[8], 47000 * 0.5 / 6.4, 300);
+	assert_near(count[10], 47000 * 3.2 / 6.4, 600);
+	assert_near(count[15], 47000 * 0.2 / 6.4, 200);
+	assert_near(count[21], 47000 * 0.2 / 6.4, 200);
+	assert_false(mg_values_within(dc, &r, 0, 40, 50, &v));
+	assert_false(mg_values_within(dc, &r, 0, 8.2, 8.8, &v));
+	assert_false(mg_values_within(dc, &r, 0, 9, 8, &v));
+	assert_true(mg_values_within(dc, &r, 0, -INFINITY, INFINITY, &v));
+	assert_true(mg_values_within(dc, &r, 0, 33, 33, &v));
+	assert_true(v == 33);
+}
+
+/* A sum that must be met exactly, and a narrow window: what chance would hardly meet is aimed at, within the bins. */
+static void
+narrow_conditions_are_aimed_at(void **state)
+{
+	static const uint16_t one[] = {0, 0, 0, 0, 0, 0, 0};
+	const mg_term sum[] = {{PRICE, 1}, {AGE, -1}, {SHORT, -0.1}};
+	world *w = *state;
+	static tree t[2];
+	mg_constraint list[2];
+	const mg_batch *b;
+	mg_stream *s;
+
+	memset(t, 0, sizeof(t));
+	w->column[AGE].merge = w->column[SHORT].merge = w->column[PRICE].merge = one;
+	w->column[AGE].ncoarse = w->column[SHORT].ncoarse = w->column[PRICE].ncoarse = 1;
+	w->column[PRICE].domain.step = 0.1;
+	w->column[AGE].domain.nullable = w->column[SHORT].domain.nullable = w->column[PRICE].domain.nullable = false;
+	put_compare(&t[0], MG_EXPR_COMPARE, MG_EQUAL, 0, 3, sum);
+	t[0].node[0].decimal = true;
+	t[1].node[open_node(&t[1], MG_EXPR_AND)].span = 3;
+	put_order(&t[1], AGE, MG_LESS, PRICE, 0);
+	put_order(&t[1], AGE, MG_GREATER | MG_EQUAL, PRICE, -0.25);
+	for (int i = 0; i < 2; i++)
+	{
+		list[i] = constraint(w, &t[i], "narrow");
+		constrain(w, &list[i], 1);
+		assert_int_equal(mg_stream_create(&w->ctx, &w->model, w->key, &s), MG_OK);
+		drawn = 0;
+		assert_int_equal(mg_stream_next(&w->ctx, s, 4000, &b), MG_OK);
+		/* no new codes */
+		assert_int_equal(drawn, 4000);
+		for (uint32_t k = 0; k < 4000; k++)
+		{
+			const mg_values *price = &b->column[PRICE], *age = &b->column[AGE], *add = &b->column[SHORT];
+			double more = price->number[k] - age->number[k];
+
+			if (i == 0)
+				assert_near(more, add->number[k] / 10, 1e-9);
+			if (i == 1)
+				assert_true(more > 0.05 && more < 0.25);
+		}
+		/* and it is no reason to give the constraint up */
+		assert_int_equal(mg_constraints_measure(&w->ctx, &w->model, NULL, NULL), MG_OK);
+		assert_true(mg_constraint_enforced(&w->model.constraints[0]) && w->model.constraints[0].rejected > 0.4);
+		mg_stream_destroy(s);
+	}
 }
 
 static double
@@ -429,6 +513,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(no_row_violates),           TEST(wants_change_nothing),
 		TEST(others_pay_nothing),        TEST(bins_stay_where_they_can),
+		TEST(values_within_bounds),      TEST(narrow_conditions_are_aimed_at),
 		TEST(rounded_values_are_judged), TEST(impossible_is_said),
 		TEST(rare_rows_are_copied),      TEST(rows_stay_rows),
 		TEST(rates_are_measured),        TEST(together_they_must_be_possible),
