@@ -5,8 +5,8 @@
 # A script finds the server through PGHOST and PGUSER, programs of test/bench/*.c in $BENCH_PROGRAMS, a folder of its
 # own to write to as its working directory, the server's data directory as $BENCH_PGDATA and its process as
 # $BENCH_POSTMASTER. BENCH_DATA is a folder with further data sets, BENCH_TOOLS one with further tools, where there are
-# such, and BENCH_PYTHON the python for them; BENCH_ENV names other variables to hand on. Data lie on disk: a benchmark of
-# a machine's memory file system would flatter both sides. A script that ends with 77 was skipped.
+# such, and BENCH_PYTHON the python for them; BENCH_ENV names other variables to hand on. Data lie on disk: a benchmark
+# of a machine's memory file system would flatter both sides. A script that ends with 77 was skipped.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # How trainings grow with the rows: the table `adult` of $BENCH_DATA (15 columns; else one of the same shape made here)
-# replicated to each of $SIZES rows; $METHODS; the median of $RUNS. The server's own settings: reading may take a parallel
-# plan, and so may the count that it is compared to.
+# replicated to each of $SIZES rows; $METHODS; the median of $RUNS. The server's own settings: reading may take a
+# parallel plan, and so may the count that it is compared to.
 #
 # Two series. "fixed" has the same epsilon, $EPSILON, for all sizes: more rows then allow a finer model (more bins, more
-# and larger marginals), which takes longer to fit whoever reads it. "alike" has rho in proportion to 1 / rows^2, epsilon
-# $EPSILON at a million rows: noise is the same part of the counts for all sizes, hence the models are alike, and what
-# still grows does so because of the rows.
+# and larger marginals), which takes longer to fit. "alike" has rho in proportion to 1 / rows^2, with $EPSILON at
+# a million rows: noise is the same part of the counts for all sizes, hence the models are alike, and what still grows
+# does so because of the rows. (Fewer rows than the 48,842 that are replicated are a sample of them, in which every pair
+# of columns depends on each other by chance: a model that has hardly any noise learns that too.)
 #
 #   count     SELECT count(c1), ..., count(c15) of the table: ms, and processor seconds
 #   read      of a training, the reading phase (scan, encode, code table)
@@ -41,14 +42,14 @@ alike_epsilon()
 # $table and $method: a line for a series
 measure()
 {
-	local i run
+	local i run figures
 	rm -f run.*
 	for ((run = 1; run <= runs; run++)); do
 		timed q -o /dev/null -c "SELECT $counts FROM $table"
 		count_wall=$wall count_cpu=$cpu
 		train "${table}_${method}_$1_$run" "$table" "$method" "$2"
-		set -- "$1" "$2" "$count_wall" "$count_cpu" "$read_us" "$read_cpu" "$((wall - read_us))" "$wall" "$cpu" "$anon" "$peak"
-		for ((i = 3; i <= $#; i++)); do echo "${!i}" >>run.$((i - 2)); done
+		figures=("$count_wall" "$count_cpu" "$read_us" "$read_cpu" "$((wall - read_us))" "$wall" "$cpu" "$anon" "$peak")
+		for ((i = 0; i < 9; i++)); do echo "${figures[i]}" >>run.$((i + 1)); done
 	done
 	for ((i = 1; i <= 9; i++)); do median <run.$i >run.m$i; done
 	paste -d' ' run.m{1,2,3,4,5,6,7,8,9} | awk -v n="$size" -v m="$method" -v s="$1" '{
@@ -62,8 +63,8 @@ make_adult
 counts=$(of_columns "string_agg(format('count(%I)', attname), ', ')")
 values=$(of_columns "string_agg('a.' || quote_ident(attname), ', ' ORDER BY attnum)")
 [ -z "${DIFFERENT:-}" ] || values=${values/a.fnlwgt/(random() * 1900000)::int}
-printf '%10s %-7s %-6s %9s %7s  %8s %7s  %8s %8s  %7s %7s  %6s %6s\n' rows method series 'count ms' cpu-s 'read ms' cpu-s \
-	'after ms' cpu-s 'whole x' 'cpu x' anon peak
+printf '%10s %-7s %-6s %9s %7s  %8s %7s  %8s %8s  %7s %7s  %6s %6s\n' rows method series 'count ms' cpu-s \
+	'read ms' cpu-s 'after ms' cpu-s 'whole x' 'cpu x' anon peak
 
 for size in $sizes; do
 	table=adult_$size

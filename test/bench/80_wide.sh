@@ -3,8 +3,8 @@
 # $OPTIONS (JSON).
 #
 # The columns are a random tree: each depends on one of the twenty before it, with a strength of its own, the rest of
-# the time on nothing. Every fifth is a number with a CHECK range (1,000 values, near its parent's place in its range), the
-# others are categories of 2 to 50 codes, a scrambled function of the parent. A row is a function of its number, so
+# the time on nothing. Every fifth is a number with a CHECK range (1,000 values, near its parent's place in its range),
+# the others are categories of 2 to 50 codes, a scrambled function of the parent. A row is a function of its number, so
 # every run has the same table.
 #
 #   tvd1, tvd2, edge   mean total variation distance between the table and as many synthetic rows: of all columns, of
@@ -69,7 +69,8 @@ DECLARE d float8; list text := (SELECT string_agg(cell(c), ', ') FROM unnest(col
 BEGIN
   EXECUTE format('SELECT 0.5 * sum(abs(p)) FROM (SELECT sum(w) AS p FROM (
       SELECT ROW(%1$s) AS r, count(*)::float8 / sum(count(*)) OVER () AS w FROM wide GROUP BY %1$s UNION ALL
-      SELECT ROW(%1$s), -count(*)::float8 / sum(count(*)) OVER () FROM %2$s GROUP BY %1$s) u GROUP BY r) v', list, other)
+      SELECT ROW(%1$s), -count(*)::float8 / sum(count(*)) OVER () FROM %2$s GROUP BY %1$s) u GROUP BY r) v',
+    list, other)
   INTO d;
   RETURN d;
 END $$;
@@ -89,7 +90,8 @@ distances()
 }
 
 printf '%s columns x %s rows, epsilon %s\n' "$columns" "$rows" "$epsilon"
-printf '%-12s %7s %7s %7s  %8s %8s %8s  %6s %6s %8s\n' method tvd1 tvd2 edge 'read s' 'after s' cpu-s anon peak measured
+printf '%-12s %7s %7s %7s  %8s %8s %8s  %6s %6s %8s\n' \
+	method tvd1 tvd2 edge 'read s' 'after s' cpu-s anon peak measured
 list=$(q -c "SELECT string_agg('c' || j, ', ' ORDER BY j) FROM shape")
 quiet -c "CREATE UNLOGGED TABLE other (LIKE wide)" -c "WITH
 	t AS MATERIALIZED (SELECT row_number() OVER () AS redraw_i, * FROM wide),

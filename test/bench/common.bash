@@ -2,11 +2,11 @@
 #
 # The server is the throwaway one of tools/bench.sh; figures of a training come from outside of it, from /proc:
 #
-#   cpu       seconds of processor time of all processes of the server that ended with the call: the training worker with
-#             all its threads, parallel workers of its reading, and the session that waited. The postmaster's account of
-#             its children (fields 16, 17 of /proc/PID/stat), read when no session is left: good to 0.02 s.
+#   cpu         seconds of processor time of all processes of the server that ended with the call: the training worker
+#               with all its threads, parallel workers of its reading, and the session that waited. The postmaster's
+#               account of its children (fields 16, 17 of /proc/PID/stat), read when none is left: good to 0.02 s.
 #   peak, anon  megabytes of the worker: VmHWM, which counts the shared buffers that it touched and the program's text,
-#             and RssAnon, which is its own; looked at every 20 ms, VmHWM being a maximum already.
+#               and RssAnon, which is its own; looked at every 20 ms, VmHWM being a maximum already.
 #
 # The working directory is the script's own.
 export PGOPTIONS="${PGOPTIONS:-} -c client_min_messages=notice"
@@ -188,15 +188,13 @@ write_csv()
 	q -c "COPY ($1) TO STDOUT (FORMAT csv, HEADER)" >"$2"
 }
 
-# The rows of a table redrawn with replacement: as close as any synthetic table of its size that is a sample.
+# redraw_csv TABLE EXPRESSIONS FILE: its rows redrawn with replacement
 redraw_csv()
 {
-	local columns
-	columns=$(q -c "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
-		WHERE attrelid = '$1'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> ALL ('{$3}')")
-	write_csv "WITH t AS MATERIALIZED (SELECT row_number() OVER () AS redraw_i, * FROM $1), n AS (SELECT count(*) AS n FROM t),
+	write_csv "WITH t AS MATERIALIZED (SELECT row_number() OVER () AS redraw_i, * FROM $1),
+		n AS (SELECT count(*) AS n FROM t),
 		g AS MATERIALIZED (SELECT 1 + floor(random() * n)::bigint AS redraw_i FROM n, generate_series(1, n))
-		SELECT $columns FROM g JOIN t USING (redraw_i)" "$2"
+		SELECT $2 FROM g JOIN t USING (redraw_i)" "$3"
 }
 
 # The table "adult": the real one of BENCH_DATA where there is one, else one of the same shape.
