@@ -160,23 +160,17 @@ read_set(mg_ctx *ctx, const mg_domain *const *domain, uint32_t n, const char **t
 	return MG_OK;
 }
 
-/* Weights as parts of the largest, so that their sums are finite. */
 static mg_code
 read_workload(mg_ctx *ctx, const mg_domain *const *domain, uint32_t n, const char *text, entry *sets, uint32_t *count)
 {
-	double top = 0;
-
 	*count = 0;
 	do
 	{
 		if (*count == MOST_SETS)
 			return mg_fail(ctx, MG_INVALID, "the workload has more than %d sets", MOST_SETS);
 		MG_TRY(read_set(ctx, domain, n, &text, &sets[*count]));
-		top = fmax(top, sets[*count].weight);
 		++*count;
 	} while (*text != '\0');
-	for (uint32_t i = 0; i < *count; i++)
-		sets[i].weight /= top;
 	return MG_OK;
 }
 

@@ -1,6 +1,6 @@
 /*
- * test/unit/test_workload_text.c: the marginals of a given workload: closure, weights against a count by hand, weights of
- * any size, what is refused, and that a caller may cancel.
+ * test/unit/test_workload_text.c: the marginals of a given workload: closure, weights against a count by hand, what is
+ * refused, and that a caller may cancel.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,22 +95,6 @@ test_closure_and_weights(void **state)
 	assert_int_equal(weight_of(&c, 2, (uint32_t[]){0, 3}), 0);
 }
 
-/* The curator's sensitivity rests on weights of at most MG_MAX_WEIGHT; sums of these are no finite doubles. */
-static void
-test_weights_of_any_size(void **state)
-{
-	world *w = *state;
-	mg_candidates c;
-
-	assert_int_equal(list(w, "c0" N "c1" W "1e308" S "c1" N "c2" W "1.7e308" S "c2" N "c3" W "1e-300", &c), MG_OK);
-	assert_int_equal(c.count, 3);
-	for (uint32_t i = 0; i < c.count; i++)
-		assert_in_range(c.weight[i], 1, MG_MAX_WEIGHT);
-	assert_int_equal(weight_of(&c, 2, (uint32_t[]){1, 2}), MG_MAX_WEIGHT);
-	assert_in_range(weight_of(&c, 2, (uint32_t[]){0, 1}), MG_MAX_WEIGHT / 2, MG_MAX_WEIGHT - 1);
-	assert_in_range(weight_of(&c, 2, (uint32_t[]){2, 3}), 1, MG_MAX_WEIGHT - 1);
-}
-
 static void
 test_refusals(void **state)
 {
@@ -181,7 +165,6 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_closure_and_weights, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_weights_of_any_size, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
 	};
