@@ -225,6 +225,30 @@ aim_weighs_distance_against_noise(void **state)
 	assert_true(first >= 8);
 }
 
+/* The picks of a round are made from the same scores: two that share more than a column would tell the same twice. */
+static void
+picks_of_a_round_overlap_little(void **state)
+{
+	search_world *w = *state;
+
+	search_equal_columns(w, 8, 3, 2000);
+	search_independent_rows(w);
+	for (uint32_t r = 0; r < w->nrows; r++)
+		for (uint32_t i = 1; i < 4; i++)
+			w->rows[r][i] = w->rows[r][0];
+	for (uint64_t seed = 1; seed <= 6; seed++)
+	{
+		mg_model *m = search_fit(w, "aim", seed, 1);
+		const mg_graphical *g = m->body;
+		uint32_t shared = 0;
+
+		for (uint32_t i = 0; i < g->measured[0].k; i++)
+			shared += mg_columns_within(&g->measured[0].cols[i], 1, g->measured[1].cols, g->measured[1].k);
+		assert_true(shared <= 1);
+		mg_model_destroy(m);
+	}
+}
+
 /* ---- budget ---- */
 
 static uint32_t
@@ -503,6 +527,7 @@ main(void)
 		TEST(swift_does_not_measure_what_a_path_explains),
 		TEST(aim_follows_the_workload),
 		TEST(aim_weighs_distance_against_noise),
+		TEST(picks_of_a_round_overlap_little),
 		TEST(aim_anneals),
 		TEST(charges_follow_the_plan),
 		TEST(nothing_to_choose_costs_nothing),
