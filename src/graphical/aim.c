@@ -42,8 +42,8 @@
 #define MOST_TABLE_CELLS ((size_t) 1 << 20) /* on the way to a marginal across cliques */
 
 static const mg_learn_options first_fit = {.tolerance = 1e-2, .iterations = 50, .steps = 1};
-static const mg_learn_options round_fit = {.tolerance = 1e-2, .iterations = 20, .steps = 1};
-static const mg_learn_options last_fit = {.tolerance = 1e-3, .iterations = 500, .steps = 1, .restarts = 50};
+static const mg_learn_options round_fit = {.tolerance = 1e-2, .iterations = 12, .steps = 1};
+static const mg_learn_options last_fit = {.tolerance = 2e-3, .iterations = 500, .steps = 1, .restarts = 50};
 
 typedef struct aim
 {

@@ -224,7 +224,10 @@ make_columns(world *w, double total)
 		c->coarse = y;
 		c->coarse_var = var;
 		c->total = total;
-		w->known[w->count++] = (mg_measurement){.k = 1, .cols = &index[i], .y = y, .cell_var = var};
+		w->known[w->count] = (mg_measurement){.k = 1, .cols = &index[i], .y = y};
+		for (uint32_t x = 0; x < sizes[i]; x++)
+			w->known[w->count].var += var[x] / sizes[i];
+		w->count++;
 	}
 }
 
