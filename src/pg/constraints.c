@@ -184,7 +184,7 @@ put_known(Node *node, Found *f)
 	if (!IsA(node, Var) || (col = column_at(f, ((Var *) node)->varattno)) == NULL || col->kind != MG_COLUMN_EXCLUDED)
 		return expression_tree_mutator(node, put_known, f);
 	get_typlenbyval(col->type, &len, &byval);
-	if (col->pattern != NULL)
+	if (col->pattern != NULL) /* of an inert type: see constant_default */
 		value = mg_value_parse(col->base, col->base_typmod, col->pattern);
 	return (Node *) makeConst(col->type, col->typmod, get_typcollation(col->type), len, value, col->pattern == NULL,
 							  byval);
@@ -242,6 +242,7 @@ is_domain_business(const Found *f, const Row *r, const Bitmapset *cores)
 		if (f->columns->col[i].core >= 0 && bms_is_member(f->columns->col[i].core, cores))
 			col = &f->columns->col[i];
 	return col != NULL && !has_text(col->unused_checks, r->name) &&
+		   !has_text(col->unused_checks, MG_CHECKS_CONTRADICT) &&
 		   !has_text(col->unused_checks, "a list of allowed values");
 }
 
