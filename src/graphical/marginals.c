@@ -570,7 +570,7 @@ run_across(const call *x, mg_lane *l, uint32_t i)
 static void
 task(void *arg, size_t index, int which)
 {
-	const call *x = arg;
+	call *x = arg;
 	mg_lane *l = &x->lanes[which];
 
 	if (l->failed)
