@@ -5,8 +5,6 @@
  */
 #include "graphical/split.h"
 
-#include "model/grid.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,7 +139,8 @@ share_out(mg_ctx *ctx, const mg_fit_request *req, double learn, double oneway, d
 mg_code
 mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 {
-	setting known[] = {SHARE("learn_share", learn_share(req)), SHARE("oneway_share", ONEWAY_SHARE - LEARNING_COUNTS * learn_share(req)),
+	double learn = learn_share(req);
+	setting known[] = {SHARE("learn_share", learn), SHARE("oneway_share", ONEWAY_SHARE - LEARNING_COUNTS * learn),
 					   SHARE("select_share", SELECT_SHARE)};
 
 	MG_TRY(check_request(ctx, req));
@@ -149,20 +148,25 @@ mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 	return share_out(ctx, req, known[0].value, known[1].value, known[2].value, out);
 }
 
+/* noptions: how many of them the method has; swift's workload is all pairs. */
 static mg_code
-split_search(mg_ctx *ctx, const char *method, const mg_fit_request *req, mg_split *out, mg_search_options *search)
+split_search(mg_ctx *ctx, const char *method, const mg_fit_request *req, uint32_t noptions, mg_split *out,
+			 mg_search_options *search)
 {
-	setting known[] = {SHARE("learn_share", learn_share(req)),
-					   SHARE("oneway_share", SEARCH_ONEWAY_SHARE - LEARNING_COUNTS * learn_share(req)),
+	double learn = learn_share(req);
+	setting known[] = {SHARE("learn_share", learn),
+					   SHARE("oneway_share", SEARCH_ONEWAY_SHARE - LEARNING_COUNTS * learn),
 					   SHARE("select_share", SELECT_SHARE),
 					   {"max_model_mb", SEARCH_MODEL_MB, LEAST_MODEL_MB, MOST_MODEL_MB},
 					   {"degree", 3, 2, 3},
 					   {.name = "workload", .is_text = true}};
 
 	MG_TRY(check_request(ctx, req));
-	MG_TRY(parse_options(ctx, method, req, known, 6));
+	MG_TRY(parse_options(ctx, method, req, known, noptions));
+	if (known[4].value != 2 && known[4].value != 3)
+		return mg_fail(ctx, MG_INVALID, "option \"degree\" is neither 2 nor 3");
 	search->max_model_mb = known[3].value;
-	search->degree = known[4].value < 2.5 ? 2 : 3;
+	search->degree = (uint32_t) known[4].value;
 	search->workload = known[5].text;
 	return share_out(ctx, req, known[0].value, known[1].value, known[2].value, out);
 }
@@ -170,13 +174,13 @@ split_search(mg_ctx *ctx, const char *method, const mg_fit_request *req, mg_spli
 mg_code
 mg_split_aim(mg_ctx *ctx, const mg_fit_request *req, mg_split *out, mg_search_options *search)
 {
-	return split_search(ctx, "aim", req, out, search);
+	return split_search(ctx, "aim", req, 6, out, search);
 }
 
 mg_code
 mg_split_swift(mg_ctx *ctx, const mg_fit_request *req, mg_split *out, mg_search_options *search)
 {
-	return split_search(ctx, "swift", req, out, search);
+	return split_search(ctx, "swift", req, 4, out, search);
 }
 
 mg_code
