@@ -85,8 +85,15 @@ INSERT INTO nothing SELECT NULL, NULL, i % 2 FROM generate_series(1, 1000) i;
 SELECT dp_protect('nothing', epsilon => 10);
 SELECT dp_train('nothing', 'nothing', epsilon => 0.5) > 0 AS trained;
 SELECT count(*), count(a), count(b) FROM dp_synthesize_as(NULL::nothing, 'nothing', 500);
+-- A constraint that the default of an excluded column makes an error.
+CREATE TABLE parted (a int CHECK (a BETWEEN 0 AND 9), x int NOT NULL DEFAULT 0, CONSTRAINT share CHECK (10 / x < a + 50));
+INSERT INTO parted SELECT i % 10, 1 + i % 3 FROM generate_series(1, 100) i;
+SELECT dp_protect('parted', epsilon => 10);
+SELECT dp_set_column('parted', 'x', kind => 'excluded');
+SELECT step FROM dp_plan('parted') WHERE step LIKE 'constraint%';
+SELECT dp_train('parted', 'parted', epsilon => 1) > 0 AS trained;
 DROP EXTENSION pg_mirage CASCADE;
-DROP TABLE rare, nothing;
+DROP TABLE rare, nothing, parted;
 DROP TABLE wild, narrow, parts;
 DROP DOMAIN percent;
 DROP TYPE mood;

@@ -372,6 +372,7 @@ give_up(mg_ctx *ctx, mg_stream *s, uint32_t n)
 	{
 		uint32_t bad = 0;
 
+		MG_TRY(mg_poll(ctx));
 		mg_check_rows(r->check[k], r->value, n, r->truth);
 		for (uint32_t i = 0; i < n; i++)
 			bad += r->truth[i] == MG_TRUTH_FALSE;
@@ -454,17 +455,19 @@ typedef struct tally
 	uint32_t left; /* rows that do after all that new values can do */
 } tally;
 
-static void
-count_violations(mg_stream *s, bool settled, tally *count)
+static mg_code
+count_violations(mg_ctx *ctx, mg_stream *s, bool settled, tally *count)
 {
 	mg_redraw *r = s->redraw;
 
 	for (uint32_t k = 0; k < r->nchecks; k++)
 	{
+		MG_TRY(mg_poll(ctx));
 		mg_check_rows(r->check[k], s->batch.column, MEASURED_ROWS, r->truth);
 		for (uint32_t i = 0; i < MEASURED_ROWS; i++)
 			*(settled ? &count[k].left : &count[k].raw) += r->truth[i] == MG_TRUTH_FALSE;
 	}
+	return MG_OK;
 }
 
 /* One batch; together: rows that violate nothing in the end. */
@@ -481,12 +484,11 @@ measure_batch(mg_ctx *ctx, mg_stream *s, uint64_t batch, tally *count, uint32_t 
 		if (r->needed[c] && !mg_dependents_has(s->dependents, c))
 			mg_stream_fill(s, c, &rng, s->codes[c], MEASURED_ROWS, &s->batch.column[c]);
 	mg_stream_fill_dependents(s, r->needed, s->codes, MEASURED_ROWS, s->batch.column);
-	count_violations(s, false, count);
+	MG_TRY(count_violations(ctx, s, false, count));
 	MG_TRY(judge(ctx, r, s->batch.column, MEASURED_ROWS));
 	MG_TRY(settle(ctx, s, &rng, MEASURED_ROWS, &open));
 	*together += MEASURED_ROWS - open;
-	count_violations(s, true, count);
-	return MG_OK;
+	return count_violations(ctx, s, true, count);
 }
 
 /* Enforced constraints that more than `most` rows violate to the end are enforced no more. True: there were some. */
