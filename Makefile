@@ -107,7 +107,7 @@ audit_helpers := $(patsubst test/unit/%.c,$(BUILD)/unit/%.o,$(sort $(wildcard te
 # Calls that the linker sends to the wrappers of test/unit/audit_sabotage.c: in the program of the audits only.
 audit_wrapped = mg_add_discrete_gaussian mg_discrete_laplace mg_exponential mg_partition_threshold mg_odometer_debit \
 	mg_codes_load_number mg_codes_load_code mg_codes_load_text mg_codes_load_row mg_keyed_hash_wide \
-	mgc_selection_sensitivity
+	mgc_selection_sensitivity mgc_selection_squared_reach
 fuzz_programs := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 bench_programs := $(patsubst test/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard test/bench/*.c)))
 test_cflags = $(filter-out -O3 -fvisibility=hidden -fPIC,$(core_cflags)) -O2 -Itest/unit $(CORE_EXTRA)
@@ -121,6 +121,8 @@ $(unit_programs): $(BUILD)/unit/%: $(BUILD)/unit/%.o $(unit_helpers) $(core)
 
 $(BUILD)/unit/test_audit: $(audit_helpers)
 $(BUILD)/unit/test_audit: unit_link = $(audit_wrapped:%=-Wl,--wrap=%)
+# Memory that runs out when the test says so.
+$(BUILD)/unit/test_fits: unit_link = -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 
 # Fuzz targets in plain mode: their corpus, and a fixed number of mutations of it, without libFuzzer.
 $(fuzz_programs): $(BUILD)/fuzz/%: test/fuzz/%.c test/fuzz/standalone.c $(core)

@@ -77,6 +77,9 @@ struct mg_selection
 };
 /* workload.c: how far a unit moves a score among the allowed ones at most: k times the largest weight of these. */
 uint64_t mgc_selection_sensitivity(const mg_selection *s, const bool *allowed);
+/* workload.c: the squared distance by which it moves the vector of all scores at most: k^2 times the sum of squared
+ * weights. UINT64_MAX: too much to count. */
+uint64_t mgc_selection_squared_reach(const mg_selection *s);
 /* Scores inside a selection. */
 const int64_t *mgc_selection_scores(const mg_selection *s);
 /* Sum of |exact - answer|, - penalty, saturated at +-2^62 (clamping is 1-Lipschitz: sensitivity stays). */

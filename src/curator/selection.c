@@ -238,26 +238,10 @@ mg_selection_choose(mg_ctx *ctx, mg_selection *s, const bool *allowed, mg_ratio 
 	return MG_OK;
 }
 
-/* The squared distance by which a unit can move the vector of scores: k^2 times the sum of squared weights. */
-static uint64_t
-squared_reach(const mg_selection *s)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < s->count; i++)
-	{
-		uint64_t move = (uint64_t) s->c->k * (s->weight != NULL ? s->weight[i] : 1);
-
-		if (__builtin_mul_overflow(move, move, &move) || __builtin_add_overflow(sum, move, &sum))
-			return UINT64_MAX;
-	}
-	return sum;
-}
-
 mg_code
 mg_selection_release(mg_ctx *ctx, mg_selection *s, mg_ratio sigma2, int64_t *noisy)
 {
-	uint64_t squared = squared_reach(s);
+	uint64_t squared = mgc_selection_squared_reach(s);
 	mg_event e;
 	mg_code code;
 	int64_t *own;

@@ -165,6 +165,21 @@ mgc_selection_sensitivity(const mg_selection *s, const bool *allowed)
 	return most * s->c->k;
 }
 
+uint64_t
+mgc_selection_squared_reach(const mg_selection *s)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < s->count; i++)
+	{
+		uint64_t move = (uint64_t) s->c->k * (s->weight != NULL ? s->weight[i] : 1);
+
+		if (__builtin_mul_overflow(move, move, &move) || __builtin_add_overflow(sum, move, &sum))
+			return UINT64_MAX;
+	}
+	return sum;
+}
+
 int64_t
 mgc_weighted_score(const mgc_score *s, uint32_t weight, int64_t penalty)
 {

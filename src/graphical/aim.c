@@ -35,15 +35,15 @@
 #define COLUMNS_PER_PICK 4 /* picks of a round: columns / this, rounded up */
 #define MOST_PICKS 64
 #define MOST_REQUIRED_SHARE 0.5 /* of rho, for dependent columns */
-#define MOST_SHARED 1 /* columns that two picks of a round may share */
+#define MOST_SHARED 1           /* columns that two picks of a round may share */
 
 #define MOST_CANDIDATE_CELLS ((size_t) 1 << 16)
-#define MOST_ALL_CELLS ((size_t) 1 << 23) /* of all candidates: their exact counts are kept, and the model's */
+#define MOST_ALL_CELLS ((size_t) 1 << 23)   /* of all candidates: their exact counts are kept, and the model's */
 #define MOST_TABLE_CELLS ((size_t) 1 << 20) /* on the way to a marginal across cliques */
 
 static const mg_learn_options first_fit = {.tolerance = 1e-2, .iterations = 50, .steps = 1};
-static const mg_learn_options round_fit = {.tolerance = 1e-2, .iterations = 20, .steps = 1};
-static const mg_learn_options last_fit = {.tolerance = 1e-3, .iterations = 500, .steps = 1, .restarts = 50};
+static const mg_learn_options round_fit = {.tolerance = 1e-2, .iterations = 12, .steps = 1};
+static const mg_learn_options last_fit = {.tolerance = 2e-3, .iterations = 500, .steps = 1, .restarts = 50};
 
 typedef struct aim
 {
@@ -59,7 +59,9 @@ typedef struct aim
 	double rho, used;  /* of all picks */
 	double rho_pick;   /* of one pick, selection and measurement */
 	double select;     /* share of it that selection takes */
+	double choosing;   /* the same in this round: 0 where there is nothing to choose */
 	double most_cells; /* of the model, at the end */
+	double base_cells; /* of the model before the first pick */
 
 	double *answers; /* [all cells] what the model says of the candidates in question */
 	double **answer; /* [candidates] into answers; NULL: not in question */
@@ -91,16 +93,21 @@ expected_noise(double sigma)
 static double
 sigma_of(const aim *s)
 {
-	return s->k / sqrt(2 * s->rho_pick * (1 - s->select));
+	return s->k / sqrt(2 * s->rho_pick * (1 - s->choosing));
 }
 
 /* ---- what is in question this round ---- */
 
-/* Cells that the model may have when `picks` more are paid for. */
+/*
+ * Cells that the model may have when `picks` more are paid for: a share of what it may ever grow by. (A share of all it
+ * may have would leave no room beside structural zeros, which are there from the beginning.)
+ */
 static double
 room(const aim *s, uint32_t picks)
 {
-	return s->most_cells * fmin(1, (s->used + picks * s->rho_pick) / s->rho);
+	double share = fmin(1, (s->used + picks * s->rho_pick) / s->rho);
+
+	return s->base_cells + fmax(s->most_cells - s->base_cells, 0) * share;
 }
 
 /* Model sets, then the picks so far, prepared for one more. */
@@ -127,6 +134,8 @@ allow(mg_ctx *ctx, aim *s, mg_arena *a)
 
 	MG_TRY(prepare_growth(ctx, s, a, NULL, 0, &growth));
 	now = mg_growth_cells(growth, NULL, 0);
+	if (s->base_cells == 0)
+		s->base_cells = now;
 	limit = fmax(now, room(s, 1)); /* what the model holds already may always be measured (again) */
 	for (uint32_t i = 0; i < s->cand.count; i++)
 		s->allowed[i] = mg_growth_cells(growth, s->cand.set[i].cols, s->cand.set[i].k) <= limit;
@@ -227,7 +236,8 @@ has_room(mg_ctx *ctx, const aim *s, mg_arena *a, const pick *picks, uint32_t n, 
 
 /* Up to `most` picks, *n of them; a pick that would make the model too large ends it (its selection is paid for). */
 static mg_code
-choose(mg_ctx *ctx, aim *s, mg_arena *a, mg_selection *scores, mg_ratio epsilon, uint32_t most, pick *picks, uint32_t *n)
+choose(mg_ctx *ctx, aim *s, mg_arena *a, mg_selection *scores, mg_ratio epsilon, uint32_t most, pick *picks,
+	   uint32_t *n)
 {
 	bool *mask, more = true, fits;
 
@@ -260,12 +270,14 @@ select_picks(mg_ctx *ctx, aim *s, mg_arena *a, uint32_t most, pick *picks, uint3
 
 	MG_TRY(allow(ctx, s, a));
 	MG_TRY(ask_model(ctx, s, a));
+	s->choosing = s->select;
 	list_contenders(s);
 	*n = 0;
 	if (s->ncontenders == 0)
 		return MG_OK;
 	if (s->ncontenders == 1)
 	{
+		s->choosing = 0;
 		picks[(*n)++].candidate = s->which[0];
 		return MG_OK;
 	}
@@ -284,7 +296,7 @@ measure_picks(mg_ctx *ctx, aim *s, mg_arena *a, pick *picks, uint32_t n)
 	mg_workload_query *query;
 	mg_ratio sigma2;
 
-	if (!mg_noise_for_rows(s->rho_pick * (1 - s->select), s->k, &sigma2))
+	if (!mg_noise_for_rows(s->rho_pick * (1 - s->choosing), s->k, &sigma2))
 		return mg_fail(ctx, MG_INVALID, "the privacy budget is too small to measure anything");
 	MG_NEW(ctx, a, query, n);
 	for (uint32_t i = 0; i < n; i++)
@@ -335,21 +347,22 @@ is_weak(mg_ctx *ctx, const aim *s, mg_arena *a, const pick *picks, uint32_t n, b
 
 /* ---- rounds ---- */
 
-/* How many picks there are to make; the last of all takes what is left. */
+/*
+ * How many picks there are to make. Those of the last round share what is left, so that no rest remains that is too
+ * little to measure with.
+ */
 static uint32_t
 picks_to_make(aim *s)
 {
 	double left = s->rho - s->used;
 	uint32_t n = (s->ncolumns + COLUMNS_PER_PICK - 1) / COLUMNS_PER_PICK;
 
-	if (left < 2 * s->rho_pick)
-	{
-		s->rho_pick = left;
-		return 1;
-	}
+	n = n < MOST_PICKS ? n : MOST_PICKS;
 	if (left < n * s->rho_pick)
-		n = (uint32_t) (left / s->rho_pick);
-	return n < MOST_PICKS ? n : MOST_PICKS;
+		n = left < s->rho_pick ? 1 : (uint32_t) (left / s->rho_pick);
+	if (left < (n + 1) * s->rho_pick)
+		s->rho_pick = left / n;
+	return n;
 }
 
 static mg_code
@@ -360,9 +373,13 @@ one_round(mg_ctx *ctx, aim *s, mg_arena *a, bool *more)
 	bool weak;
 
 	MG_TRY(select_picks(ctx, s, a, picks_to_make(s), picks, &n));
-	*more = n > 0;
 	if (n == 0)
+	{
+		/* no candidate has room beside the model: the first of fewer and dearer picks has more */
+		*more = s->used + s->rho_pick < s->rho * (1 - 1e-6);
+		s->rho_pick *= 2;
 		return MG_OK;
+	}
 	MG_TRY(measure_picks(ctx, s, a, picks, n));
 	MG_TRY(mg_learner_fit(ctx, s->learner, &round_fit));
 	MG_TRY(is_weak(ctx, s, a, picks, n, &weak));
@@ -461,7 +478,7 @@ set_rho(const mg_fit_request *req, const mg_split *split, aim *s)
 
 	s->ncolumns = req->ncolumns;
 	s->rho = req->allowance.rho * both * (1 - 1e-9);
-	s->select = both > 0 ? split->select / both : 0;
+	s->select = s->choosing = both > 0 ? split->select / both : 0;
 	s->rho_pick = s->rho / (PICKS_PER_COLUMN * (double) req->ncolumns);
 	if (req->ncolumns <= 2)
 		s->rho_pick = s->rho;

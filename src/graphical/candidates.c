@@ -12,6 +12,7 @@
 /* Scoring looks at every candidate in every round: with so many pairs, larger sets are left out. */
 #define MOST_CANDIDATES 6000
 #define MOST_SETS 1000 /* of a given workload */
+#define MOST_GIVEN 1e9 /* a weight that is given: sums over a workload stay far from infinity */
 
 typedef struct entry
 {
@@ -78,7 +79,9 @@ append(list *l, const uint32_t *cols, uint32_t k, double weight)
 static bool
 append_all(list *l, uint32_t d, uint32_t degree)
 {
-	double two = workload_weight(d, degree, 2), three = workload_weight(d, degree, 3);
+	/* with fewer columns than that, all of them are the workload */
+	uint32_t all = degree < d ? degree : d;
+	double two = workload_weight(d, all, 2), three = workload_weight(d, all, 3);
 	bool triples = degree > 2 && (size_t) d * (d - 1) / 2 < MOST_CANDIDATES, ok = true;
 
 	for (uint32_t i = 0; i < d; i++)
@@ -150,8 +153,8 @@ read_set(mg_ctx *ctx, const mg_domain *const *domain, uint32_t n, const char **t
 	if (**text == MG_WEIGHT_APART)
 	{
 		out->weight = strtod(*text + 1, &stop);
-		if (stop != end || !(out->weight > 0) || !isfinite(out->weight))
-			return mg_fail(ctx, MG_INVALID, "a weight of the workload is not a positive number");
+		if (stop != end || !(out->weight > 0 && out->weight <= MOST_GIVEN))
+			return mg_fail(ctx, MG_INVALID, "a weight of the workload is not a positive number up to %g", MOST_GIVEN);
 	}
 	if (out->k < 2)
 		return mg_fail(ctx, MG_INVALID, "a set of the workload has less than two columns");

@@ -26,7 +26,7 @@ typedef struct mg_candidates
  *
  * workload: sets separated by MG_SETS_APART, each the names of its columns separated by MG_NAMES_APART, then, where it
  * is not 1, MG_WEIGHT_APART and its weight. MG_UNKNOWN: a column that is not there; MG_INVALID: of less than two
- * or more than MG_MOST_WORKLOAD_COLUMNS columns, or a weight that is not positive.
+ * or more than MG_MOST_WORKLOAD_COLUMNS columns, or a weight that is not in 0 < c <= 1e9.
  */
 #define MG_MOST_WORKLOAD_COLUMNS 6
 #define MG_NAMES_APART '\x1f'

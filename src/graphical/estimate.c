@@ -1,5 +1,5 @@
 /*
- * graphical/estimate.c: L-BFGS on the dual of regularised Private-PGM.
+ * graphical/estimate.c: ascent of the dual of regularised Private-PGM.
  *
  * Write A for the linear map from the joint to the stacked measured cells and z = A (N P). Introducing z as a
  * variable and multipliers r = -gamma q for z = A (N P), the Lagrangian is minimised by z = y - gamma v q and P
@@ -11,8 +11,8 @@
  * Since z = A (N P_q) of any q is feasible for the primal, the duality gap is known exactly: F(P_q) - D(q) =
  * 1/2 <grad, grad / v>, in nats of the noise's log-likelihood. That is the stopping rule.
  *
- * The Hessian is -(gamma diag(v) + Cov), where Cov is close to diag(z) (counts of a multinomial), so 1 / (gamma
- * v + z) is the initial matrix of the L-BFGS recursion.
+ * Coordinate ascent over whole measurements along the junction tree (sweep.c) climbs it; every few sweeps a fresh
+ * inference at q gives exact figures and the gap.
  *
  * A point is evaluated in scaled linear space: exp(q) of the measured cells is multiplied into exp(log P0), no
  * exponential a cell of the cliques; where that leaves the range of doubles, in log space, and from then on.
@@ -21,37 +21,16 @@
  */
 #include "graphical/estimate.h"
 
-#include "graphical/lbfgs.h"
+#include "graphical/estimate_private.h"
 
 #include <math.h>
 #include <string.h>
 
-/* What a log-potential may be away from its clique's largest, and a variable from zero, for linear space to be tried. */
+/* What a log-potential may be away from its clique's largest, and a variable from zero, for linear space to be tried.
+ */
 #define LINEAR_RANGE 200
-
-typedef struct problem
-{
-	const mg_junction *j;
-	uint32_t count;
-	size_t dim; /* measured cells */
-	double total, gamma;
-	mg_factor *scope; /* [count] views: columns of measurement i; v points where it is needed */
-	size_t *start;    /* [count] first cell of measurement i in the arrays below */
-	uint32_t *home;   /* [count] its clique */
-	double *y, *var;  /* [dim] */
-	mg_factor *base;   /* log-potentials of P0, -inf: impossible */
-	mg_factor *weight; /* exp(base - its largest), NULL where linear space has failed */
-	double *top;       /* [cliques] the largest of base */
-	double *scale;     /* [cells of the largest measurement] */
-	double base_log_z;
-	mg_factor *work; /* potentials, then marginals at the last evaluated point */
-	mg_messages messages;
-	double *z; /* [dim] measured marginals of the point evaluated last */
-	uint32_t evaluations, failures;
-	uint32_t step, before;          /* of the proximal point method; iterations of the steps before */
-	double gap;                     /* of the last accepted point */
-	const mg_estimate_options *opt; /* NULL in mg_estimate_dual */
-} problem;
+/* Sweeps between two looks at the gap. */
+#define LOOK_EVERY 4
 
 double
 mg_estimate_total(const uint32_t *sizes, const mg_measurement *m, uint32_t count)
@@ -79,7 +58,7 @@ mg_estimate_total(const uint32_t *sizes, const mg_measurement *m, uint32_t count
 }
 
 static mg_code
-set_measurement(mg_ctx *ctx, problem *p, const mg_measurement *m, uint32_t i)
+set_measurement(mg_ctx *ctx, mge_problem *p, const mg_measurement *m, uint32_t i)
 {
 	mg_factor *scope = &p->scope[i];
 
@@ -112,7 +91,7 @@ smallest_home(const mg_junction *j, const mg_measurement *m)
 
 /* base as weights, where they are within the range of doubles. */
 static void
-set_weights(problem *p)
+set_weights(mge_problem *p)
 {
 	for (uint32_t c = 0; c < p->j->count && p->weight != NULL; c++)
 	{
@@ -139,7 +118,7 @@ set_weights(problem *p)
 }
 
 static mg_code
-set_up(mg_ctx *ctx, mg_arena *a, problem *p, const mg_junction *j, const mg_measurement *m, uint32_t count,
+set_up(mg_ctx *ctx, mg_arena *a, mge_problem *p, const mg_junction *j, const mg_measurement *m, uint32_t count,
 	   double total, double gamma, const mg_factor *prior)
 {
 	size_t most = 1;
@@ -167,6 +146,7 @@ set_up(mg_ctx *ctx, mg_arena *a, problem *p, const mg_junction *j, const mg_meas
 	MG_NEW(ctx, a, p->y, p->dim + 1);
 	MG_NEW(ctx, a, p->var, p->dim + 1);
 	MG_NEW(ctx, a, p->z, p->dim + 1);
+	MG_NEW(ctx, a, p->dead, p->dim + 1);
 	MG_NEW(ctx, a, p->scale, most);
 	MG_NEW(ctx, a, p->top, j->count);
 	for (uint32_t i = 0; i < count; i++)
@@ -183,7 +163,7 @@ set_up(mg_ctx *ctx, mg_arena *a, problem *p, const mg_junction *j, const mg_meas
 
 /* In linear space; false: it does not fit there. */
 static bool
-infer_linear(problem *p, const double *q, double *log_z)
+infer_linear(mge_problem *p, const double *q, double *log_z)
 {
 	for (uint32_t c = 0; c < p->j->count; c++)
 		memcpy(p->work[c].v, p->weight[c].v, p->weight[c].cells * sizeof(double));
@@ -210,7 +190,7 @@ infer_linear(problem *p, const double *q, double *log_z)
 
 /* work = marginals of P0 exp(A' q); returns log Z. q NULL: of P0. */
 static double
-infer(problem *p, const double *q)
+infer(mge_problem *p, const double *q)
 {
 	double log_z;
 
@@ -237,13 +217,10 @@ infer(problem *p, const double *q)
 	return mg_junction_calibrate(p->j, &p->messages, p->total, p->work);
 }
 
-/* -D / gamma and its gradient. */
-static double
-evaluate(void *arg, const double *q, double *grad)
+/* z from work. */
+static void
+read_marginals(mge_problem *p)
 {
-	problem *p = arg;
-	double value = p->total * (infer(p, q) - p->base_log_z);
-
 	for (uint32_t i = 0; i < p->count; i++)
 	{
 		mg_factor view = p->scope[i];
@@ -251,29 +228,40 @@ evaluate(void *arg, const double *q, double *grad)
 		view.v = p->z + p->start[i];
 		mg_factor_marginal(&p->work[p->home[i]], &view);
 	}
+}
+
+/* The prior's log Z, and which measured cells it leaves no mass. */
+static void
+look_at_prior(mge_problem *p)
+{
+	p->base_log_z = infer(p, NULL);
+	read_marginals(p);
+	for (size_t x = 0; x < p->dim; x++)
+		p->dead[x] = p->z[x] == 0;
+}
+
+/* -D / gamma and its gradient. */
+static double
+evaluate(void *arg, const double *q, double *grad)
+{
+	mge_problem *p = arg;
+	double value = p->total * (infer(p, q) - p->base_log_z);
+
+	read_marginals(p);
 	for (size_t x = 0; x < p->dim; x++)
 	{
 		double pull = p->gamma * p->var[x] * q[x];
 
-		value += q[x] * (pull / 2 - p->y[x]);
-		grad[x] = p->z[x] - p->y[x] + pull;
+		value += p->dead[x] ? 0 : q[x] * (pull / 2 - p->y[x]);
+		grad[x] = p->dead[x] ? 0 : p->z[x] - p->y[x] + pull;
 	}
 	return value;
-}
-
-static void
-precondition(void *arg, double *d)
-{
-	const problem *p = arg;
-
-	for (size_t x = 0; x < p->dim; x++)
-		d[x] /= p->gamma * p->var[x] + p->z[x];
 }
 
 static bool
 done(void *arg, uint32_t iteration, const double *q, const double *grad, double value)
 {
-	problem *p = arg;
+	mge_problem *p = arg;
 
 	p->gap = 0;
 	for (size_t x = 0; x < p->dim; x++)
@@ -288,7 +276,7 @@ done(void *arg, uint32_t iteration, const double *q, const double *grad, double 
  * move.
  */
 static void
-move_prior(problem *p, const double *q)
+move_prior(mge_problem *p, const double *q)
 {
 	for (uint32_t i = 0; i < p->count; i++)
 	{
@@ -299,16 +287,36 @@ move_prior(problem *p, const double *q)
 	}
 }
 
+/* Sweeps until the gap is small. */
 static mg_code
-run(mg_ctx *ctx, mg_arena *a, problem *p, const mg_estimate_options *opt, mg_factor *f, mg_estimate_report *report)
+ascend(mg_ctx *ctx, mge_problem *p, mge_sweep *sweep, double *q, double *grad, uint32_t *iterations)
 {
-	mg_lbfgs search = {.dim = p->dim, .evaluate = evaluate, .precondition = precondition, .done = done, .arg = p};
-	mg_arena *scratch = mg_arena_create(0);
-	mg_code code = scratch != NULL ? MG_OK : mg_fail(ctx, MG_NOMEM, "out of memory");
+	uint32_t most = p->opt->max_iterations - p->before, n = 0;
+	double value = evaluate(p, q, grad);
+
+	while (!done(p, n, q, grad, value) && n < most)
+	{
+		MG_TRY(mg_poll(ctx));
+		mge_sweep_begin(sweep);
+		for (uint32_t i = 0; i < LOOK_EVERY && n < most; i++, n++)
+			mge_sweep_run(sweep, q);
+		value = evaluate(p, q, grad);
+	}
+	*iterations = n;
+	return MG_OK;
+}
+
+static mg_code
+run(mg_ctx *ctx, mg_arena *a, mge_problem *p, const mg_estimate_options *opt, mg_factor *f, mg_estimate_report *report)
+{
+	mg_code code = MG_OK;
 	double *q = mg_arena_alloc(a, p->dim + 1, sizeof(double)), *grad = mg_arena_alloc(a, p->dim + 1, sizeof(double));
+	mge_sweep *sweep = NULL;
 
 	if ((q == NULL || grad == NULL) && code == MG_OK)
 		code = mg_fail(ctx, MG_NOMEM, "out of memory");
+	if (code == MG_OK)
+		code = mge_sweep_make(ctx, a, p, &sweep);
 	p->opt = opt;
 	if (code == MG_OK && opt->q != NULL)
 		memcpy(q, opt->q, p->dim * sizeof(double));
@@ -321,13 +329,14 @@ run(mg_ctx *ctx, mg_arena *a, problem *p, const mg_estimate_options *opt, mg_fac
 			move_prior(p, q);
 			set_weights(p);
 		}
-		p->base_log_z = infer(p, NULL);
-		search.max_iterations = opt->max_iterations - p->before;
-		code = mg_lbfgs_minimise(ctx, scratch, &search, q, &iterations);
-		mg_arena_reset(scratch);
+		look_at_prior(p);
+		if (p->base_log_z == -INFINITY)
+			return mg_fail(ctx, MG_INVALID, "no cell of the model is possible");
+		for (size_t x = 0; x < p->dim; x++)
+			q[x] = p->dead[x] ? 0 : q[x];
+		code = ascend(ctx, p, sweep, q, grad, &iterations);
 		p->before += iterations;
 	}
-	mg_arena_destroy(scratch);
 	if (code != MG_OK)
 		return code;
 	if (opt->q != NULL)
@@ -347,7 +356,7 @@ mg_estimate(mg_ctx *ctx, const mg_junction *j, const mg_measurement *m, uint32_t
 			const mg_estimate_options *opt, mg_factor *f, mg_estimate_report *report)
 {
 	mg_arena *a = mg_arena_create(0);
-	problem p;
+	mge_problem p;
 	mg_code code;
 
 	if (a == NULL)
@@ -364,7 +373,7 @@ mg_estimate_dual(mg_ctx *ctx, const mg_junction *j, const mg_measurement *m, uin
 				 const mg_factor *prior, const double *q, double *value, double *grad)
 {
 	mg_arena *a = mg_arena_create(0);
-	problem p;
+	mge_problem p;
 	mg_code code;
 
 	if (a == NULL)
@@ -372,7 +381,7 @@ mg_estimate_dual(mg_ctx *ctx, const mg_junction *j, const mg_measurement *m, uin
 	code = set_up(ctx, a, &p, j, m, count, total, gamma, prior);
 	if (code == MG_OK)
 	{
-		p.base_log_z = infer(&p, NULL);
+		look_at_prior(&p);
 		*value = -evaluate(&p, q, grad);
 		for (size_t x = 0; x < p.dim; x++)
 			grad[x] = -grad[x];

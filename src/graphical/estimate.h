@@ -35,11 +35,11 @@ typedef struct mg_estimate_options
 	double gamma;            /* > 0 */
 	uint32_t steps;          /* >= 1 */
 	double tolerance;        /* stop a step when its duality gap is below tolerance * (measured cells), in nats */
-	uint32_t max_iterations; /* of all steps together */
+	uint32_t max_iterations; /* sweeps over all measurements, of all steps together; each costs about an inference */
 	double *q;               /* [measured cells] or NULL: in, the first guess (zeros for none); out, the result's */
 	/*
-	 * Called after each accepted iteration, for tests and logs: the dual objective of the step (never
-	 * decreases within it) and the gap.
+	 * Called every few iterations, for tests and logs: the dual objective of the step (never decreases within
+	 * it) and the gap.
 	 */
 	void (*watch)(void *arg, uint32_t step, uint32_t iteration, double dual, double gap);
 	void *watch_arg;
@@ -56,9 +56,9 @@ typedef struct mg_estimate_report
 double mg_estimate_total(const uint32_t *sizes, const mg_measurement *m, uint32_t count);
 
 /*
- * f: in, the prior's log-potentials, one factor a clique (-inf: a structural zero, otherwise finite); out, the calibrated marginals, each summing
- * to total. MG_INVALID: a measurement within no clique, a variance that is not positive, a number that is not
- * finite.
+ * f: in, the prior's log-potentials, one factor a clique (-inf: a structural zero, otherwise finite); out, the
+ * calibrated marginals, each summing to total. MG_INVALID: a measurement within no clique, a variance that is not
+ * positive, a number that is not finite, a prior that leaves no cell of the joint possible.
  */
 mg_code mg_estimate(mg_ctx *ctx, const mg_junction *j, const mg_measurement *m, uint32_t count, double total,
 					const mg_estimate_options *opt, mg_factor *f, mg_estimate_report *report);

@@ -177,7 +177,7 @@ static mg_code
 finish_network(mg_ctx *ctx, mg_arena *a, mg_model *m, mg_graphical *body, const mg_set *sets, uint32_t n,
 			   const mg_required *required, double gamma)
 {
-	static const mg_learn_options how = {.tolerance = 1e-3, .iterations = 500, .steps = 1, .restarts = 50};
+	static const mg_learn_options how = {.tolerance = 2e-3, .iterations = 500, .steps = 1, .restarts = 50};
 	mg_learner *l = NULL;
 	mg_code code = mg_learner_create(ctx, a, m, gamma, required->zeros, required->nzeros, &l);
 

@@ -6,10 +6,17 @@
  */
 #include "graphical/learn.h"
 
+#include "graphical/consistent.h"
 #include "graphical/fit.h"
 
 #include <math.h>
 #include <string.h>
+
+/*
+ * No measurement is taken for more exact than noise of this share of the total, spread evenly over its cells: rows that
+ * are drawn will not show less, and estimation has something to stop at where tables are long.
+ */
+#define PRECISION 0.002
 
 typedef struct known
 {
@@ -17,9 +24,9 @@ typedef struct known
 	const uint32_t *cols;
 	size_t cells;
 	double *y;
-	double var;           /* where cell_var is NULL */
-	const double *cell_var; /* one-way marginals */
-	double *q;            /* dual variables */
+	double var;  /* of each cell */
+	bool single; /* a one-way marginal of discretisation */
+	double *q;   /* dual variables */
 } known;
 
 struct mg_learner
@@ -81,17 +88,16 @@ add_oneway(mg_ctx *ctx, mg_learner *l, uint32_t i)
 {
 	const mg_column *col = &l->model->columns[i];
 	uint32_t *cols;
-	double *var;
+	double var = 0;
 	known *m;
 
 	MG_TRY(grow_known(ctx, l));
 	MG_NEW(ctx, l->arena, cols, 1);
-	MG_NEW(ctx, l->arena, var, col->ncoarse);
 	cols[0] = i;
 	for (uint32_t x = 0; x < col->ncoarse; x++)
-		var[x] = col->coarse_var[x] > 1e-9 ? col->coarse_var[x] : 1e-9;
+		var += col->coarse_var[x] / col->ncoarse;
 	m = &l->known[l->count++];
-	*m = (known){.k = 1, .cols = cols, .cells = col->ncoarse, .cell_var = var};
+	*m = (known){.k = 1, .cols = cols, .cells = col->ncoarse, .var = fmax(var, 1e-9), .single = true};
 	MG_NEW(ctx, l->arena, m->y, col->ncoarse);
 	MG_NEW(ctx, l->arena, m->q, col->ncoarse);
 	memcpy(m->y, col->coarse, col->ncoarse * sizeof(*m->y));
@@ -158,7 +164,7 @@ mg_learner_add(mg_ctx *ctx, mg_learner *l, const uint32_t *cols, uint32_t k, con
 		return mg_fail(ctx, MG_INVALID, "a measurement without noise");
 	for (uint32_t i = 0; i < l->count; i++)
 	{
-		if (l->known[i].cell_var == NULL && same_columns(&l->known[i], cols, k))
+		if (!l->known[i].single && same_columns(&l->known[i], cols, k))
 		{
 			combine(&l->known[i], y, var);
 			return MG_OK;
@@ -206,6 +212,24 @@ set_prior(mg_ctx *ctx, const mg_learner *l, const mg_junction *tree, mg_arena *a
 	return MG_OK;
 }
 
+/* The measurements made to agree, none taken for more exact than PRECISION. */
+static mg_code
+make_consistent(mg_ctx *ctx, const mg_learner *l, mg_arena *scratch, mg_measurement *list)
+{
+	double **y;
+
+	MG_NEW(ctx, scratch, y, l->count);
+	MG_TRY(mg_make_consistent(ctx, scratch, l->sizes, list, l->count, y));
+	for (uint32_t i = 0; i < l->count; i++)
+	{
+		double sigma = PRECISION * l->total / (double) l->known[i].cells;
+
+		list[i].y = y[i];
+		list[i].var = fmax(list[i].var, sigma * sigma);
+	}
+	return MG_OK;
+}
+
 static mg_code
 estimate(mg_ctx *ctx, mg_learner *l, mg_arena *keep, mg_arena *scratch, const mg_learn_options *opt, mg_junction *tree,
 		 mg_factor **marginal)
@@ -225,14 +249,15 @@ estimate(mg_ctx *ctx, mg_learner *l, mg_arena *keep, mg_arena *scratch, const mg
 	{
 		const known *m = &l->known[i];
 
-		list[i] = (mg_measurement){.k = m->k, .cols = m->cols, .y = m->y, .var = m->var, .cell_var = m->cell_var};
+		list[i] = (mg_measurement){.k = m->k, .cols = m->cols, .y = m->y, .var = m->var};
 		dim += m->cells;
 	}
+	l->total = mg_estimate_total(l->sizes, list, l->count);
+	MG_TRY(make_consistent(ctx, l, scratch, list));
 	MG_NEW(ctx, scratch, how.q, dim + 1);
 	dim = 0;
 	for (uint32_t i = 0; i < l->count; dim += l->known[i++].cells)
 		memcpy(how.q + dim, l->known[i].q, l->known[i].cells * sizeof(double));
-	l->total = mg_estimate_total(l->sizes, list, l->count);
 	MG_TRY(mg_estimate(ctx, tree, list, l->count, l->total, &how, *marginal, &l->report));
 	dim = 0;
 	for (uint32_t i = 0; i < l->count; dim += l->known[i++].cells)
@@ -320,7 +345,7 @@ list_measured(mg_ctx *ctx, const mg_learner *l, mg_arena *a, mg_graphical *body)
 		const known *m = &l->known[i];
 		uint32_t *cols;
 
-		if (m->cell_var != NULL)
+		if (m->single)
 			continue;
 		MG_NEW(ctx, a, cols, m->k);
 		memcpy(cols, m->cols, m->k * sizeof(*cols));

@@ -13,7 +13,10 @@
 
 typedef struct mg_learner mg_learner;
 
-/* Cells that no row can be in, over a few columns: a clique of the model. */
+/*
+ * Cells that no row can be in, over a few columns: a clique of the model. Some cell of the joint must be possible
+ * (mg_required_list sees to it); the fit is MG_INVALID otherwise.
+ */
 typedef struct mg_zero_set
 {
 	uint32_t k;
@@ -31,7 +34,8 @@ typedef struct mg_learn_options
 
 /*
  * m: columns discretised. Kept by reference: the model (its columns and arena), zeros. gamma: the prior's weight,
- * see estimate.h. Begins with the one-way marginals as measurements; everything else belongs to arena a.
+ * see estimate.h. Begins with the one-way marginals as measurements, each
+ * with the mean of its cells' variances; everything else belongs to arena a.
  */
 mg_code mg_learner_create(mg_ctx *ctx, mg_arena *a, const mg_model *m, double gamma, const mg_zero_set *zeros,
 						  uint32_t nzeros, mg_learner **out);

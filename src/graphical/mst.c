@@ -175,6 +175,23 @@ select_pairs(mg_ctx *ctx, mg_curator *c, mg_arena *a, mg_pairs *all, uint32_t nc
 	return code;
 }
 
+/* Zeros and the tree close cycles that neither has alone, and their cliques may be large: then zeros go. */
+static mg_code
+trim_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, const mg_set *sets, uint32_t n,
+		   mg_required *required)
+{
+	double most = (double) MOST_REQUIRED_CELLS;
+	mg_column_set *columns;
+
+	MG_NEW(ctx, a, columns, (size_t) n + 1);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		columns[i] = (mg_column_set){.k = sets[i].k, .cols = sets[i].cols};
+		most += (double) sets[i].cells;
+	}
+	return mg_required_trim(ctx, req, m, columns, n, most, required);
+}
+
 static mg_code
 learn_structure(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, const mg_split *split, mg_arena *a, mg_model *m,
 				mg_graphical *body)
@@ -193,6 +210,7 @@ learn_structure(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, const mg_
 		MG_TRY(list_pairs(ctx, a, req, split, m, &all));
 		MG_TRY(select_pairs(ctx, c, a, &all, m->ncolumns, req->allowance.rho * split->select, sets, &n, &body->rounds));
 		MG_TRY(mg_measure_sets(ctx, c, a, sets, n, pair_noise_rho(req, split)));
+		MG_TRY(trim_zeros(ctx, a, req, m, sets, n, &required));
 	}
 	return mg_finish_model(ctx, m, body, sets, n, &required, GAMMA);
 }

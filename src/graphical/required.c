@@ -90,7 +90,7 @@ list_zeros(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *
 		MG_TRY(takes(ctx, sizes, m->ncolumns, all, *nall, out, most_cells, &taken));
 		if (!taken)
 			continue;
-		out->nzeros++;
+		out->from[out->nzeros++] = i;
 		++*nall;
 		c->how = MG_HOW_ZEROS;
 	}
@@ -132,6 +132,37 @@ mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_m
 	MG_NEW(ctx, a, all, (size_t) req->nconstraints + req->ndependencies + 1);
 	MG_NEW(ctx, a, out->sets, (size_t) req->ndependencies + 1);
 	MG_NEW(ctx, a, out->zeros, (size_t) req->nconstraints + 1);
+	MG_NEW(ctx, a, out->from, (size_t) req->nconstraints + 1);
 	MG_TRY(list_zeros(ctx, a, req, m, sizes, most_cells, all, &nall, out));
 	return list_dependencies(ctx, a, req, m, sizes, most_cells, all, &nall, out);
+}
+
+mg_code
+mg_required_trim(mg_ctx *ctx, const mg_fit_request *req, const mg_model *m, const mg_column_set *sets, uint32_t nsets,
+				 double most_cells, mg_required *required)
+{
+	mg_arena *a = mg_arena_create(0);
+	mg_column_set *all = NULL;
+	uint32_t *sizes = NULL;
+	mg_code code = MG_OK;
+	bool good = false;
+
+	if (a != NULL)
+		all = mg_arena_alloc(a, (size_t) nsets + required->nzeros + 1, sizeof(*all));
+	if (all == NULL)
+		code = mg_fail(ctx, MG_NOMEM, "out of memory");
+	else
+		code = mg_column_sizes(ctx, a, m->columns, m->ncolumns, &sizes);
+	for (uint32_t i = 0; i < nsets && code == MG_OK; i++)
+		all[i] = sets[i];
+	for (uint32_t z = 0; z < required->nzeros && code == MG_OK; z++)
+		all[nsets + z] = (mg_column_set){.k = required->zeros[z].k, .cols = required->zeros[z].cols};
+	while (required->nzeros > 0 && code == MG_OK && !good)
+	{
+		code = fits(ctx, sizes, m->ncolumns, all, nsets + required->nzeros, NULL, 0, most_cells, &good);
+		if (code == MG_OK && !good)
+			req->constraints[required->from[--required->nzeros]].how = MG_HOW_REDRAWS;
+	}
+	mg_arena_destroy(a);
+	return code;
 }

@@ -11,6 +11,7 @@ typedef struct mg_required
 {
 	mg_zero_set *zeros; /* cliques of the model */
 	uint32_t nzeros;
+	uint32_t *from;      /* [nzeros] the constraint of each */
 	mg_column_set *sets; /* to be measured */
 	uint32_t nsets;
 } mg_required;
@@ -22,5 +23,12 @@ typedef struct mg_required
  */
 mg_code mg_required_list(mg_ctx *ctx, mg_arena *a, const mg_fit_request *req, const mg_model *m, double most_cells,
 						 mg_required *out);
+
+/*
+ * Gives up zeros, the last first, until the model of these sets and what is left of them has at most `most_cells`
+ * cells; their constraints are marked MG_HOW_REDRAWS. For sets that were chosen without regard to them.
+ */
+mg_code mg_required_trim(mg_ctx *ctx, const mg_fit_request *req, const mg_model *m, const mg_column_set *sets,
+						 uint32_t nsets, double most_cells, mg_required *required);
 
 #endif

@@ -5,8 +5,6 @@
  */
 #include "graphical/split.h"
 
-#include "model/grid.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,7 +139,8 @@ share_out(mg_ctx *ctx, const mg_fit_request *req, double learn, double oneway, d
 mg_code
 mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 {
-	setting known[] = {SHARE("learn_share", learn_share(req)), SHARE("oneway_share", ONEWAY_SHARE - LEARNING_COUNTS * learn_share(req)),
+	double learn = learn_share(req);
+	setting known[] = {SHARE("learn_share", learn), SHARE("oneway_share", ONEWAY_SHARE - LEARNING_COUNTS * learn),
 					   SHARE("select_share", SELECT_SHARE)};
 
 	MG_TRY(check_request(ctx, req));
@@ -152,8 +151,9 @@ mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 static mg_code
 split_search(mg_ctx *ctx, const char *method, const mg_fit_request *req, mg_split *out, mg_search_options *search)
 {
-	setting known[] = {SHARE("learn_share", learn_share(req)),
-					   SHARE("oneway_share", SEARCH_ONEWAY_SHARE - LEARNING_COUNTS * learn_share(req)),
+	double learn = learn_share(req);
+	setting known[] = {SHARE("learn_share", learn),
+					   SHARE("oneway_share", SEARCH_ONEWAY_SHARE - LEARNING_COUNTS * learn),
 					   SHARE("select_share", SELECT_SHARE),
 					   {"max_model_mb", SEARCH_MODEL_MB, LEAST_MODEL_MB, MOST_MODEL_MB},
 					   {"degree", 3, 2, 3},

@@ -13,13 +13,13 @@
 /* A bin is worth having from this many deviations of a marginal's noise on. */
 #define BIN_DEVIATIONS 4.0
 /*
- * Bins of a number: b^2 cells of a pair of two such numbers hold so many deviations of its noise each, b^2 sigma * 4 = n.
+ * Bins of a number: b^2 cells of a pair of two such numbers hold so many deviations of its noise each, 8 b^2 sigma = n.
  * Merging into b bins blurs what depends on the column by about 1 / b, noise adds about b^2 sigma / n. Where the
- * pairs are known exactly, the best b lies within a factor of two of this law, below rather than above, from
- * n / sigma = 200 to 50,000. With few bins the least mass decides: methods then choose pairs with a small other side.
+ * pairs are known exactly, the best b lies within a factor of 1.8 of this law from n / sigma = 200 to 50,000. With few
+ * bins the least mass decides: methods then choose marginals whose other columns are small.
  */
-#define CELL_DEVIATIONS 4.0
-#define LEAST_BINS 16
+#define CELL_DEVIATIONS 8.0
+#define LEAST_BINS 12
 #define MOST_BINS 128
 /* Of a training's rho, were all columns open text. */
 #define LEARN_SHARE 0.40
@@ -95,8 +95,8 @@ parse_number(mg_ctx *ctx, const mg_option *option, double least, double most, bo
 static mg_code
 parse_binning(mg_ctx *ctx, const mg_option *option, mg_binning *out)
 {
-	static const char *const names[] = {
-		[MG_BINS_MERGED] = "merged", [MG_BINS_UNIFORM] = "uniform", [MG_BINS_QUANTILE] = "quantile"};
+	static const char *const names[] =
+		{[MG_BINS_MERGED] = "merged", [MG_BINS_UNIFORM] = "uniform", [MG_BINS_QUANTILE] = "quantile"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (option->value != NULL && strcmp(option->value, names[i]) == 0)

@@ -11,12 +11,12 @@
  * pairs: no training, but what bins by themselves do to a pair of columns. The marginal of each of the table's most
  * dependent pairs with a number of over MANY_CODES codes is counted over bins, given Gaussian noise of SIGMA, made
  * non-negative, fitted to the exact one-way marginals, and spread out within its bins by these; the figure is the mean
- * distance to the exact pair. Its least entry in a row is the best number of bins at that noise, beside which the law of
- * model/binning.c stands. Numbers have to be closed, with at most 1,024 values.
+ * distance to the exact pair. Its least entry in a row is the best number of bins at that noise, beside which the law
+ * of model/binning.c stands. Numbers have to be closed, with at most 1,024 values.
  */
 #include "table.h"
 
-#include "model/bins.h"
+#include "model/binning.h"
 #include "model/hierarchy.h"
 #include "num/rng.h"
 
@@ -80,9 +80,15 @@ label(table *t, uint32_t c, mg_rng *rng, double shift)
 static void
 generate(table *t)
 {
-	static const char *const declared[] = {"age number 0 120 1",	 "hours number 0 168 1", "education number 1 16 1",
-										   "wage open -1e9 1e9 1",	 "gain number 0 99999 1", "job text",
-										   "country text null",		 "group text",			  "married 3"};
+	static const char *const declared[] = {"age number 0 120 1",
+										   "hours number 0 168 1",
+										   "education number 1 16 1",
+										   "wage open -1e9 1e9 1",
+										   "gain number 0 99999 1",
+										   "job text",
+										   "country text null",
+										   "group text",
+										   "married 3"};
 	double row[TABLE_COLUMNS];
 	char line[64];
 	mg_rng rng;
@@ -98,7 +104,8 @@ generate(table *t)
 		double u = mg_rng_unit(&rng), v = mg_rng_unit(&rng);
 
 		row[0] = floor(17 + 60 * u * sqrt(v));
-		row[1] = mg_rng_unit(&rng) < 0.45 ? 40 : floor(fmin(fmax(40 - fabs(row[0] - 42) / 2 + 12 * normal(&rng), 1), 99));
+		row[1] =
+			mg_rng_unit(&rng) < 0.45 ? 40 : floor(fmin(fmax(40 - fabs(row[0] - 42) / 2 + 12 * normal(&rng), 1), 99));
 		row[2] = floor(1 + 15 * sqrt(v));
 		row[3] = floor(exp(9.5 + row[2] / 10 + row[1] / 100 + 0.4 * normal(&rng)));
 		row[4] = mg_rng_unit(&rng) < 0.9 ? 0 : floor(fmin(row[3] * mg_rng_unit(&rng), 99999));
@@ -204,7 +211,8 @@ take_cells(const table *t, uint32_t c, cells_of *out)
 		double v = col->value[r];
 
 		/* a missing text is a label of its own, the last */
-		out->code[r] = isnan(v) ? (out->number ? 0 : out->size - 1) : (uint32_t) fmin(fmax(v - lower, 0), out->size - 1.0);
+		out->code[r] =
+			isnan(v) ? (out->number ? 0 : out->size - 1) : (uint32_t) fmin(fmax(v - lower, 0), out->size - 1.0);
 		out->fine[out->code[r]]++;
 	}
 }
@@ -254,7 +262,8 @@ list_pairs(pairs *p)
 	for (uint32_t a = 0; a < n; a++)
 		for (uint32_t b = a + 1; b < n; b++)
 		{
-			if (!(p->col[a].number && p->col[a].size > MANY_CODES) && !(p->col[b].number && p->col[b].size > MANY_CODES))
+			if (!(p->col[a].number && p->col[a].size > MANY_CODES) &&
+				!(p->col[b].number && p->col[b].size > MANY_CODES))
 				continue;
 			all[count] = (pair){a, b, 0};
 			all[count].dependence = dependence(p, &all[count]);
@@ -273,8 +282,8 @@ cut_column(pairs *p, cells_of *c, const mg_bin_rule *rule)
 	mg_arena *a = mg_arena_create(0);
 
 	d.nlabels = c->size;
-	check(&p->ctx, mg_bins_merge(&p->ctx, a, &d, c->cell, c->fine, c->size + (c->number ? 1 : 2), rule, c->merge,
-								 &c->ncoarse));
+	check(&p->ctx,
+		  mg_bins_merge(&p->ctx, a, &d, c->cell, c->fine, c->size + (c->number ? 1 : 2), rule, c->merge, &c->ncoarse));
 	memset(c->coarse, 0, c->size * sizeof(*c->coarse));
 	for (uint32_t i = 0; i < c->size; i++)
 		c->coarse[c->merge[i]] += c->fine[i];
@@ -334,7 +343,8 @@ rebuild_pair(pairs *p, const pair *q, double sigma)
 			uint32_t u = a->merge[x], v = b->merge[y];
 			double within = a->fine[x] * b->fine[y], of = a->coarse[u] * b->coarse[v];
 
-			sum += fabs(p->exact[(size_t) x * b->size + y] - (of > 0 ? p->estimate[u * b->ncoarse + v] * within / of : 0));
+			sum +=
+				fabs(p->exact[(size_t) x * b->size + y] - (of > 0 ? p->estimate[u * b->ncoarse + v] * within / of : 0));
 		}
 	return 0.5 * sum / n;
 }
@@ -373,18 +383,24 @@ show_pairs(table *t, const double *sigma, uint32_t nsigma)
 		printf(" %6u", bins[i]);
 	printf("\n");
 	for (uint32_t s = 0; s < nsigma; s++)
+	{
+		mg_discretize_options opt = {.rho_measure = 1 / (2 * sigma[s] * sigma[s])};
+		mg_domain d = {.name = "", .kind = MG_NUMBER};
+
 		for (uint32_t h = 0; h < sizeof(how) / sizeof(how[0]); h++)
 		{
-			printf("%8.0f %8.0f %-9s", (double) t->rows / sigma[s], sqrt((double) t->rows / (4 * sigma[s])), how[h]);
+			printf("%8.0f %8u %-9s", (double) t->rows / sigma[s], mg_bin_rule_for(&opt, &d, 2, (double) t->rows).most,
+				   how[h]);
 			for (size_t i = 0; i < sizeof(bins) / sizeof(bins[0]); i++)
 			{
-				mg_bin_rule rule = {.how = (mg_binning) h, .least = 8 * sigma[s], .most = bins[i]};
+				mg_bin_rule rule = {.how = (mg_binning) h, .least = 4 * sigma[s], .most = bins[i]};
 
 				printf(" %.4f", mean_rebuilt(&p, &rule, sigma[s]));
 			}
 			printf("\n");
 			fflush(stdout);
 		}
+	}
 	for (uint32_t c = 0; c < t->ncolumns; c++)
 	{
 		free(p.col[c].code);

@@ -669,9 +669,10 @@ draw_rows(training *tr, uint64_t rows)
 			const mg_values *v = &b->column[c];
 
 			for (uint32_t r = 0; r < b->rows; r++)
-				value[c][done + r] = v->null[r]				   ? NAN
-									 : d->kind == MG_NUMBER ? v->number[r]
-															: text_index(&tr->t->col[c].texts, text_of(d, v->label[r]), false);
+				value[c][done + r] = v->null[r] ? NAN
+									 : d->kind == MG_NUMBER
+										 ? v->number[r]
+										 : text_index(&tr->t->col[c].texts, text_of(d, v->label[r]), false);
 		}
 		done += b->rows;
 	}

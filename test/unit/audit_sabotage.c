@@ -148,6 +148,17 @@ WRAPPED(uint64_t, mgc_selection_sensitivity, const mg_selection *s, const bool *
 	return __real_mgc_selection_sensitivity(s, allowed);
 }
 
+WRAPPED(uint64_t, mgc_selection_squared_reach, const mg_selection *s)
+{
+	uint64_t one = (uint64_t) s->c->k * s->c->k;
+
+	if (broken(AUDIT_ONE_SCORE))
+		return one;
+	if (broken(AUDIT_NO_WEIGHT))
+		return one * s->count;
+	return __real_mgc_selection_squared_reach(s);
+}
+
 /* A unit is known by this hash of its bytes. */
 WRAPPED(void, mg_keyed_hash_wide, const uint64_t key[2], const void *p, size_t len, uint64_t out[2])
 {

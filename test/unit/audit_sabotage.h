@@ -21,7 +21,8 @@ typedef enum audit_defect
 	AUDIT_NO_CLIP,   /* a number out of its range counts as the bound, and as NULL for each width that it is out by */
 	AUDIT_NO_BOUND,  /* the row of a unit that brings several is counted three times */
 	AUDIT_NO_UNITS,  /* each row is taken for a unit of its own, so that none is left out */
-	AUDIT_NO_WEIGHT, /* weighted scores are chosen from as if none weighed more than one */
+	AUDIT_NO_WEIGHT, /* weighted scores are chosen from, or released, as if none weighed more than one */
+	AUDIT_ONE_SCORE, /* a vector of scores is released at the sensitivity of one of them */
 	/* domain discovery */
 	AUDIT_NO_THRESHOLD,  /* every label that occurs is named */
 	AUDIT_LOW_THRESHOLD, /* the threshold is one too low */

@@ -397,6 +397,54 @@ run_weighted(world *w)
 	return (double) chosen;
 }
 
+/* Two scores that fall by k with the neighbour and two that rise: L2 2k. The best test of four is their sum. */
+static double
+released_scores(world *w, mg_ratio sigma2)
+{
+	static const uint32_t cols[] = {0, 1};
+	static const int64_t above[] = {8, 8, 20}, below[] = {12, 0};
+	const mg_candidate cand[] = {{1, cols, above, 0},
+								 {1, cols + 1, below, 0},
+								 {1, cols, above, 7},
+								 {1, cols + 1, below, -7}};
+	mg_selection *s;
+	int64_t noisy[4];
+
+	assert_int_equal(mg_selection_begin(&w->ctx, w->c, cand, 4, NULL, NULL, &s), MG_OK);
+	assert_int_equal(mg_selection_release(&w->ctx, s, sigma2, noisy), MG_OK);
+	mg_selection_end(s);
+	return (double) (noisy[1] + noisy[3] - noisy[0] - noisy[2]);
+}
+
+static double
+run_scores(world *w)
+{
+	return released_scores(w, (mg_ratio){8, 1});
+}
+
+static double
+run_unit_scores(world *w)
+{
+	return released_scores(w, (mg_ratio){72, 1});
+}
+
+/* Weights 4 and 3 move by a vector of length 5, and each score counts by how far it moves. */
+static double
+run_weighted_scores(world *w)
+{
+	static const mg_contender cont[] = {{0, 4, 0}, {1, 3, 0}};
+	mg_workload *load;
+	mg_selection *s;
+	int64_t noisy[2];
+
+	assert_int_equal(mg_workload_begin(&w->ctx, w->c, pair, 2, MEMORY, &load), MG_OK);
+	assert_int_equal(mg_workload_score(&w->ctx, load, cont, 2, fill_pair, NULL, &s), MG_OK);
+	mg_workload_end(load);
+	assert_int_equal(mg_selection_release(&w->ctx, s, (mg_ratio){50, 1}, noisy), MG_OK);
+	mg_selection_end(s);
+	return (double) (3 * noisy[1] - 4 * noisy[0]);
+}
+
 /* Kept counts and such as are counted again, in one call. */
 static double
 run_workload(world *w)
@@ -430,7 +478,7 @@ run_laplace(world *w)
 /* ---- whole trainings ---- */
 
 static mg_code
-train(world *w, double rho, double atoms, mg_model **m)
+train_with(world *w, const char *method, double rho, double atoms, mg_model **m)
 {
 	mg_fit_request req = {.domains = w->domain,
 						  .ncolumns = w->ncols,
@@ -438,7 +486,13 @@ train(world *w, double rho, double atoms, mg_model **m)
 						  .memory = 8 << 20,
 						  .rows_per_unit = w->k};
 
-	return mg_method_find("mst")->fit(&w->ctx, w->c, &req, m);
+	return mg_method_find(method)->fit(&w->ctx, w->c, &req, m);
+}
+
+static mg_code
+train(world *w, double rho, double atoms, mg_model **m)
+{
+	return train_with(w, "mst", rho, atoms, m);
 }
 
 /* Masses of the cells of columns and cliques where a row of these fine cells falls. */
@@ -494,6 +548,30 @@ static double
 run_mst(world *w)
 {
 	return run_training(w, w->reserved_rho, 0, mass_at_neighbour);
+}
+
+static double
+run_search(world *w, const char *method)
+{
+	mg_model *m;
+	double x;
+
+	assert_int_equal(train_with(w, method, w->reserved_rho, 0, &m), MG_OK);
+	x = mass_at_neighbour(m);
+	mg_model_destroy(m);
+	return x;
+}
+
+static double
+run_aim(world *w)
+{
+	return run_search(w, "aim");
+}
+
+static double
+run_swift(world *w)
+{
+	return run_search(w, "swift");
 }
 
 static double
@@ -559,8 +637,17 @@ static const mechanism close_selection = {"selection, close", run_close_selectio
 static const mechanism weighted = {"selection, weights", run_weighted, TWO, 24, 20000, 0, 0.45, .coarse = true};
 static const mechanism workload = {"workload",     run_workload,    TWO, 24, 20000, DELTA, 0.6,
 								   .coarse = true, .gaussian = true};
+static const mechanism scores = {"scores", run_scores, TWO, 24, 20000, DELTA, 0.6, .coarse = true, .gaussian = true};
+static const mechanism weighted_scores = {"scores, weights", run_weighted_scores, TWO, 24, 20000, DELTA, 0.6,
+										  .coarse = true,    .gaussian = true};
+static const mechanism unit_scores = {"units, scores", run_unit_scores,  TWO,   24, 20000, DELTA, 0.6,
+									  .coarse = true,  .gaussian = true, .k = 3};
 static const mechanism laplace = {"discrete Laplace", run_laplace, {FLAG}, 1, 0, 20000, 0, 0.8};
 static const mechanism mst = {"mst", run_mst, THREE, 96, 30000, DELTA, 0.3, .rho = 0.5};
+/* Estimation weighs what was measured against a prior, which hides more of one row than the noise alone: what these two
+ * show is that no noise is left out; their queries are audited one by one. */
+static const mechanism aim = {"aim", run_aim, THREE, 96, 3000, DELTA, 0, .rho = 0.5};
+static const mechanism swift = {"swift", run_swift, THREE, 96, 3000, DELTA, 0, .rho = 0.5};
 static const mechanism number = {"mst, number", run_number, {TENS, FLAG}, 2, 96, 10000, DELTA, 0.15, .rho = 0.5};
 static const mechanism greedy = {"mst, greedy", run_greedy, THREE, 96, 30000, DELTA, 0, .rho = 0.5};
 static const mechanism unit_marginal = {"units, marginal", run_unit_marginal, TWO,   24, 20000, DELTA, 0.6,
@@ -931,12 +1018,26 @@ main(void)
 		BREAKS(workload, AUDIT_WEAK_NOISE, "variance_is_halved"),
 		BREAKS(workload, AUDIT_ONE_DEBIT, "only_one_is_charged"),
 		BREAKS(workload, AUDIT_NO_BOUND, "a_unit_counts_three_times"),
+		HOLDS(scores),
+		BREAKS(scores, AUDIT_NO_NOISE, "noise_is_missing"),
+		BREAKS(scores, AUDIT_WEAK_NOISE, "variance_is_halved"),
+		BREAKS(scores, AUDIT_ONE_SCORE, "only_one_score_is_charged"),
+		BREAKS(scores, AUDIT_NO_BOUND, "a_unit_counts_three_times"),
+		HOLDS(weighted_scores),
+		BREAKS(weighted_scores, AUDIT_NO_WEIGHT, "weights_are_left_out"),
+		BREAKS(weighted_scores, AUDIT_WEAK_NOISE, "variance_is_halved"),
+		HOLDS(unit_scores),
+		BREAKS(unit_scores, AUDIT_NO_UNITS, "units_are_not_bounded"),
 		HOLDS(laplace),
 		BREAKS(laplace, AUDIT_NO_NOISE, "noise_is_missing"),
 		BREAKS(laplace, AUDIT_WEAK_NOISE, "scale_is_halved"),
 		HOLDS(mst),
 		BREAKS(mst, AUDIT_NO_NOISE, "noise_is_missing"),
 		BREAKS(mst, AUDIT_NO_BOUND, "a_unit_counts_three_times"),
+		HOLDS(aim),
+		BREAKS(aim, AUDIT_NO_NOISE, "noise_is_missing"),
+		HOLDS(swift),
+		BREAKS(swift, AUDIT_NO_NOISE, "noise_is_missing"),
 		HOLDS(number),
 		BREAKS(number, AUDIT_NO_CLIP, "an_outlier_is_counted_again"),
 		BREAKS(number, AUDIT_NO_NOISE, "noise_is_missing"),

@@ -117,7 +117,7 @@ uniform_bins_follow_the_axis(void **state)
 	world *w = *state;
 	mg_domain d = {.name = "x", .kind = MG_NUMBER, .nullable = true};
 	const mg_cell cells[] = {{-0.5 * DBL_MAX, -0.4 * DBL_MAX}, {-0.4 * DBL_MAX, -0.3 * DBL_MAX}, {-1, 0}, {0, 0},
-							 {DBL_MIN, 0.3 * DBL_MAX},		   {0.3 * DBL_MAX, DBL_MAX / 2}};
+							 {DBL_MIN, 0.3 * DBL_MAX},         {0.3 * DBL_MAX, DBL_MAX / 2}};
 	const double fine[7] = {1, 1, 1, 1, 1, 1, 1};
 	mg_bin_rule rule = {.how = MG_BINS_UNIFORM, .most = 10};
 	uint16_t merge[7];
@@ -184,41 +184,41 @@ bins_follow_the_noise(void **state)
 {
 	mg_discretize_options opt = {.rho_measure = 0.005};
 	mg_domain d = {.name = "x", .kind = MG_NUMBER};
-	mg_bin_rule rule = mg_bin_rule_for(&opt, &d, 2, 1e5);
+	mg_bin_rule rule = mg_bin_rule_for(&opt, &d, 2, 2e5);
 
-	/* one pair: sigma = sqrt(1 / (2 rho)) = 10; b^2 * 4 * 10 = 1e5 */
+	/* one pair: sigma = sqrt(1 / (2 rho)) = 10; b^2 * 8 * 10 = 2e5 */
 	assert_int_equal(rule.most, 50);
 	assert_near(rule.least, 40, 1e-9);
 	assert_int_equal(rule.how, MG_BINS_MERGED);
 	/* four times the noise, half the bins, bins four times as heavy: by more marginals, or by more rows of a unit */
 	opt.marginals = 16;
-	rule = mg_bin_rule_for(&opt, &d, 2, 1e5);
+	rule = mg_bin_rule_for(&opt, &d, 2, 2e5);
 	assert_int_equal(rule.most, 25);
 	assert_near(rule.least, 160, 1e-9);
 	opt.marginals = 0;
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 17, 1e5).most, 25);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 17, 2e5).most, 25);
 	opt.rows_per_unit = 4;
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1e5).most, 25);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 2e5).most, 25);
 	/* neither one bin nor thousands */
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1).most, 16);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1).most, 12);
 	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1e12).most, 128);
 	/* no marginal will be measured: nothing to drown in */
 	opt.rho_measure = 0;
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1e5).most, 128);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 2e5).most, 128);
 	/* what was asked for goes before, what the column declares before that */
 	opt.most_bins = 7;
 	opt.bin_deviations = 3;
 	opt.rho_measure = 0.005;
 	opt.rows_per_unit = 1;
 	opt.how = MG_BINS_QUANTILE;
-	rule = mg_bin_rule_for(&opt, &d, 2, 1e5);
+	rule = mg_bin_rule_for(&opt, &d, 2, 2e5);
 	assert_int_equal(rule.most, 7);
 	assert_near(rule.least, 30, 1e-9);
 	assert_int_equal(rule.how, MG_BINS_QUANTILE);
 	d.bins = 9;
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1e5).most, 9);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 2e5).most, 9);
 	d.bins = 100000;
-	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 1e5).most, MG_MAX_CELLS);
+	assert_int_equal(mg_bin_rule_for(&opt, &d, 2, 2e5).most, MG_MAX_CELLS);
 }
 
 #define AXIS 128
@@ -394,8 +394,12 @@ each_way_makes_columns(void **state)
 
 	for (int how = MG_BINS_MERGED; how <= MG_BINS_QUANTILE; how++)
 	{
-		mg_discretize_options opt = {.rho_learn = 0.2, .rho_oneway = 0.3, .rho_measure = 0.5, .delta_atoms = 1e-9,
-									 .how = (mg_binning) how, .most_bins = 20};
+		mg_discretize_options opt = {.rho_learn = 0.2,
+									 .rho_oneway = 0.3,
+									 .rho_measure = 0.5,
+									 .delta_atoms = 1e-9,
+									 .how = (mg_binning) how,
+									 .most_bins = 20};
 		memory_store store;
 		mg_noise *noise = seeded_noise(4);
 		mg_odometer odometer;
@@ -441,8 +445,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(uniform_bins_have_equal_width), TEST(uniform_bins_follow_the_axis), TEST(quantile_bins_have_equal_mass),
-		TEST(bins_follow_the_noise),		 TEST(law_is_near_the_best),		 TEST(options_are_read),
+		TEST(uniform_bins_have_equal_width),  TEST(uniform_bins_follow_the_axis), TEST(quantile_bins_have_equal_mass),
+		TEST(bins_follow_the_noise),          TEST(law_is_near_the_best),         TEST(options_are_read),
 		TEST(labels_are_worth_more_learning), TEST(each_way_makes_columns),
 	};
 

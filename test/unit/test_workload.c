@@ -726,6 +726,152 @@ test_cancel_and_failing_store(void **state)
 	free(rows);
 }
 
+/* ---- scores released ---- */
+
+#define RELEASED 6 /* contenders with weights from 1 to 65536 */
+
+static mg_selection *
+scored(world *w, size_t count)
+{
+	mg_workload *m;
+	mg_selection *sel;
+
+	assert_int_equal(mg_workload_begin(&w->ctx, w->c, w->set, SETS, 100000, &m), MG_OK);
+	assert_int_equal(mg_workload_score(&w->ctx, m, contender, count, fill_steady, (void *) contender, &sel), MG_OK);
+	mg_workload_end(m);
+	return sel;
+}
+
+/* Each score with noise of its own, of the variance that was asked for, anew in each call; the charge is that of the
+ * whole vector, once a call. Red when the noise, or a part of the length, is taken out. */
+static void
+test_scores_are_released_with_noise(void **state)
+{
+	enum
+	{
+		RUNS = 3000
+	};
+	row *rows = make_rows(500, 100, 85);
+
+	for (uint32_t k = 1; k <= 3; k += 2)
+	{
+		double sum[RELEASED] = {0}, squares[RELEASED] = {0}, cross = 0, reach = 0, last = 0;
+		mg_selection *sel;
+		world w;
+
+		open_world(&w, rows, 500, UINT32_MAX, k, LARGE, 0, 86);
+		sel = scored(&w, RELEASED);
+		for (size_t i = 0; i < RELEASED; i++)
+			reach += (double) k * k * contender[i].weight * contender[i].weight;
+		for (uint32_t run = 0; run < RUNS; run++)
+		{
+			int64_t noisy[RELEASED];
+
+			assert_int_equal(mg_selection_release(&w.ctx, sel, (mg_ratio){200, 2}, noisy), MG_OK);
+			assert_int_equal(w.odometer.calls, run + 1);
+			assert_true(fabs(w.odometer.rho_used - (run + 1) * reach / 200) <= 1e-9 * w.odometer.rho_used);
+			for (size_t i = 0; i < RELEASED; i++)
+			{
+				double x = (double) (noisy[i] - mgc_selection_scores(sel)[i]);
+
+				sum[i] += x;
+				squares[i] += x * x;
+				cross += x * last;
+				last = x;
+			}
+		}
+		/* 5 standard deviations of sums over so many Gaussians of variance 100 */
+		for (size_t i = 0; i < RELEASED; i++)
+		{
+			assert_true(fabs(sum[i] / RUNS) < 50 / sqrt(RUNS));
+			assert_true(fabs(squares[i] / RUNS - 100) < 500 * sqrt(2.0 / RUNS));
+		}
+		assert_true(fabs(cross / RUNS / RELEASED) < 500 / sqrt(RUNS * RELEASED));
+		mg_selection_end(sel);
+		close_world(&w);
+	}
+	free(rows);
+}
+
+/* What it costs is at most rho, and hardly less: from very little to much, for units and vectors of any size. */
+static void
+test_score_noise_costs_what_it_may(void **state)
+{
+	static const uint32_t ks[] = {1, 2, 7, MG_MAX_ROWS_PER_UNIT};
+	static const size_t counts[] = {1, 3, 105, 4950};
+	static const double never[] = {0, -1, NAN, -INFINITY, 1e-300};
+	mg_ratio sigma2 = {5, 7};
+
+	for (int i = 0; i < 4; i++)
+		for (int j = 0; j < 4; j++)
+			for (double rho = 3e-6; rho < 100; rho *= 7)
+			{
+				double reach = (double) ks[i] * ks[i] * (double) counts[j], cost;
+				bool ok = mg_noise_for_scores(rho, ks[i], counts[j], &sigma2);
+
+				assert_true(ok == (reach / (2 * rho) <= 0x1p52));
+				if (!ok)
+					continue;
+				assert_true(sigma2.num <= UINT64_C(1) << 53 && sigma2.den <= UINT64_C(1) << 53);
+				cost = reach / (2 * mg_ratio_value(sigma2));
+				assert_true(cost <= rho * (1 + 1e-15));
+				assert_true(cost >= rho * (1 - 1e-5 * fmax(1, 1e3 * rho / reach)));
+			}
+	sigma2 = (mg_ratio){5, 7};
+	for (int i = 0; i < 5; i++)
+		assert_false(mg_noise_for_scores(never[i], 1, 10, &sigma2));
+	assert_true(sigma2.num == 5 && sigma2.den == 7);
+}
+
+static void
+test_scores_are_not_released_on_credit(void **state)
+{
+	enum
+	{
+		MANY = 64
+	};
+	row *rows = make_rows(50, 10, 87);
+	int64_t noisy[MANY], untouched[MANY];
+	mg_contender heavy[MANY];
+	mg_selection *sel;
+	mg_workload *m;
+	world w;
+
+	for (size_t i = 0; i < MANY; i++)
+	{
+		heavy[i] = (mg_contender){0, MG_MAX_WEIGHT, 0};
+		noisy[i] = untouched[i] = (int64_t) i - 7;
+	}
+	open_world(&w, rows, 50, UINT32_MAX, 1, LARGE, 0, 88);
+	sel = scored(&w, 1); /* weight 1: rho 1/200 */
+	mg_odometer_init(&w.odometer, 0.0099, 0);
+	assert_int_equal(mg_selection_release(&w.ctx, sel, (mg_ratio){100, 1}, noisy), MG_OK);
+	noisy[0] = untouched[0];
+	assert_int_equal(mg_selection_release(&w.ctx, sel, (mg_ratio){100, 1}, noisy), MG_BUDGET);
+	mg_ctx_init(&w.ctx);
+	assert_int_equal(mg_selection_release(&w.ctx, sel, (mg_ratio){0, 1}, noisy), MG_INVALID);
+	mg_ctx_init(&w.ctx);
+	assert_int_equal(mg_selection_release(&w.ctx, sel, (mg_ratio){1, 0}, noisy), MG_INVALID);
+	assert_int_equal(w.odometer.calls, 1);
+	assert_memory_equal(noisy, untouched, sizeof(noisy));
+	mg_selection_end(sel);
+	close_world(&w);
+	/* a length whose square has no room in 64 bits is not rounded to one that has */
+	open_world(&w, rows, 50, UINT32_MAX, MG_MAX_ROWS_PER_UNIT, LARGE, 0, 89);
+	assert_int_equal(mg_workload_begin(&w.ctx, w.c, w.set, SETS, LARGE, &m), MG_OK);
+	for (size_t n = MANY - 1; n <= MANY; n++)
+	{
+		assert_int_equal(mg_workload_score(&w.ctx, m, heavy, n, fill_steady, heavy, &sel), MG_OK);
+		assert_int_equal(mg_selection_release(&w.ctx, sel, (mg_ratio){UINT64_C(1) << 53, 1}, noisy),
+						 n < MANY ? MG_OK : MG_INVALID);
+		mg_selection_end(sel);
+	}
+	assert_true(fabs(w.odometer.rho_used - (MANY - 1) * 16) < 1e-6);
+	mg_workload_end(m);
+	close_world(&w);
+	free(rows);
+}
+
 int
 main(void)
 {
@@ -742,6 +888,9 @@ main(void)
 		cmocka_unit_test(test_refused_beyond_the_reservation),
 		cmocka_unit_test(test_bad_calls_are_refused_and_cost_nothing),
 		cmocka_unit_test(test_cancel_and_failing_store),
+		cmocka_unit_test(test_scores_are_released_with_noise),
+		cmocka_unit_test(test_score_noise_costs_what_it_may),
+		cmocka_unit_test(test_scores_are_not_released_on_credit),
 	};
 
 	return cmocka_run_group_tests_name("workload", tests, NULL, NULL);
