@@ -13,7 +13,7 @@
 #   read      of a training, the reading phase (scan, encode, code table)
 #   after     all that follows it: learning the domain, counting, selection, estimation, storing. It should not grow.
 #   whole     wall time of the training / that of the count; and the same of processor time
-#   anon, peak   the worker's memory (common.bash), MB
+#   anon, peak   the worker's memory (common.bash), MB; cells: of the model's tables
 #
 # GROWTH=full adds 10 million rows, and three runs. DIFFERENT=1: numbers that make nearly all rows differ.
 set -euo pipefail
@@ -42,19 +42,21 @@ alike_epsilon()
 # $table and $method: a line for a series
 measure()
 {
-	local i run figures
+	local i run figures cells
 	rm -f run.*
 	for ((run = 1; run <= runs; run++)); do
 		timed q -o /dev/null -c "SELECT $counts FROM $table"
 		count_wall=$wall count_cpu=$cpu
 		train "${table}_${method}_$1_$run" "$table" "$method" "$2"
-		figures=("$count_wall" "$count_cpu" "$read_us" "$read_cpu" "$((wall - read_us))" "$wall" "$cpu" "$anon" "$peak")
-		for ((i = 0; i < 9; i++)); do echo "${figures[i]}" >>run.$((i + 1)); done
+		cells=$(q -c "SELECT card -> 'model' ->> 'cells' FROM dp_models WHERE name = '${table}_${method}_$1_$run'")
+		figures=("$count_wall" "$count_cpu" "$read_us" "$read_cpu" "$((wall - read_us))" "$wall" "$cpu" "$anon" "$peak"
+			"${cells:-0}")
+		for ((i = 0; i < 10; i++)); do echo "${figures[i]}" >>run.$((i + 1)); done
 	done
-	for ((i = 1; i <= 9; i++)); do median <run.$i >run.m$i; done
-	paste -d' ' run.m{1,2,3,4,5,6,7,8,9} | awk -v n="$size" -v m="$method" -v s="$1" '{
-		printf "%10d %-7s %-6s %9.0f %7.2f  %8.0f %7.2f  %8.0f %8.2f  %7.2f %7.2f  %6.0f %6.0f\n", n, m, s, $1 / 1e3, $2,
-			$3 / 1e3, $4, $5 / 1e3, $7 - $4, $6 / $1, $7 / ($2 > 0 ? $2 : 0.01), $8, $9
+	for ((i = 1; i <= 10; i++)); do median <run.$i >run.m$i; done
+	paste -d' ' run.m{1,2,3,4,5,6,7,8,9,10} | awk -v n="$size" -v m="$method" -v s="$1" '{
+		printf "%10d %-7s %-6s %9.0f %7.2f  %8.0f %7.2f  %8.0f %8.2f  %7.2f %7.2f  %6.0f %6.0f %8.0f\n", n, m, s,
+			$1 / 1e3, $2, $3 / 1e3, $4, $5 / 1e3, $7 - $4, $6 / $1, $7 / ($2 > 0 ? $2 : 0.01), $8, $9, $10
 		print m, s, $7 - $4 >>"after"}'
 }
 
@@ -63,8 +65,8 @@ make_adult
 counts=$(of_columns "string_agg(format('count(%I)', attname), ', ')")
 values=$(of_columns "string_agg('a.' || quote_ident(attname), ', ' ORDER BY attnum)")
 [ -z "${DIFFERENT:-}" ] || values=${values/a.fnlwgt/(random() * 1900000)::int}
-printf '%10s %-7s %-6s %9s %7s  %8s %7s  %8s %8s  %7s %7s  %6s %6s\n' rows method series 'count ms' cpu-s \
-	'read ms' cpu-s 'after ms' cpu-s 'whole x' 'cpu x' anon peak
+printf '%10s %-7s %-6s %9s %7s  %8s %7s  %8s %8s  %7s %7s  %6s %6s %8s\n' rows method series 'count ms' cpu-s \
+	'read ms' cpu-s 'after ms' cpu-s 'whole x' 'cpu x' anon peak cells
 
 for size in $sizes; do
 	table=adult_$size
