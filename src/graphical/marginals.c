@@ -33,7 +33,7 @@
 #define BLOCK_CELLS ((size_t) 4 << 20) /* cells of a block's tables, about */
 #define BLOCK_WORK ((size_t) 5 << 26)  /* multiplications of a block, about: a task should stay short */
 
-#define POLL_SETS 256                  /* sets between two looks at whether to stop */
+#define POLL_SETS 256 /* sets between two looks at whether to stop */
 
 /* ---- the call ---- */
 

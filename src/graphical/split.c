@@ -63,7 +63,8 @@ parse_number(mg_ctx *ctx, const mg_option *option, setting *s)
 	if (end == NULL || end == option->value || *end != '\0' || !(x >= s->least && x <= s->most))
 	{
 		mg_fail(ctx, MG_INVALID, "option \"%s\" is not a number between %g and %g", option->name, s->least, s->most);
-		return is_share(s) ? mg_hint(ctx, "It is the share of the training's privacy budget, such as 0.1.") : MG_INVALID;
+		return is_share(s) ? mg_hint(ctx, "It is the share of the training's privacy budget, such as 0.1.")
+						   : MG_INVALID;
 	}
 	s->value = x;
 	return MG_OK;
@@ -93,9 +94,9 @@ parse_options(mg_ctx *ctx, const char *method, const mg_fit_request *req, settin
 	return MG_OK;
 }
 
-#define SHARE(name, value)                    \
-	{                                         \
-		name, value, LEAST_SHARE, MOST_SHARE  \
+#define SHARE(name, value)                   \
+	{                                        \
+		name, value, LEAST_SHARE, MOST_SHARE \
 	}
 
 /* The default share of learning; 0 where nothing is learnt, whatever the option says. */

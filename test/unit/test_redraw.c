@@ -546,12 +546,19 @@ main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(no_row_violates),           TEST(wants_change_nothing),
-		TEST(others_pay_nothing),        TEST(bins_stay_where_they_can),
-		TEST(values_within_bounds),      TEST(narrow_conditions_are_aimed_at),
-		TEST(rounded_values_are_judged), TEST(impossible_is_said), TEST(judging_can_be_cancelled),
-		TEST(rare_rows_are_copied),      TEST(rows_stay_rows),
-		TEST(rates_are_measured),        TEST(together_they_must_be_possible),
+		TEST(no_row_violates),
+		TEST(wants_change_nothing),
+		TEST(others_pay_nothing),
+		TEST(bins_stay_where_they_can),
+		TEST(values_within_bounds),
+		TEST(narrow_conditions_are_aimed_at),
+		TEST(rounded_values_are_judged),
+		TEST(impossible_is_said),
+		TEST(judging_can_be_cancelled),
+		TEST(rare_rows_are_copied),
+		TEST(rows_stay_rows),
+		TEST(rates_are_measured),
+		TEST(together_they_must_be_possible),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,10 +73,10 @@ no_body_read(mg_ctx *ctx, mg_model *m, mg_reader *r)
 
 const mg_method even = {.name = "even", .compile = even_compile, .write_body = no_body, .read_body = no_body_read};
 const mg_method toy_tied = {.name = "toy_tied",
-						.compile = even_compile,
-						.write_body = no_body,
-						.read_body = no_body_read,
-						.marginal = tied_marginal};
+							.compile = even_compile,
+							.write_body = no_body,
+							.read_body = no_body_read,
+							.marginal = tied_marginal};
 const mg_method *const toy_methods[] = {&even, &toy_tied, NULL};
 
 /* ---- columns ---- */
