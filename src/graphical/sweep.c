@@ -24,6 +24,8 @@
 #define NEAR 1e-7
 /* No variable rises by more in one move. */
 #define MOST_MOVE 50
+/* Nor does any fall by more, or all of a measurement move by more together: figures stay finite. */
+#define MOST_FALL 1e9
 /*
  * Of the total: a cell of less may have lost mass to rounding. What is left of it is not to be believed; it is less
  * than LOST_MASS for sure.
@@ -185,7 +187,7 @@ best_shift(const mge_problem *p, uint32_t i, const double *q)
 		left += dead[x] ? 0 : y[x] - p->gamma * var[x] * q[x];
 		weight += dead[x] ? 0 : p->gamma * var[x];
 	}
-	return weight > 0 && isfinite(left / weight) ? left / weight : 0;
+	return weight > 0 ? fmin(fmax(left / weight, -MOST_FALL), MOST_FALL) : 0;
 }
 
 /* The best move for measurement i, given the rest; its clique follows. */
@@ -209,7 +211,7 @@ move(mge_sweep *s, uint32_t i, double *q)
 
 		if (!dead[x])
 			d = z > LEAST_MASS * p->total ? solve(z, a, q[x], y[x]) : solve_lost(s, a, q[x], y[x], &rises);
-		s->step[x] = d;
+		s->step[x] = d = fmax(d, -MOST_FALL);
 		if (z > 0 && d > top)
 			top = d;
 	}

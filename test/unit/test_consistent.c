@@ -195,16 +195,16 @@ static const struct
 {
 	uint32_t count, sets[MOST_SETS];
 } family[] = {
-	{3, {3, 6, 12}},                 /* a chain */
-	{4, {3, 6, 12, 9}},              /* a cycle */
-	{4, {15, 7, 3, 1}},              /* nested */
-	{4, {3, 3, 3, 6}},               /* the same columns, again */
-	{4, {1, 2, 4, 8}},               /* singles */
-	{2, {3, 12}},                    /* disjoint */
-	{6, {3, 5, 9, 6, 10, 12}},       /* all pairs */
+	{3, {3, 6, 12}},           /* a chain */
+	{4, {3, 6, 12, 9}},        /* a cycle */
+	{4, {15, 7, 3, 1}},        /* nested */
+	{4, {3, 3, 3, 6}},         /* the same columns, again */
+	{4, {1, 2, 4, 8}},         /* singles */
+	{2, {3, 12}},              /* disjoint */
+	{6, {3, 5, 9, 6, 10, 12}}, /* all pairs */
 	{10, {3, 5, 9, 6, 10, 12, 1, 2, 4, 8}},
-	{4, {7, 11, 13, 14}},            /* all triples */
-	{3, {0, 5, 10}},                 /* the total alone, too */
+	{4, {7, 11, 13, 14}}, /* all triples */
+	{3, {0, 5, 10}},      /* the total alone, too */
 	{1, {15}},
 };
 
@@ -372,7 +372,7 @@ the_objective_moves_by_a_constant(void **state)
 			{
 				double old = z[x] - w->m[i].y[x], new = z[x] - w->out[i][x];
 
-				differ += (old * old - new * new) / w->m[i].var;
+				differ += (old * old - new *new) / w->m[i].var;
 			}
 		}
 		constant = t == 0 ? differ : constant;
