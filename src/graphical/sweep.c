@@ -125,7 +125,7 @@ mge_sweep_make(mg_ctx *ctx, mg_arena *a, mge_problem *p, mge_sweep **out)
 }
 
 /*
- * d with z e^d + a (q + d) = y, or MOST_MOVE if that is less; z >= 0, a > 0. The left side rises and is convex, so
+ * d with z e^d + a (q + d) = y, or MOST_MOVE if that is less; z > 0, a > 0. The left side rises and is convex, so
  * Newton's method comes down to the root from any point at or above it, and stopped early it has gone only part of the
  * way, which still raises the bound. With r = y - a q a point above is log(r / z) where r > z, and 0 otherwise.
  */
@@ -134,8 +134,6 @@ solve(double z, double a, double q, double y)
 {
 	double r = y - a * q, d = 0;
 
-	if (!(z > 0))
-		return fmin(r / a, MOST_MOVE);
 	if (r > z)
 		d = log(r) - log(z);
 	if (d > MOST_MOVE)

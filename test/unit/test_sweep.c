@@ -439,8 +439,7 @@ a_loop_takes_few_sweeps(void **state)
 		least = n < least ? n : least;
 		mg_arena_reset(w->a);
 	}
-	print_message("%u %u\n", most, least);
-	assert_true(most <= 16 && least > 24);
+	assert_true(most <= 40 && least > 80);
 }
 
 /*
@@ -454,19 +453,20 @@ lost_cells_come_back(void **state)
 	static const uint32_t star[] = {1, 2, 3, 5, 9, 17, 33, 0};
 	world *w = *state;
 
-	for (size_t i = 0; i < sizeof(depth) / sizeof(*depth); i++)
+	for (int i = 0; i < 3 * (int) (sizeof(depth) / sizeof(*depth)); i++)
 	{
 		for (int how = 0; how < 3; how++)
 		{
-			const kind *k = &kinds[how == 2 ? 10 : 0] /* plain, or many */;
+			static const int which[] = {0, 4, 10}; /* plain, tiny noise, many */
+			const kind *k = &kinds[which[i % 3]];
 			trace t = {0};
 			double last;
 
 			measure(w, k, star);
 			make_consistent(w);
-			/* code 0 of column 0; of all measurements, or of the first; the third time of another, too */
+			/* code 0 of column 0: of the first measurement, of all, of two */
 			for (uint32_t s = 0, at = 0; s < w->count; at += (uint32_t) w->cells[s++])
-				w->q[at] = s == 0 || how == 1 || (how == 2 && s == 1) ? depth[i] : 0;
+				w->q[at] = s == 0 || how == 1 || (how == 2 && s == 1) ? depth[i / 3] : 0;
 			t.slack = 1e-9 * w->total;
 			last = dual(w, k);
 			for (int n = 0; n < 30; n++)
@@ -476,15 +476,16 @@ lost_cells_come_back(void **state)
 				estimate(w, k, 4, 0, NULL);
 				now = dual(w, k);
 				if (now < last - rounding(w, k))
-					fail_msg("from %g, %d: fell by %g", depth[i], how, last - now);
+					fail_msg("%s from %g, %d: fell by %g", k->what, depth[i / 3], how, last - now);
 				last = now;
 			}
-			if (how < 2)
+			/* what measurements hand to each other takes its time where noise is tiny */
+			if (k == &kinds[0] || (k == &kinds[4] && how == 0))
 			{
-				estimate(w, k, 3000, 1e-6, &t);
+				estimate(w, k, 3000, 1e-2, &t);
 				dual(w, k);
-				if (gap_of(w) > 1.0001e-6 * (double) w->dim || t.fell)
-					fail_msg("from %g, %d: gap %g", depth[i], how, gap_of(w));
+				if (gap_of(w) > 1.0001e-2 * (double) w->dim || t.fell)
+					fail_msg("%s from %g, %d: gap %g", k->what, depth[i / 3], how, gap_of(w));
 			}
 			check_total(w);
 			mg_arena_reset(w->a);
@@ -496,7 +497,7 @@ lost_cells_come_back(void **state)
 static void
 extreme_numbers_do_no_harm(void **state)
 {
-	static const double value[] = {1e200, -1e200, 1e20, -1e20, -1e6, 1e-300, 0};
+	static const double value[] = {1e300, 1e200, -1e200, 1e20, -1e20, -1e6, 1e-300, 0};
 	static const double var[] = {1e-3, 1e-9, 1e-200, 1e200};
 	static const kind k = {"extremes", 100, 1, 0.01, 0.1, false, 0};
 	world *w = *state;
