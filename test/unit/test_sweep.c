@@ -442,6 +442,21 @@ a_loop_takes_few_sweeps(void **state)
 	assert_true(most <= 40 && least > 80);
 }
 
+/* Code 0 of column 0, the first of all measurements that have it, becomes a thousandth of what it was. */
+static void
+make_rare(world *w)
+{
+	for (uint32_t s = 0; s < w->count; s++)
+	{
+		double *y = mg_arena_alloc(w->a, w->cells[s], sizeof(*y));
+
+		for (size_t x = 0; x < w->cells[s]; x++)
+			y[x] = w->m[s].y[x] * (w->m[s].cols[0] == 0 && x < w->cells[s] / w->sizes[0] ? 1e-3 : 1);
+		w->m[s].y = y;
+	}
+	w->total = mg_estimate_total(w->sizes, w->m, w->count);
+}
+
 /*
  * A first guess under which cells have no mass that doubles can hold, in linear space or in any: they come back, with
  * nothing lost on the way, and not by leaps of all measurements that share them at a time.
@@ -449,7 +464,7 @@ a_loop_takes_few_sweeps(void **state)
 static void
 lost_cells_come_back(void **state)
 {
-	static const double depth[] = {-300, -500, -700, -3000};
+	static const double depth[] = {-240, -300, -700, -3000};
 	static const uint32_t star[] = {1, 2, 3, 5, 9, 17, 33, 0};
 	world *w = *state;
 
@@ -463,6 +478,7 @@ lost_cells_come_back(void **state)
 			double last;
 
 			measure(w, k, star);
+			make_rare(w);
 			make_consistent(w);
 			/* code 0 of column 0: of the first measurement, of all, of two */
 			for (uint32_t s = 0, at = 0; s < w->count; at += (uint32_t) w->cells[s++])
@@ -483,7 +499,7 @@ lost_cells_come_back(void **state)
 			dual(w, k);
 			/* with next to no noise the mass is back long before the variables are; the last kind ends nowhere */
 			if (t.fell || (k == &kinds[0] && gap_of(w) > 1.0001e-2 * (double) w->dim) ||
-				(k == &kinds[4] && fabs(w->grad[0] + k->gamma * w->m[0].var * w->q[0]) > 0.01 * w->m[0].y[0]))
+				(k == &kinds[4] && fabs(w->grad[0] + k->gamma * w->m[0].var * w->q[0]) > 0.5 * fabs(w->m[0].y[0])))
 				fail_msg("%s from %g, %d: gap %g", k->what, depth[i / 3], how, gap_of(w));
 			check_total(w);
 			mg_arena_reset(w->a);
