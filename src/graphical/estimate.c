@@ -26,7 +26,9 @@
 #include <math.h>
 #include <string.h>
 
-/* What a log-potential may be away from its clique's largest, and a variable from zero, for linear space to be tried.
+/*
+ * What a log-potential may be away from its clique's largest, and a variable from its measurement's, for linear space
+ * to be tried.
  */
 #define LINEAR_RANGE 200
 /* Sweeps between two looks at the gap. */
@@ -66,7 +68,7 @@ set_measurement(mg_ctx *ctx, mge_problem *p, const mg_measurement *m, uint32_t i
 	{
 		double var = m->cell_var != NULL ? m->cell_var[x] : m->var;
 
-		if (!(var > 0) || !isfinite(var) || !isfinite(m->y[x]))
+		if (!(var > 0) || !isfinite(var) || !isfinite(m->y[x]) || !isnormal(p->gamma * var))
 			return mg_fail(ctx, MG_INVALID, "a measurement is not finite, or its variance is not positive");
 		p->y[p->start[i] + x] = m->y[x];
 		p->var[p->start[i] + x] = var;
@@ -165,26 +167,34 @@ set_up(mg_ctx *ctx, mg_arena *a, mge_problem *p, const mg_junction *j, const mg_
 static bool
 infer_linear(mge_problem *p, const double *q, double *log_z)
 {
+	double tops = 0;
+
 	for (uint32_t c = 0; c < p->j->count; c++)
 		memcpy(p->work[c].v, p->weight[c].v, p->weight[c].cells * sizeof(double));
 	for (uint32_t i = 0; q != NULL && i < p->count; i++)
 	{
 		mg_factor view = p->scope[i];
 		const double *at = q + p->start[i];
+		const bool *dead = p->dead + p->start[i];
+		double top = -INFINITY;
 
+		for (size_t x = 0; x < view.cells; x++)
+			top = !dead[x] && at[x] > top ? at[x] : top;
 		view.v = p->scale;
 		for (size_t x = 0; x < view.cells; x++)
 		{
-			if (!(fabs(at[x]) < LINEAR_RANGE))
+			if (!dead[x] && !(top - at[x] < LINEAR_RANGE))
 				return false;
-			p->scale[x] = exp(at[x]);
+			p->scale[x] = dead[x] ? 0 : exp(at[x] - top);
 		}
+		tops += top == -INFINITY ? 0 : top;
 		mg_factor_scale(&p->work[p->home[i]], &view);
 	}
 	if (!mg_junction_calibrate_linear(p->j, &p->messages, p->total, p->work, log_z))
 		return false;
 	for (uint32_t c = 0; c < p->j->count; c++)
 		*log_z += p->top[c];
+	*log_z += tops;
 	return true;
 }
 
@@ -296,10 +306,12 @@ ascend(mg_ctx *ctx, mge_problem *p, mge_sweep *sweep, double *q, double *grad, u
 
 	while (!done(p, n, q, grad, value) && n < most)
 	{
+		bool believed = true;
+
 		MG_TRY(mg_poll(ctx));
 		mge_sweep_begin(sweep);
-		for (uint32_t i = 0; i < LOOK_EVERY && n < most; i++, n++)
-			mge_sweep_run(sweep, q);
+		for (uint32_t i = 0; i < LOOK_EVERY && n < most && believed; i++, n++)
+			believed = mge_sweep_run(sweep, q);
 		value = evaluate(p, q, grad);
 	}
 	*iterations = n;

@@ -34,11 +34,11 @@ typedef struct mge_problem
 /*
  * sweep.c: coordinate ascent of the dual over all measurements, each in turn. begin: work[] are the marginals at q, as
  * an evaluation leaves them. After each run q has moved, the dual is no lower, and work[] of the first clique is its
- * marginal (the others' are not all).
+ * marginal (the others' are not all). False: cells have moved whose mass is not known, an inference should come next.
  */
 typedef struct mge_sweep mge_sweep;
 mg_code mge_sweep_make(mg_ctx *ctx, mg_arena *a, mge_problem *p, mge_sweep **out);
 void mge_sweep_begin(mge_sweep *s);
-void mge_sweep_run(mge_sweep *s, double *q);
+bool mge_sweep_run(mge_sweep *s, double *q);
 
 #endif

@@ -15,16 +15,25 @@
  */
 #include "graphical/estimate_private.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 /* Newton's method for one cell; a step that gets this near is the last. */
 #define MOST_STEPS 12
 #define NEAR 1e-7
-/* A cell of less mass may have lost it to rounding: its variable moves as if it had none, and the next inference shows.
- */
-#define LEAST_MASS 1e-250
+/* No variable rises by more in one move. */
 #define MOST_MOVE 50
+/* Nor does any fall by more, or all of a measurement move by more together: figures stay finite. */
+#define MOST_FALL 1e9
+/*
+ * Of the total: a cell of less may have lost mass to rounding. What is left of it is not to be believed; it is less
+ * than LOST_MASS for sure.
+ */
+#define LEAST_MASS 1e-100
+#define LOST_MASS 1e-40
+/* The same of a cell of a separator; what is left can be divided by. */
+#define LEAST_SEPARATOR 1e-250
 
 typedef struct crossing
 {
@@ -40,7 +49,8 @@ struct mge_sweep
 	bool *visited;        /* [cliques] in this sweep */
 	mg_factor *separator; /* [cliques] marginals at the last crossing */
 	double *scale;        /* [cells of the largest separator] */
-	double *mass;         /* [cells of the largest measurement] */
+	double *mass, *step;  /* [cells of the largest measurement] */
+	bool raised;          /* cells whose mass was lost, since the last inference */
 };
 
 /* The walk: down to each child in turn, and back. */
@@ -108,20 +118,30 @@ mge_sweep_make(mg_ctx *ctx, mg_arena *a, mge_problem *p, mge_sweep **out)
 	}
 	MG_NEW(ctx, a, s->scale, most);
 	MG_NEW(ctx, a, s->mass, most_measured);
+	MG_NEW(ctx, a, s->step, most_measured);
 	MG_TRY(plan_walk(ctx, a, s));
 	*out = s;
 	return MG_OK;
 }
 
 /*
- * d with z e^d + a (q + d) = y, a > 0: the left side rises and is convex, so Newton's method comes down to the root
- * from any point at or above it. With r = y - a q that is log(r / z) where r > z, and 0 otherwise.
+ * d with z e^d + a (q + d) = y, or MOST_MOVE if that is less; z > 0, a > 0. The left side rises and is convex, so
+ * Newton's method comes down to the root from any point at or above it, and stopped early it has gone only part of the
+ * way, which still raises the bound. With r = y - a q a point above is log(r / z) where r > z, and 0 otherwise.
  */
 static double
 solve(double z, double a, double q, double y)
 {
-	double r = y - a * q, d = r > z ? log(r / z) : 0;
+	double r = y - a * q, d = 0;
 
+	if (r > z)
+		d = log(r) - log(z);
+	if (d > MOST_MOVE)
+	{
+		if (z * exp(MOST_MOVE) + a * MOST_MOVE <= r)
+			return MOST_MOVE;
+		d = MOST_MOVE;
+	}
 	for (int i = 0; i < MOST_STEPS; i++)
 	{
 		double e = z * exp(d), step = (e + a * d - r) / (e + a);
@@ -133,6 +153,41 @@ solve(double z, double a, double q, double y)
 	return d;
 }
 
+/*
+ * The move of a cell whose mass may have been lost. Down it goes as if there were none. Up only as far as it may if it
+ * has as much as LOST_MASS, and only once between two inferences, for one measurement: then nobody knows what it has.
+ */
+static double
+solve_lost(const mge_sweep *s, double a, double q, double y, bool *rises)
+{
+	double d = y / a - q;
+
+	if (!(d > 0))
+		return d;
+	d = s->raised ? 0 : solve(LOST_MASS * s->p->total, a, q, y);
+	*rises = *rises || d > NEAR;
+	return d > 0 ? d : 0;
+}
+
+/*
+ * What all variables of a measurement rise by together changes no distribution and is no concern of the bound: its best
+ * value is known, where the sum of y - gamma v q is the total.
+ */
+static double
+best_shift(const mge_problem *p, uint32_t i, const double *q)
+{
+	const double *y = p->y + p->start[i], *var = p->var + p->start[i];
+	const bool *dead = p->dead + p->start[i];
+	double left = -p->total, weight = 0;
+
+	for (size_t x = 0; x < p->scope[i].cells; x++)
+	{
+		left += dead[x] ? 0 : y[x] - p->gamma * var[x] * q[x];
+		weight += dead[x] ? 0 : p->gamma * var[x];
+	}
+	return weight > 0 ? fmin(fmax(left / weight, -MOST_FALL), MOST_FALL) : 0;
+}
+
 /* The best move for measurement i, given the rest; its clique follows. */
 static void
 move(mge_sweep *s, uint32_t i, double *q)
@@ -141,7 +196,9 @@ move(mge_sweep *s, uint32_t i, double *q)
 	mg_factor view = p->scope[i];
 	const double *y = p->y + p->start[i], *var = p->var + p->start[i];
 	const bool *dead = p->dead + p->start[i];
-	double sum = 0;
+	double sum = 0, top = -INFINITY;
+	double shift;
+	bool rises = false;
 
 	q += p->start[i];
 	view.v = s->mass;
@@ -151,17 +208,26 @@ move(mge_sweep *s, uint32_t i, double *q)
 		double z = view.v[x], a = p->gamma * var[x], d = 0;
 
 		if (!dead[x])
-		{
-			d = z > LEAST_MASS ? solve(z, a, q[x], y[x]) : y[x] / a - q[x];
-			d = fmin(fmax(d, -MOST_MOVE), MOST_MOVE);
-			q[x] += d;
-		}
-		view.v[x] = exp(d);
-		sum += z * view.v[x];
+			d = z > LEAST_MASS * p->total ? solve(z, a, q[x], y[x]) : solve_lost(s, a, q[x], y[x], &rises);
+		s->step[x] = d = fmax(d, -MOST_FALL);
+		if (z > 0 && d > top)
+			top = d;
 	}
+	/* beside the largest move: all may be so far down that nothing would be left */
 	for (size_t x = 0; x < view.cells; x++)
-		view.v[x] *= p->total / sum;
+		sum += view.v[x] > 0 ? view.v[x] * exp(s->step[x] - top) : 0;
+	if (!(sum > DBL_MIN / DBL_EPSILON * p->total) || !isfinite(sum))
+		return;
+	s->raised = s->raised || rises;
+	for (size_t x = 0; x < view.cells; x++)
+	{
+		view.v[x] = view.v[x] > 0 ? exp(s->step[x] - top) * (p->total / sum) : 0;
+		q[x] += s->step[x];
+	}
 	mg_factor_scale(&p->work[p->home[i]], &view);
+	shift = best_shift(p, i, q);
+	for (size_t x = 0; x < view.cells; x++)
+		q[x] += dead[x] ? 0 : shift;
 }
 
 static void
@@ -175,7 +241,7 @@ cross(mge_sweep *s, const crossing *c)
 	{
 		double mass = now.v[x];
 
-		now.v[x] = old->v[x] > 0 ? mass / old->v[x] : 0;
+		now.v[x] = old->v[x] > LEAST_SEPARATOR * s->p->total ? mass / old->v[x] : 0;
 		old->v[x] = mass;
 	}
 	mg_factor_scale(&s->p->work[c->to], &now);
@@ -196,9 +262,10 @@ mge_sweep_begin(mge_sweep *s)
 {
 	for (uint32_t c = 1; c < s->p->j->count; c++)
 		mg_factor_marginal(&s->p->work[c], &s->separator[c]);
+	s->raised = false;
 }
 
-void
+bool
 mge_sweep_run(mge_sweep *s, double *q)
 {
 	memset(s->visited, 0, s->p->j->count * sizeof(*s->visited));
@@ -208,4 +275,5 @@ mge_sweep_run(mge_sweep *s, double *q)
 		cross(s, &s->crossing[i]);
 		visit(s, s->crossing[i].to, q);
 	}
+	return !s->raised;
 }
