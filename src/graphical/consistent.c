@@ -1,6 +1,8 @@
 /* graphical/consistent.c: see consistent.h. Components live in a scratch arena for the time of the call. */
 #include "graphical/consistent.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,7 +190,7 @@ mg_make_consistent(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, const mg_mea
 	{
 		if (m[i].k > MOST_COLUMNS)
 			code = mg_fail(ctx, MG_INVALID, "a measurement of more than %d columns", MOST_COLUMNS);
-		else if (m[i].cell_var != NULL || !(m[i].var > 0))
+		else if (m[i].cell_var != NULL || !(m[i].var >= DBL_MIN) || !isfinite(m[i].var))
 			code = mg_fail(ctx, MG_INVALID, "consistency needs one positive variance for all cells of a measurement");
 	}
 	if (keep == NULL || scratch == NULL)

@@ -21,7 +21,8 @@
 /* Newton's method for one cell; a step that gets this near is the last. */
 #define MOST_STEPS 12
 #define NEAR 1e-7
-/* A cell of less mass may have lost it to rounding: its variable moves as if it had none, and the next inference shows. */
+/* A cell of less mass may have lost it to rounding: its variable moves as if it had none, and the next inference shows.
+ */
 #define LEAST_MASS 1e-250
 #define MOST_MOVE 50
 
