@@ -38,7 +38,8 @@
 #define MOST_SHARED 1           /* columns that two picks of a round may share */
 
 #define MOST_CANDIDATE_CELLS ((size_t) 1 << 16)
-#define MOST_ALL_CELLS ((size_t) 1 << 23)   /* of all candidates: their exact counts are kept, and the model's */
+#define MOST_ALL_CELLS ((size_t) 1 << 23)   /* of all candidates */
+#define CELL_BYTES 12                       /* of each: its exact count is kept, and what the model says */
 #define MOST_TABLE_CELLS ((size_t) 1 << 20) /* on the way to a marginal across cliques */
 
 static const mg_learn_options first_fit = {.tolerance = 1e-2, .iterations = 50, .steps = 1};
@@ -425,8 +426,12 @@ candidate_limit(const aim *s)
 static mg_code
 list_candidates(mg_ctx *ctx, aim *s, mg_arena *a, const mg_model *m)
 {
+	size_t all = s->req->memory / 2 / CELL_BYTES;
+
+	if (s->req->memory == 0 || all > MOST_ALL_CELLS)
+		all = MOST_ALL_CELLS;
 	MG_TRY(mg_candidates_list(ctx, a, m->columns, m->ncolumns, s->search.degree, s->search.workload, candidate_limit(s),
-							  MOST_ALL_CELLS, &s->cand));
+							  all, &s->cand));
 	MG_NEW(ctx, a, s->answers, s->cand.all_cells + 1);
 	MG_NEW(ctx, a, s->answer, (size_t) s->cand.count + 1);
 	MG_NEW(ctx, a, s->allowed, (size_t) s->cand.count + 1);
@@ -434,7 +439,7 @@ list_candidates(mg_ctx *ctx, aim *s, mg_arena *a, const mg_model *m)
 	MG_NEW(ctx, a, s->which, (size_t) s->cand.count + 1);
 	if (s->cand.count == 0)
 		return MG_OK;
-	return mg_workload_begin(ctx, s->curator, s->cand.set, s->cand.count, MOST_ALL_CELLS * sizeof(uint32_t),
+	return mg_workload_begin(ctx, s->curator, s->cand.set, s->cand.count, all * sizeof(uint32_t),
 							 &s->workload);
 }
 
@@ -486,7 +491,7 @@ set_rho(const mg_fit_request *req, const mg_split *split, aim *s)
 	if (req->ncolumns <= 2)
 		s->rho_pick = s->rho;
 	s->k = req->rows_per_unit > 0 ? req->rows_per_unit : 1;
-	s->most_cells = s->search.max_model_mb * (1 << 20) / sizeof(double);
+	s->most_cells = mg_search_cells(req, &s->search);
 }
 
 static mg_code

@@ -197,6 +197,14 @@ mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 	return MG_OK;
 }
 
+double
+mg_search_cells(const mg_fit_request *req, const mg_search_options *search)
+{
+	double cells = search->max_model_mb * (1 << 20) / sizeof(double);
+
+	return req->memory == 0 ? cells : fmin(cells, (double) req->memory / 2 / (5 * sizeof(double)));
+}
+
 void
 mg_split_discretize(const mg_fit_request *req, const mg_split *split, mg_discretize_options *out)
 {

@@ -24,6 +24,12 @@ mg_code mg_split_independent(mg_ctx *ctx, const mg_fit_request *req, mg_split *o
 mg_code mg_split_aim(mg_ctx *ctx, const mg_fit_request *req, mg_split *out, mg_search_options *search);
 mg_code mg_split_swift(mg_ctx *ctx, const mg_fit_request *req, mg_split *out, mg_search_options *search);
 
+/*
+ * Most cells of the model: max_model_mb, but no more than estimation has memory for (half of the request's, five tables
+ * of doubles a cell).
+ */
+double mg_search_cells(const mg_fit_request *req, const mg_search_options *search);
+
 /* What discretisation is asked for under this split. */
 void mg_split_discretize(const mg_fit_request *req, const mg_split *split, mg_discretize_options *out);
 

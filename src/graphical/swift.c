@@ -256,7 +256,7 @@ set_rho(const mg_fit_request *req, const mg_split *split, swift *s)
 	s->k = req->rows_per_unit > 0 ? req->rows_per_unit : 1;
 	s->rho_select = req->allowance.rho * split->select;
 	s->rho_measure = req->allowance.rho * split->measure;
-	s->most_cells = s->search.max_model_mb * (1 << 20) / sizeof(double);
+	s->most_cells = mg_search_cells(req, &s->search);
 }
 
 static mg_code

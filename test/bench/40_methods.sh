@@ -157,8 +157,8 @@ for table in $tables; do
 	redraw_csv "${table}_train" "$columns" synthetic.csv
 	row "real rows, redrawn" $(compare synthetic.csv)
 	if [ "$table" = diabetes130 ]; then
-		write_csv "SELECT $columns FROM (SELECT *, row_number() OVER (PARTITION BY patient_nbr ORDER BY random()) AS bound_i
-			FROM ${table}_train) t WHERE bound_i <= 2" synthetic.csv
+		write_csv "SELECT $columns FROM (SELECT *, row_number() OVER (PARTITION BY patient_nbr ORDER BY random())
+			AS bound_i FROM ${table}_train) t WHERE bound_i <= 2" synthetic.csv
 		row "real rows, 2 a unit" $(compare synthetic.csv)
 	fi
 	for epsilon in $epsilons; do
@@ -178,7 +178,8 @@ for table in $tables; do
 			mean=$(sed 's/ - / 0 /g; s/ - / 0 /g' figures | means)
 			[ "$table" != adult_coded ] || mean=$(awk '{$4 = $5 = "-"; print}' <<<"$mean")
 			read -r t1 t2 t3 ks corr auc seconds mb <<<"$mean"
-			row "$epsilon $method" "$t1" "$t2" "$t3" "$ks" "$corr" "$auc" "$(printf %.2f "$seconds")" "$(printf %.0f "$mb")"
+			row "$epsilon $method" "$t1" "$t2" "$t3" "$ks" "$corr" "$auc" \
+				"$(printf %.2f "$seconds")" "$(printf %.0f "$mb")"
 			case $table in
 				adult_coded) against_reference "$method" "$epsilon" "$t1" "$t2" "$t3" "$ks" "$corr" "$auc" "$seconds" ;;
 				adult) against_raw "$method" "$epsilon" "$t1" "$t2" "$t3" "$ks" "$corr" "$auc" "$seconds" ;;
