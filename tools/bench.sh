@@ -2,11 +2,12 @@
 # bench.sh: runs test/bench/*.sh in order beside a throwaway server, and prints what they print. BENCH="name ..."
 # chooses.
 #
-# A script finds the server through PGHOST and PGUSER, programs of test/bench/*.c in $BENCH_PROGRAMS, a folder of its
-# own to write to as its working directory, the server's data directory as $BENCH_PGDATA and its process as
-# $BENCH_POSTMASTER. BENCH_DATA is a folder with further data sets, BENCH_TOOLS one with further tools, where there are
-# such, and BENCH_PYTHON the python for them; BENCH_ENV names other variables to hand on. Data lie on disk: a benchmark
-# of a machine's memory file system would flatter both sides. A script that ends with 77 was skipped.
+# A script finds the server through PGHOST, PGUSER and PGDATABASE, an empty database of its own, programs of
+# test/bench/*.c in $BENCH_PROGRAMS, a folder of its own to write to as its working directory, the server's data
+# directory as $BENCH_PGDATA and its process as $BENCH_POSTMASTER. BENCH_DATA is a folder with further data sets,
+# BENCH_TOOLS one with further tools, where there are such, and BENCH_PYTHON the python for them; BENCH_ENV names other
+# variables to hand on. Data lie on disk: a benchmark of a machine's memory file system would flatter both sides. A
+# script that ends with 77 was skipped.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -40,6 +41,8 @@ for script in "$top"/test/bench/*.sh; do
 	[ "$(id -u)" != 0 ] || chown "$(server_user):" "$private/run/work-$name"
 	private_dir=$private/run/work-$name
 	say "" "$name"
+	as_server_user createdb "$name"
+	private_env+=(PGDATABASE="$name")
 	rc=0
 	guarded bash "$private/run/bench/$name.sh" </dev/null || rc=$?
 	private_dir=$private/run
