@@ -110,6 +110,8 @@ workload_text(const JsonbValue *value)
 			append_names(&out, v.val.binary.data);
 		any = true;
 	}
+	if (!any)
+		workload_error();
 	return out.data;
 }
 
