@@ -70,7 +70,30 @@ SELECT dp_train('parts', 'parts', epsilon => 1) > 0 AS trained;
 SELECT dp_train('part', 'parts_low', epsilon => 0.5) > 0 AS trained;
 SELECT budget, relation, state FROM dp_ledger WHERE budget = 'parts' ORDER BY id;
 SELECT round(spent::numeric, 3) > 1 AS both FROM dp_budgets WHERE name = 'parts';
+
+-- A category of other than texts, NOT NULL, of which no label was learnt: it has to hold something.
+CREATE TABLE rare (n int NOT NULL, u uuid NOT NULL, p numeric NOT NULL, d date NOT NULL, t text NOT NULL);
+INSERT INTO rare SELECT i, ('00000000-0000-0000-0000-0000000000' || 10 + i)::uuid, i / 7.0, '2020-01-01'::date + i, 't' || i
+  FROM generate_series(1, 40) i;
+SELECT dp_protect('rare', epsilon => 1);
+SELECT dp_set_column('rare', c, kind => 'category') FROM unnest('{n,u,p,d}'::name[]) c;
+SELECT dp_train('rare', 'rare', epsilon => 0.1) > 0 AS trained;
+SELECT DISTINCT * FROM dp_synthesize_as(NULL::rare, 'rare', 100);
+-- Constraints that leave nothing but NULL.
+CREATE TABLE nothing (a int CHECK (a > 7) CHECK (a < 3), b bigint CHECK (b > 9e19), k int NOT NULL CHECK (k BETWEEN 0 AND 1));
+INSERT INTO nothing SELECT NULL, NULL, i % 2 FROM generate_series(1, 1000) i;
+SELECT dp_protect('nothing', epsilon => 10);
+SELECT dp_train('nothing', 'nothing', epsilon => 0.5) > 0 AS trained;
+SELECT count(*), count(a), count(b) FROM dp_synthesize_as(NULL::nothing, 'nothing', 500);
+-- A constraint that the default of an excluded column makes an error.
+CREATE TABLE parted (a int CHECK (a BETWEEN 0 AND 9), x int NOT NULL DEFAULT 0, CONSTRAINT share CHECK (10 / x < a + 50));
+INSERT INTO parted SELECT i % 10, 1 + i % 3 FROM generate_series(1, 100) i;
+SELECT dp_protect('parted', epsilon => 10);
+SELECT dp_set_column('parted', 'x', kind => 'excluded');
+SELECT step FROM dp_plan('parted') WHERE step LIKE 'constraint%';
+SELECT dp_train('parted', 'parted', epsilon => 1) > 0 AS trained;
 DROP EXTENSION pg_mirage CASCADE;
+DROP TABLE rare, nothing, parted;
 DROP TABLE wild, narrow, parts;
 DROP DOMAIN percent;
 DROP TYPE mood;

@@ -96,7 +96,7 @@ extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable, con
 								int max_rows);
 extern MgSourceRecord mg_relation_source(Oid relid);   /* an MgSourceLookup */
 extern MgPublicness mg_relation_publicness(Oid relid); /* an MgPublicLookup */
-/* A protected table that a foreign key of `relid` refers to, or InvalidOid. */
+/* A protected table that foreign keys lead to from `relid` or its partitions, through others or not; or InvalidOid. */
 extern Oid mg_relation_tied_to(Oid relid);
 /* Declares the table public, or no more; the caller has seen to it that it may be. */
 extern void mg_relation_set_public(Oid relid, bool is_public);

@@ -9,9 +9,24 @@
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 
-/* Of Oid: the tables that foreign keys of `relid` refer to. */
+/* The tables that foreign keys of $1 refer to. */
+static const char *const direct_targets =
+	"SELECT DISTINCT confrelid FROM pg_catalog.pg_constraint WHERE conrelid = $1 AND contype = 'f' ORDER BY confrelid";
+
+/*
+ * And those that they refer to, and so on; of every one of them, partitions, children and parents, whose foreign keys
+ * may be their own.
+ */
+static const char *const all_targets =
+	"WITH RECURSIVE t AS (SELECT $1 AS r, false AS target UNION SELECT n.r, n.target OR t.target FROM t, LATERAL ("
+	"SELECT inhrelid AS r, false AS target FROM pg_catalog.pg_inherits WHERE inhparent = t.r UNION ALL "
+	"SELECT inhparent, false FROM pg_catalog.pg_inherits WHERE inhrelid = t.r UNION ALL "
+	"SELECT confrelid, true FROM pg_catalog.pg_constraint WHERE conrelid = t.r AND contype = 'f') n) "
+	"SELECT DISTINCT r FROM t WHERE target ORDER BY r";
+
+/* Of Oid. */
 static List *
-targets_of(Oid relid)
+targets_of(Oid relid, const char *query)
 {
 	MgArg arg = MG_OID(relid);
 	MgQuery q;
@@ -19,10 +34,7 @@ targets_of(Oid relid)
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, true,
-					 "SELECT DISTINCT confrelid FROM pg_catalog.pg_constraint WHERE conrelid = $1 AND contype = 'f' "
-					 "ORDER BY confrelid",
-					 1, &arg);
+	n = mg_query_run(&q, true, query, 1, &arg);
 	for (uint64 i = 0; i < n; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(q.caller);
@@ -37,7 +49,7 @@ targets_of(Oid relid)
 Oid
 mg_relation_tied_to(Oid relid)
 {
-	List *targets = targets_of(relid);
+	List *targets = targets_of(relid, all_targets);
 	ListCell *lc;
 
 	foreach (lc, targets)
@@ -49,7 +61,7 @@ mg_relation_tied_to(Oid relid)
 void
 mg_relation_lock_public_targets(Oid relid)
 {
-	List *targets = targets_of(relid);
+	List *targets = targets_of(relid, direct_targets);
 	ListCell *lc;
 
 	foreach (lc, targets)

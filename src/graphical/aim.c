@@ -138,7 +138,10 @@ allow(mg_ctx *ctx, aim *s, mg_arena *a)
 		s->base_cells = now;
 	limit = fmax(now, room(s, 1)); /* what the model holds already may always be measured (again) */
 	for (uint32_t i = 0; i < s->cand.count; i++)
+	{
+		MG_TRY(mg_poll(ctx));
 		s->allowed[i] = mg_growth_cells(growth, s->cand.set[i].cols, s->cand.set[i].k) <= limit;
+	}
 	return MG_OK;
 }
 

@@ -19,7 +19,7 @@ typedef struct mg_measured
 typedef struct mg_graphical
 {
 	mg_junction tree;
-	mg_factor *marginal; /* [tree.count] calibrated, each summing to the model's total */
+	mg_factor *marginal;   /* [tree.count] calibrated, each summing to the model's total */
 	mg_measured *measured; /* [nmeasured] beside the single columns */
 	uint32_t nmeasured;
 	mg_split split;

@@ -118,15 +118,13 @@ insert_column(entry *e, uint32_t col)
 {
 	uint32_t at = e->k;
 
-	if (e->k == MG_MOST_WORKLOAD_COLUMNS)
-		return false;
 	while (at > 0 && e->cols[at - 1] > col)
-	{
-		e->cols[at] = e->cols[at - 1];
 		at--;
-	}
 	if (at > 0 && e->cols[at - 1] == col)
 		return true; /* named twice */
+	if (e->k == MG_MOST_WORKLOAD_COLUMNS)
+		return false;
+	memmove(&e->cols[at + 1], &e->cols[at], (e->k - at) * sizeof(*e->cols));
 	e->cols[at] = col;
 	e->k++;
 	return true;
@@ -187,14 +185,13 @@ shared_columns(const entry *a, const entry *b)
 }
 
 /* The subsets of two columns and more of every set. */
-static bool
-append_closure(list *l, const entry *sets, uint32_t count)
+static mg_code
+append_closure(mg_ctx *ctx, list *l, const entry *sets, uint32_t count)
 {
-	bool ok = true;
-
 	for (uint32_t s = 0; s < count; s++)
 	{
-		for (uint32_t mask = 1; mask < 1u << sets[s].k && ok; mask++)
+		MG_TRY(mg_poll(ctx));
+		for (uint32_t mask = 1; mask < 1u << sets[s].k; mask++)
 		{
 			entry r = {0};
 
@@ -203,11 +200,11 @@ append_closure(list *l, const entry *sets, uint32_t count)
 					r.cols[r.k++] = sets[s].cols[i];
 			for (uint32_t t = 0; t < count; t++)
 				r.weight += sets[t].weight * shared_columns(&r, &sets[t]);
-			if (r.k >= 2)
-				ok = append(l, r.cols, r.k, r.weight);
+			if (r.k >= 2 && !append(l, r.cols, r.k, r.weight))
+				return mg_fail(ctx, MG_NOMEM, "out of memory");
 		}
 	}
-	return ok;
+	return MG_OK;
 }
 
 /* ---- the result ---- */
@@ -277,7 +274,7 @@ list_sets(mg_ctx *ctx, list *l, const mg_column *columns, uint32_t ncolumns, uin
 		return append_all(l, ncolumns, degree) ? MG_OK : mg_fail(ctx, MG_NOMEM, "out of memory");
 	MG_NEW(ctx, scratch, sets, MOST_SETS);
 	MG_TRY(read_workload(ctx, domain, ncolumns, workload, sets, &count));
-	return append_closure(l, sets, count) ? MG_OK : mg_fail(ctx, MG_NOMEM, "out of memory");
+	return append_closure(ctx, l, sets, count);
 }
 
 mg_code

@@ -12,10 +12,10 @@ typedef struct mge_problem
 	uint32_t count;
 	size_t dim; /* measured cells */
 	double total, gamma;
-	mg_factor *scope; /* [count] views: columns of measurement i; v points where it is needed */
-	size_t *start;    /* [count] first cell of measurement i in the arrays below */
-	uint32_t *home;   /* [count] its clique */
-	double *y, *var;  /* [dim] */
+	mg_factor *scope;  /* [count] views: columns of measurement i; v points where it is needed */
+	size_t *start;     /* [count] first cell of measurement i in the arrays below */
+	uint32_t *home;    /* [count] its clique */
+	double *y, *var;   /* [dim] */
 	mg_factor *base;   /* log-potentials of P0, -inf: impossible */
 	mg_factor *weight; /* exp(base - its largest), NULL where linear space has failed */
 	double *top;       /* [cliques] the largest of base */

@@ -329,9 +329,8 @@ copy_tree(mg_ctx *ctx, mg_arena *a, const mg_junction *from, mg_junction *out)
 
 	MG_NEW(ctx, a, sets, from->count);
 	for (uint32_t c = 0; c < from->count; c++)
-		sets[c] = (mg_column_set){.k = from->clique[c].k,
-								  .cols = from->clique[c].cols,
-								  .parent = from->clique[c].parent};
+		sets[c] =
+			(mg_column_set){.k = from->clique[c].k, .cols = from->clique[c].cols, .parent = from->clique[c].parent};
 	return mg_junction_adopt(ctx, a, from->size, from->ncolumns, sets, from->count, out);
 }
 

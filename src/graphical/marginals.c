@@ -24,6 +24,7 @@
 #include "base/pool.h"
 #include "graphical/contract.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define PAYLOAD UINT32_MAX
@@ -31,6 +32,8 @@
 #define BLOCK_CODES 128                /* codes of sources that travel together, about */
 #define BLOCK_CELLS ((size_t) 4 << 20) /* cells of a block's tables, about */
 #define BLOCK_WORK ((size_t) 5 << 26)  /* multiplications of a block, about: a task should stay short */
+
+#define POLL_SETS 256 /* sets between two looks at whether to stop */
 
 /* ---- the call ---- */
 
@@ -50,6 +53,8 @@ typedef struct call
 	uint32_t *start, *of;      /* pairs across cliques by their first column u: of[start[u] .. start[u + 1] - 1] */
 	uint32_t *block, nblocks;  /* [nblocks + 1] limits of the blocks within source */
 	uint32_t *source, nsources;
+	mg_ctx *ctx;      /* polled by lane 0 alone, which is the caller */
+	atomic_bool stop; /* it was cancelled: for the other lanes to see */
 } call;
 
 static inline bool
@@ -322,8 +327,17 @@ read_pairs(const call *x, mg_lane *l, uint32_t e, const crossing *from)
 }
 
 /* Up all edges, then down: what an edge needs is there when it is its turn. */
+/* Over a thousand cliques a block is seconds' work. */
 static bool
-run_block(const call *x, mg_lane *l, uint32_t b)
+stopped(call *x, const mg_lane *l)
+{
+	if (l == x->lanes && !atomic_load_explicit(&x->stop, memory_order_relaxed) && mg_poll(x->ctx) != MG_OK)
+		atomic_store_explicit(&x->stop, true, memory_order_relaxed);
+	return atomic_load_explicit(&x->stop, memory_order_relaxed);
+}
+
+static bool
+run_block(call *x, mg_lane *l, uint32_t b)
 {
 	uint32_t count = x->j->count, *in = mg_arena_alloc(l->a, (size_t) count + 1, sizeof(*in));
 	crossing *all = mg_arena_alloc(l->a, 2 * (size_t) count, sizeof(*all));
@@ -334,6 +348,8 @@ run_block(const call *x, mg_lane *l, uint32_t b)
 	{
 		uint32_t e = turn < count ? 2 * (count - turn) : 2 * (turn - count + 1) + 1, tail = tail_of(x->j, e), nin = 0;
 
+		if (stopped(x, l))
+			return false;
 		for (uint32_t c = tail + 1; c < count; c++)
 		{
 			if (x->j->clique[c].parent == tail)
@@ -554,7 +570,7 @@ run_across(const call *x, mg_lane *l, uint32_t i)
 static void
 task(void *arg, size_t index, int which)
 {
-	const call *x = arg;
+	call *x = arg;
 	mg_lane *l = &x->lanes[which];
 
 	if (l->failed)
@@ -615,6 +631,8 @@ sort_out(mg_ctx *ctx, mg_arena *a, call *x, uint32_t count)
 		size_t cells;
 
 		x->answered[i] = false;
+		if (i % POLL_SETS == 0)
+			MG_TRY(mg_poll(ctx));
 		if (x->out[i] == NULL)
 			continue;
 		MG_TRY(mg_column_set_check(ctx, x->j->size, n, &x->sets[i], &cells));
@@ -703,6 +721,8 @@ run_all(mg_ctx *ctx, call *x)
 		mg_arena_destroy(x->lanes[i].store);
 		if (x->lanes[i].failed && code == MG_OK)
 			code = mg_fail(ctx, MG_NOMEM, "out of memory");
+		if (x->stop && code == MG_OK)
+			code = MG_CANCELLED; /* recorded */
 	}
 	return code;
 }
@@ -712,7 +732,7 @@ mg_junction_marginals(mg_ctx *ctx, const mg_junction *j, const mg_factor *f, con
 					  size_t most_cells, double *const *out, bool *answered)
 {
 	mg_arena *a = mg_arena_create(0);
-	call x = {.j = j, .f = f, .sets = sets, .out = out, .answered = answered, .most = most_cells};
+	call x = {.j = j, .f = f, .sets = sets, .out = out, .answered = answered, .most = most_cells, .ctx = ctx};
 	mg_code code;
 
 	if (a == NULL)

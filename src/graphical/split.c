@@ -63,7 +63,8 @@ parse_number(mg_ctx *ctx, const mg_option *option, setting *s)
 	if (end == NULL || end == option->value || *end != '\0' || !(x >= s->least && x <= s->most))
 	{
 		mg_fail(ctx, MG_INVALID, "option \"%s\" is not a number between %g and %g", option->name, s->least, s->most);
-		return is_share(s) ? mg_hint(ctx, "It is the share of the training's privacy budget, such as 0.1.") : MG_INVALID;
+		return is_share(s) ? mg_hint(ctx, "It is the share of the training's privacy budget, such as 0.1.")
+						   : MG_INVALID;
 	}
 	s->value = x;
 	return MG_OK;
@@ -93,9 +94,9 @@ parse_options(mg_ctx *ctx, const char *method, const mg_fit_request *req, settin
 	return MG_OK;
 }
 
-#define SHARE(name, value)                    \
-	{                                         \
-		name, value, LEAST_SHARE, MOST_SHARE  \
+#define SHARE(name, value)                   \
+	{                                        \
+		name, value, LEAST_SHARE, MOST_SHARE \
 	}
 
 /* The default share of learning; 0 where nothing is learnt, whatever the option says. */
@@ -148,8 +149,10 @@ mg_split_mst(mg_ctx *ctx, const mg_fit_request *req, mg_split *out)
 	return share_out(ctx, req, known[0].value, known[1].value, known[2].value, out);
 }
 
+/* noptions: how many of them the method has; swift's workload is all pairs. */
 static mg_code
-split_search(mg_ctx *ctx, const char *method, const mg_fit_request *req, mg_split *out, mg_search_options *search)
+split_search(mg_ctx *ctx, const char *method, const mg_fit_request *req, uint32_t noptions, mg_split *out,
+			 mg_search_options *search)
 {
 	double learn = learn_share(req);
 	setting known[] = {SHARE("learn_share", learn),
@@ -160,9 +163,11 @@ split_search(mg_ctx *ctx, const char *method, const mg_fit_request *req, mg_spli
 					   {.name = "workload", .is_text = true}};
 
 	MG_TRY(check_request(ctx, req));
-	MG_TRY(parse_options(ctx, method, req, known, 6));
+	MG_TRY(parse_options(ctx, method, req, known, noptions));
+	if (known[4].value != 2 && known[4].value != 3)
+		return mg_fail(ctx, MG_INVALID, "option \"degree\" is neither 2 nor 3");
 	search->max_model_mb = known[3].value;
-	search->degree = known[4].value < 2.5 ? 2 : 3;
+	search->degree = (uint32_t) known[4].value;
 	search->workload = known[5].text;
 	return share_out(ctx, req, known[0].value, known[1].value, known[2].value, out);
 }
@@ -170,13 +175,13 @@ split_search(mg_ctx *ctx, const char *method, const mg_fit_request *req, mg_spli
 mg_code
 mg_split_aim(mg_ctx *ctx, const mg_fit_request *req, mg_split *out, mg_search_options *search)
 {
-	return split_search(ctx, "aim", req, out, search);
+	return split_search(ctx, "aim", req, 6, out, search);
 }
 
 mg_code
 mg_split_swift(mg_ctx *ctx, const mg_fit_request *req, mg_split *out, mg_search_options *search)
 {
-	return split_search(ctx, "swift", req, out, search);
+	return split_search(ctx, "swift", req, 4, out, search);
 }
 
 mg_code

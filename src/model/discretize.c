@@ -93,8 +93,8 @@ atom_weight(const mg_domain *d)
 
 /*
  * Learning is split over the columns that learn, by mg_learning_weight; of the atoms an open text gets TEXT_ATOMS times
- * what a number does. Histograms: a flat one of k cells has an L1 error of k sigma, and the least sum of k_c / sqrt(rho_c) under a
- * given sum of rho_c has rho_c proportional to k_c^(2/3).
+ * what a number does. Histograms: a flat one of k cells has an L1 error of k sigma, and the least sum of k_c /
+ * sqrt(rho_c) under a given sum of rho_c has rho_c proportional to k_c^(2/3).
  */
 static mg_code
 share_budget(mg_ctx *ctx, const mg_domain *domains, uint32_t n, const mg_discretize_options *opt, share *out)

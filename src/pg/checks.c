@@ -291,7 +291,8 @@ find_comparison(Look *look, OpExpr *op, List **equal)
 
 		left = right;
 		right = swap;
-		opno = get_commutator(opno);
+		/* whoever makes an operator may name any other as its commutator */
+		opno = opno < FirstNormalObjectId ? get_commutator(opno) : InvalidOid;
 	}
 	c = mg_as_constant(right);
 	if (!OidIsValid(opno) || !is_column(look, left) || c == NULL || c->constisnull)
@@ -560,7 +561,7 @@ mg_read_checks(Relation rel, AttrNumber attnum, Oid type, MgTypeClass cls, int32
 	/* Constraints that contradict each other leave only NULL; no domain can say that, so the type speaks for itself. */
 	if ((out->has_labels && out->labels == NIL) || (out->has_lower && out->has_upper && out->lower > out->upper))
 	{
-		List *unused = lappend(out->unused, pstrdup("constraints that contradict each other"));
+		List *unused = lappend(out->unused, pstrdup(MG_CHECKS_CONTRADICT));
 
 		memset(out, 0, sizeof(*out));
 		out->unused = unused;

@@ -183,15 +183,18 @@ mg_enum_labels(Oid type)
 	return labels;
 }
 
-/* The text of a default that is a constant, or NULL: what an excluded NOT NULL column can be filled with. */
+/*
+ * The text of a default that is a constant, or NULL: what an excluded NOT NULL column can be filled with. base: the
+ * type that reads it back, for whoever asks for rows, and so one whose input runs nobody's code.
+ */
 static char *
-constant_default(Relation rel, Form_pg_attribute att)
+constant_default(Relation rel, Form_pg_attribute att, Oid base)
 {
 	Node *expr;
 	Oid output;
 	bool varlena;
 
-	if (!att->atthasdef || att->attgenerated != '\0')
+	if (!att->atthasdef || att->attgenerated != '\0' || !mg_type_is_inert(base))
 		return NULL;
 	expr = build_column_default(rel, att->attnum);
 	while (expr != NULL && IsA(expr, RelabelType))
@@ -386,6 +389,7 @@ number_domain(MgColumn *col, MgTypeClass cls, const MgDeclaration *decl, const M
 		d->lower = axis.lower;
 		d->upper = axis.upper;
 		lower = upper = false;
+		col->unused_checks = lappend(col->unused_checks, pstrdup(MG_CHECKS_CONTRADICT));
 	}
 
 	align_bounds(d, lower, upper, axis.fine);
@@ -632,7 +636,7 @@ describe_attribute(Relation rel, Form_pg_attribute att, const MgDeclaration *dec
 		case MG_COLUMN_EXCLUDED:
 			col->source = pstrdup("declared");
 			if (col->notnull)
-				col->pattern = constant_default(rel, att);
+				col->pattern = constant_default(rel, att, col->base);
 			return;
 		case MG_COLUMN_IDENTIFIER:
 			col->source = pstrdup("identifier");
@@ -839,7 +843,8 @@ mg_require_trainable(const MgColumns *columns)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("column \"%s\" is excluded, but it is NOT NULL and has no constant default", col->name),
-					 errhint("Leave it out of the columns to train on, or give it a default.")));
+					 errhint("Leave it out of the columns to train on, or give it a default; of a type with domains "
+							 "inside none counts.")));
 	}
 }
 

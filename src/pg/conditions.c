@@ -15,6 +15,7 @@
 #include <math.h>
 
 #include "access/stratnum.h"
+#include "access/transam.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -515,7 +516,8 @@ signs_of(Oid op, Oid lefttype)
 		case BTGreaterStrategyNumber:
 			return MG_GREATER;
 		default:
-			negator = get_negator(op);
+			/* whoever makes an operator may name any other as its negator */
+			negator = op < FirstNormalObjectId ? get_negator(op) : InvalidOid;
 			return OidIsValid(negator) && mg_btree_strategy(negator, lefttype) == BTEqualStrategyNumber
 					   ? MG_LESS | MG_GREATER
 					   : 0;

@@ -16,6 +16,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_constraint.h"
@@ -36,6 +37,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/relcache.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 #define MOST_DEFINITION 1000 /* bytes */
@@ -184,7 +186,7 @@ put_known(Node *node, Found *f)
 	if (!IsA(node, Var) || (col = column_at(f, ((Var *) node)->varattno)) == NULL || col->kind != MG_COLUMN_EXCLUDED)
 		return expression_tree_mutator(node, put_known, f);
 	get_typlenbyval(col->type, &len, &byval);
-	if (col->pattern != NULL)
+	if (col->pattern != NULL) /* of an inert type: see constant_default */
 		value = mg_value_parse(col->base, col->base_typmod, col->pattern);
 	return (Node *) makeConst(col->type, col->typmod, get_typcollation(col->type), len, value, col->pattern == NULL,
 							  byval);
@@ -242,6 +244,7 @@ is_domain_business(const Found *f, const Row *r, const Bitmapset *cores)
 		if (f->columns->col[i].core >= 0 && bms_is_member(f->columns->col[i].core, cores))
 			col = &f->columns->col[i];
 	return col != NULL && !has_text(col->unused_checks, r->name) &&
+		   !has_text(col->unused_checks, MG_CHECKS_CONTRADICT) &&
 		   !has_text(col->unused_checks, "a list of allowed values");
 }
 
@@ -273,10 +276,47 @@ understand(Found *f, const Row *r, Node *expr, mg_constraint *c)
 	return true;
 }
 
+/*
+ * The condition with what is known of excluded columns, simplified. NULL: that raised an error of values, as a division
+ * by a default of zero does, which rows of the table need not have.
+ */
+static Node *
+simplify(Found *f, Node *expr)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Node *volatile result = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		result = eval_const_expressions(NULL, put_known(expr, f));
+		result = (Node *) canonicalize_qual((Expr *) result, true);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+			ReThrowError(error);
+		result = NULL;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return result;
+}
+
 static void
 read_check(Found *f, const Row *r, const char *name)
 {
-	Node *expr;
+	Node *expr, *simple = NULL;
 	Mentions m = {.found = f};
 	mg_constraint *c;
 	const char *why = NULL;
@@ -290,11 +330,10 @@ read_check(Found *f, const Row *r, const char *name)
 		why = "it says nothing of the rows of child tables";
 	else if (mg_contains_foreign_code(expr))
 		why = "it needs functions beyond the server's own immutable ones";
+	else if ((simple = simplify(f, expr)) == NULL)
+		why = "the default of a column that it mentions makes it an error";
 	else
-	{
-		expr = eval_const_expressions(NULL, put_known(expr, f));
-		expr = (Node *) canonicalize_qual((Expr *) expr, true);
-	}
+		expr = simple;
 	mentions_walker(expr, &m);
 	if (bms_is_empty(m.cores) && m.why == NULL)
 		return; /* about excluded columns alone, or about nothing */

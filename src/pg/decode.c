@@ -441,6 +441,17 @@ label_datum(const MgColumn *col, const char *text)
 	return value;
 }
 
+/* What the type's name stands for may have changed since the training. */
+static void
+require_inert(const MgColumn *col)
+{
+	if (!mg_type_is_inert(col->base))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the default of column \"%s\" cannot be read: input of type %s may run code of others",
+							   col->name, format_type_be(col->type)),
+						errhint("Ask for the other columns by name.")));
+}
+
 /* What a NOT NULL column shows where the model has nothing: the declared other, else zero or nothing of the type. */
 static void
 set_fallback(DecodeColumn *d, const MgColumn *col, MgTypeClass cls)
@@ -472,7 +483,8 @@ prepare_labels(DecodeColumn *d, const MgColumn *col)
 	d->label = palloc0(sizeof(Datum) * ((size_t) domain->nlabels + 1));
 	for (uint32 i = 0; i < domain->nlabels; i++)
 		d->label[i] = label_datum(col, domain->labels[i].text);
-	d->has_other = domain->other != NULL;
+	/* the empty text that training puts where it learnt no label (discretize.c) is a value of texts alone */
+	d->has_other = domain->other != NULL && (domain->other[0] != '\0' || MG_TYPE_IS_TEXT(d->cls));
 	if (d->has_other)
 		d->label[domain->nlabels] = label_datum(col, domain->other);
 }
@@ -539,6 +551,7 @@ mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 k
 				if (!d->nullable && col->pattern != NULL)
 				{
 					d->op = DECODE_CONSTANT;
+					require_inert(col);
 					d->fallback = label_datum(col, col->pattern);
 				}
 				break;

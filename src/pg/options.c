@@ -30,8 +30,11 @@ scalar_text(const JsonbValue *v, const char *name)
 static void
 workload_error(void)
 {
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("option \"workload\" must be a list of sets of columns"),
-					errhint("For example '{\"workload\": [[\"age\", \"sex\"], {\"columns\": [\"sex\", \"income\"], \"weight\": 2}]}'.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("option \"workload\" must be a list of sets of columns"),
+		 errhint(
+			 "For example '{\"workload\": [[\"age\", \"sex\"], {\"columns\": [\"sex\", \"income\"], \"weight\": 2}]}'.")));
 }
 
 /* Names of an array of strings, separated. */

@@ -11,6 +11,7 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "pg/types.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -545,4 +546,27 @@ mg_value_parse(Oid type, int32 typmod, const char *text)
 	value = OidInputFunctionCall(input, copy, ioparam, typmod);
 	pfree(copy);
 	return value;
+}
+
+bool
+mg_type_is_inert(Oid type)
+{
+	check_stack_depth();
+	switch (get_typtype(type))
+	{
+		case TYPTYPE_BASE:
+		{
+			Oid element = get_element_type(type);
+
+			return !OidIsValid(element) || mg_type_is_inert(element);
+		}
+		case TYPTYPE_ENUM:
+			return true;
+		case TYPTYPE_RANGE:
+			return mg_type_is_inert(get_range_subtype(type));
+		case TYPTYPE_MULTIRANGE:
+			return mg_type_is_inert(get_multirange_range(type));
+		default:
+			return false;
+	}
 }

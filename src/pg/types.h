@@ -80,6 +80,11 @@ extern double mg_lattice_down(double v, double step, bool strict);
 extern char *mg_value_text(MgTypeClass cls, Datum value);
 /* Input of a literal by `type` (a domain checks its constraints). An ordinary error for a malformed one. */
 extern Datum mg_value_parse(Oid type, int32 typmod, const char *text);
+/*
+ * Does input of the type run no code but that of base types, which superusers make? Not for a domain, whose constraints
+ * may call anything, nor for what has one inside: arrays, ranges, and any composite type.
+ */
+extern bool mg_type_is_inert(Oid type);
 
 /*
  * numeric in its on-disk form, which the server cannot change without a dump: 10^-scale * k, and to the nearest

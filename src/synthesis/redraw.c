@@ -155,16 +155,18 @@ mg_redraw_create(mg_ctx *ctx, mg_stream *s)
 /* ---- judging ---- */
 
 /* bad[i]: row i violates a constraint. */
-static void
-judge(mg_redraw *r, const mg_values *value, uint32_t n)
+static mg_code
+judge(mg_ctx *ctx, mg_redraw *r, const mg_values *value, uint32_t n)
 {
 	memset(r->bad, 0, n * sizeof(*r->bad));
 	for (uint32_t k = 0; k < r->nchecks; k++)
 	{
+		MG_TRY(mg_poll(ctx));
 		mg_check_rows(r->check[k], value, n, r->truth);
 		for (uint32_t i = 0; i < n; i++)
 			r->bad[i] = r->bad[i] || r->truth[i] == MG_TRUTH_FALSE;
 	}
+	return MG_OK;
 }
 
 /* Rows of the batch that are bad, into row[]; how many. */
@@ -271,18 +273,19 @@ any_bad(const mg_redraw *r, uint32_t n)
 }
 
 /* Judges n candidates, and helps those that are bad, one target after the other. */
-static void
-mend(mg_stream *s, mg_rng *rng, uint32_t n)
+static mg_code
+mend(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t n)
 {
 	mg_redraw *r = s->redraw;
 
-	judge(r, r->value, n);
+	MG_TRY(judge(ctx, r, r->value, n));
 	for (uint32_t t = 0; t < r->ntargets && any_bad(r, n); t++)
 	{
 		aim(s, rng, &r->target[t], n);
 		mg_stream_fill_dependents(s, r->needed, r->codes, n, r->value);
-		judge(r, r->value, n);
+		MG_TRY(judge(ctx, r, r->value, n));
 	}
+	return MG_OK;
 }
 
 /* Candidate i becomes row k of the batch. */
@@ -299,29 +302,27 @@ take_candidate(mg_stream *s, uint32_t i, uint32_t k)
 
 /* ---- draws ---- */
 
-/* New values for the m open rows, codes as they are; aimed: those that are no better are mended. How many stay open. */
-static uint32_t
-draw_values(mg_stream *s, mg_rng *rng, uint32_t m, bool aimed)
+/* New values for the *m open rows, codes as they are; aimed: those that are no better are mended. *m stay open. */
+static mg_code
+draw_values(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t *m, bool aimed)
 {
 	mg_redraw *r = s->redraw;
 	uint32_t left = 0;
 
 	for (uint32_t c = 0; c < s->model->ncolumns; c++)
-		for (uint32_t i = 0; r->needed[c] && i < m; i++)
+		for (uint32_t i = 0; r->needed[c] && i < *m; i++)
 			r->codes[c][i] = s->codes[c][r->row[i]];
-	fill_candidates(s, rng, m);
-	if (aimed)
-		mend(s, rng, m);
-	else
-		judge(r, r->value, m);
-	for (uint32_t i = 0; i < m; i++)
+	fill_candidates(s, rng, *m);
+	MG_TRY(aimed ? mend(ctx, s, rng, *m) : judge(ctx, r, r->value, *m));
+	for (uint32_t i = 0; i < *m; i++)
 	{
 		if (r->bad[i])
 			r->row[left++] = r->row[i];
 		else
 			take_candidate(s, i, r->row[i]);
 	}
-	return left;
+	*m = left;
+	return MG_OK;
 }
 
 /* n candidates from the sampler for the m open rows; how many stay open. *satisfied: of the candidates. */
@@ -333,7 +334,7 @@ draw_codes(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t n, uint32_t *m, uint
 
 	MG_TRY(s->sampler->batch(ctx, s->sampler, rng, n, r->codes));
 	fill_candidates(s, rng, n);
-	mend(s, rng, n);
+	MG_TRY(mend(ctx, s, rng, n));
 	*satisfied = 0;
 	for (uint32_t i = 0; i < n; i++)
 	{
@@ -371,6 +372,7 @@ give_up(mg_ctx *ctx, mg_stream *s, uint32_t n)
 	{
 		uint32_t bad = 0;
 
+		MG_TRY(mg_poll(ctx));
 		mg_check_rows(r->check[k], r->value, n, r->truth);
 		for (uint32_t i = 0; i < n; i++)
 			bad += r->truth[i] == MG_TRUTH_FALSE;
@@ -412,16 +414,16 @@ copy_rows(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, uint32_t m, uin
 	return MG_OK;
 }
 
-/* New values within bins for rows of the batch that are bad; how many stay open. */
-static uint32_t
-settle(mg_stream *s, mg_rng *rng, uint32_t rows)
+/* New values within bins for rows of the batch that are bad; *m stay open. */
+static mg_code
+settle(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, uint32_t *m)
 {
 	mg_redraw *r = s->redraw;
-	uint32_t m = list_bad(r, rows);
 
-	for (int i = 0; i <= VALUE_TRIES && m > 0 && !r->fixed; i++)
-		m = draw_values(s, rng, m, i == VALUE_TRIES);
-	return m;
+	*m = list_bad(r, rows);
+	for (int i = 0; i <= VALUE_TRIES && *m > 0 && !r->fixed; i++)
+		MG_TRY(draw_values(ctx, s, rng, m, i == VALUE_TRIES));
+	return MG_OK;
 }
 
 mg_code
@@ -431,8 +433,8 @@ mg_redraw_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 	uint32_t m, satisfied, n = 0;
 	double drawn = rows, good, most = rows + ROW_CANDIDATES * rows + MORE_CANDIDATES;
 
-	judge(r, s->batch.column, rows);
-	m = settle(s, rng, rows);
+	MG_TRY(judge(ctx, r, s->batch.column, rows));
+	MG_TRY(settle(ctx, s, rng, rows, &m));
 	good = rows - m;
 	while (m > 0 && drawn < most)
 	{
@@ -453,17 +455,19 @@ typedef struct tally
 	uint32_t left; /* rows that do after all that new values can do */
 } tally;
 
-static void
-count_violations(mg_stream *s, bool settled, tally *count)
+static mg_code
+count_violations(mg_ctx *ctx, mg_stream *s, bool settled, tally *count)
 {
 	mg_redraw *r = s->redraw;
 
 	for (uint32_t k = 0; k < r->nchecks; k++)
 	{
+		MG_TRY(mg_poll(ctx));
 		mg_check_rows(r->check[k], s->batch.column, MEASURED_ROWS, r->truth);
 		for (uint32_t i = 0; i < MEASURED_ROWS; i++)
 			*(settled ? &count[k].left : &count[k].raw) += r->truth[i] == MG_TRUTH_FALSE;
 	}
+	return MG_OK;
 }
 
 /* One batch; together: rows that violate nothing in the end. */
@@ -471,6 +475,7 @@ static mg_code
 measure_batch(mg_ctx *ctx, mg_stream *s, uint64_t batch, tally *count, uint32_t *together)
 {
 	mg_redraw *r = s->redraw;
+	uint32_t open;
 	mg_rng rng;
 
 	mg_stream_seed(s, batch, MG_LANE_REDRAWS, &rng);
@@ -479,11 +484,11 @@ measure_batch(mg_ctx *ctx, mg_stream *s, uint64_t batch, tally *count, uint32_t 
 		if (r->needed[c] && !mg_dependents_has(s->dependents, c))
 			mg_stream_fill(s, c, &rng, s->codes[c], MEASURED_ROWS, &s->batch.column[c]);
 	mg_stream_fill_dependents(s, r->needed, s->codes, MEASURED_ROWS, s->batch.column);
-	count_violations(s, false, count);
-	judge(r, s->batch.column, MEASURED_ROWS);
-	*together += MEASURED_ROWS - settle(s, &rng, MEASURED_ROWS);
-	count_violations(s, true, count);
-	return MG_OK;
+	MG_TRY(count_violations(ctx, s, false, count));
+	MG_TRY(judge(ctx, r, s->batch.column, MEASURED_ROWS));
+	MG_TRY(settle(ctx, s, &rng, MEASURED_ROWS, &open));
+	*together += MEASURED_ROWS - open;
+	return count_violations(ctx, s, true, count);
 }
 
 /* Enforced constraints that more than `most` rows violate to the end are enforced no more. True: there were some. */

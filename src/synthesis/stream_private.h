@@ -41,9 +41,9 @@ struct mg_stream
 	const mg_conditioned *given; /* NULL: no conditions; else the sampler is its own */
 	mg_sampler *sampler;
 	uint64_t key[4];
-	uint64_t next; /* the batch to come */
-	bool ready;    /* codes and batch have their memory */
-	bool *make;    /* [ncolumns] those that are wanted, or that one depends on that is */
+	uint64_t next;             /* the batch to come */
+	bool ready;                /* codes and batch have their memory */
+	bool *make;                /* [ncolumns] those that are wanted, or that one depends on that is */
 	mg_dependents *dependents; /* NULL: none */
 	mg_decoder_column **decoder;
 	uint16_t **codes;

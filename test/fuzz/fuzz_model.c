@@ -100,8 +100,15 @@ emit_conditioned(const mg_model *m, uint32_t col)
 	if (mg_conditioned_create(&ctx, m, &c, 1, &given) != MG_OK)
 		return;
 	check(mg_stream_create_conditioned(&ctx, given, key, &s) == MG_OK);
-	check(mg_stream_next(&ctx, s, ROWS, &batch) == MG_OK);
-	for (uint32_t r = 0; r < ROWS; r++)
+	if (mg_stream_next(&ctx, s, ROWS, &batch) != MG_OK)
+	{
+		/* a row that satisfies the conditions and the constraints may not exist */
+		check(ctx.code == MG_IMPOSSIBLE);
+		batch = NULL;
+	}
+	if (batch != NULL)
+		check_constraints(m, batch);
+	for (uint32_t r = 0; batch != NULL && r < ROWS; r++)
 	{
 		const mg_values *v = &batch->column[col];
 
@@ -211,7 +218,7 @@ train(mg_ctx *ctx, const mg_method *method, bool dependent, mg_noise *noise, mg_
 		{.kind = MG_EXPR_LABELS, .span = 1, .col = 0, .nlabels = 2, .labels = listed},
 		{.kind = MG_EXPR_COMPARE, .span = 1, .compare = MG_GREATER, .constant = 0.3, .nterms = 1, .terms = &term},
 	};
-	static const mg_constraint constraints[] = {
+	mg_constraint constraints[] = {
 		{.name = "either",
 		 .definition = "CHECK (..)",
 		 .how = MG_HOW_REDRAWS,
@@ -236,6 +243,12 @@ train(mg_ctx *ctx, const mg_method *method, bool dependent, mg_noise *noise, mg_
 		MG_TRY(mg_load_row(ctx, c));
 	}
 	MG_TRY(mg_load_finish(ctx, c));
+	/* as zeros where the method takes them so, and measured together with what determines them */
+	constraints[0].sure = true;
+	req.constraints = constraints;
+	req.nconstraints = 2;
+	req.dependencies = functions;
+	req.ndependencies = dependent ? 2 : 0;
 	MG_TRY(method->fit(ctx, c, &req, &m));
 	MG_TRY(mg_model_depend(ctx, m, functions, dependent ? 2 : 0));
 	MG_TRY(mg_model_constrain(ctx, m, constraints, 2));

@@ -62,7 +62,7 @@ like($err, qr/NOTICE:\s+00000: job $job: storing \(100%\)/, 'to the end');
 is(job_state($node, $job), 'done', 'the job is done');
 is(charges($node, 'adult'), 'adult_v1:spent', 'the charge is spent');
 is(value($node, 'clerk', "SELECT name, relation, method, owner, epsilon, state FROM dp_models"),
-	'adult_v1|public.adult|mst|clerk|1|ready', 'the model is there');
+	'adult_v1|public.adult|aim|clerk|1|ready', 'the model is there');
 
 # -- rows, in every form
 is(value($node, 'clerk', "SELECT count(*) FROM dp_synthesize_as(NULL::adult, 'adult_v1', 1000)"), '1000', 'typed rows');

@@ -225,6 +225,30 @@ aim_weighs_distance_against_noise(void **state)
 	assert_true(first >= 8);
 }
 
+/* The picks of a round are made from the same scores: two that share more than a column would tell the same twice. */
+static void
+picks_of_a_round_overlap_little(void **state)
+{
+	search_world *w = *state;
+
+	search_equal_columns(w, 8, 3, 2000);
+	search_independent_rows(w);
+	for (uint32_t r = 0; r < w->nrows; r++)
+		for (uint32_t i = 1; i < 4; i++)
+			w->rows[r][i] = w->rows[r][0];
+	for (uint64_t seed = 1; seed <= 6; seed++)
+	{
+		mg_model *m = search_fit(w, "aim", seed, 1);
+		const mg_graphical *g = m->body;
+		uint32_t shared = 0;
+
+		for (uint32_t i = 0; i < g->measured[0].k; i++)
+			shared += mg_columns_within(&g->measured[0].cols[i], 1, g->measured[1].cols, g->measured[1].k);
+		assert_true(shared <= 1);
+		mg_model_destroy(m);
+	}
+}
+
 /* ---- budget ---- */
 
 static uint32_t
@@ -380,6 +404,59 @@ models_stay_within_their_limit(void **state)
 		}
 }
 
+/* What the first pick may add to the model is its share of the budget: a triple here would be four times that. */
+static void
+the_model_grows_with_what_is_spent(void **state)
+{
+	search_world *w = *state;
+
+	search_ring_rows(w, 9, 12, 4000);
+	for (uint32_t r = 0; r < w->nrows; r++)
+		w->rows[r][2] = (w->rows[r][0] + w->rows[r][1]) % 12; /* a triple stands out */
+	search_option(w, "max_model_mb", "0.1");
+	for (uint64_t seed = 1; seed <= 3; seed++)
+	{
+		mg_model *m = search_fit(w, "aim", seed, 5);
+		const mg_graphical *g = m->body;
+
+		assert_int_equal(g->measured[0].k, 2);
+		assert_true(g->tree.cells > 13107 / 4);
+		mg_model_destroy(m);
+	}
+}
+
+/* Structural zeros are most of the model from the beginning; what is left of the limit is there for picks all the same.
+ */
+static void
+zeros_leave_room_for_picks(void **state)
+{
+	static const uint32_t sizes[] = {40, 40, 4, 4, 4, 4};
+	search_world *w = *state;
+
+	search_columns(w, 6, sizes, 4000);
+	search_independent_rows(w);
+	for (uint32_t r = 0; r < w->nrows; r++)
+	{
+		uint32_t *row = w->rows[r];
+
+		row[1] = row[0] + search_below(w, 40 - row[0]);
+		for (uint32_t i = 3; i < 6; i++)
+			row[i] = search_below(w, 4) ? row[i - 1] : row[i];
+	}
+	search_order(w, 0, MG_LESS | MG_EQUAL, 1);
+	search_option(w, "max_model_mb", "0.02");
+	for (uint64_t seed = 1; seed <= 3; seed++)
+	{
+		mg_model *m = search_fit(w, "aim", seed, 5);
+		const mg_graphical *g = m->body;
+
+		assert_int_equal(w->constraint[0].how, MG_HOW_ZEROS);
+		assert_true(g->tree.cells <= 2621);
+		assert_true(g->measured[0].cols[0] >= 2);
+		mg_model_destroy(m);
+	}
+}
+
 /* A limit below what the single columns take: they are the model, and nothing fails. */
 static void
 no_room_at_all_leaves_the_columns(void **state)
@@ -405,7 +482,7 @@ static void
 bad_options_are_refused(void **state)
 {
 	static const char *const methods[] = {"aim", "swift"};
-	static const mg_option bad[] = {{"degree", "1"},        {"degree", "4"}, {"degree", "x"},
+	static const mg_option bad[] = {{"degree", "1"},        {"degree", "4"}, {"degree", "2.5"},
 									{"max_model_mb", "0"},  {"rounds", "5"}, {"max_model_mb", "nan"},
 									{"oneway_share", "0.9"}};
 	search_world *w = *state;
@@ -417,7 +494,8 @@ bad_options_are_refused(void **state)
 			mg_model *m = NULL;
 			mg_plan plan;
 			mg_arena *a = mg_arena_create(0);
-			bool unknown = strcmp(bad[i].name, "rounds") == 0;
+			/* swift's workload is all pairs */
+			bool unknown = strcmp(bad[i].name, "rounds") == 0 || (which == 1 && strcmp(bad[i].name, "degree") == 0);
 
 			w->req.noptions = 0;
 			search_option(w, bad[i].name, bad[i].value);
@@ -450,11 +528,14 @@ main(void)
 		TEST(swift_does_not_measure_what_a_path_explains),
 		TEST(aim_follows_the_workload),
 		TEST(aim_weighs_distance_against_noise),
+		TEST(picks_of_a_round_overlap_little),
 		TEST(aim_anneals),
 		TEST(charges_follow_the_plan),
 		TEST(nothing_to_choose_costs_nothing),
 		TEST(plans_name_the_noise),
 		TEST(models_stay_within_their_limit),
+		TEST(the_model_grows_with_what_is_spent),
+		TEST(zeros_leave_room_for_picks),
 		TEST(no_room_at_all_leaves_the_columns),
 		TEST(bad_options_are_refused),
 	};

@@ -364,6 +364,45 @@ weights_are_proportions(void **state)
 	}
 }
 
+/* The curator takes ascending columns only: a name that comes again must leave no trace. */
+static void
+a_column_named_twice_counts_once(void **state)
+{
+	static const char *const texts[] = {"c2" NAMES "c0" NAMES "c1" NAMES "c0", "c0" NAMES "c0" NAMES "c1" NAMES "c2",
+										"c2" NAMES "c1" NAMES "c0" NAMES "c1" NAMES "c2" NAMES "c0" NAMES "c0"};
+	world *w = *state;
+
+	w->d = 3;
+	for (size_t t = 0; t < sizeof(texts) / sizeof(texts[0]); t++)
+	{
+		mg_candidates got = list(w, 3, texts[t], NO_LIMIT, NO_LIMIT);
+
+		assert_int_equal(got.count, 4);
+		for (uint32_t i = 0; i < got.count; i++)
+			for (uint32_t c = 1; c < got.set[i].k; c++)
+				assert_true(got.set[i].cols[c - 1] < got.set[i].cols[c]);
+	}
+}
+
+static bool
+cancel_at_once(void *arg)
+{
+	return true;
+}
+
+/* A thousand sets of six are a second's work. */
+static void
+a_closure_can_be_cancelled(void **state)
+{
+	world *w = *state;
+	mg_candidates got;
+
+	w->ctx.cancel = cancel_at_once;
+	assert_int_equal(mg_candidates_list(&w->ctx, w->a, w->column, 3, 3, "c0" NAMES "c1" SETS "c1" NAMES "c2", NO_LIMIT,
+										NO_LIMIT, &got),
+					 MG_CANCELLED);
+}
+
 int
 main(void)
 {
@@ -374,6 +413,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(wide_tables_lose_triples_not_pairs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(texts_that_are_no_workload_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(weights_are_proportions, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_column_named_twice_counts_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_closure_can_be_cancelled, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,7 +40,7 @@ single_cells_take_the_mode(void **state)
 		c = w->model->columns;
 		make_category(w, w->a, &c[determinant], 6, 7, true, false); /* six labels and `other`: a code each */
 		make_category(w, w->a, &c[1 - determinant], 5, 6, true, false);
-		joint = take(w->a, (size_t) c[0].ncoarse * c[1].ncoarse, sizeof(double));
+		joint = toy_take(w->a, (size_t) c[0].ncoarse * c[1].ncoarse, sizeof(double));
 		for (size_t i = 0; i < (size_t) c[0].ncoarse * c[1].ncoarse; i++)
 			joint[i] = (double) toy_below(w, 4) - 1;
 		assert_int_equal(mg_dependency_learn(&w->ctx, w->a, c, 2, joint, &d), MG_OK);
@@ -83,7 +83,7 @@ merged_labels_share_out_the_codes(void **state)
 	c = w->model->columns;
 	make_category(w, w->a, &c[0], 600, 3, false, false);
 	make_category(w, w->a, &c[1], 8, 9, false, false);
-	joint = take(w->a, 3 * 9, sizeof(double));
+	joint = toy_take(w->a, 3 * 9, sizeof(double));
 	for (int i = 0; i < 3 * 9; i++)
 		joint[i] = mg_rng_unit(&w->rng);
 	assert_int_equal(mg_dependency_learn(&w->ctx, w->a, c, 2, joint, &d), MG_OK);
@@ -185,7 +185,7 @@ cells_of_a_code_are_matched(void **state)
 	/* forty cells in eight bins each, the one rising with the other, or falling */
 	make_number(w, w->a, &c[0], 40, 8, false, 1);
 	make_number(w, w->a, &c[1], 40, 8, false, 1);
-	even_mass = take(w->a, 41, sizeof(double));
+	even_mass = toy_take(w->a, 41, sizeof(double));
 	for (uint32_t f = 0; f < 40; f++)
 		even_mass[f] = 1;
 	c[0].fine = c[1].fine = even_mass;
@@ -214,7 +214,7 @@ bands_of_a_number_are_found_in_order(void **state)
 	c = w->model->columns;
 	make_category(w, w->a, &c[0], 3, 4, false, false);
 	make_number(w, w->a, &c[1], 80, 8, true, 1); /* bins of ten cells, and NULL */
-	fine = take(w->a, 81, sizeof(double));
+	fine = toy_take(w->a, 81, sizeof(double));
 	for (uint32_t f = 0; f < 81; f++)
 		fine[f] = 1;
 	c[1].fine = fine;
@@ -294,7 +294,7 @@ too_large_a_joint_keeps_the_masses(void **state)
 	c = w->model->columns;
 	make_category(w, w->a, &c[0], 2999, 3000, false, false);
 	make_category(w, w->a, &c[1], 2999, 3000, false, false);
-	coarse = take(w->a, 3000, sizeof(double));
+	coarse = toy_take(w->a, 3000, sizeof(double));
 	coarse[7] = 3;
 	coarse[2999] = 1;
 	c[1].coarse = coarse;

@@ -1028,8 +1028,8 @@ static void
 damaged_bodies_are_refused(void **state)
 {
 	static void (*const spoils[])(mg_model *, mg_graphical *) = {
-		spoil_nan,   spoil_negative, spoil_infinite, spoil_sum,    spoil_consistency, spoil_sigma, spoil_measured,
-		spoil_split, spoil_parent,   spoil_running,  spoil_column, spoil_facts,
+		spoil_nan,      spoil_negative, spoil_infinite, spoil_sum,     spoil_consistency, spoil_sigma,
+		spoil_measured, spoil_split,    spoil_parent,   spoil_running, spoil_column,      spoil_facts,
 	};
 	world *w = *state;
 	mg_model *m;

@@ -506,17 +506,59 @@ together_they_must_be_possible(void **state)
 	mg_stream_destroy(s);
 }
 
+static bool
+stop_at(void *arg)
+{
+	return --*(int *) arg <= 0;
+}
+
+/* Judging many constraints, and measuring what they reject, is long work: whoever waits for it may stop it anywhere. */
+static void
+judging_can_be_cancelled(void **state)
+{
+	world *w = *state;
+	mg_constraint c;
+	const mg_batch *b;
+	mg_stream *s;
+	tree t = {.n = 0};
+
+	put_compare(&t, MG_EXPR_NONNULL, MG_GREATER, 1, 1, &(mg_term){AGE, 1});
+	c = constraint(w, &t, "more than one");
+	constrain(w, &c, 1);
+	w->ctx.cancel = stop_at;
+	for (int polls = 1; polls <= 5; polls++)
+	{
+		int left = polls;
+
+		w->ctx.code = MG_OK;
+		w->ctx.cancel_arg = &left;
+		assert_int_equal(mg_stream_create(&w->ctx, &w->model, w->key, &s), MG_OK);
+		assert_int_equal(mg_stream_next(&w->ctx, s, 100, &b), MG_CANCELLED);
+		mg_stream_destroy(s);
+		w->ctx.code = MG_OK;
+		left = polls;
+		assert_int_equal(mg_constraints_measure(&w->ctx, &w->model, NULL, NULL), MG_CANCELLED);
+	}
+}
+
 int
 main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(no_row_violates),           TEST(wants_change_nothing),
-		TEST(others_pay_nothing),        TEST(bins_stay_where_they_can),
-		TEST(values_within_bounds),      TEST(narrow_conditions_are_aimed_at),
-		TEST(rounded_values_are_judged), TEST(impossible_is_said),
-		TEST(rare_rows_are_copied),      TEST(rows_stay_rows),
-		TEST(rates_are_measured),        TEST(together_they_must_be_possible),
+		TEST(no_row_violates),
+		TEST(wants_change_nothing),
+		TEST(others_pay_nothing),
+		TEST(bins_stay_where_they_can),
+		TEST(values_within_bounds),
+		TEST(narrow_conditions_are_aimed_at),
+		TEST(rounded_values_are_judged),
+		TEST(impossible_is_said),
+		TEST(judging_can_be_cancelled),
+		TEST(rare_rows_are_copied),
+		TEST(rows_stay_rows),
+		TEST(rates_are_measured),
+		TEST(together_they_must_be_possible),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

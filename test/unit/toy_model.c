@@ -73,10 +73,10 @@ no_body_read(mg_ctx *ctx, mg_model *m, mg_reader *r)
 
 const mg_method even = {.name = "even", .compile = even_compile, .write_body = no_body, .read_body = no_body_read};
 const mg_method toy_tied = {.name = "toy_tied",
-						.compile = even_compile,
-						.write_body = no_body,
-						.read_body = no_body_read,
-						.marginal = tied_marginal};
+							.compile = even_compile,
+							.write_body = no_body,
+							.read_body = no_body_read,
+							.marginal = tied_marginal};
 const mg_method *const toy_methods[] = {&even, &toy_tied, NULL};
 
 /* ---- columns ---- */
@@ -107,7 +107,7 @@ toy_tear_down(void **state)
 }
 
 void *
-take(mg_arena *a, size_t n, size_t size)
+toy_take(mg_arena *a, size_t n, size_t size)
 {
 	void *p = mg_arena_alloc(a, n, size);
 
@@ -125,15 +125,15 @@ toy_below(world *w, uint32_t n)
 static void
 merge_cells(world *w, mg_arena *a, mg_column *c, uint32_t cells, uint32_t codes, bool runs)
 {
-	double *fine = take(a, c->nfine, sizeof(double)), *coarse, *var;
-	uint16_t *merge = take(a, c->nfine, sizeof(uint16_t));
+	double *fine = toy_take(a, c->nfine, sizeof(double)), *coarse, *var;
+	uint16_t *merge = toy_take(a, c->nfine, sizeof(uint16_t));
 
 	for (uint32_t f = 0; f < cells; f++)
 		merge[f] = (uint16_t) (runs ? (uint64_t) f * codes / cells : f < codes ? f : toy_below(w, codes));
 	c->ncoarse = codes + (c->domain.nullable ? 1 : 0);
 	merge[c->nfine - 1] = c->domain.nullable ? (uint16_t) codes : 0;
-	coarse = take(a, c->ncoarse, sizeof(double));
-	var = take(a, c->ncoarse, sizeof(double));
+	coarse = toy_take(a, c->ncoarse, sizeof(double));
+	var = toy_take(a, c->ncoarse, sizeof(double));
 	for (uint32_t f = 0; f < c->nfine; f++)
 	{
 		fine[f] = toy_below(w, 4) == 0 ? 0 : mg_rng_unit(&w->rng);
@@ -151,11 +151,11 @@ merge_cells(world *w, mg_arena *a, mg_column *c, uint32_t cells, uint32_t codes,
 void
 make_category(world *w, mg_arena *a, mg_column *c, uint32_t nlabels, uint32_t codes, bool nullable, bool other)
 {
-	mg_label *labels = take(a, nlabels, sizeof(mg_label));
+	mg_label *labels = toy_take(a, nlabels, sizeof(mg_label));
 
 	for (uint32_t i = 0; i < nlabels; i++)
 	{
-		char *text = take(a, 16, 1);
+		char *text = toy_take(a, 16, 1);
 
 		labels[i].len = (uint32_t) snprintf(text, 16, "label %u", i);
 		labels[i].text = text;
@@ -173,7 +173,7 @@ make_category(world *w, mg_arena *a, mg_column *c, uint32_t nlabels, uint32_t co
 void
 make_number(world *w, mg_arena *a, mg_column *c, uint32_t cells, uint32_t codes, bool nullable, double step)
 {
-	mg_cell *cell = take(a, cells, sizeof(mg_cell));
+	mg_cell *cell = toy_take(a, cells, sizeof(mg_cell));
 	double at = 0;
 
 	for (uint32_t i = 0; i < cells; i++)
