@@ -58,7 +58,8 @@ double mg_estimate_total(const uint32_t *sizes, const mg_measurement *m, uint32_
 /*
  * f: in, the prior's log-potentials, one factor a clique (-inf: a structural zero, otherwise finite); out, the
  * calibrated marginals, each summing to total. MG_INVALID: a measurement within no clique, a variance that is not
- * positive or underflows or overflows times gamma, a number that is not finite, a prior that leaves no cell of the joint possible.
+ * positive or underflows or overflows times gamma, a number that is not finite, a prior that leaves no cell of the
+ * joint possible.
  */
 mg_code mg_estimate(mg_ctx *ctx, const mg_junction *j, const mg_measurement *m, uint32_t count, double total,
 					const mg_estimate_options *opt, mg_factor *f, mg_estimate_report *report);
