@@ -439,8 +439,7 @@ list_candidates(mg_ctx *ctx, aim *s, mg_arena *a, const mg_model *m)
 	MG_NEW(ctx, a, s->which, (size_t) s->cand.count + 1);
 	if (s->cand.count == 0)
 		return MG_OK;
-	return mg_workload_begin(ctx, s->curator, s->cand.set, s->cand.count, all * sizeof(uint32_t),
-							 &s->workload);
+	return mg_workload_begin(ctx, s->curator, s->cand.set, s->cand.count, all * sizeof(uint32_t), &s->workload);
 }
 
 /* Required sets come first: each is a pick that needs no selection, with twice the rho. */
