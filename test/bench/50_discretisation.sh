@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Discretisation: ways of cutting numbers into bins, how many, and shares of the budget, by the distance of the
 # synthetic rows' marginals (test/bench/bench_discretize.c). A generated table, a few seconds; with LONG=1 and the
-# folder of data sets in $BENCH_DATA also adult_coded, adult and diabetes130 at epsilon 0.1 to 10, $RUNS runs each (minutes).
-# METHOD chooses the method.
+# folder of data sets in $BENCH_DATA also adult_coded, adult and diabetes130 at epsilon 0.1 to 10, $RUNS runs each
+# (minutes). METHOD chooses the method.
 set -euo pipefail
 method=${METHOD:-mst}
 runs=${RUNS:-5}

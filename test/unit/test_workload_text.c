@@ -24,7 +24,7 @@ typedef struct world
 	mg_ctx ctx;
 	mg_arena *a;
 	mg_column col[COLUMNS];
-	char name[COLUMNS][8];
+	char name[COLUMNS][16];
 } world;
 
 static int
