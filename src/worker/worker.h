@@ -50,4 +50,10 @@ typedef struct MgReleaseCall
 /* Records an issuance and its log entry in a transaction of its own, durably; returns the issuance's number. */
 extern int64 mg_release_record(const MgReleaseCall *call);
 
+/*
+ * Wraps every key of this database under the next master key, in transactions of the worker's own: a ROLLBACK of the
+ * caller's changes nothing. Interrupted, it leaves a state that works; called again, it goes on. Shows progress.
+ */
+extern void mg_rotate(void);
+
 #endif
