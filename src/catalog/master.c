@@ -587,6 +587,16 @@ mg_master_find(const char *fingerprint, uint8 key[MG_KEY_BYTES], MgKeyProblem *w
 	return true;
 }
 
+bool
+mg_master_unknown(const char *fingerprint, MgKeyProblem *why)
+{
+	char hint[sizeof(why->hint)];
+
+	snprintf(hint, sizeof(hint), "Restore the table mirage.master_key, which must name the key with fingerprint %s.",
+			 fingerprint);
+	return problem(why, hint, "a key is wrapped under a master key that is not recorded in this database");
+}
+
 /* The first key of this database. */
 static bool
 first_key(uint8 key[MG_KEY_BYTES], char fingerprint[MG_FINGERPRINT_SIZE], MgKeyProblem *why)
