@@ -199,7 +199,7 @@ SKIP:
 	configure(master_key_file => "$folder/key");
 	spit("$folder/key.new", 'c0ffee00' x 8 . "\n");
 	chmod(0500, $folder);
-	skip('the file system lets us write all the same', 8) if -w $folder;
+	skip('the file system lets us write all the same', 18) if -w $folder;
 	$before = in_force();
 	refused($node, undef, 'SELECT dp_rotate_key()', '42501', qr/could not keep the old master key file/,
 		'a folder that cannot be written');
@@ -212,6 +212,17 @@ SKIP:
 	is(slurp("$folder/key"), 'c0ffee00' x 8 . "\n", 'to its end');
 	ok(!-e "$folder/key.new", 'the next key has taken its place');
 	is(state_of(), 't|0|f', 'all is done');
+
+	# a mounted secret, exchanged by the site
+	$before = in_force();
+	rename("$folder/key", "$folder/key.$before");
+	spit("$folder/key", 'decade00' x 8 . "\n");
+	chmod(0500, $folder);
+	is(value($node, undef, $rows), '3', 'files that the site exchanged: the old key is found');
+	rotate('and the new one taken, without a write');
+	isnt(in_force(), $before, 'it is in force');
+	is(state_of(), 't|0|f', 'all is done');
+	chmod(0700, $folder);
 }
 
 # The next key is lost before anything was wrapped under it: another one is chosen. After: the site must bring it back.
@@ -260,6 +271,25 @@ SKIP:
 	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage key rotation'", 0);
 	rotate('and gone on with');
 	is(state_of(), 't|0|f', 'to its end');
+
+	# a training that has wrapped its key, and has not committed: the key in force stays until it has
+	$holder->query('BEGIN; LOCK TABLE mirage.ledger IN SHARE MODE');
+	my $training = session($node, undef);
+	$training->start("SET client_min_messages = warning; SELECT dp_train('pinned', 'folk', epsilon => 0.05)");
+	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage training' AND wait_event_type = "
+		  . "'Lock'", 1);
+	$first->start('SET statement_timeout = 0; SELECT dp_rotate_key()');
+	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage key rotation' AND "
+		  . "wait_event_type = 'Lock'", 1);
+	is(state_of(), 't|0|f', 'a rotation waits for a key that is being wrapped');
+	is(value($node, undef, $rows), '3', 'rows are given all the while');
+	$holder->query('ROLLBACK');
+	$training->finish;
+	unlike($training->err, qr/ERROR/, 'the training goes on');
+	like($first->finish, qr/^[0-9a-f]{32}$/, 'and so does the rotation');
+	is(state_of(), 't|0|f', 'which takes its key along');
+	is(value($node, undef, "SELECT count(*) FROM dp_synthesize('pinned', 1) AS t(age int)"), '1', 'the model gives rows');
+	$training->close;
 
 	# a model that is being dropped, by another and by the caller
 	can_train($node, undef, 'd', 'folk', 'a model to drop', epsilon => 0.05);
@@ -348,6 +378,17 @@ is(in_force(db => 'other'), $old, 'the other keeps its key');
 usable('in the other', db => 'other');
 rotate('the other follows', db => 'other');
 is(in_force(db => 'other'), in_force(), 'to the same key: none is made');
+
+# The first is killed in the middle, and the other rotates before it goes on: both come to the same key.
+killed('between the keys of one of two databases', $one, 't|1|t');
+rotate('the other is next', db => 'other');
+is(in_force(db => 'other'), in_force(), 'it takes the key that is under way');
+is(state_of(db => 'other'), 't|0|f', 'to its end');
+is(state_of(), 't|1|t', 'the first is where it was');
+usable('the first', db => 'postgres');
+rotate('the first goes on');
+is(in_force(db => 'other'), in_force(), 'to the same key');
+is(state_of(), 't|0|f', 'to its end');
 {
 	my $path = value($node, undef, "SHOW pg_mirage.master_key_file");
 
@@ -372,6 +413,29 @@ is(in_force(db => 'other'), in_force(), 'to the same key: none is made');
 
 	# a dump from before, in another database
 	$text{was} = slurp($path);
+	$text{print} = in_force();
+}
+
+# ---------------------------------------------------------------- dump and restore
+
+$node->safe_psql('postgres', 'CREATE DATABASE copy');
+{
+	my $dump = $node->basedir . '/dump';
+
+	system('pg_dump', '-f', $dump, '-d', $node->connstr('postgres')) == 0 or die;
+	$node->psql('copy', "\\i $dump", on_error_stop => 0);
+	is(in_force(db => 'copy'), in_force(), 'a restored database knows its key');
+	is(value($node, undef, 'SELECT count(*) FROM (SELECT * FROM mirage.key_rotation) r', db => 'copy'),
+		value($node, undef, 'SELECT count(*) FROM mirage.key_rotation'), 'and its rotations');
+	is(value($node, undef, "SELECT count(*) FROM dp_synthesize('m', 2) AS t(age int)", db => 'copy'), '2',
+		'its models give rows');
+	spit(value($node, undef, 'SHOW pg_mirage.master_key_file') . '.new', 'abcdef99' x 8 . "\n");
+	rotate('it is rotated by itself', db => 'copy');
+	is(state_of(db => 'copy'), 't|0|f', 'to its end');
+	$node->safe_psql('postgres', 'DROP DATABASE copy');
+	rotate('the first follows');
+	rotate('and the other', db => 'other');
+	$text{was} = slurp(value($node, undef, 'SHOW pg_mirage.master_key_file'));
 	$text{print} = in_force();
 }
 
