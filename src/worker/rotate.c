@@ -64,5 +64,6 @@ mg_work_rotate(MgShared *s)
 	mg_work_begin(s, false);
 	mg_rotation_finish(&r);
 	mg_work_commit();
+	mg_rotation_unlock();
 	mg_work_chain(s, true);
 }

@@ -449,7 +449,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE copy');
 	spit("$keys/$text{print}", $text{was});
 	spit("$keys/current", $text{was});
 	configure(master_key_command => qq{cat $keys/"\${PG_MIRAGE_KEY_FINGERPRINT:-current}"});
-	unlink($path);
+	unlink($path, glob("$path.*"));
 	usable('by a command');
 	refused($node, undef, 'SELECT dp_rotate_key()', '55000', qr/gives the key that is in force/,
 		'the site must change the key first');
