@@ -81,6 +81,8 @@ sub gone
 	is(scalar processes($word), 0, $name);
 }
 
+# Seconds that nobody else's sleep has: by them our processes are known.
+my $long = "4711.$$";
 my $proc = -d '/proc/self/fd';
 my $good = "printf %s $key";
 
@@ -146,24 +148,24 @@ closed('it prints without end', qr/did not print a key/);
 behave('kill -SEGV $$');
 closed('it dies of a signal', qr/failed: .*signal 11/);
 configure(master_key_timeout => '300ms');
-behave('sleep 4711.1 & echo secret words >&2; sleep 4711.2');
+behave("sleep ${long}1 & echo secret words >&2; sleep ${long}2");
 my $began = Time::HiRes::time();
 refused($node, undef, $rows, 'F0000', qr/did not end within 300 ms.*master_key_timeout/s, 'it hangs');
 cmp_ok(Time::HiRes::time() - $began, '<', 30, 'and does not hold the call');
 SKIP:
 {
 	skip('no /proc', 1) unless $proc;
-	gone('4711', 'it is killed with its children');
+	gone($long, 'it is killed with its children');
 }
 closed('it hangs', qr/did not end within 300 ms/);
-behave("$good; exec >&-; sleep 4711.3");
+behave("$good; exec >&-; sleep ${long}3");
 closed('it gives the key, closes its output and hangs', qr/did not end within 300 ms/);
-behave("trap '' TERM INT HUP; exec sleep 4711.4");
+behave("trap '' TERM INT HUP; exec sleep ${long}4");
 closed('it does not listen to signals', qr/did not end within 300 ms/);
 
 # A killed session takes it along.
 configure(master_key_timeout => '100s');
-behave('echo $$ >' . "$base/pid; sleep 4711.5");
+behave('echo $$ >' . "$base/pid; sleep ${long}5");
 for my $how ('pg_cancel_backend', 'pg_terminate_backend')
 {
 	my $s = session($node, undef);
@@ -176,7 +178,7 @@ for my $how ('pg_cancel_backend', 'pg_terminate_backend')
 	SKIP:
 	{
 		skip('no /proc', 1) unless $proc;
-		gone('4711.5', "$how: it is killed");
+		gone("${long}5", "$how: it is killed");
 	}
 	$s->close;
 }
@@ -192,7 +194,7 @@ refused($node, undef, "SET statement_timeout = '300ms'; $rows", '57014', undef, 
 	SKIP:
 	{
 		skip('no /proc', 1) unless $proc;
-		gone('4711.5', 'with it');
+		gone("${long}5", 'with it');
 	}
 	$s->close;
 	quiet();
@@ -205,13 +207,13 @@ SKIP:
 	skip('no /proc', 3) unless $proc;
 	configure(master_key_timeout => '5s');
 	behave("(cd /proc/\$\$/fd && for f in *; do readlink \$f; done) >$base/fds 2>/dev/null; grep SigIgn "
-		  . "/proc/\$\$/status >$base/ignored; (sleep 4711.6 &) ; $good");
+		  . "/proc/\$\$/status >$base/ignored; (sleep ${long}6 &) ; $good");
 	is(value($node, undef, $rows), '3', 'a command that looks around, and leaves a child behind');
 	my @strange = grep { !m{^/dev/null$|^pipe:|/script$} } split(/\n/, slurp("$base/fds"));
 	is("@strange", '', 'sees no file or socket of the server');
 	like(slurp("$base/ignored"), qr/SigIgn:\s+0+$/, 'ignores no signal');
 	quiet();
-	gone('4711.6', 'the child that it left is gone');
+	gone("${long}6", 'the child that it left is gone');
 }
 
 # ---------------------------------------------------------------- nothing stays behind
@@ -222,7 +224,7 @@ SKIP:
 	configure(master_key_timeout => '200ms');
 	my $s = session($node, undef);
 	my $fds = sub { return scalar(() = glob('/proc/' . $s->pid . '/fd/*')) };
-	my @behaviours = ('exit 1', 'exec cat /dev/zero', 'sleep 4711.7', 'echo no', $good);
+	my @behaviours = ('exit 1', 'exec cat /dev/zero', "sleep ${long}7", 'echo no', $good);
 
 	# the first rounds open what stays open
 	my $round = sub {
@@ -240,7 +242,7 @@ SKIP:
 	is($children, '', 'no child is left, and no zombie');
 	is($s->query($rows), '3', 'and all is well');
 	$s->close;
-	gone('4711', 'nothing runs any more');
+	gone($long, 'nothing runs any more');
 }
 
 # The key is gone when the training is nearly done: what was paid for is kept.
