@@ -271,15 +271,24 @@ extern bool mg_may_release(const MgModel *model, Oid role);
  * directory, made where no fingerprint is recorded yet). Errors fail closed: missing, unreadable, malformed, or not the
  * key whose fingerprint is recorded. create: may make the file and record the fingerprint (workers, before a
  * reservation).
+ *
+ * Until the matching mg_keys_drop, this process reads a master key at most once, whatever of the functions below are
+ * called; nested pairs are one. Within one C function that does not return in between: an error forgets by itself. An
+ * error that is caught without the abort of a transaction needs mg_keys_drop_all.
  */
+extern void mg_keys_hold(void);
+extern void mg_keys_drop(void);
+extern void mg_keys_drop_all(void);
 extern void mg_master_key(uint8 key[32], bool create);
 /* A new random key for a model, wrapped under the master key and stored; and back. Wipe after use. */
 extern void mg_model_key_create(int64 model, uint8 key[32]);
 extern void mg_model_key(int64 model, uint8 key[32]);
+extern void mg_model_key_forget(int64 model); /* of a model that never came to be */
 /* Random roots of purpose "log", "watermark", "unit": made on first use when create, wrapped. */
 extern void mg_root_key(const char *purpose, uint8 key[32], bool create);
 /* Seal and unseal a model's blob: AAD binds model id and format version. */
 extern bytea *mg_model_seal(int64 model, const void *plain, size_t len);
+extern bytea *mg_model_seal_with(int64 model, const uint8 key[32], const void *plain, size_t len);
 extern void *mg_model_unseal(int64 model, const bytea *sealed, size_t *len); /* palloc'ed huge; wipe after use */
 
 /* -- the log (catalog/log.c) -- */

@@ -180,8 +180,10 @@ mg_release_open(const NullableDatum *args)
 	r->path = "call";
 	mg_server_ctx(&r->ctx);
 	mg_release_with(r->context, release_free, r);
+	mg_keys_hold();
 	load_model(r);
 	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
+	mg_keys_drop();
 	condition_model(r, &args[MG_ARG_CONDITIONS]);
 	r->snapper = mg_snapper_create(r->columns, r->model);
 	r->rows = has_rows ? DatumGetInt64(args[MG_ARG_N].value) : default_rows(r);

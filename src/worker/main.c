@@ -97,6 +97,41 @@ mg_work_commit(void)
 	CommitTransactionCommand();
 }
 
+void
+mg_work_chain(MgShared *s, bool over)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		mg_keys_hold();
+		mg_work_begin(s, false);
+		mg_log_chain();
+		mg_work_commit();
+		mg_keys_drop();
+	}
+	PG_CATCH();
+	{
+		ErrorData *e;
+
+		if (!over && geterrcode() == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		e = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		mg_keys_drop_all();
+		QueryCancelPending = false;
+		RESUME_INTERRUPTS();
+		ereport(LOG, (errcode(e->sqlerrcode), errmsg_internal("the audit log was not chained: %s", e->message),
+					  errdetail("What is in no block yet is chained by the next job.")));
+		FreeErrorData(e);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
 static void
 force_settings(void)
 {
@@ -154,7 +189,15 @@ work(MgShared *s)
 		if (s->work == MG_WORK_TRAIN)
 			mg_work_train(s, &params);
 		else
-			mg_work_release(s, &params);
+		{
+			/* short work: the master key is read once for all of it */
+			mg_keys_hold();
+			if (s->work == MG_WORK_ROTATE)
+				mg_work_rotate(s);
+			else
+				mg_work_release(s, &params);
+			mg_keys_drop();
+		}
 		mg_work_state(s, MG_WORK_DONE);
 	}
 	PG_CATCH();
@@ -166,6 +209,7 @@ work(MgShared *s)
 		e = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
+		mg_keys_drop_all();
 		/* the relation: an abort releases it, but there may have been no transaction */
 		LockReleaseAll(DEFAULT_LOCKMETHOD, true);
 		QueryCancelPending = false;
@@ -233,7 +277,9 @@ mg_worker_main(Datum arg)
 		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION);
 	force_settings();
 	CommitTransactionCommand();
-	pgstat_report_activity(STATE_RUNNING, s->work == MG_WORK_TRAIN ? "pg_mirage: training" : "pg_mirage: release");
+	pgstat_report_activity(STATE_RUNNING, s->work == MG_WORK_TRAIN    ? "pg_mirage: training"
+										  : s->work == MG_WORK_ROTATE ? "pg_mirage: key rotation"
+																	  : "pg_mirage: release");
 	work(s);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	proc_exit(0);

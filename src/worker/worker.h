@@ -45,4 +45,10 @@ extern bool mg_job_alive(int64 job, uint32 dsm_handle, char *phase, size_t phase
  */
 extern int64 mg_release_record(const MgIssuance *call);
 
+/*
+ * Wraps every key of this database under the next master key, in transactions of the worker's own: a ROLLBACK of the
+ * caller's changes nothing. Interrupted, it leaves a state that works; called again, it goes on. Shows progress.
+ */
+extern void mg_rotate(void);
+
 #endif
