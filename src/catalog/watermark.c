@@ -1,0 +1,289 @@
+/*
+ * catalog/watermark.c: the tables mirage.mark_plan and mirage.mark_switch, and the keys of marks; see watermark.h.
+ *
+ * Both tables are append-only. A plan is written once, with the model it belongs to or when an administrator asks for
+ * it, and never deleted: it is post-processing of a private model, and what makes the rows of a dropped one traceable.
+ */
+#include "postgres.h"
+
+#include "catalog/watermark.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#define MARK_LABEL "pg_mirage mark 1"
+#define PLAN_LABEL "pg_mirage mark plan 1"
+#define ID_LABEL "pg_mirage mark id 1"
+
+/* ---------------------------------------------------------------- keys */
+
+void
+mg_mark_root_open(MgMarkRoot *root, bool create)
+{
+	mg_root_key("watermark", root->key, create);
+}
+
+void
+mg_mark_root_close(MgMarkRoot *root)
+{
+	mg_wipe(root->key, sizeof(root->key));
+}
+
+mg_code
+mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *recipient, bool claimed,
+			uint8 key[MG_KEY_BYTES])
+{
+	const char *kind = claimed ? "claim:" : "role:";
+	mg_writer info;
+	mg_code code;
+
+	mg_writer_init(&info);
+	mg_put_str(&info, MARK_LABEL, strlen(MARK_LABEL));
+	mg_put_i64(&info, model);
+	if (recipient != NULL)
+	{
+		mg_put_raw(&info, kind, strlen(kind));
+		mg_put_str(&info, recipient, strlen(recipient));
+	}
+	code = info.failed ? mg_fail(ctx, MG_NOMEM, "out of memory")
+					   : mg_hkdf(ctx, root->key, info.data, info.len, key, MG_KEY_BYTES);
+	mg_writer_free(&info);
+	return code;
+}
+
+mg_code
+mg_mark_key_id(mg_ctx *ctx, const uint8 key[MG_KEY_BYTES], char id[MG_MARK_ID_SIZE])
+{
+	uint8 bytes[sizeof(ID_LABEL) - 1 + MG_KEY_BYTES], hash[MG_HASH_BYTES];
+	mg_code code;
+
+	memcpy(bytes, ID_LABEL, sizeof(ID_LABEL) - 1);
+	memcpy(bytes + sizeof(ID_LABEL) - 1, key, MG_KEY_BYTES);
+	code = mg_sha256(ctx, bytes, sizeof(bytes), hash);
+	mg_wipe(bytes, sizeof(bytes));
+	if (code != MG_OK)
+		return code;
+	for (int i = 0; i < MG_MARK_ID_SIZE / 2; i++)
+		snprintf(id + 2 * i, 3, "%02x", hash[i]);
+	return MG_OK;
+}
+
+/* ---------------------------------------------------------------- the switch */
+
+bool
+mg_mark_is_on(int64 model)
+{
+	MgArg arg = MG_INT8(model);
+	MgQuery q;
+	bool on = true;
+
+	mg_query_begin(&q);
+	if (mg_query_run(&q, true, "SELECT marked FROM mirage.mark_switch WHERE model = $1 ORDER BY id DESC LIMIT 1", 1,
+					 &arg) > 0)
+		on = mg_get_bool(0, 1);
+	mg_query_end(&q);
+	return on;
+}
+
+void
+mg_mark_switch(int64 model, bool marked)
+{
+	char *by = GetUserNameFromId(GetUserId(), false);
+	MgArg args[] = {MG_INT8(model), MG_BOOL(marked), MG_TEXT(by)};
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "WITH s AS (INSERT INTO mirage.mark_switch (model, marked, switched_by) VALUES ($1, $2, $3) "
+				 "RETURNING switched_at) UPDATE mirage.model m SET card = m.card || jsonb_build_object('watermark', "
+				 "jsonb_build_object('marked', $2, 'switched_by', $3, 'switched_at', s.switched_at)) "
+				 "FROM s WHERE m.id = $1",
+				 lengthof(args), args);
+	mg_query_end(&q);
+}
+
+void
+mg_mark_require(int64 model, const char *model_name, bool marked)
+{
+	if (mg_mark_is_on(model) == marked)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the watermark of model \"%s\" is being switched", model_name),
+			 errhint("Where this transaction called dp_set_model(), commit first; otherwise ask for the rows again.")));
+}
+
+/* ---------------------------------------------------------------- plans */
+
+static mg_code
+plan_key(mg_ctx *ctx, const MgMarkRoot *root, uint8 key[MG_KEY_BYTES])
+{
+	return mg_hkdf(ctx, root->key, PLAN_LABEL, strlen(PLAN_LABEL), key, MG_KEY_BYTES);
+}
+
+static size_t
+plan_aad(char *aad, size_t size, int64 model)
+{
+	return (size_t) snprintf(aad, size, "pg_mirage mark plan|" INT64_FORMAT, model);
+}
+
+bool
+mg_mark_plan_exists(int64 model)
+{
+	MgArg arg = MG_INT8(model);
+	MgQuery q;
+	bool exists;
+
+	mg_query_begin(&q);
+	exists = mg_query_run(&q, true, "SELECT FROM mirage.mark_plan WHERE model = $1", 1, &arg) > 0;
+	mg_query_end(&q);
+	return exists;
+}
+
+static bytea *
+seal_plan(int64 model, const void *plain, size_t len)
+{
+	uint8 key[MG_KEY_BYTES];
+	MgMarkRoot root;
+	char aad[64];
+	uint8_t *out;
+	size_t out_len;
+	bytea *sealed;
+	mg_ctx ctx;
+	mg_code code;
+
+	if (len > MaxAllocSize - VARHDRSZ - MG_SEAL_OVERHEAD)
+		elog(ERROR, "the plan of a watermark is too large to be stored");
+	sealed = palloc(VARHDRSZ + len + MG_SEAL_OVERHEAD);
+	mg_mark_root_open(&root, true);
+	mg_ctx_init(&ctx);
+	code = plan_key(&ctx, &root, key);
+	mg_mark_root_close(&root);
+	if (code == MG_OK)
+		code = mg_seal(&ctx, key, aad, plan_aad(aad, sizeof(aad), model), plain, len, &out, &out_len);
+	mg_wipe(key, sizeof(key));
+	MG_CHECK(&ctx, code);
+	Assert(out_len == len + MG_SEAL_OVERHEAD);
+	memcpy(VARDATA(sealed), out, out_len);
+	SET_VARSIZE(sealed, VARHDRSZ + out_len);
+	free(out);
+	return sealed;
+}
+
+void
+mg_mark_plan_store(int64 model, const char *model_name, const void *plain, size_t len)
+{
+	bytea *sealed = seal_plan(model, plain, len);
+	MgArg args[] = {MG_INT8(model), MG_TEXT(model_name), MG_BYTEA(sealed)};
+	MgQuery q;
+
+	mg_query_begin(&q);
+	/* where another session made it meanwhile, that one counts: both follow from the same model */
+	mg_query_run(&q, false,
+				 "INSERT INTO mirage.mark_plan (model, model_name, sealed) VALUES ($1, $2, $3) "
+				 "ON CONFLICT (model) DO NOTHING",
+				 lengthof(args), args);
+	mg_query_end(&q);
+}
+
+static bytea *
+find_plan(int64 model)
+{
+	MgArg arg = MG_INT8(model);
+	MgQuery q;
+	bytea *sealed = NULL;
+
+	mg_query_begin(&q);
+	if (mg_query_run(&q, true, "SELECT sealed FROM mirage.mark_plan WHERE model = $1", 1, &arg) > 0)
+		sealed = (bytea *) mg_get_varlena(&q, 0, 1);
+	mg_query_end(&q);
+	return sealed;
+}
+
+void *
+mg_mark_plan_load(const MgMarkRoot *root, int64 model, size_t *len)
+{
+	bytea *sealed = find_plan(model);
+	uint8 key[MG_KEY_BYTES];
+	char aad[64];
+	uint8_t *out;
+	void *plain;
+	mg_ctx ctx;
+	mg_code code;
+
+	if (sealed == NULL)
+		return NULL;
+	mg_ctx_init(&ctx);
+	code = plan_key(&ctx, root, key);
+	if (code == MG_OK)
+		code = mg_unseal(&ctx, key, aad, plan_aad(aad, sizeof(aad), model), VARDATA_ANY(sealed),
+						 VARSIZE_ANY_EXHDR(sealed), &out, len);
+	mg_wipe(key, sizeof(key));
+	if (code == MG_CORRUPT)
+		mg_hint(&ctx, "Restore the tables mirage.mark_plan and mirage.wrapped_key from a backup.");
+	MG_CHECK(&ctx, code);
+	plain = MemoryContextAllocExtended(CurrentMemoryContext, Max(*len, 1), MCXT_ALLOC_NO_OOM);
+	if (plain != NULL)
+		memcpy(plain, out, *len);
+	mg_wipe(out, *len);
+	free(out);
+	if (plain == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	pfree(sealed);
+	return plain;
+}
+
+/* ---------------------------------------------------------------- who and what can be traced */
+
+List *
+mg_mark_models(const char *name)
+{
+	MgArg arg = MG_TEXT(name);
+	List *models = NIL;
+	MgQuery q;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true,
+					 "SELECT model, model_name FROM mirage.mark_plan WHERE $1 IS NULL OR model_name = $1 "
+					 "ORDER BY model",
+					 1, &arg);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(q.caller);
+		MgMarkedModel *m = palloc(sizeof(MgMarkedModel));
+
+		m->id = mg_get_int8(i, 1);
+		m->name = mg_get_text(&q, i, 2);
+		models = lappend(models, m);
+		MemoryContextSwitchTo(old);
+	}
+	mg_query_end(&q);
+	return models;
+}
+
+List *
+mg_mark_recipients(int64 model)
+{
+	MgArg arg = MG_INT8(model);
+	List *recipients = NIL;
+	MgQuery q;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true,
+					 "SELECT DISTINCT recipient COLLATE \"C\", claimed FROM mirage.issuance "
+					 "WHERE model = $1 AND watermark IS NOT NULL ORDER BY 1, 2",
+					 1, &arg);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(q.caller);
+		MgMarkRecipient *r = palloc(sizeof(MgMarkRecipient));
+
+		r->name = mg_get_text(&q, i, 1);
+		r->claimed = mg_get_bool(i, 2);
+		recipients = lappend(recipients, r);
+		MemoryContextSwitchTo(old);
+	}
+	mg_query_end(&q);
+	return recipients;
+}
