@@ -12,7 +12,6 @@
 
 #define MARK_LABEL "pg_mirage mark 1"
 #define PLAN_LABEL "pg_mirage mark plan 1"
-#define ID_LABEL "pg_mirage mark id 1"
 
 /* ---------------------------------------------------------------- keys */
 
@@ -50,38 +49,28 @@ mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *recipi
 	return code;
 }
 
-mg_code
-mg_mark_key_id(mg_ctx *ctx, const uint8 key[MG_KEY_BYTES], char id[MG_MARK_ID_SIZE])
-{
-	uint8 bytes[sizeof(ID_LABEL) - 1 + MG_KEY_BYTES], hash[MG_HASH_BYTES];
-	mg_code code;
-
-	memcpy(bytes, ID_LABEL, sizeof(ID_LABEL) - 1);
-	memcpy(bytes + sizeof(ID_LABEL) - 1, key, MG_KEY_BYTES);
-	code = mg_sha256(ctx, bytes, sizeof(bytes), hash);
-	mg_wipe(bytes, sizeof(bytes));
-	if (code != MG_OK)
-		return code;
-	for (int i = 0; i < MG_MARK_ID_SIZE / 2; i++)
-		snprintf(id + 2 * i, 3, "%02x", hash[i]);
-	return MG_OK;
-}
-
 /* ---------------------------------------------------------------- the switch */
 
-bool
-mg_mark_is_on(int64 model)
+MgMarkState
+mg_mark_state(int64 model)
 {
 	MgArg arg = MG_INT8(model);
+	MgMarkState state = MG_MARK_ON;
 	MgQuery q;
-	bool on = true;
 
 	mg_query_begin(&q);
-	if (mg_query_run(&q, true, "SELECT marked FROM mirage.mark_switch WHERE model = $1 ORDER BY id DESC LIMIT 1", 1,
-					 &arg) > 0)
-		on = mg_get_bool(0, 1);
+	mg_query_run(&q, true,
+				 "SELECT coalesce((SELECT marked FROM mirage.mark_switch WHERE model = $1 ORDER BY id DESC LIMIT 1), "
+				 "true), (SELECT carries FROM mirage.mark_plan WHERE model = $1)",
+				 1, &arg);
+	if (!mg_get_bool(0, 1))
+		state = MG_MARK_OFF;
+	else if (mg_get_null(0, 2))
+		state = MG_MARK_UNPLANNED;
+	else if (!mg_get_bool(0, 2))
+		state = MG_MARK_BLANK;
 	mg_query_end(&q);
-	return on;
+	return state;
 }
 
 void
@@ -104,7 +93,7 @@ mg_mark_switch(int64 model, bool marked)
 void
 mg_mark_require(int64 model, const char *model_name, bool marked)
 {
-	if (mg_mark_is_on(model) == marked)
+	if ((mg_mark_state(model) == MG_MARK_ON) == marked)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -124,19 +113,6 @@ static size_t
 plan_aad(char *aad, size_t size, int64 model)
 {
 	return (size_t) snprintf(aad, size, "pg_mirage mark plan|" INT64_FORMAT, model);
-}
-
-bool
-mg_mark_plan_exists(int64 model)
-{
-	MgArg arg = MG_INT8(model);
-	MgQuery q;
-	bool exists;
-
-	mg_query_begin(&q);
-	exists = mg_query_run(&q, true, "SELECT FROM mirage.mark_plan WHERE model = $1", 1, &arg) > 0;
-	mg_query_end(&q);
-	return exists;
 }
 
 static bytea *
@@ -170,16 +146,16 @@ seal_plan(int64 model, const void *plain, size_t len)
 }
 
 void
-mg_mark_plan_store(int64 model, const char *model_name, const void *plain, size_t len)
+mg_mark_plan_store(int64 model, const char *model_name, bool carries, const void *plain, size_t len)
 {
 	bytea *sealed = seal_plan(model, plain, len);
-	MgArg args[] = {MG_INT8(model), MG_TEXT(model_name), MG_BYTEA(sealed)};
+	MgArg args[] = {MG_INT8(model), MG_TEXT(model_name), MG_BOOL(carries), MG_BYTEA(sealed)};
 	MgQuery q;
 
 	mg_query_begin(&q);
 	/* where another session made it meanwhile, that one counts: both follow from the same model */
 	mg_query_run(&q, false,
-				 "INSERT INTO mirage.mark_plan (model, model_name, sealed) VALUES ($1, $2, $3) "
+				 "INSERT INTO mirage.mark_plan (model, model_name, carries, sealed) VALUES ($1, $2, $3, $4) "
 				 "ON CONFLICT (model) DO NOTHING",
 				 lengthof(args), args);
 	mg_query_end(&q);

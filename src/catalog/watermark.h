@@ -16,8 +16,6 @@
 #include "catalog/catalog.h"
 #include "seal/seal.h"
 
-#define MG_MARK_ID_SIZE 17 /* 16 hexadecimal digits and NUL */
-
 /* The root that all keys of marks follow from: opened once for many keys. create: made where there is none. */
 typedef struct MgMarkRoot
 {
@@ -29,22 +27,25 @@ extern void mg_mark_root_close(MgMarkRoot *root);
 /* recipient NULL: the model's own key. Nothing is raised between deriving and returning. */
 extern mg_code mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *recipient, bool claimed,
 						   uint8 key[MG_KEY_BYTES]);
-/* What an issuance records of a key: it says which key it was and nothing about it. */
-extern mg_code mg_mark_key_id(mg_ctx *ctx, const uint8 key[MG_KEY_BYTES], char id[MG_MARK_ID_SIZE]);
-
-/* Are the model's rows to be marked? In the latest snapshot. */
-extern bool mg_mark_is_on(int64 model);
+/* In the latest snapshot: */
+typedef enum MgMarkState
+{
+	MG_MARK_OFF,      /* switched off */
+	MG_MARK_BLANK,    /* on, but the model has too few columns to carry one */
+	MG_MARK_ON,       /* rows are marked */
+	MG_MARK_UNPLANNED /* on, and there is no plan: the model was trained by an earlier version */
+} MgMarkState;
+extern MgMarkState mg_mark_state(int64 model);
 /* Records the switch and puts it on the model's card, in the caller's transaction. */
 extern void mg_mark_switch(int64 model, bool marked);
 /*
- * For the transaction of a release: error unless the mark was `marked`, as the caller's session saw it, in this
- * transaction's snapshot too. A switch that is not committed yet moves no row that is given out.
+ * For the transaction of a release: error unless rows are to be marked (or not) in its snapshot as they were in the
+ * caller's. A switch that is not committed yet has no effect on rows that are given out.
  */
 extern void mg_mark_require(int64 model, const char *model_name, bool marked);
 
-extern bool mg_mark_plan_exists(int64 model);
-/* Seals and stores a plan; once for each model. Makes the root key where there is none. */
-extern void mg_mark_plan_store(int64 model, const char *model_name, const void *plain, size_t len);
+/* Seals and stores a plan; once for each model. Makes the root key where there is none. carries: it has subsets. */
+extern void mg_mark_plan_store(int64 model, const char *model_name, bool carries, const void *plain, size_t len);
 /* Unsealed, palloc'ed; NULL where the model has none. */
 extern void *mg_mark_plan_load(const MgMarkRoot *root, int64 model, size_t *len);
 

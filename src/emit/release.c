@@ -22,6 +22,7 @@
 #include "catalog/catalog.h"
 #include "emit/emit.h"
 #include "emit/given.h"
+#include "emit/watermark.h"
 #include "miscadmin.h"
 #include "pg/constraints.h"
 #include "seal/seal.h"
@@ -43,6 +44,7 @@ struct MgRelease
 	MgGiven given;
 	mg_conditioned *conditioned; /* NULL: no conditions */
 	mg_stream *stream, *spare;
+	MgReleaseMark mark;
 	MgSnapper *snapper;
 	const bool *want;
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
@@ -72,6 +74,7 @@ release_free(void *arg)
 	r->stream = r->spare = NULL;
 	r->conditioned = NULL;
 	r->model = NULL;
+	mg_release_mark_close(&r->mark);
 	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(r->key, sizeof(r->key));
 }
@@ -182,6 +185,7 @@ mg_release_open(const NullableDatum *args)
 	load_model(r);
 	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
 	condition_model(r, &args[MG_ARG_CONDITIONS]);
+	mg_release_mark_open(&r->mark, &r->ctx, r->entry, GetUserNameFromId(GetSessionUserId(), false), false);
 	r->snapper = mg_snapper_create(r->columns, r->model);
 	r->rows = has_rows ? DatumGetInt64(args[MG_ARG_N].value) : default_rows(r);
 	r->seeded = !args[MG_ARG_SEED].isnull;
@@ -243,6 +247,8 @@ static void
 start_stream(MgRelease *r)
 {
 	MG_CHECK(&r->ctx, make_stream(r, r->key, &r->stream));
+	if (r->mark.mark != NULL)
+		MG_CHECK(&r->ctx, mg_stream_mark(&r->ctx, r->stream, r->mark.mark));
 	mg_stream_snap(r->stream, mg_snap_number, r->snapper);
 	mg_stream_want(r->stream, r->want);
 }

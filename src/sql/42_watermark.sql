@@ -5,6 +5,7 @@
 CREATE TABLE mirage.mark_plan (
   model bigint PRIMARY KEY,
   model_name text NOT NULL,
+  carries boolean NOT NULL, -- false: the model has too few columns to carry a mark
   sealed bytea NOT NULL,
   made_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );

@@ -22,7 +22,8 @@
 typedef enum MgWork
 {
 	MG_WORK_TRAIN = 1,
-	MG_WORK_RELEASE = 2
+	MG_WORK_RELEASE = 2,
+	MG_WORK_NOTE = 3
 } MgWork;
 
 typedef enum MgWorkState
@@ -89,6 +90,7 @@ extern void mg_work_commit(void);
 extern void mg_work_train(MgShared *shared, mg_reader *params);
 extern void mg_work_train_failed(MgShared *shared, ErrorData *error);
 extern void mg_work_release(MgShared *shared, mg_reader *params);
+extern void mg_work_note(MgShared *shared, mg_reader *params); /* note.c */
 
 /* Takes the lock that a living job holds until its process ends; false: another holds it. */
 extern bool mg_job_lock(int64 job);

@@ -15,12 +15,14 @@
 #include "catalog/catalog.h"
 #include "catalog/highwater.h"
 #include "catalog/pg_class.h"
+#include "catalog/watermark.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "model/dependency.h"
 #include "replication/syncrep.h"
 #include "pg/compat.h"
 #include "pg/constraints.h"
+#include "pg/groups.h"
 #include "pg/guc.h"
 #include "pg/options.h"
 #include "pg/reader.h"
@@ -146,6 +148,9 @@ typedef struct Training
 	mg_odometer odometer;
 	mg_curator *curator;
 	mg_model *model;
+	void *mark_plan; /* sealed with the model */
+	size_t mark_len;
+	bool mark_carries;
 } Training;
 
 static void
@@ -509,6 +514,29 @@ read_table(Training *t)
 	(void) mg_job_lock(t->call.job);
 }
 
+/* By what the model's rows will be marked: post-processing of the model, by a public seed. */
+static void
+make_mark_plan(Training *t)
+{
+	mg_writer w;
+	mg_code code;
+
+	mg_work_progress(t->shared, "planning the watermark", 0);
+	mg_writer_init(&w);
+	code = mg_mark_bundle_make(&t->ctx, t->model, t->columns, &w, &t->mark_carries);
+	if (code == MG_OK)
+	{
+		t->mark_len = w.len;
+		t->mark_plan = MemoryContextAllocExtended(t->context, Max(w.len, 1), MCXT_ALLOC_NO_OOM);
+		if (t->mark_plan == NULL)
+			code = mg_fail(&t->ctx, MG_NOMEM, "out of memory");
+		else
+			memcpy(t->mark_plan, w.data, w.len);
+	}
+	mg_writer_free(&w);
+	MG_CHECK(&t->ctx, code);
+}
+
 static void
 fit(Training *t)
 {
@@ -526,6 +554,7 @@ fit(Training *t)
 	MG_CHECK(&t->ctx, mg_model_constrain(&t->ctx, t->model, t->request.constraints, t->request.nconstraints));
 	MG_CHECK(&t->ctx,
 			 mg_constraints_measure(&t->ctx, t->model, mg_snap_number, mg_snapper_create(t->columns, t->model)));
+	make_mark_plan(t);
 }
 
 /* Public tables whose keys bound domains, and columns that are functions of others, as JSON members. */
@@ -605,7 +634,7 @@ card_json(Training *t)
 	appendStringInfoString(&b, ", \"constraints\": ");
 	appendBinaryStringInfo(&b, (char *) w.data, (int) w.len);
 	mg_writer_free(&w);
-	appendStringInfoChar(&b, '}');
+	appendStringInfo(&b, ", \"watermark\": {\"marked\": %s}}", t->mark_carries ? "true" : "false");
 	return b.data;
 }
 
@@ -641,6 +670,7 @@ store_model(Training *t)
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
+	mg_mark_plan_store(m.id, m.name, t->mark_carries, t->mark_plan, t->mark_len);
 	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
 	mg_log("train", m.name,

@@ -50,4 +50,7 @@ typedef struct MgReleaseCall
 /* Records an issuance and its log entry in a transaction of its own, durably; returns the issuance's number. */
 extern int64 mg_release_record(const MgReleaseCall *call);
 
+/* An entry of the log in a transaction of its own, durably: of what must be on record whatever becomes of the caller. */
+extern void mg_note_record(const char *action, const char *object, const char *detail);
+
 #endif
