@@ -54,7 +54,7 @@ typedef struct Suspect
 typedef struct Finding
 {
 	int suspect;
-	const MgMarkRecipient *recipient; /* NULL: the model's own key */
+	const MgRecipient *recipient; /* NULL: the model's own key */
 	mg_detection detection;
 } Finding;
 
@@ -339,8 +339,8 @@ try_keys(Trace *t, const MgMarkRoot *root)
 		Finding *f = &t->finding[i];
 		const Suspect *s = &t->suspect[f->suspect];
 		uint8 key[MG_KEY_BYTES];
-		mg_code code = mg_mark_key(&t->ctx, root, s->model->id, f->recipient != NULL ? f->recipient->name : NULL,
-								   f->recipient != NULL && f->recipient->claimed, key);
+		mg_code code = mg_mark_key(&t->ctx, root, s->model->id, f->recipient != NULL ? f->recipient->label : NULL,
+								   key);
 
 		if (code == MG_OK)
 			code = mg_detect_key(&t->ctx, s->detector, key, &f->detection);
@@ -393,7 +393,7 @@ compare_findings(const void *a, const void *b)
 
 /* A role by its name, a claim as one; the few roles that would look like either say what they are. */
 static char *
-recipient_text(const MgMarkRecipient *r)
+recipient_text(const MgRecipient *r)
 {
 	if (r->claimed)
 		return psprintf("claim:%s", r->name);

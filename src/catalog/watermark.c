@@ -28,21 +28,16 @@ mg_mark_root_close(MgMarkRoot *root)
 }
 
 mg_code
-mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *recipient, bool claimed,
-			uint8 key[MG_KEY_BYTES])
+mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *label, uint8 key[MG_KEY_BYTES])
 {
-	const char *kind = claimed ? "claim:" : "role:";
 	mg_writer info;
 	mg_code code;
 
 	mg_writer_init(&info);
 	mg_put_str(&info, MARK_LABEL, strlen(MARK_LABEL));
 	mg_put_i64(&info, model);
-	if (recipient != NULL)
-	{
-		mg_put_raw(&info, kind, strlen(kind));
-		mg_put_str(&info, recipient, strlen(recipient));
-	}
+	if (label != NULL)
+		mg_put_str(&info, label, strlen(label));
 	code = info.failed ? mg_fail(ctx, MG_NOMEM, "out of memory")
 					   : mg_hkdf(ctx, root->key, info.data, info.len, key, MG_KEY_BYTES);
 	mg_writer_free(&info);
@@ -91,13 +86,13 @@ mg_mark_switch(int64 model, bool marked)
 }
 
 void
-mg_mark_require(int64 model, const char *model_name, bool marked)
+mg_mark_require(const MgModel *model, bool marked)
 {
-	if ((mg_mark_state(model) == MG_MARK_ON) == marked)
+	if ((mg_mark_state(model->id) == MG_MARK_ON) == marked)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("the watermark of model \"%s\" is being switched", model_name),
+			 errmsg("the watermark of model \"%s\" is being switched", model->name),
 			 errhint("Where this transaction called dp_set_model(), commit first; otherwise ask for the rows again.")));
 }
 
@@ -247,16 +242,17 @@ mg_mark_recipients(int64 model)
 
 	mg_query_begin(&q);
 	n = mg_query_run(&q, true,
-					 "SELECT DISTINCT recipient COLLATE \"C\", claimed FROM mirage.issuance "
+					 "SELECT DISTINCT recipient, claimed FROM mirage.issuance "
 					 "WHERE model = $1 AND watermark IS NOT NULL ORDER BY 1, 2",
 					 1, &arg);
 	for (uint64 i = 0; i < n; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(q.caller);
-		MgMarkRecipient *r = palloc(sizeof(MgMarkRecipient));
+		MgRecipient *r = palloc(sizeof(MgRecipient));
 
 		r->name = mg_get_text(&q, i, 1);
 		r->claimed = mg_get_bool(i, 2);
+		r->label = psprintf("%s:%s", r->claimed ? "claim" : "role", r->name); /* as mg_recipient() has it */
 		recipients = lappend(recipients, r);
 		MemoryContextSwitchTo(old);
 	}

@@ -24,8 +24,8 @@ typedef struct MgMarkRoot
 extern void mg_mark_root_open(MgMarkRoot *root, bool create);
 extern void mg_mark_root_close(MgMarkRoot *root);
 
-/* recipient NULL: the model's own key. Nothing is raised between deriving and returning. */
-extern mg_code mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *recipient, bool claimed,
+/* label: of a recipient, as MgRecipient has it; NULL: the model's own key. Raises nothing. */
+extern mg_code mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *label,
 						   uint8 key[MG_KEY_BYTES]);
 /* In the latest snapshot: */
 typedef enum MgMarkState
@@ -42,7 +42,7 @@ extern void mg_mark_switch(int64 model, bool marked);
  * For the transaction of a release: error unless rows are to be marked (or not) in its snapshot as they were in the
  * caller's. A switch that is not committed yet has no effect on rows that are given out.
  */
-extern void mg_mark_require(int64 model, const char *model_name, bool marked);
+extern void mg_mark_require(const MgModel *model, bool marked);
 
 /* Seals and stores a plan; once for each model. Makes the root key where there is none. carries: it has subsets. */
 extern void mg_mark_plan_store(int64 model, const char *model_name, bool carries, const void *plain, size_t len);
@@ -58,13 +58,7 @@ typedef struct MgMarkedModel
 /* All, or those that are or were called `name`; a List of MgMarkedModel *, by id. */
 extern List *mg_mark_models(const char *name);
 
-/* Somebody who was given marked rows of a model. */
-typedef struct MgMarkRecipient
-{
-	char *name;
-	bool claimed;
-} MgMarkRecipient;
-/* By issuances; a List of MgMarkRecipient *, by name. */
+/* Everybody who was given marked rows of the model, by its issuances: a List of MgRecipient *, by name. */
 extern List *mg_mark_recipients(int64 model);
 
 #endif

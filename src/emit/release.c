@@ -186,7 +186,7 @@ mg_release_open(const NullableDatum *args)
 	load_model(r);
 	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
 	condition_model(r, &args[MG_ARG_CONDITIONS]);
-	mg_release_mark_open(&r->mark, &r->ctx, r->entry, GetUserNameFromId(GetSessionUserId(), false), false);
+	mg_release_mark_open(&r->mark, &r->ctx, r->entry, &r->recipient);
 	r->snapper = mg_snapper_create(r->columns, r->model);
 	r->rows = has_rows ? DatumGetInt64(args[MG_ARG_N].value) : default_rows(r);
 	r->seeded = !args[MG_ARG_SEED].isnull;
@@ -289,6 +289,7 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 						   .purpose = r->purpose,
 						   .path = r->path,
 						   .conditioned = r->given.columns,
+						   .watermark = r->mark.mark != NULL ? r->mark.id : NULL,
 						   .columns = column_names(asked)};
 
 	r->want = MemoryContextAllocZero(r->context, sizeof(bool) * Max(r->model->ncolumns, 1));

@@ -29,13 +29,13 @@ load_plan(MgReleaseMark *m, mg_ctx *ctx, const MgMarkRoot *root, int64 model)
 }
 
 static mg_code
-compile(MgReleaseMark *m, mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *recipient, bool claimed)
+compile(MgReleaseMark *m, mg_ctx *ctx, const MgMarkRoot *root, int64 model, const MgRecipient *recipient)
 {
 	uint8 model_key[MG_KEY_BYTES], recipient_key[MG_KEY_BYTES];
-	mg_code code = mg_mark_key(ctx, root, model, NULL, false, model_key);
+	mg_code code = mg_mark_key(ctx, root, model, NULL, model_key);
 
 	if (code == MG_OK)
-		code = mg_mark_key(ctx, root, model, recipient, claimed, recipient_key);
+		code = mg_mark_key(ctx, root, model, recipient->label, recipient_key);
 	if (code == MG_OK)
 		code = mg_mark_create(ctx, m->plan, model_key, recipient_key, &m->mark);
 	if (code == MG_OK)
@@ -46,7 +46,7 @@ compile(MgReleaseMark *m, mg_ctx *ctx, const MgMarkRoot *root, int64 model, cons
 }
 
 void
-mg_release_mark_open(MgReleaseMark *m, mg_ctx *ctx, const MgModel *model, const char *recipient, bool claimed)
+mg_release_mark_open(MgReleaseMark *m, mg_ctx *ctx, const MgModel *model, const MgRecipient *recipient)
 {
 	MgMarkState state = mg_mark_state(model->id);
 	MgMarkRoot root;
@@ -64,7 +64,7 @@ mg_release_mark_open(MgReleaseMark *m, mg_ctx *ctx, const MgModel *model, const 
 	PG_TRY();
 	{
 		load_plan(m, ctx, &root, model->id);
-		code = compile(m, ctx, &root, model->id, recipient, claimed);
+		code = compile(m, ctx, &root, model->id, recipient);
 	}
 	PG_FINALLY();
 	{

@@ -15,8 +15,8 @@ typedef struct MgReleaseMark
 } MgReleaseMark;
 
 /* Zeroed before; also after a failure it is to be closed. An error where the model has no plan. */
-extern void mg_release_mark_open(MgReleaseMark *m, mg_ctx *ctx, const MgModel *model, const char *recipient,
-								 bool claimed);
+extern void mg_release_mark_open(MgReleaseMark *m, mg_ctx *ctx, const MgModel *model,
+								 const MgRecipient *recipient);
 extern void mg_release_mark_close(MgReleaseMark *m);
 
 #endif

@@ -23,6 +23,9 @@ CREATE TABLE mirage.mark_switch (
 );
 CREATE INDEX ON mirage.mark_switch (model, id);
 
+-- Whose keys dp_trace tries.
+CREATE INDEX ON mirage.issuance (model, recipient, claimed) WHERE watermark IS NOT NULL;
+
 DO $$
 DECLARE
   t text;
