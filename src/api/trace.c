@@ -62,6 +62,7 @@ typedef struct Trace
 {
 	MemoryContext context;
 	mg_ctx ctx;
+	MgMarkRoot root;   /* while plans or keys are made of it */
 	const char *model; /* NULL: all */
 	int nmappings;
 	Mapping *mapping;
@@ -76,6 +77,7 @@ trace_free(void *arg)
 {
 	Trace *t = arg;
 
+	mg_mark_root_close(&t->root);
 	for (int i = 0; i < t->nsuspects; i++)
 	{
 		mg_detector_destroy(t->suspect[i].detector);
@@ -194,7 +196,7 @@ column_names(const mg_mark_plan *plan)
 
 /* Its plan, and a detector where the query has enough of its columns; else its columns' names. */
 static char *
-suspect_open(Trace *t, const MgMarkedModel *model, const MgMarkRoot *root, TupleDesc desc)
+suspect_open(Trace *t, const MgMarkedModel *model, TupleDesc desc)
 {
 	Suspect *s = &t->suspect[t->nsuspects];
 	size_t len;
@@ -205,7 +207,7 @@ suspect_open(Trace *t, const MgMarkedModel *model, const MgMarkRoot *root, Tuple
 
 	memset(s, 0, sizeof(*s));
 	s->model = model;
-	plain = mg_mark_plan_load(root, model->id, &len);
+	plain = mg_mark_plan_load(&t->root, model->id, &len);
 	if (plain == NULL)
 		return pstrdup("");
 	t->nsuspects++; /* from here on trace_free sees to it */
@@ -248,7 +250,6 @@ begin_query(void *arg, TupleDesc desc)
 {
 	Trace *t = arg;
 	List *models = mg_mark_models(t->model);
-	MgMarkRoot root;
 	char *names = NULL;
 	ListCell *lc;
 
@@ -259,23 +260,14 @@ begin_query(void *arg, TupleDesc desc)
 	check_mapping(t, desc);
 	t->suspect = palloc0(sizeof(Suspect) * Max(list_length(models), 1));
 	if (models != NIL)
+		mg_mark_root_open(&t->root, false);
+	foreach (lc, models)
 	{
-		mg_mark_root_open(&root, false);
-		PG_TRY();
-		{
-			foreach (lc, models)
-			{
-				char *other = suspect_open(t, lfirst(lc), &root, desc);
+		char *other = suspect_open(t, lfirst(lc), desc);
 
-				names = other != NULL ? other : names;
-			}
-		}
-		PG_FINALLY();
-		{
-			mg_mark_root_close(&root);
-		}
-		PG_END_TRY();
+		names = other != NULL ? other : names;
 	}
+	mg_mark_root_close(&t->root);
 	if (t->nsuspects == 0)
 		refuse_columns(t, names);
 	for (int i = 0; i < t->nmappings; i++)
@@ -332,14 +324,14 @@ list_keys(Trace *t)
 }
 
 static mg_code
-try_keys(Trace *t, const MgMarkRoot *root)
+try_keys(Trace *t)
 {
 	for (int i = 0; i < t->nfindings; i++)
 	{
 		Finding *f = &t->finding[i];
 		const Suspect *s = &t->suspect[f->suspect];
 		uint8 key[MG_KEY_BYTES];
-		mg_code code = mg_mark_key(&t->ctx, root, s->model->id, f->recipient != NULL ? f->recipient->label : NULL,
+		mg_code code = mg_mark_key(&t->ctx, &t->root, s->model->id, f->recipient != NULL ? f->recipient->label : NULL,
 								   key);
 
 		if (code == MG_OK)
@@ -354,7 +346,6 @@ try_keys(Trace *t, const MgMarkRoot *root)
 static void
 find(Trace *t)
 {
-	MgMarkRoot root;
 	mg_code code;
 
 	for (int i = 0; i < t->nsuspects; i++)
@@ -363,9 +354,9 @@ find(Trace *t)
 		MG_CHECK(&t->ctx, mg_detect_finish(&t->ctx, t->suspect[i].detector));
 	}
 	list_keys(t);
-	mg_mark_root_open(&root, false);
-	code = try_keys(t, &root);
-	mg_mark_root_close(&root);
+	mg_mark_root_open(&t->root, false);
+	code = try_keys(t);
+	mg_mark_root_close(&t->root);
 	MG_CHECK(&t->ctx, code);
 }
 

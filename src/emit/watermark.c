@@ -49,8 +49,6 @@ void
 mg_release_mark_open(MgReleaseMark *m, mg_ctx *ctx, const MgModel *model, const MgRecipient *recipient)
 {
 	MgMarkState state = mg_mark_state(model->id);
-	MgMarkRoot root;
-	mg_code code;
 
 	if (state == MG_MARK_UNPLANNED)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -60,23 +58,16 @@ mg_release_mark_open(MgReleaseMark *m, mg_ctx *ctx, const MgModel *model, const 
 								quote_literal_cstr(model->name))));
 	if (state != MG_MARK_ON)
 		return;
-	mg_mark_root_open(&root, false);
-	PG_TRY();
-	{
-		load_plan(m, ctx, &root, model->id);
-		code = compile(m, ctx, &root, model->id, recipient);
-	}
-	PG_FINALLY();
-	{
-		mg_mark_root_close(&root);
-	}
-	PG_END_TRY();
-	MG_CHECK(ctx, code);
+	mg_mark_root_open(&m->root, false); /* closed after errors too, with the release */
+	load_plan(m, ctx, &m->root, model->id);
+	MG_CHECK(ctx, compile(m, ctx, &m->root, model->id, recipient));
+	mg_mark_root_close(&m->root);
 }
 
 void
 mg_release_mark_close(MgReleaseMark *m)
 {
+	mg_mark_root_close(&m->root);
 	mg_mark_destroy(m->mark);
 	mg_mark_plan_destroy(m->plan);
 	m->mark = NULL;

@@ -12,6 +12,7 @@ typedef struct MgReleaseMark
 	mg_mark_plan *plan;
 	mg_mark *mark; /* NULL: rows are not marked */
 	char id[17];   /* of the recipient's key, as the issuance records it; empty: not marked */
+	MgMarkRoot root; /* while it is opened */
 } MgReleaseMark;
 
 /* Zeroed before; also after a failure it is to be closed. An error where the model has no plan. */
