@@ -7,7 +7,7 @@
  * from the codes as they are by then. The stream owns one arena: buffers of MG_BATCH_ROWS a column. The key is wiped
  * with the stream.
  */
-#include "synthesis/stream_private.h"
+#include "synthesis/marking_private.h"
 
 #include "model/dependency.h"
 
@@ -206,6 +206,11 @@ mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 	MG_TRY(mg_stream_ready(ctx, s));
 	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
 	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
+	if (s->marker != NULL && wants_any(s))
+	{
+		mg_stream_seed(s, s->next, MG_LANE_MARK, &rng);
+		MG_TRY(mg_mark_batch(ctx, s, &rng, rows));
+	}
 	if (constrained)
 		MG_TRY(constrain(ctx, s, rows));
 	for (uint32_t i = 0; i < s->model->ncolumns; i++)
@@ -220,6 +225,12 @@ mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 	s->batch.rows = rows;
 	*out = &s->batch;
 	return MG_OK;
+}
+
+void
+mg_stream_seek(mg_stream *s, uint64_t batch)
+{
+	s->next = batch;
 }
 
 void
