@@ -199,27 +199,23 @@ static char *
 suspect_open(Trace *t, const MgMarkedModel *model, TupleDesc desc)
 {
 	Suspect *s = &t->suspect[t->nsuspects];
-	size_t len;
-	void *plain;
 	bool *present;
 	int *attr;
 	char *names;
 
 	memset(s, 0, sizeof(*s));
 	s->model = model;
-	plain = mg_mark_plan_load(&t->root, model->id, &len);
-	if (plain == NULL)
-		return pstrdup("");
 	t->nsuspects++; /* from here on trace_free sees to it */
-	MG_CHECK(&t->ctx, mg_mark_bundle_read(&t->ctx, plain, len, &s->bundle));
-	pfree(plain);
+	MG_CHECK(&t->ctx, mg_mark_plan_load(&t->ctx, &t->root, model->id, &s->bundle));
+	if (s->bundle.plan == NULL)
+		elog(ERROR, "the plan of a watermark is gone");
 	attr = palloc(sizeof(int) * Max(s->bundle.plan->ncolumns, 1));
 	present = palloc(sizeof(bool) * Max(s->bundle.plan->ncolumns, 1));
 	if (match_columns(t, s->bundle.plan, desc, attr) < 2)
 	{
 		names = column_names(s->bundle.plan);
-		mg_mark_plan_destroy(s->bundle.plan);
 		t->nsuspects--;
+		mg_mark_plan_destroy(s->bundle.plan);
 		return names;
 	}
 	for (uint32 i = 0; i < s->bundle.plan->ncolumns; i++)

@@ -5,7 +5,7 @@
 
 #include "catalog/watermark.h"
 #include "miscadmin.h"
-#include "pg/groups.h"
+#include "synthesis/marking.h"
 #include "utils/memutils.h"
 
 MG_FUNCTION(dp_set_model);
@@ -16,13 +16,12 @@ make_plan(const MgModel *entry)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage model", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
+	mg_mark_plan *plan;
 	mg_model *model;
-	mg_writer w;
 	mg_ctx ctx;
 	mg_code code;
 	size_t len;
-	void *plain, *plan = NULL;
-	bool carries = false;
+	void *plain;
 
 	mg_server_ctx(&ctx);
 	plain = mg_model_unseal(entry->id, mg_model_blob(entry->id), &len);
@@ -30,18 +29,9 @@ make_plan(const MgModel *entry)
 	mg_wipe(plain, len);
 	MG_CHECK(&ctx, code);
 	mg_release_with(context, (void (*)(void *)) mg_model_destroy, model);
-	mg_writer_init(&w);
-	code = mg_mark_bundle_make(&ctx, model, mg_model_columns(entry->id, model), &w, &carries);
-	len = w.len;
-	if (code == MG_OK)
-		plan = MemoryContextAllocExtended(context, Max(len, 1), MCXT_ALLOC_NO_OOM);
-	if (plan != NULL)
-		memcpy(plan, w.data, len);
-	else if (code == MG_OK)
-		code = mg_fail(&ctx, MG_NOMEM, "out of memory");
-	mg_writer_free(&w);
-	MG_CHECK(&ctx, code);
-	mg_mark_plan_store(entry->id, entry->name, carries, plan, len);
+	MG_CHECK(&ctx, mg_mark_plan_make(&ctx, model, &plan));
+	mg_release_with(context, (void (*)(void *)) mg_mark_plan_destroy, plan);
+	mg_mark_plan_store(entry->id, entry->name, plan, mg_model_columns(entry->id, model));
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
@@ -68,10 +58,10 @@ dp_set_model(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("nothing was said about model \"%s\"", name),
 				 errhint("Switch its watermark: dp_set_model(%s, watermark => false)", quote_literal_cstr(name))));
 	marked = PG_GETARG_BOOL(1);
+	if (marked && !mg_mark_has_plan(model->id))
+		make_plan(model);
 	mg_mark_switch(model->id, marked);
 	mg_log("set model", model->name, marked ? "{\"watermark\": true}" : "{\"watermark\": false}");
-	if (mg_mark_state(model->id) == MG_MARK_UNPLANNED)
-		make_plan(model);
 	if (mg_mark_state(model->id) == MG_MARK_BLANK)
 		ereport(NOTICE, (errmsg("model \"%s\" has too few columns to carry a watermark", model->name)));
 	PG_RETURN_VOID();

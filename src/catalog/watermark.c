@@ -79,7 +79,8 @@ mg_mark_switch(int64 model, bool marked)
 	mg_query_run(&q, false,
 				 "WITH s AS (INSERT INTO mirage.mark_switch (model, marked, switched_by) VALUES ($1, $2, $3) "
 				 "RETURNING switched_at) UPDATE mirage.model m SET card = m.card || jsonb_build_object('watermark', "
-				 "jsonb_build_object('marked', $2, 'switched_by', $3, 'switched_at', s.switched_at)) "
+				 "jsonb_build_object('marked', $2 AND coalesce((SELECT carries FROM mirage.mark_plan p "
+				 "WHERE p.model = $1), true), 'switched_by', $3, 'switched_at', s.switched_at)) "
 				 "FROM s WHERE m.id = $1",
 				 lengthof(args), args);
 	mg_query_end(&q);
@@ -110,41 +111,58 @@ plan_aad(char *aad, size_t size, int64 model)
 	return (size_t) snprintf(aad, size, "pg_mirage mark plan|" INT64_FORMAT, model);
 }
 
-static bytea *
-seal_plan(int64 model, const void *plain, size_t len)
+/* The bundle under the plan's key, into the core's memory. */
+static mg_code
+seal_bundle(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const mg_writer *w, uint8_t **out, size_t *len)
 {
 	uint8 key[MG_KEY_BYTES];
-	MgMarkRoot root;
 	char aad[64];
-	uint8_t *out;
-	size_t out_len;
-	bytea *sealed;
+	mg_code code = plan_key(ctx, root, key);
+
+	if (code == MG_OK)
+		code = mg_seal(ctx, key, aad, plan_aad(aad, sizeof(aad), model), w->data, w->len, out, len);
+	mg_wipe(key, sizeof(key));
+	return code;
+}
+
+static bytea *
+seal_plan(int64 model, const mg_mark_plan *plan, const MgColumns *columns)
+{
+	MgMarkRoot root;
+	mg_writer w;
+	uint8_t *out = NULL;
+	size_t len;
+	bytea *sealed = NULL;
 	mg_ctx ctx;
 	mg_code code;
 
-	if (len > MaxAllocSize - VARHDRSZ - MG_SEAL_OVERHEAD)
-		elog(ERROR, "the plan of a watermark is too large to be stored");
-	sealed = palloc(VARHDRSZ + len + MG_SEAL_OVERHEAD);
-	mg_mark_root_open(&root, true);
 	mg_ctx_init(&ctx);
-	code = plan_key(&ctx, &root, key);
-	mg_mark_root_close(&root);
+	mg_mark_root_open(&root, true);
+	mg_writer_init(&w);
+	code = mg_mark_bundle_write(&ctx, plan, columns, &w);
 	if (code == MG_OK)
-		code = mg_seal(&ctx, key, aad, plan_aad(aad, sizeof(aad), model), plain, len, &out, &out_len);
-	mg_wipe(key, sizeof(key));
+		code = seal_bundle(&ctx, &root, model, &w, &out, &len);
+	mg_writer_free(&w);
+	mg_mark_root_close(&root);
 	MG_CHECK(&ctx, code);
-	Assert(out_len == len + MG_SEAL_OVERHEAD);
-	memcpy(VARDATA(sealed), out, out_len);
-	SET_VARSIZE(sealed, VARHDRSZ + out_len);
+	if (len <= MaxAllocSize - VARHDRSZ)
+		sealed = MemoryContextAllocExtended(CurrentMemoryContext, VARHDRSZ + len, MCXT_ALLOC_NO_OOM);
+	if (sealed != NULL)
+	{
+		SET_VARSIZE(sealed, VARHDRSZ + len);
+		memcpy(VARDATA(sealed), out, len);
+	}
 	free(out);
+	if (sealed == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	return sealed;
 }
 
 void
-mg_mark_plan_store(int64 model, const char *model_name, bool carries, const void *plain, size_t len)
+mg_mark_plan_store(int64 model, const char *model_name, const mg_mark_plan *plan, const MgColumns *columns)
 {
-	bytea *sealed = seal_plan(model, plain, len);
-	MgArg args[] = {MG_INT8(model), MG_TEXT(model_name), MG_BOOL(carries), MG_BYTEA(sealed)};
+	bytea *sealed = seal_plan(model, plan, columns);
+	MgArg args[] = {MG_INT8(model), MG_TEXT(model_name), MG_BOOL(plan->nsubsets > 0), MG_BYTEA(sealed)};
 	MgQuery q;
 
 	mg_query_begin(&q);
@@ -154,6 +172,19 @@ mg_mark_plan_store(int64 model, const char *model_name, bool carries, const void
 				 "ON CONFLICT (model) DO NOTHING",
 				 lengthof(args), args);
 	mg_query_end(&q);
+}
+
+bool
+mg_mark_has_plan(int64 model)
+{
+	MgArg arg = MG_INT8(model);
+	MgQuery q;
+	bool has;
+
+	mg_query_begin(&q);
+	has = mg_query_run(&q, true, "SELECT FROM mirage.mark_plan WHERE model = $1", 1, &arg) > 0;
+	mg_query_end(&q);
+	return has;
 }
 
 static bytea *
@@ -170,37 +201,34 @@ find_plan(int64 model)
 	return sealed;
 }
 
-void *
-mg_mark_plan_load(const MgMarkRoot *root, int64 model, size_t *len)
+mg_code
+mg_mark_plan_load(mg_ctx *ctx, const MgMarkRoot *root, int64 model, MgMarkBundle *out)
 {
 	bytea *sealed = find_plan(model);
 	uint8 key[MG_KEY_BYTES];
 	char aad[64];
-	uint8_t *out;
-	void *plain;
-	mg_ctx ctx;
+	uint8_t *plain = NULL;
+	size_t len = 0;
 	mg_code code;
 
+	memset(out, 0, sizeof(*out));
 	if (sealed == NULL)
-		return NULL;
-	mg_ctx_init(&ctx);
-	code = plan_key(&ctx, root, key);
+		return MG_OK;
+	code = plan_key(ctx, root, key);
 	if (code == MG_OK)
-		code = mg_unseal(&ctx, key, aad, plan_aad(aad, sizeof(aad), model), VARDATA_ANY(sealed),
-						 VARSIZE_ANY_EXHDR(sealed), &out, len);
+		code = mg_unseal(ctx, key, aad, plan_aad(aad, sizeof(aad), model), VARDATA_ANY(sealed),
+						 VARSIZE_ANY_EXHDR(sealed), &plain, &len);
 	mg_wipe(key, sizeof(key));
-	if (code == MG_CORRUPT)
-		mg_hint(&ctx, "Restore the tables mirage.mark_plan and mirage.wrapped_key from a backup.");
-	MG_CHECK(&ctx, code);
-	plain = MemoryContextAllocExtended(CurrentMemoryContext, Max(*len, 1), MCXT_ALLOC_NO_OOM);
-	if (plain != NULL)
-		memcpy(plain, out, *len);
-	mg_wipe(out, *len);
-	free(out);
-	if (plain == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	pfree(sealed);
-	return plain;
+	if (code == MG_OK)
+	{
+		code = mg_mark_bundle_read(ctx, plain, len, out);
+		mg_wipe(plain, len);
+		free(plain);
+	}
+	if (code == MG_CORRUPT)
+		mg_hint(ctx, "Restore the tables mirage.mark_plan and mirage.wrapped_key from a backup.");
+	return code;
 }
 
 /* ---------------------------------------------------------------- who and what can be traced */

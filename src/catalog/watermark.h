@@ -14,6 +14,7 @@
 #define MIRAGE_CATALOG_WATERMARK_H
 
 #include "catalog/catalog.h"
+#include "pg/groups.h"
 #include "seal/seal.h"
 
 /* The root that all keys of marks follow from: opened once for many keys. create: made where there is none. */
@@ -36,6 +37,7 @@ typedef enum MgMarkState
 	MG_MARK_UNPLANNED /* on, and there is no plan: the model was trained by an earlier version */
 } MgMarkState;
 extern MgMarkState mg_mark_state(int64 model);
+extern bool mg_mark_has_plan(int64 model);
 /* Records the switch and puts it on the model's card, in the caller's transaction. */
 extern void mg_mark_switch(int64 model, bool marked);
 /*
@@ -44,10 +46,13 @@ extern void mg_mark_switch(int64 model, bool marked);
  */
 extern void mg_mark_require(const MgModel *model, bool marked);
 
-/* Seals and stores a plan; once for each model. Makes the root key where there is none. carries: it has subsets. */
-extern void mg_mark_plan_store(int64 model, const char *model_name, bool carries, const void *plain, size_t len);
-/* Unsealed, palloc'ed; NULL where the model has none. */
-extern void *mg_mark_plan_load(const MgMarkRoot *root, int64 model, size_t *len);
+/*
+ * Stores a model's plan with the types of its columns, sealed; once for each model. Makes the root key where there is
+ * none.
+ */
+extern void mg_mark_plan_store(int64 model, const char *model_name, const mg_mark_plan *plan, const MgColumns *columns);
+/* Back. Its plan is the caller's to destroy; NULL where the model has none, and after a failure. */
+extern mg_code mg_mark_plan_load(mg_ctx *ctx, const MgMarkRoot *root, int64 model, MgMarkBundle *out);
 
 /* A model that has a plan, dropped or not. */
 typedef struct MgMarkedModel

@@ -5,28 +5,6 @@
 #include "postgres.h"
 
 #include "emit/watermark.h"
-#include "pg/groups.h"
-
-/* The unsealed plan into the core's memory. */
-static void
-load_plan(MgReleaseMark *m, mg_ctx *ctx, const MgMarkRoot *root, int64 model)
-{
-	MgMarkBundle bundle = {0};
-	size_t len;
-	void *plain = mg_mark_plan_load(root, model, &len);
-	mg_code code = plain != NULL ? mg_mark_bundle_read(ctx, plain, len, &bundle)
-								 : mg_fail(ctx, MG_CORRUPT, "the plan of a watermark is missing");
-
-	m->plan = bundle.plan;
-	if (plain != NULL)
-	{
-		mg_wipe(plain, len);
-		pfree(plain);
-	}
-	if (code == MG_CORRUPT)
-		mg_hint(ctx, "Restore the table mirage.mark_plan from a backup.");
-	MG_CHECK(ctx, code);
-}
 
 static mg_code
 compile(MgReleaseMark *m, mg_ctx *ctx, const MgMarkRoot *root, int64 model, const MgRecipient *recipient)
@@ -49,6 +27,7 @@ void
 mg_release_mark_open(MgReleaseMark *m, mg_ctx *ctx, const MgModel *model, const MgRecipient *recipient)
 {
 	MgMarkState state = mg_mark_state(model->id);
+	MgMarkBundle bundle;
 
 	if (state == MG_MARK_UNPLANNED)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -59,7 +38,10 @@ mg_release_mark_open(MgReleaseMark *m, mg_ctx *ctx, const MgModel *model, const 
 	if (state != MG_MARK_ON)
 		return;
 	mg_mark_root_open(&m->root, false); /* closed after errors too, with the release */
-	load_plan(m, ctx, &m->root, model->id);
+	MG_CHECK(ctx, mg_mark_plan_load(ctx, &m->root, model->id, &bundle));
+	m->plan = bundle.plan;
+	if (m->plan == NULL)
+		elog(ERROR, "the plan of a watermark is gone");
 	MG_CHECK(ctx, compile(m, ctx, &m->root, model->id, recipient));
 	mg_mark_root_close(&m->root);
 }

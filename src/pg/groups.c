@@ -16,7 +16,6 @@
 #include "common/shortest_dec.h"
 #include "pg/compat.h"
 #include "pg/groups.h"
-#include "synthesis/marking.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/lsyscache.h"
@@ -59,8 +58,8 @@ class_of_name(const char *name, size_t len)
 	return MG_TYPE_NONE;
 }
 
-static void
-write_bundle(const mg_mark_plan *plan, const MgColumns *columns, mg_writer *w)
+mg_code
+mg_mark_bundle_write(mg_ctx *ctx, const mg_mark_plan *plan, const MgColumns *columns, mg_writer *w)
 {
 	mg_put_u16(w, BUNDLE_VERSION);
 	mg_put_u32(w, plan->ncolumns);
@@ -74,17 +73,6 @@ write_bundle(const mg_mark_plan *plan, const MgColumns *columns, mg_writer *w)
 		mg_put_str(w, name, strlen(name));
 	}
 	mg_mark_plan_write(plan, w);
-}
-
-mg_code
-mg_mark_bundle_make(mg_ctx *ctx, const mg_model *model, const MgColumns *columns, mg_writer *w, bool *carries)
-{
-	mg_mark_plan *plan;
-
-	MG_TRY(mg_mark_plan_make(ctx, model, &plan));
-	write_bundle(plan, columns, w);
-	*carries = plan->nsubsets > 0;
-	mg_mark_plan_destroy(plan);
 	return w->failed ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
 }
 

@@ -26,12 +26,8 @@ typedef struct MgMarkBundle
 	MgTypeClass *cls; /* [plan->ncolumns]; MG_TYPE_NONE where the column carries no mark; palloc'ed */
 } MgMarkBundle;
 
-/*
- * Makes the plan of a model, post-processing of it alone, and writes it with the classes of its columns. *carries: it
- * has subsets, so that rows can be marked by it. Takes a while.
- */
-extern mg_code mg_mark_bundle_make(mg_ctx *ctx, const mg_model *model, const MgColumns *columns, mg_writer *w,
-								   bool *carries);
+/* Portable form. columns: the model's. Looks into the catalogs: in a transaction. */
+extern mg_code mg_mark_bundle_write(mg_ctx *ctx, const mg_mark_plan *plan, const MgColumns *columns, mg_writer *w);
 /* MG_CORRUPT where the bytes are none. The plan is the core's: mg_mark_plan_destroy. */
 extern mg_code mg_mark_bundle_read(mg_ctx *ctx, const void *data, size_t len, MgMarkBundle *out);
 

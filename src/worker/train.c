@@ -22,13 +22,13 @@
 #include "replication/syncrep.h"
 #include "pg/compat.h"
 #include "pg/constraints.h"
-#include "pg/groups.h"
 #include "pg/guc.h"
 #include "pg/options.h"
 #include "pg/reader.h"
 #include "pg/server.h"
 #include "pg/unit.h"
 #include "storage/lmgr.h"
+#include "synthesis/marking.h"
 #include "utils/acl.h"
 #include "utils/inval.h"
 #include "utils/json.h"
@@ -148,9 +148,7 @@ typedef struct Training
 	mg_odometer odometer;
 	mg_curator *curator;
 	mg_model *model;
-	void *mark_plan; /* sealed with the model */
-	size_t mark_len;
-	bool mark_carries;
+	mg_mark_plan *mark_plan;
 } Training;
 
 static void
@@ -514,29 +512,6 @@ read_table(Training *t)
 	(void) mg_job_lock(t->call.job);
 }
 
-/* By what the model's rows will be marked: post-processing of the model, by a public seed. */
-static void
-make_mark_plan(Training *t)
-{
-	mg_writer w;
-	mg_code code;
-
-	mg_work_progress(t->shared, "planning the watermark", 0);
-	mg_writer_init(&w);
-	code = mg_mark_bundle_make(&t->ctx, t->model, t->columns, &w, &t->mark_carries);
-	if (code == MG_OK)
-	{
-		t->mark_len = w.len;
-		t->mark_plan = MemoryContextAllocExtended(t->context, Max(w.len, 1), MCXT_ALLOC_NO_OOM);
-		if (t->mark_plan == NULL)
-			code = mg_fail(&t->ctx, MG_NOMEM, "out of memory");
-		else
-			memcpy(t->mark_plan, w.data, w.len);
-	}
-	mg_writer_free(&w);
-	MG_CHECK(&t->ctx, code);
-}
-
 static void
 fit(Training *t)
 {
@@ -554,7 +529,10 @@ fit(Training *t)
 	MG_CHECK(&t->ctx, mg_model_constrain(&t->ctx, t->model, t->request.constraints, t->request.nconstraints));
 	MG_CHECK(&t->ctx,
 			 mg_constraints_measure(&t->ctx, t->model, mg_snap_number, mg_snapper_create(t->columns, t->model)));
-	make_mark_plan(t);
+	/* by what its rows will be marked: post-processing, by a public seed */
+	mg_work_progress(t->shared, "planning the watermark", 0);
+	MG_CHECK(&t->ctx, mg_mark_plan_make(&t->ctx, t->model, &t->mark_plan));
+	mg_release_with(t->context, (void (*)(void *)) mg_mark_plan_destroy, t->mark_plan);
 }
 
 /* Public tables whose keys bound domains, and columns that are functions of others, as JSON members. */
@@ -634,7 +612,7 @@ card_json(Training *t)
 	appendStringInfoString(&b, ", \"constraints\": ");
 	appendBinaryStringInfo(&b, (char *) w.data, (int) w.len);
 	mg_writer_free(&w);
-	appendStringInfo(&b, ", \"watermark\": {\"marked\": %s}}", t->mark_carries ? "true" : "false");
+	appendStringInfo(&b, ", \"watermark\": {\"marked\": %s}}", t->mark_plan->nsubsets > 0 ? "true" : "false");
 	return b.data;
 }
 
@@ -670,7 +648,7 @@ store_model(Training *t)
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
-	mg_mark_plan_store(m.id, m.name, t->mark_carries, t->mark_plan, t->mark_len);
+	mg_mark_plan_store(m.id, m.name, t->mark_plan, t->columns);
 	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
 	mg_log("train", m.name,
