@@ -22,6 +22,7 @@
 #include "catalog/catalog.h"
 #include "emit/emit.h"
 #include "emit/limits.h"
+#include "emit/watermark.h"
 #include "miscadmin.h"
 #include "pg/constraints.h"
 #include "seal/seal.h"
@@ -44,6 +45,7 @@ struct MgRelease
 	mg_ctx ctx;
 	mg_model *model;
 	mg_stream *stream, *spare;
+	MgReleaseMark mark;
 	MgSnapper *snapper;
 	bool *want; /* [core column]: whose values will be read */
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
@@ -73,6 +75,7 @@ release_free(void *arg)
 	r->stream = r->spare = NULL;
 	r->limits.conditioned = NULL;
 	r->model = NULL;
+	mg_release_mark_close(&r->mark);
 	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(r->key, sizeof(r->key));
 }
@@ -174,6 +177,7 @@ mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
 	mg_keys_hold();
 	load_model(r);
 	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
+	mg_release_mark_open(&r->mark, &r->ctx, r->entry, &r->recipient);
 	mg_keys_drop();
 	r->limits.conditions = args[MG_ARG_CONDITIONS].isnull ? NULL : DatumGetJsonbP(args[MG_ARG_CONDITIONS].value);
 	r->limits.listed = listed_names(listed);
@@ -277,6 +281,8 @@ static void
 start_stream(MgRelease *r)
 {
 	MG_CHECK(&r->ctx, make_stream(r, r->key, &r->stream));
+	if (r->mark.mark != NULL)
+		MG_CHECK(&r->ctx, mg_stream_mark(&r->ctx, r->stream, r->mark.mark));
 	mg_stream_snap(r->stream, mg_snap_number, r->snapper);
 	mg_stream_want(r->stream, r->want);
 }
@@ -305,7 +311,8 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 						   .path = r->path,
 						   .conditioned = r->limits.given.columns,
 						   .columns = column_names(asked),
-						   .grants = r->limits.grants};
+						   .grants = r->limits.grants,
+						   .watermark = r->mark.mark != NULL ? r->mark.id : NULL};
 
 	r->want = MemoryContextAllocZero(r->context, sizeof(bool) * Max(r->model->ncolumns, 1));
 	for (int i = 0; i < asked->n; i++)

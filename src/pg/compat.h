@@ -13,6 +13,7 @@
 #include "parser/parse_type.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 
 #if PG_VERSION_NUM < 140000
 #error "pg_mirage needs PostgreSQL 14 or later"
@@ -76,6 +77,49 @@ mg_parse_type(const char *text, Oid *type, int32 *typmod)
 	parseTypeString(text, type, typmod, true);
 #endif
 	return OidIsValid(*type);
+}
+
+/*
+ * Input of a text by a type of the server's own whose input function does nothing but read; false where it is none.
+ * Before soft errors came with 16, the error is caught where it is about the value: such functions hold nothing.
+ */
+static inline bool
+mg_input_softly(Oid type, char *text, Datum *value)
+{
+	Oid input, ioparam;
+	FmgrInfo flinfo;
+
+	getTypeInputInfo(type, &input, &ioparam);
+	fmgr_info(input, &flinfo);
+	{
+#if PG_VERSION_NUM >= 160000
+		ErrorSaveContext soft = {.type = T_ErrorSaveContext};
+
+		return InputFunctionCallSafe(&flinfo, text, ioparam, -1, (Node *) &soft, value) && !soft.error_occurred;
+#else
+		MemoryContext context = CurrentMemoryContext;
+		volatile bool good = true;
+
+		PG_TRY();
+		{
+			*value = InputFunctionCall(&flinfo, text, ioparam, -1);
+		}
+		PG_CATCH();
+		{
+			ErrorData *error;
+
+			MemoryContextSwitchTo(context);
+			error = CopyErrorData();
+			if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+				PG_RE_THROW();
+			FlushErrorState();
+			FreeErrorData(error);
+			good = false;
+		}
+		PG_END_TRY();
+		return good;
+#endif
+	}
 }
 
 /* NOT ENFORCED constraints came with 18; their rows may break them. */

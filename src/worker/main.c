@@ -188,6 +188,8 @@ work(MgShared *s)
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the job was cancelled before it began")));
 		if (s->work == MG_WORK_TRAIN)
 			mg_work_train(s, &params);
+		else if (s->work == MG_WORK_NOTE)
+			mg_work_note(s, &params);
 		else
 		{
 			/* short work: the master key is read once for all of it */

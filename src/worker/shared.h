@@ -23,7 +23,8 @@ typedef enum MgWork
 {
 	MG_WORK_TRAIN = 1,
 	MG_WORK_RELEASE = 2,
-	MG_WORK_ROTATE = 3
+	MG_WORK_ROTATE = 3,
+	MG_WORK_NOTE = 4
 } MgWork;
 
 typedef enum MgWorkState
@@ -94,6 +95,7 @@ extern void mg_work_rotate(MgShared *shared);
 /* Chains the log in a transaction of its own, after work that must not fail for want of the log's key: where it fails,
  * the server's log says so, and the next worker chains. over: the work is done, and a cancel comes too late; else it ends the job. */
 extern void mg_work_chain(MgShared *shared, bool over);
+extern void mg_work_note(MgShared *shared, mg_reader *params); /* note.c */
 
 /* Takes the lock that a living job holds until its process ends; false: another holds it. */
 extern bool mg_job_lock(int64 job);

@@ -15,6 +15,7 @@
 #include "catalog/catalog.h"
 #include "catalog/highwater.h"
 #include "catalog/pg_class.h"
+#include "catalog/watermark.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "model/dependency.h"
@@ -29,6 +30,7 @@
 #include "pg/unit.h"
 #include "seal/seal.h"
 #include "storage/lmgr.h"
+#include "synthesis/marking.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -158,6 +160,7 @@ typedef struct Training
 	mg_odometer odometer;
 	mg_curator *curator;
 	mg_model *model;
+	mg_mark_plan *mark_plan;
 } Training;
 
 static void
@@ -540,6 +543,10 @@ fit(Training *t)
 	MG_CHECK(&t->ctx, mg_model_constrain(&t->ctx, t->model, t->request.constraints, t->request.nconstraints));
 	MG_CHECK(&t->ctx,
 			 mg_constraints_measure(&t->ctx, t->model, mg_snap_number, mg_snapper_create(t->columns, t->model)));
+	/* by what its rows will be marked: post-processing, by a public seed */
+	mg_work_progress(t->shared, "planning the watermark", 0);
+	MG_CHECK(&t->ctx, mg_mark_plan_make(&t->ctx, t->model, &t->mark_plan));
+	mg_release_with(t->context, (void (*)(void *)) mg_mark_plan_destroy, t->mark_plan);
 }
 
 /* Public tables whose keys bound domains, and columns that are functions of others, as JSON members. */
@@ -619,7 +626,7 @@ card_json(Training *t)
 	appendStringInfoString(&b, ", \"constraints\": ");
 	appendBinaryStringInfo(&b, (char *) w.data, (int) w.len);
 	mg_writer_free(&w);
-	appendStringInfoChar(&b, '}');
+	appendStringInfo(&b, ", \"watermark\": {\"marked\": %s}}", t->mark_plan->nsubsets > 0 ? "true" : "false");
 	return b.data;
 }
 
@@ -659,6 +666,7 @@ store_model(Training *t)
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
+	mg_mark_plan_store(m.id, m.name, t->mark_plan, t->columns);
 	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
 	mg_log("train", m.name,
