@@ -22,6 +22,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/keys.h"
 #include "catalog/seals.h"
 #include "executor/spi.h"
 #include "libpq/pqformat.h"
@@ -393,6 +394,19 @@ verify_derived(MgFindings *f)
 				"Restore the table mirage.model_blob from a backup, or drop the model and train again.");
 }
 
+/* The key that readers of receipts are told must be the one that signs them. */
+static void
+verify_receipt_key(MgFindings *f)
+{
+	uint8 pub[32];
+
+	if (!mg_root_public("receipt", pub) || mg_root_public_genuine("receipt", pub) != MG_GENUINE_NO)
+		return;
+	mg_found(f, 0);
+	ereport(NOTICE, (errmsg("the public key of receipts is not that of their root"),
+					 errhint("Restore the table mirage.wrapped_key from a backup.")));
+}
+
 /*
  * Both triggers, enabled always, on every table that has to have them or still has one of them; and the function that
  * they call. Types of triggers: before, for each row, on update and delete (27); before truncate (34).
@@ -431,5 +445,6 @@ mg_seals_verify(MgFindings *f)
 	for (size_t i = 0; i < lengthof(sealed_tables); i++)
 		verify_table(&sealed_tables[i], f);
 	verify_derived(f);
+	verify_receipt_key(f);
 	verify_triggers(f);
 }

@@ -17,7 +17,7 @@ bool mg_base58_decode(const char *text, uint8_t *out, size_t n);
  * A finite number as ECMAScript prints it, which RFC 8785 (section 3.2.2.3) makes the canonical form of a number in
  * JSON: the shortest digits that read back as the same double. False for infinities and NaN.
  */
-#define MG_JSON_NUMBER_SIZE 40
+#define MG_JSON_NUMBER_SIZE 64
 bool mg_json_number(double v, char out[MG_JSON_NUMBER_SIZE]);
 
 /* An Ed25519 public key as a Multikey ("z6Mk..."), which a did:key is made of. */

@@ -151,10 +151,21 @@ work(MgShared *s)
 	{
 		if (mg_work_cancelled(s))
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the job was cancelled before it began")));
-		if (s->work == MG_WORK_TRAIN)
-			mg_work_train(s, &params);
-		else
-			mg_work_release(s, &params);
+		switch (s->work)
+		{
+			case MG_WORK_TRAIN:
+				mg_work_train(s, &params);
+				break;
+			case MG_WORK_RELEASE:
+				mg_work_release(s, &params);
+				break;
+			case MG_WORK_ROWS:
+				mg_work_rows(s, &params);
+				break;
+			case MG_WORK_HEAD:
+				mg_work_head(s, &params);
+				break;
+		}
 		mg_work_state(s, MG_WORK_DONE);
 	}
 	PG_CATCH();

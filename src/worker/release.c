@@ -9,6 +9,7 @@
 #include "worker/shared.h"
 
 #include "catalog/catalog.h"
+#include "catalog/receipt.h"
 #include "miscadmin.h"
 #include "pg/server.h"
 #include "utils/json.h"
@@ -170,6 +171,7 @@ record(const MgIssuance *call)
 
 	check_again(call);
 	id = mg_issuance_insert(call, payer);
+	mg_receipt_write(id);
 	mg_log("release", call->model_name, entry_detail(call, id, payer));
 	return id;
 }

@@ -22,7 +22,9 @@
 typedef enum MgWork
 {
 	MG_WORK_TRAIN = 1,
-	MG_WORK_RELEASE = 2
+	MG_WORK_RELEASE = 2,
+	MG_WORK_ROWS = 3, /* the hash of a release's rows */
+	MG_WORK_HEAD = 4  /* chains the log, for a head of it */
 } MgWork;
 
 typedef enum MgWorkState
@@ -89,6 +91,10 @@ extern void mg_work_commit(void);
 extern void mg_work_train(MgShared *shared, mg_reader *params);
 extern void mg_work_train_failed(MgShared *shared, ErrorData *error);
 extern void mg_work_release(MgShared *shared, mg_reader *params);
+
+/* receipt.c */
+extern void mg_work_rows(MgShared *shared, mg_reader *params);
+extern void mg_work_head(MgShared *shared, mg_reader *params);
 
 /* Takes the lock that a living job holds until its process ends; false: another holds it. */
 extern bool mg_job_lock(int64 job);

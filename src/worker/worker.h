@@ -45,4 +45,9 @@ extern bool mg_job_alive(int64 job, uint32 dsm_handle, char *phase, size_t phase
  */
 extern int64 mg_release_record(const MgIssuance *call);
 
+/* Records the hash of an issuance's rows, and a receipt with it, likewise; model: its name, for the log. */
+extern void mg_release_record_rows(int64 issuance, const char *model, const char *hash, int64 rows);
+/* Chains all that is committed in the log, an entry about this among it; returns when that is committed. */
+extern void mg_log_chain_now(void);
+
 #endif
