@@ -316,7 +316,7 @@ extern void mg_master_key(uint8 key[32], bool create);
 extern void mg_model_key_create(int64 model, uint8 key[32]);
 extern void mg_model_key(int64 model, uint8 key[32]);
 extern void mg_model_key_forget(int64 model); /* of a model that never came to be */
-/* Random roots of purpose "log", "watermark", "unit": made on first use when create, wrapped. */
+/* Random roots of purpose "log", "receipt", "watermark", "unit": made on first use when create, wrapped. */
 extern void mg_root_key(const char *purpose, uint8 key[32], bool create);
 /* Seal and unseal a model's blob: AAD binds model id and format version. */
 extern bytea *mg_model_seal(int64 model, const void *plain, size_t len);

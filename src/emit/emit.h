@@ -30,13 +30,16 @@ typedef enum MgReleaseArg
 	MG_ARG_CONDITIONS, /* emit/given.h; NULL: none */
 	MG_ARG_SEED,       /* repeats for the same recipient; NULL: each issuance is fresh */
 	MG_ARG_PURPOSE,
+	MG_ARG_HASH, /* the receipt is to name a hash of the rows; NULL: not */
 	MG_RELEASE_ARGS
 } MgReleaseArg;
 
 /* What records an issuance durably, outside the caller's transaction, and returns its number. Set from above, by api/:
  * recording takes a worker, and emit/ knows none. */
 typedef int64 (*MgRecorder)(const MgIssuance *issuance);
-extern void mg_release_set_recorder(MgRecorder recorder);
+/* The same for the hash of an issuance's rows, once all of them have left. */
+typedef void (*MgRowsRecorder)(int64 issuance, const char *model, const char *hash, int64 rows);
+extern void mg_release_set_recorder(MgRecorder recorder, MgRowsRecorder rows_recorder);
 
 /* Refuses, or returns the model ready to emit. Writes nothing. args: [MG_RELEASE_ARGS] */
 extern MgRelease *mg_release_open(const NullableDatum *args);
@@ -59,6 +62,10 @@ extern MgDecoder *mg_release_decoder(MgRelease *release, const MgColumns *column
  * conditions, and independent of its rows. Lives until the next call.
  */
 extern const mg_batch *mg_release_spare(MgRelease *release, int core);
+/* Is a hash of the rows asked for? How many rows there are; and the record of the hash, for a release that has begun. */
+extern bool mg_release_hashes(const MgRelease *release);
+extern int64 mg_release_rows(const MgRelease *release);
+extern void mg_release_record_hash(const MgRelease *release, const char *hash);
 /* From the first row again: the same rows, and no second record. */
 extern void mg_release_rewind(MgRelease *release);
 /* The next batch, which lives until the next call; NULL at the end. *first: the number of its first row, from 0. */

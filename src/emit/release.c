@@ -39,8 +39,8 @@ struct MgRelease
 	MgRecipient recipient;
 	const char *purpose, *path;
 	MgLimits limits;
-	int64 done;
-	bool seeded;
+	int64 done, issuance;
+	bool seeded, hash;
 	int64 seed;
 	mg_ctx ctx;
 	mg_model *model;
@@ -53,11 +53,13 @@ struct MgRelease
 };
 
 static MgRecorder recorder;
+static MgRowsRecorder rows_recorder;
 
 void
-mg_release_set_recorder(MgRecorder new_recorder)
+mg_release_set_recorder(MgRecorder new_recorder, MgRowsRecorder new_rows_recorder)
 {
 	recorder = new_recorder;
+	rows_recorder = new_rows_recorder;
 }
 
 static void
@@ -186,6 +188,7 @@ mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
 	mg_limits_apply(&r->ctx, &r->limits, grants);
 	r->snapper = mg_snapper_create(r->columns, r->model);
 	r->seeded = !args[MG_ARG_SEED].isnull;
+	r->hash = !args[MG_ARG_HASH].isnull && DatumGetBool(args[MG_ARG_HASH].value);
 	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
 	return r;
 }
@@ -318,8 +321,27 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 	for (int i = 0; i < asked->n; i++)
 		if (asked->col[i].core >= 0)
 			r->want[asked->col[i].core] = true;
-	derive_key(r, recorder(&issuance));
+	r->issuance = recorder(&issuance);
+	derive_key(r, r->issuance);
 	start_stream(r);
+}
+
+bool
+mg_release_hashes(const MgRelease *r)
+{
+	return r->hash;
+}
+
+int64
+mg_release_rows(const MgRelease *r)
+{
+	return r->limits.rows;
+}
+
+void
+mg_release_record_hash(const MgRelease *r, const char *hash)
+{
+	rows_recorder(r->issuance, r->entry->name, hash, r->limits.rows);
 }
 
 void

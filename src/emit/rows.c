@@ -5,6 +5,9 @@
  * that where no attribute is missing and none needs a conversion, a row is decoded straight into the arrays that the
  * tuple is formed from.
  *
+ * Where a hash of the rows is asked for, it is over all attributes of the shape that are made here, row by row as they
+ * leave; with the last row it is recorded, so that whoever stops before leaves none.
+ *
  * Memory: values of a row are made in `row_context`, which is reset before every RESET_ROWS-th row.
  */
 #include "postgres.h"
@@ -13,6 +16,7 @@
 #include "emit/convert.h"
 #include "emit/emit.h"
 #include "funcapi.h"
+#include "pg/rowhash.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -34,6 +38,7 @@ struct MgRows
 	MgColumns used; /* what is decoded, in the shape's order */
 	MgDecoder *decoder;
 	int noutputs;
+	const int *attrs; /* [noutputs]; NULL: all */
 	Output *output;
 	bool direct; /* output i is decoded column i as it is */
 	MemoryContext row_context;
@@ -42,6 +47,8 @@ struct MgRows
 	const mg_batch *batch;
 	uint32 next; /* row of the batch */
 	uint64 first;
+	MemoryContext hash_context;
+	MgRowHash *hash; /* NULL: not asked for, or recorded */
 };
 
 TupleDesc
@@ -155,6 +162,7 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 
 	rows->release = release;
 	rows->desc = desc;
+	rows->attrs = attrs;
 	if (check_attributes(rows, must_exist) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -168,6 +176,7 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 	for (int i = 0; i < n; i++)
 		add_output(rows, attrs == NULL ? i + 1 : attrs[i], must_exist);
 	rows->direct = is_direct(rows);
+	rows->hash_context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage hash", ALLOCSET_DEFAULT_SIZES);
 	rows->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage row", ALLOCSET_DEFAULT_SIZES);
 	rows->values = palloc0(sizeof(Datum) * room);
 	rows->nulls = palloc0(sizeof(bool) * room);
@@ -176,11 +185,38 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 	return rows;
 }
 
+/* ---------------------------------------------------------------- the hash */
+
+/* From nothing, also where rows were hashed before. */
+static void
+start_hash(MgRows *rows)
+{
+	MemoryContext old;
+
+	MemoryContextReset(rows->hash_context);
+	old = MemoryContextSwitchTo(rows->hash_context);
+	rows->hash = mg_row_hash_create(rows->desc, rows->attrs, rows->noutputs);
+	MemoryContextSwitchTo(old);
+}
+
+/* All rows have been hashed. */
+static void
+record_hash(MgRows *rows)
+{
+	char hash[MG_ROWS_HASH_SIZE];
+
+	mg_row_hash_finish(rows->hash, hash);
+	rows->hash = NULL;
+	mg_release_record_hash(rows->release, hash);
+}
+
 void
 mg_rows_begin(MgRows *rows)
 {
 	mg_release_begin(rows->release, &rows->used);
 	rows->decoder = mg_release_decoder(rows->release, &rows->used);
+	if (mg_release_hashes(rows->release))
+		start_hash(rows);
 }
 
 void
@@ -188,6 +224,8 @@ mg_rows_rewind(MgRows *rows)
 {
 	mg_release_rewind(rows->release);
 	rows->batch = NULL;
+	if (rows->hash != NULL)
+		start_hash(rows);
 }
 
 /* ---------------------------------------------------------------- rows */
@@ -227,7 +265,11 @@ advance(MgRows *rows)
 		rows->batch = mg_release_next(rows->release, &rows->first);
 		rows->next = 0;
 		if (rows->batch == NULL)
+		{
+			if (rows->hash != NULL)
+				record_hash(rows); /* of no rows */
 			return false;
+		}
 	}
 	if (rows->next % RESET_ROWS == 0)
 		MemoryContextReset(rows->row_context);
@@ -237,6 +279,12 @@ advance(MgRows *rows)
 	if (!rows->direct)
 		convert_row(rows);
 	MemoryContextSwitchTo(old);
+	if (rows->hash != NULL)
+	{
+		mg_row_hash_add(rows->hash, rows->values, rows->nulls);
+		if (mg_row_hash_rows(rows->hash) == mg_release_rows(rows->release))
+			record_hash(rows);
+	}
 	rows->next++;
 	return true;
 }

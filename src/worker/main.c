@@ -175,6 +175,31 @@ leave_error(MgShared *s, const ErrorData *e)
 }
 
 static void
+short_work(MgShared *s, mg_reader *params)
+{
+	switch (s->work)
+	{
+		case MG_WORK_RELEASE:
+			mg_work_release(s, params);
+			break;
+		case MG_WORK_ROTATE:
+			mg_work_rotate(s);
+			break;
+		case MG_WORK_NOTE:
+			mg_work_note(s, params);
+			break;
+		case MG_WORK_ROWS:
+			mg_work_rows(s, params);
+			break;
+		case MG_WORK_HEAD:
+			mg_work_head(s, params);
+			break;
+		case MG_WORK_TRAIN:
+			break; /* long: it reads the key when it needs it */
+	}
+}
+
+static void
 work(MgShared *s)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_mirage job", ALLOCSET_DEFAULT_SIZES);
@@ -188,16 +213,11 @@ work(MgShared *s)
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("the job was cancelled before it began")));
 		if (s->work == MG_WORK_TRAIN)
 			mg_work_train(s, &params);
-		else if (s->work == MG_WORK_NOTE)
-			mg_work_note(s, &params);
 		else
 		{
 			/* short work: the master key is read once for all of it */
 			mg_keys_hold();
-			if (s->work == MG_WORK_ROTATE)
-				mg_work_rotate(s);
-			else
-				mg_work_release(s, &params);
+			short_work(s, &params);
 			mg_keys_drop();
 		}
 		mg_work_state(s, MG_WORK_DONE);

@@ -9,6 +9,7 @@
 #include "worker/shared.h"
 
 #include "catalog/catalog.h"
+#include "catalog/receipt.h"
 #include "catalog/watermark.h"
 #include "miscadmin.h"
 #include "pg/server.h"
@@ -177,6 +178,7 @@ record(const MgIssuance *call)
 	int64 id;
 
 	id = mg_issuance_insert(call, payer);
+	mg_receipt_write(id);
 	mg_log("release", call->model_name, entry_detail(call, id, payer));
 	return id;
 }

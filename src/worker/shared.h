@@ -24,7 +24,9 @@ typedef enum MgWork
 	MG_WORK_TRAIN = 1,
 	MG_WORK_RELEASE = 2,
 	MG_WORK_ROTATE = 3,
-	MG_WORK_NOTE = 4
+	MG_WORK_NOTE = 4,
+	MG_WORK_ROWS = 5, /* the hash of a release's rows */
+	MG_WORK_HEAD = 6  /* chains the log, for a head of it */
 } MgWork;
 
 typedef enum MgWorkState
@@ -96,6 +98,10 @@ extern void mg_work_rotate(MgShared *shared);
  * the server's log says so, and the next worker chains. over: the work is done, and a cancel comes too late; else it ends the job. */
 extern void mg_work_chain(MgShared *shared, bool over);
 extern void mg_work_note(MgShared *shared, mg_reader *params); /* note.c */
+
+/* receipt.c */
+extern void mg_work_rows(MgShared *shared, mg_reader *params);
+extern void mg_work_head(MgShared *shared, mg_reader *params);
 
 /* Takes the lock that a living job holds until its process ends; false: another holds it. */
 extern bool mg_job_lock(int64 job);

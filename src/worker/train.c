@@ -15,6 +15,7 @@
 #include "catalog/catalog.h"
 #include "catalog/highwater.h"
 #include "catalog/pg_class.h"
+#include "catalog/receipt.h"
 #include "catalog/watermark.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -667,6 +668,7 @@ store_model(Training *t)
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
 	mg_mark_plan_store(m.id, m.name, t->mark_plan, t->columns);
+	mg_fingerprint_record(m.id, sealed);
 	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
 	mg_log("train", m.name,
