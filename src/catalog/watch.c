@@ -335,7 +335,7 @@ note(Oid role, bool exempt, MgWatchKind kind, MgWatchKind also, int sqlstate)
 void
 mg_watch_event(MgWatchKind kind)
 {
-	Oid role = GetSessionUserId();
+	Oid role = GetAuthenticatedUserId();
 
 	if (attach() != NULL)
 		note(role, superuser_arg(role), kind, MG_WATCH_KINDS, 0);
@@ -404,7 +404,7 @@ require_not_shut_out(Oid role)
 void
 mg_watch_call(MgWatched what, void (*call)(void *), void *arg)
 {
-	Oid role = GetSessionUserId();
+	Oid role = GetAuthenticatedUserId();
 	bool exempt;
 
 	if (depth > 0 || attach() == NULL)
@@ -463,7 +463,7 @@ take_release(Oid role)
 void
 mg_watch_admit(const char *recipient, bool claimed, int64 rows)
 {
-	Oid role = GetSessionUserId();
+	Oid role = GetAuthenticatedUserId();
 
 	if (superuser_arg(role))
 		return;
