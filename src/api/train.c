@@ -2,7 +2,7 @@
  * api/train.c: dp_plan, dp_train, dp_wait, dp_cancel. dp_train checks all that can be checked without looking at a row,
  * and hands over to a worker, which checks it again under locks.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include <math.h>
 
@@ -179,8 +179,8 @@ put_constraints(ReturnSetInfo *rsi, const mg_fit_request *fit)
 
 /* One row a measurement, one a constraint; the last two say what all of it costs of the budget, and what would be left.
  */
-Datum
-dp_plan(PG_FUNCTION_ARGS)
+static Datum
+plan(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsi = (ReturnSetInfo *) fcinfo->resultinfo;
 	const mg_filter *f;
@@ -219,7 +219,13 @@ dp_plan(PG_FUNCTION_ARGS)
 }
 
 Datum
-dp_train(PG_FUNCTION_ARGS)
+dp_plan(PG_FUNCTION_ARGS)
+{
+	return mg_watched(MG_WATCHED_TRAINING, plan, fcinfo);
+}
+
+static Datum
+train(PG_FUNCTION_ARGS)
 {
 	char *model = mg_arg_text(fcinfo, 0, "model");
 	bool wait = PG_ARGISNULL(7) || PG_GETARG_BOOL(7);
@@ -269,6 +275,12 @@ dp_train(PG_FUNCTION_ARGS)
 	call.delta = r.delta;
 	mg_train_start(&call, wait);
 	PG_RETURN_INT64(call.job);
+}
+
+Datum
+dp_train(PG_FUNCTION_ARGS)
+{
+	return mg_watched(MG_WATCHED_TRAINING, train, fcinfo);
 }
 
 /* The job, when the current role may deal with it: its own, or an admin's business. */

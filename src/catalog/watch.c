@@ -352,13 +352,15 @@ classify(MgWatched what, int sqlstate, MgWatchKind *kind, MgWatchKind *also)
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 		case ERRCODE_UNDEFINED_OBJECT: /* names are tried out so */
 		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
-		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
 			return true;
 		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
 			if (what == MG_WATCHED_TRAINING)
 				*also = MG_WATCH_BUDGET;
 			return true;
-		/* these are the server's state, not the role's doing: they shut nobody out */
+		/*
+		 * Not 53400, which our own limits raise: a program that is too fast is slowed down, not shut out. And these are
+		 * the server's state, not the role's doing: they shut nobody out.
+		 */
 		case MG_ERRCODE_HIGH_WATER:
 			*kind = MG_WATCH_REWIND;
 			return true;

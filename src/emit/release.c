@@ -22,6 +22,7 @@
 
 #include "access/xlog.h"
 #include "catalog/catalog.h"
+#include "catalog/watch.h"
 #include "emit/emit.h"
 #include "emit/given.h"
 #include "miscadmin.h"
@@ -164,8 +165,8 @@ default_rows(const MgRelease *r)
 	return (int64) rint(total);
 }
 
-MgRelease *
-mg_release_open(const NullableDatum *args)
+static MgRelease *
+open_release(const NullableDatum *args)
 {
 	MgRelease *r;
 	bool has_rows = !args[MG_ARG_N].isnull;
@@ -188,6 +189,29 @@ mg_release_open(const NullableDatum *args)
 	r->seeded = !args[MG_ARG_SEED].isnull;
 	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
 	return r;
+}
+
+typedef struct OpenCall
+{
+	const NullableDatum *args;
+	MgRelease *release;
+} OpenCall;
+
+static void
+run_open(void *arg)
+{
+	OpenCall *call = arg;
+
+	call->release = open_release(call->args);
+}
+
+MgRelease *
+mg_release_open(const NullableDatum *args)
+{
+	OpenCall call = {args, NULL};
+
+	mg_watch_call(MG_WATCHED_RELEASE, run_open, &call);
+	return call.release;
 }
 
 const char *
@@ -270,6 +294,31 @@ column_names(const MgColumns *columns)
 	return names;
 }
 
+typedef struct RecordCall
+{
+	const MgIssuance *issuance;
+	int64 id;
+} RecordCall;
+
+static void
+run_record(void *arg)
+{
+	RecordCall *call = arg;
+
+	mg_watch_admit(call->issuance->recipient, call->issuance->claimed, call->issuance->rows);
+	call->id = recorder(call->issuance);
+}
+
+/* The record, which may still refuse: for what has changed since the release was opened, or for a limit. */
+static int64
+record(const MgIssuance *issuance)
+{
+	RecordCall call = {issuance, 0};
+
+	mg_watch_call(MG_WATCHED_RELEASE, run_record, &call);
+	return call.id;
+}
+
 void
 mg_release_begin(MgRelease *r, const MgColumns *asked)
 {
@@ -289,7 +338,7 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 	for (int i = 0; i < asked->n; i++)
 		if (asked->col[i].core >= 0)
 			r->want[asked->col[i].core] = true;
-	derive_key(r, recorder(&issuance));
+	derive_key(r, record(&issuance));
 	start_stream(r);
 }
 

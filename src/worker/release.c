@@ -9,6 +9,7 @@
 #include "worker/shared.h"
 
 #include "catalog/catalog.h"
+#include "catalog/watch.h"
 #include "miscadmin.h"
 #include "pg/server.h"
 #include "utils/json.h"
@@ -171,6 +172,7 @@ record(const MgIssuance *call)
 	check_again(call);
 	id = mg_issuance_insert(call, payer);
 	mg_log("release", call->model_name, entry_detail(call, id, payer));
+	mg_watch_release(call->recipient, call->claimed, call->rows, call->model_name);
 	return id;
 }
 

@@ -45,4 +45,7 @@ extern bool mg_job_alive(int64 job, uint32 dsm_handle, char *phase, size_t phase
  */
 extern int64 mg_release_record(const MgIssuance *call);
 
+/* Asks for a worker that writes the alerts that are due; returns at once, false where there is no slot. */
+extern bool mg_watch_start(void);
+
 #endif
