@@ -45,9 +45,9 @@ typedef struct Entry
 	Oid database, role;     /* role InvalidOid: free */
 	TimestampTz seen;       /* the last event */
 	TimestampTz window;     /* when the window of the counters was opened */
-	TimestampTz shut_until; /* refused until then; 0: not */
+	TimestampTz shut_at;    /* refused for a window from then on; 0: not */
 	TimestampTz minute;     /* when the minute of `releases` began */
-	TimestampTz tried;      /* when a worker was last asked for what is due */
+	TimestampTz tried;      /* when a worker was last asked for what is due; 0: not since something was written */
 	int releases;
 	int sqlstate; /* of the last refusal */
 	Counter counter[MG_WATCH_KINDS];
@@ -155,6 +155,19 @@ is_due(const Entry *e)
 	return false;
 }
 
+static TimestampTz
+after_window(TimestampTz t)
+{
+	return t + (TimestampTz) mg_guc_failure_window * USECS_PER_SEC;
+}
+
+/* A clock that was set back ends it, too. */
+static bool
+is_shut_out(const Entry *e, TimestampTz now)
+{
+	return e->shut_at != 0 && now >= e->shut_at && now < after_window(e->shut_at);
+}
+
 /* Which of two entries gives way: a free one, then the one that matters less, then the one not used for longer. */
 static bool
 gives_way(const Entry *a, const Entry *b, TimestampTz now)
@@ -163,8 +176,8 @@ gives_way(const Entry *a, const Entry *b, TimestampTz now)
 
 	if (!OidIsValid(a->role) || !OidIsValid(b->role))
 		return !OidIsValid(a->role);
-	a_matters = is_due(a) || a->shut_until > now;
-	b_matters = is_due(b) || b->shut_until > now;
+	a_matters = is_due(a) || is_shut_out(a, now);
+	b_matters = is_due(b) || is_shut_out(b, now);
 	return a_matters != b_matters ? b_matters : a->seen < b->seen;
 }
 
@@ -205,18 +218,11 @@ limit_of(MgWatchKind kind)
 	}
 }
 
-static TimestampTz
-after_window(TimestampTz t)
-{
-	return t + (TimestampTz) mg_guc_failure_window * USECS_PER_SEC;
-}
-
 static void
 count_event(Entry *e, MgWatchKind kind, TimestampTz now)
 {
 	Counter *c = &e->counter[kind];
 
-	/* a clock that was set back ends a window, too */
 	if (now >= after_window(e->window) || now < e->window)
 	{
 		for (int k = 0; k < MG_WATCH_KINDS; k++)
@@ -302,7 +308,10 @@ mg_watch_written(const MgWatchDue *d)
 	LWLockAcquire(&watch->lock, LW_EXCLUSIVE);
 	e = find_entry(d->role);
 	if (e != NULL && e->counter[d->kind].due == d->since)
+	{
 		e->counter[d->kind].due = 0;
+		e->tried = 0; /* only failures are waited for */
+	}
 	LWLockRelease(&watch->lock);
 }
 
@@ -325,7 +334,7 @@ note(Oid role, bool exempt, MgWatchKind kind, MgWatchKind also, int sqlstate)
 		e->sqlstate = sqlstate;
 	if (kind == MG_WATCH_REFUSED && !exempt && mg_guc_max_failures > 0 &&
 		e->counter[MG_WATCH_REFUSED].count >= (uint32) mg_guc_max_failures)
-		e->shut_until = after_window(now);
+		e->shut_at = now;
 	due = is_due(e);
 	LWLockRelease(&watch->lock);
 	if (due)
@@ -367,6 +376,9 @@ classify(MgWatched what, int sqlstate, MgWatchKind *kind, MgWatchKind *also)
 		case ERRCODE_CONFIG_FILE_ERROR:
 			*kind = MG_WATCH_CONFIGURATION;
 			return true;
+		case ERRCODE_DATA_CORRUPTED:
+			*kind = MG_WATCH_DAMAGE;
+			return true;
 		default:
 			return false;
 	}
@@ -384,11 +396,10 @@ shut_out(Oid role)
 		return 0;
 	LWLockAcquire(&watch->lock, LW_SHARED);
 	e = find_entry(role);
-	if (e != NULL && e->shut_until > now)
-		left = (e->shut_until - now) / USECS_PER_SEC + 1;
+	if (e != NULL && is_shut_out(e, now))
+		left = (after_window(e->shut_at) - now) / USECS_PER_SEC + 1;
 	LWLockRelease(&watch->lock);
-	/* the window may have been made shorter since, and the clock may have been set back */
-	return (int) Min(left, mg_guc_failure_window);
+	return (int) left;
 }
 
 static void

@@ -19,6 +19,7 @@ typedef enum MgWatchKind
 	MG_WATCH_RECEIPT,       /* receipts found not to be genuine */
 	MG_WATCH_REWIND,        /* the ledger was found behind its high-water mark */
 	MG_WATCH_CONFIGURATION, /* no master key, or a setting that cannot do what it is for */
+	MG_WATCH_DAMAGE,        /* what is stored was found damaged: the ledger, a key, a model */
 	MG_WATCH_KINDS
 } MgWatchKind;
 

@@ -8,15 +8,15 @@
  */
 #include "worker/shared.h"
 
-#include "access/xlog.h"
 #include "catalog/watch.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "storage/ipc.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 
-PGDLLEXPORT void mg_watch_main(Datum arg) __attribute__((visibility("default")));
+PGDLLEXPORT void mg_watch_worker_main(Datum arg) __attribute__((visibility("default")));
 
 typedef struct Extra
 {
@@ -33,38 +33,40 @@ mg_watch_start(void)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "pg_mirage", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "mg_watch_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "mg_watch_worker_main", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "pg_mirage alerts", BGW_MAXLEN);
 	strlcpy(worker.bgw_name, worker.bgw_type, BGW_MAXLEN);
 	memcpy(worker.bgw_extra, &extra, sizeof(extra));
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }
 
+/* Until there is no more: what came up while some was written asked for no other worker. */
 static void
 write_due(void)
 {
 	MgShared as_ourselves = {.current_user = GetAuthenticatedUserId()};
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_mirage alerts", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	List *due = mg_watch_due();
+	List *due;
 	ListCell *cell;
 
-	if (due == NIL)
-		return;
-	mg_work_begin(&as_ourselves, false);
-	mg_alerts_write(due);
-	mg_work_commit();
-	foreach (cell, due)
-		mg_watch_written(lfirst(cell));
+	MemoryContextSwitchTo(context);
+	while ((due = mg_watch_due()) != NIL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		mg_work_begin(&as_ourselves, false);
+		mg_alerts_write(due);
+		mg_work_commit();
+		MemoryContextSwitchTo(context);
+		foreach (cell, due)
+			mg_watch_written(lfirst(cell));
+	}
 	mg_work_begin(&as_ourselves, false);
 	mg_log_chain();
 	mg_work_commit();
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
 }
 
 void
-mg_watch_main(Datum arg)
+mg_watch_worker_main(Datum arg)
 {
 	Extra extra;
 
