@@ -57,9 +57,9 @@ GRANT EXECUTE ON FUNCTION dp_acknowledge_alert(bigint, text) TO mirage_auditor, 
 
 CREATE VIEW dp_alerts WITH (security_barrier) AS
 SELECT a.id, a.at, a.kind, a.role_name AS role, a.object, a.detail,
-       k.role_name AS acknowledged_by, k.at AS acknowledged_at, k.note
+       k.role_name AS acknowledged_by, k.at AS acknowledged_at, k.note, a.claimed
 FROM mirage.alert a LEFT JOIN mirage.alert_acknowledged k ON k.alert OPERATOR(pg_catalog.=) a.id
 WHERE mirage.oversees();
 COMMENT ON VIEW dp_alerts IS
-'unusual use and failed verifications, for auditors and admins; role: whose calls it is about';
+'unusual use and failed verifications, for auditors and admins; role: whose calls it is about, or with claimed a recipient that a login named';
 GRANT SELECT ON dp_alerts TO PUBLIC;
