@@ -179,8 +179,7 @@ put_constraints(ReturnSetInfo *rsi, const mg_fit_request *fit)
 
 /* One row a measurement, one a constraint; the last two say what all of it costs of the budget, and what would be left.
  */
-static Datum
-plan(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_plan, MG_WATCHED_TRAINING)
 {
 	ReturnSetInfo *rsi = (ReturnSetInfo *) fcinfo->resultinfo;
 	const mg_filter *f;
@@ -218,14 +217,7 @@ plan(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-Datum
-dp_plan(PG_FUNCTION_ARGS)
-{
-	return mg_watched(MG_WATCHED_TRAINING, plan, fcinfo);
-}
-
-static Datum
-train(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_train, MG_WATCHED_TRAINING)
 {
 	char *model = mg_arg_text(fcinfo, 0, "model");
 	bool wait = PG_ARGISNULL(7) || PG_GETARG_BOOL(7);
@@ -275,12 +267,6 @@ train(PG_FUNCTION_ARGS)
 	call.delta = r.delta;
 	mg_train_start(&call, wait);
 	PG_RETURN_INT64(call.job);
-}
-
-Datum
-dp_train(PG_FUNCTION_ARGS)
-{
-	return mg_watched(MG_WATCHED_TRAINING, train, fcinfo);
 }
 
 /* The job, when the current role may deal with it: its own, or an admin's business. */

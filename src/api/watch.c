@@ -43,8 +43,7 @@ mg_watch_init(void)
 }
 
 /* (id bigint, note text) */
-static Datum
-acknowledge(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_acknowledge_alert, MG_WATCHED_ACT)
 {
 	char *note = mg_arg_text(fcinfo, 1, "note");
 
@@ -62,10 +61,4 @@ acknowledge(PG_FUNCTION_ARGS)
 						errmsg("alert " INT64_FORMAT " was acknowledged before", PG_GETARG_INT64(0)),
 						errhint("SELECT * FROM dp_alerts shows by whom, and the note.")));
 	PG_RETURN_VOID();
-}
-
-Datum
-dp_acknowledge_alert(PG_FUNCTION_ARGS)
-{
-	return mg_watched(MG_WATCHED_ACT, acknowledge, fcinfo);
 }
