@@ -20,6 +20,7 @@
 
 #include "access/xlog.h"
 #include "catalog/catalog.h"
+#include "catalog/watch.h"
 #include "emit/emit.h"
 #include "emit/limits.h"
 #include "emit/watermark.h"
@@ -159,8 +160,8 @@ read_purpose(const NullableDatum *arg)
 	return purpose;
 }
 
-MgRelease *
-mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
+static MgRelease *
+open_release(const NullableDatum *args, TupleDesc listed)
 {
 	MgRelease *r;
 	List *grants = NIL;
@@ -191,6 +192,30 @@ mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
 	r->hash = !args[MG_ARG_HASH].isnull && DatumGetBool(args[MG_ARG_HASH].value);
 	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
 	return r;
+}
+
+typedef struct OpenCall
+{
+	const NullableDatum *args;
+	TupleDesc listed;
+	MgRelease *release;
+} OpenCall;
+
+static void
+run_open(void *arg)
+{
+	OpenCall *call = arg;
+
+	call->release = open_release(call->args, call->listed);
+}
+
+MgRelease *
+mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
+{
+	OpenCall call = {args, listed, NULL};
+
+	mg_watch_call(MG_WATCHED_RELEASE, run_open, &call);
+	return call.release;
 }
 
 MgRelease *
@@ -300,6 +325,31 @@ column_names(const MgColumns *columns)
 	return names;
 }
 
+typedef struct RecordCall
+{
+	const MgIssuance *issuance;
+	int64 id;
+} RecordCall;
+
+static void
+run_record(void *arg)
+{
+	RecordCall *call = arg;
+
+	mg_watch_admit(call->issuance->recipient, call->issuance->claimed, call->issuance->rows);
+	call->id = recorder(call->issuance);
+}
+
+/* The record, which may still refuse: for what has changed since the release was opened, or for a limit. */
+static int64
+record(const MgIssuance *issuance)
+{
+	RecordCall call = {issuance, 0};
+
+	mg_watch_call(MG_WATCHED_RELEASE, run_record, &call);
+	return call.id;
+}
+
 void
 mg_release_begin(MgRelease *r, const MgColumns *asked)
 {
@@ -321,7 +371,7 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 	for (int i = 0; i < asked->n; i++)
 		if (asked->col[i].core >= 0)
 			r->want[asked->col[i].core] = true;
-	r->issuance = recorder(&issuance);
+	r->issuance = record(&issuance);
 	derive_key(r, r->issuance);
 	start_stream(r);
 }

@@ -11,6 +11,7 @@
 #include "catalog/catalog.h"
 #include "catalog/receipt.h"
 #include "catalog/watermark.h"
+#include "catalog/watch.h"
 #include "miscadmin.h"
 #include "pg/server.h"
 #include "utils/json.h"
@@ -180,6 +181,7 @@ record(const MgIssuance *call)
 	id = mg_issuance_insert(call, payer);
 	mg_receipt_write(id);
 	mg_log("release", call->model_name, entry_detail(call, id, payer));
+	mg_watch_release(call->recipient, call->claimed, call->rows, call->model_name);
 	return id;
 }
 

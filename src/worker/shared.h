@@ -85,6 +85,9 @@ extern void mg_launch_detach(MgLaunch *launch);
 extern void mg_work_state(MgShared *shared, MgWorkState state);
 extern void mg_work_progress(void *shared, const char *phase, double fraction);
 extern bool mg_work_cancelled(MgShared *shared);
+/* Settings of a worker: the caller's (serialised; NULL: those of a fresh session, search_path pinned), and what must be.
+ */
+extern void mg_work_settings(void *callers);
 /* A transaction of the worker's, as the caller's current user; read_only: one repeatable-read snapshot. */
 extern void mg_work_begin(MgShared *shared, bool read_only);
 extern void mg_work_commit(void);
