@@ -183,24 +183,10 @@ dp_synthesize_support(PG_FUNCTION_ARGS)
 
 /* ---------------------------------------------------------------- setting up */
 
-static int64
-record_issuance(const MgIssuance *i)
-{
-	MgReleaseCall call = {.model = i->model,
-						  .model_name = i->model_name,
-						  .role = i->role,
-						  .recipient = i->recipient,
-						  .rows = i->rows,
-						  .seeded = i->seeded,
-						  .conditioned = i->conditioned};
-
-	return mg_release_record(&call);
-}
-
 void
 mg_synthesize_init(void)
 {
-	mg_release_set_recorder(record_issuance);
+	mg_release_set_recorder(mg_release_record);
 	mg_scan_install(dp_synthesize_support, dp_synthesize, dp_synthesize_as);
 }
 
@@ -272,6 +258,7 @@ dp_grant(PG_FUNCTION_ARGS)
 	Oid grantee = grantee_arg(fcinfo, &name);
 	bool has_limit = !PG_ARGISNULL(5);
 	TimestampTz valid_until = has_limit ? PG_GETARG_TIMESTAMPTZ(5) : 0;
+	MgGrant grant = {0};
 
 	refuse_given(fcinfo, 2, "max_rows");
 	refuse_given(fcinfo, 3, "per");
@@ -281,7 +268,11 @@ dp_grant(PG_FUNCTION_ARGS)
 	if (has_limit && valid_until <= GetCurrentTimestamp())
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("valid_until is in the past"),
 						errhint("Take a grant back by dp_revoke().")));
-	mg_grant_set(model->id, grantee, valid_until, has_limit);
+	grant.model = model->id;
+	grant.grantee.oid = grantee;
+	grant.expires = has_limit;
+	grant.valid_until = valid_until;
+	mg_grant_set(&grant);
 	mg_log("grant", model->name, grant_detail(name, has_limit, valid_until));
 	PG_RETURN_VOID();
 }
@@ -308,6 +299,7 @@ dp_drop_model(PG_FUNCTION_ARGS)
 {
 	MgModel *model = own_model(fcinfo, "dp_drop_model()");
 
+	mg_model_lock(model->id, AccessExclusiveLock);
 	mg_model_delete(model->id);
 	mg_log("drop model", model->name, NULL);
 	PG_RETURN_VOID();

@@ -17,12 +17,14 @@
 #include "postgres.h"
 
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 #include "catalog/pg_type.h"
 #include "pg/columns.h"
 #include "pg/reader.h"
 #include "pg/server.h"
 #include "privacy/account.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 typedef struct MgRole
@@ -200,7 +202,8 @@ extern MgJob *mg_job_find(int64 id);
 typedef struct MgModel
 {
 	int64 id;
-	char *name, *relation, *method, *state;
+	char *name, *relation, *method;
+	char *state; /* 'ready', 'pending', 'rejected', 'withdrawn': only the first releases rows */
 	Oid relid;
 	MgRole owner;
 	double epsilon, delta, total;
@@ -215,9 +218,48 @@ extern bytea *mg_model_blob(int64 model); /* sealed; error when missing */
 /* The columns as stored; `learnt`: the parsed model's columns. */
 extern MgColumns *mg_model_columns(int64 model, const mg_model *parsed);
 extern void mg_model_delete(int64 model); /* row, columns, blob, key, grants */
-extern void mg_grant_set(int64 model, Oid grantee, TimestampTz valid_until, bool has_limit);
+/*
+ * Held to the end of the transaction: a release takes the lock in AccessShareLock, whatever ends releases (a decision,
+ * dropping) in AccessExclusiveLock, so that once that has committed nothing more is recorded.
+ */
+extern void mg_model_lock(int64 model, LOCKMODE mode);
+
+/* -- grants (catalog/grant.c) -- */
+
+typedef struct MgGrant
+{
+	int64 model;
+	char *recorded; /* the grantee's name as recorded: with the model, the key */
+	MgRole grantee;
+	TimestampTz granted_at; /* changes with each dp_grant */
+	bool expires;
+	TimestampTz valid_until;
+	bool limited; /* max_rows within any `per`, or for ever where that is NULL */
+	int64 max_rows;
+	Interval *per;
+	List *purposes;    /* of char *; NIL: any, or none */
+	Jsonb *conditions; /* NULL: none */
+	List *columns;     /* of char *; NIL: all */
+	bool mine_uncommitted;
+} MgGrant;
+
+/* A grant as it was when a call was checked against it. */
+typedef struct MgGrantRef
+{
+	char *recorded;
+	TimestampTz granted_at;
+} MgGrantRef;
+
+extern void mg_grant_set(const MgGrant *grant); /* model, grantee.oid, and the limits */
 extern bool mg_grant_remove(int64 model, Oid grantee);
-/* May `role` read rows of the model: its owner, a live unexpired grant to a role it is a member of, or a superuser. */
+/* Releases as the owner does, without a grant: a superuser, the owner, members of the owner. */
+extern bool mg_owns_model(const MgModel *model, Oid role);
+/*
+ * Error unless `role` may have rows of the model (mg_may_release) and its state is 'ready'. That a model of a name
+ * exists is no secret; what state it is in is only for those who have the right.
+ */
+extern void mg_model_require_released(const MgModel *model, Oid role);
+/* May `role` read rows of the model: by owning it, or by a live unexpired grant to a role whose rights it has. */
 extern bool mg_may_release(const MgModel *model, Oid role);
 
 /* -- keys (catalog/keys.c) -- */
@@ -256,9 +298,44 @@ typedef struct MgLogCheck
 } MgLogCheck;
 extern MgLogCheck mg_log_verify(const char *expected_head);
 
-/* -- issuances (catalog/model.c) -- */
-extern int64 mg_issuance_insert(int64 model, const char *model_name, const char *role, const char *recipient,
-								int64 rows, bool seeded);
+/* -- recipients and issuances (catalog/issuance.c) -- */
+
+/*
+ * Who rows are for: the user that logged in, which neither SET ROLE nor SET SESSION AUTHORIZATION changes; or, where
+ * that user is a claimant (dp_allow_claims), whom pg_mirage.recipient names. A claim is another recipient than a role
+ * of the same name.
+ */
+typedef struct MgRecipient
+{
+	char *name;
+	bool claimed;
+	char *label; /* "role:name" or "claim:name": what keys are derived from */
+} MgRecipient;
+
+extern MgRecipient mg_recipient(void); /* of this session, now; error for a claim without the right */
+/* May the user that logged in name recipients? */
+extern bool mg_may_claim(void);
+
+/* A release, from the call to its record. */
+typedef struct MgIssuance
+{
+	int64 model;
+	const char *model_name;
+	const char *role; /* that asked */
+	const char *recipient;
+	bool claimed; /* the recipient is a claim */
+	int64 rows;
+	bool seeded;
+	const char *purpose;     /* NULL: none was named */
+	const char *path;        /* "call", "foreign", "materialize" */
+	const char *conditioned; /* a JSON array of the columns that were conditioned on; NULL: none */
+	List *columns;           /* of char *: those that leave */
+	const char *watermark;   /* id of the recipient's mark key; NULL: the rows are unmarked */
+	List *grants;            /* of MgGrantRef *: the first with room pays; NIL: the owner's own right, or a superuser's */
+} MgIssuance;
+
+/* Writes the row; payer NULL: no grant pays. Returns its number. */
+extern int64 mg_issuance_insert(const MgIssuance *issuance, const MgGrant *payer);
 
 /* -- the SQL helper that every function above uses (catalog/query.c) -- */
 
@@ -329,6 +406,9 @@ extern Oid mg_get_oid(uint64 row, int col);
 extern bool mg_get_bool(uint64 row, int col);
 extern char *mg_get_text(MgQuery *q, uint64 row, int col);              /* NULL for NULL */
 extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoasted copy; NULL for NULL */
+
+extern List *mg_get_texts(MgQuery *q, uint64 row, int col);             /* text[] as char *; NIL for NULL */
+extern Datum mg_text_array(List *texts);                                 /* of char *, as text[] */
 
 /* This database, as bindings record it: system identifier and database OID as text, "6912...:16384". */
 extern const char *mg_database_identity(void);

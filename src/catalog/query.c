@@ -10,6 +10,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -125,6 +126,34 @@ mg_get_varlena(MgQuery *q, uint64 row, int col)
 	copy = pg_detoast_datum_copy((struct varlena *) DatumGetPointer(mg_get_datum(row, col)));
 	MemoryContextSwitchTo(old);
 	return copy;
+}
+
+List *
+mg_get_texts(MgQuery *q, uint64 row, int col)
+{
+	struct varlena *array = mg_get_varlena(q, row, col);
+	MemoryContext old = MemoryContextSwitchTo(q->caller);
+	List *list = NIL;
+	Datum *items;
+	int n = 0;
+
+	if (array != NULL)
+		deconstruct_array((ArrayType *) array, TEXTOID, -1, false, TYPALIGN_INT, &items, NULL, &n);
+	for (int i = 0; i < n; i++)
+		list = lappend(list, TextDatumGetCString(items[i]));
+	MemoryContextSwitchTo(old);
+	return list;
+}
+
+Datum
+mg_text_array(List *texts)
+{
+	Datum *items = palloc(sizeof(Datum) * Max(list_length(texts), 1));
+	ListCell *lc;
+
+	foreach (lc, texts)
+		items[foreach_current_index(lc)] = CStringGetTextDatum(lfirst(lc));
+	return PointerGetDatum(construct_array(items, list_length(texts), TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 const char *

@@ -13,6 +13,7 @@
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "catalog/catalog.h"
 #include "pg/columns.h"
 #include "synthesis/synthesis.h"
 #include "utils/tuplestore.h"
@@ -34,24 +35,19 @@ typedef enum MgReleaseArg
 
 /* What records an issuance durably, outside the caller's transaction, and returns its number. Set from above, by api/:
  * recording takes a worker, and emit/ knows none. */
-typedef struct MgIssuance
-{
-	int64 model;
-	const char *model_name, *role, *recipient;
-	int64 rows;
-	bool seeded;
-	const char *conditioned; /* a JSON array of the columns that were conditioned on; NULL: none */
-} MgIssuance;
 typedef int64 (*MgRecorder)(const MgIssuance *issuance);
 extern void mg_release_set_recorder(MgRecorder recorder);
 
 /* Refuses, or returns the model ready to emit. Writes nothing. args: [MG_RELEASE_ARGS] */
 extern MgRelease *mg_release_open(const NullableDatum *args);
 extern const char *mg_release_model_name(const MgRelease *release);
+/* The columns that the caller may have; all others do not exist for it. */
 extern const MgColumns *mg_release_columns(const MgRelease *release);
-/* Records the issuance and makes the stream. want[core column], kept by reference: whose values
- * will be read. */
-extern void mg_release_begin(MgRelease *release, const bool *want);
+extern const MgRecipient *mg_release_recipient(const MgRelease *release);
+/* By which way the rows leave: "call" where nothing is said, "foreign", "materialize". Before begin. */
+extern void mg_release_set_path(MgRelease *release, const char *path);
+/* Records the issuance and makes the stream. asked: the columns whose values will be read, any of the release's. */
+extern void mg_release_begin(MgRelease *release, const MgColumns *asked);
 /* A decoder of `columns` (any of the model's, in any order) for this release; after begin. */
 extern MgDecoder *mg_release_decoder(MgRelease *release, const MgColumns *columns);
 /*

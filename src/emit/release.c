@@ -10,6 +10,8 @@
  *   label, recipient, 'S', seed                      with a seed: repeats for the recipient, differs between recipients
  *   label, recipient, 'F', issuance, 32 fresh bytes  without: never again
  *
+ * where recipient is the label of MgRecipient, so that a claim never repeats the rows of a role of that name.
+ *
  * Its first half drives the sampler, its second the decoder (identifiers). Spare rows, from which a domain's
  * constraints may take values, have HKDF of the first half for a key. Seeds move post-processing only: no private noise
  * is drawn here.
@@ -35,6 +37,8 @@ struct MgRelease
 	MemoryContext context;
 	MgModel *entry;
 	MgColumns *columns;
+	MgRecipient recipient;
+	const char *purpose, *path;
 	int64 rows, done;
 	bool seeded;
 	int64 seed;
@@ -44,7 +48,7 @@ struct MgRelease
 	mg_conditioned *conditioned; /* NULL: no conditions */
 	mg_stream *stream, *spare;
 	MgSnapper *snapper;
-	const bool *want;
+	bool *want; /* [core column]: whose values will be read */
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
 };
@@ -90,12 +94,7 @@ require_right(const char *name)
 	if (entry == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
 						errhint("The view dp_models lists the models that you may use.")));
-	if (!mg_may_release(entry, GetUserId()))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", name),
-						errhint("Its owner can grant you its rows by dp_grant().")));
-	if (strcmp(entry->state, "ready") != 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("model \"%s\" is not ready: its state is \"%s\"", name, entry->state)));
+	mg_model_require_released(entry, GetUserId());
 	return entry;
 }
 
@@ -177,6 +176,8 @@ mg_release_open(const NullableDatum *args)
 	r->entry = require_right(TextDatumGetCString(args[MG_ARG_MODEL].value));
 	if (has_rows && DatumGetInt64(args[MG_ARG_N].value) < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("n must not be negative")));
+	r->recipient = mg_recipient();
+	r->path = "call";
 	mg_server_ctx(&r->ctx);
 	mg_release_with(r->context, release_free, r);
 	load_model(r);
@@ -195,6 +196,18 @@ mg_release_model_name(const MgRelease *r)
 	return r->entry->name;
 }
 
+const MgRecipient *
+mg_release_recipient(const MgRelease *r)
+{
+	return &r->recipient;
+}
+
+void
+mg_release_set_path(MgRelease *r, const char *path)
+{
+	r->path = path;
+}
+
 const MgColumns *
 mg_release_columns(const MgRelease *r)
 {
@@ -204,7 +217,7 @@ mg_release_columns(const MgRelease *r)
 /* ---------------------------------------------------------------- begin */
 
 static void
-derive_key(MgRelease *r, const char *recipient, int64 issuance)
+derive_key(MgRelease *r, int64 issuance)
 {
 	uint8 fresh[MG_KEY_BYTES];
 	mg_writer info;
@@ -212,7 +225,7 @@ derive_key(MgRelease *r, const char *recipient, int64 issuance)
 
 	mg_writer_init(&info);
 	mg_put_str(&info, STREAM_LABEL, strlen(STREAM_LABEL));
-	mg_put_str(&info, recipient, strlen(recipient));
+	mg_put_str(&info, r->recipient.label, strlen(r->recipient.label));
 	mg_put_u8(&info, r->seeded ? 'S' : 'F');
 	if (r->seeded)
 		mg_put_i64(&info, r->seed);
@@ -247,20 +260,36 @@ start_stream(MgRelease *r)
 	mg_stream_want(r->stream, r->want);
 }
 
-void
-mg_release_begin(MgRelease *r, const bool *want)
+static List *
+column_names(const MgColumns *columns)
 {
-	char *recipient = GetUserNameFromId(GetSessionUserId(), false);
+	List *names = NIL;
+
+	for (int i = 0; i < columns->n; i++)
+		names = lappend(names, columns->col[i].name);
+	return names;
+}
+
+void
+mg_release_begin(MgRelease *r, const MgColumns *asked)
+{
 	MgIssuance issuance = {.model = r->entry->id,
 						   .model_name = r->entry->name,
 						   .role = GetUserNameFromId(GetUserId(), false),
-						   .recipient = recipient,
+						   .recipient = r->recipient.name,
+						   .claimed = r->recipient.claimed,
 						   .rows = r->rows,
 						   .seeded = r->seeded,
-						   .conditioned = r->given.columns};
+						   .purpose = r->purpose,
+						   .path = r->path,
+						   .conditioned = r->given.columns,
+						   .columns = column_names(asked)};
 
-	derive_key(r, recipient, recorder(&issuance));
-	r->want = want;
+	r->want = MemoryContextAllocZero(r->context, sizeof(bool) * Max(r->model->ncolumns, 1));
+	for (int i = 0; i < asked->n; i++)
+		if (asked->col[i].core >= 0)
+			r->want[asked->col[i].core] = true;
+	derive_key(r, recorder(&issuance));
 	start_stream(r);
 }
 

@@ -179,12 +179,7 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 void
 mg_rows_begin(MgRows *rows)
 {
-	bool *want = palloc0(sizeof(bool) * Max(rows->used.ncore, 1));
-
-	for (int i = 0; i < rows->used.n; i++)
-		if (rows->used.col[i].core >= 0)
-			want[rows->used.col[i].core] = true;
-	mg_release_begin(rows->release, want);
+	mg_release_begin(rows->release, &rows->used);
 	rows->decoder = mg_release_decoder(rows->release, &rows->used);
 }
 

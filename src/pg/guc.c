@@ -18,6 +18,8 @@ int mg_guc_work_mem;
 int mg_guc_worker_timeout;
 int mg_guc_threads;
 double mg_guc_max_epsilon;
+bool mg_guc_require_approval;
+char *mg_guc_recipient;
 bool mg_guc_allow_unsafe_fsync;
 
 static void
@@ -33,10 +35,23 @@ define_key_gucs(void)
 							   &mg_guc_master_key_command, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 }
 
+static void
+define_release_gucs(void)
+{
+	DefineCustomBoolVariable("pg_mirage.require_approval",
+							 "New models release nothing until an administrator has approved them.",
+							 "A member of mirage_admin other than who trained the model calls dp_approve().",
+							 &mg_guc_require_approval, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_mirage.recipient", "Whom rows are for, where the login serves several people.",
+							   "Only logins that dp_allow_claims() names may set it; others are refused rows.",
+							   &mg_guc_recipient, "", PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
 void
 mg_define_gucs(void)
 {
 	define_key_gucs();
+	define_release_gucs();
 	DefineCustomStringVariable(
 		"pg_mirage.high_water_file", "File outside of the cluster that shows how much the ledger held.",
 		"An absolute path, to which each ledger adds a suffix of its own. A training is refused where the file shows "

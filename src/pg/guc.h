@@ -14,6 +14,8 @@ extern int mg_guc_work_mem;             /* kB: what one training may use */
 extern int mg_guc_worker_timeout;       /* ms: how long a call retries for a worker slot */
 extern int mg_guc_threads;              /* threads that one training may compute with, its own among them */
 extern double mg_guc_max_epsilon;       /* what no budget of this site may exceed; 0: no limit */
+extern bool mg_guc_require_approval;    /* new models wait for an administrator */
+extern char *mg_guc_recipient;          /* whom rows are for, as a pooler's login may claim; empty: who logged in */
 extern bool mg_guc_allow_unsafe_fsync;  /* for tests: charges may be written to a server with fsync = off */
 
 /* Called once, from _PG_init. */

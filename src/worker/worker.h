@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "catalog/catalog.h"
 #include "nodes/pg_list.h"
 #include "pg/columns.h"
 #include "pg/unit.h"
@@ -38,16 +39,10 @@ extern bool mg_job_cancel(int64 job);
 /* Does the job's worker live? Its phase and fraction, where it can be asked. */
 extern bool mg_job_alive(int64 job, uint32 dsm_handle, char *phase, size_t phase_size, double *fraction);
 
-typedef struct MgReleaseCall
-{
-	int64 model;
-	const char *model_name, *role, *recipient;
-	int64 rows;
-	bool seeded;
-	const char *conditioned; /* a JSON array for the log's entry; NULL: none */
-} MgReleaseCall;
-
-/* Records an issuance and its log entry in a transaction of its own, durably; returns the issuance's number. */
-extern int64 mg_release_record(const MgReleaseCall *call);
+/*
+ * Records an issuance and its log entry in a transaction of its own, durably; returns the issuance's number. Rights,
+ * the model's state and the limits of grants are checked again there, under locks; a refusal is raised here.
+ */
+extern int64 mg_release_record(const MgIssuance *call);
 
 #endif
