@@ -27,6 +27,7 @@
 #include "miscadmin.h"
 #include "pg/constraints.h"
 #include "seal/seal.h"
+#include "synthesis/where.h"
 #include "utils/memutils.h"
 
 #define STREAM_LABEL "pg_mirage stream 1"
@@ -49,6 +50,12 @@ struct MgRelease
 	mg_stream *stream, *spare;
 	MgSnapper *snapper;
 	bool *want; /* [core column]: whose values will be read */
+	bool any;   /* is there one? */
+	mg_batch empty;
+	int64 sample; /* rows to record; -1: all */
+	const mg_condition *where;
+	uint32 nwhere;
+	MgSkipped skipped;
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
 };
@@ -86,6 +93,8 @@ release_free(void *arg)
  * The model, provided that the caller may have its rows. That a model of a name exists is no secret: undefined_object
  * and insufficient_privilege tell it apart, as they do for tables.
  */
+static void start_stream(MgRelease *r);
+
 static MgModel *
 require_right(const char *name)
 {
@@ -178,6 +187,7 @@ mg_release_open(const NullableDatum *args)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("n must not be negative")));
 	r->recipient = mg_recipient();
 	r->path = "call";
+	r->sample = -1;
 	mg_server_ctx(&r->ctx);
 	mg_release_with(r->context, release_free, r);
 	load_model(r);
@@ -188,6 +198,66 @@ mg_release_open(const NullableDatum *args)
 	r->seeded = !args[MG_ARG_SEED].isnull;
 	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
 	return r;
+}
+
+MgRelease *
+mg_release_peek(const NullableDatum *args)
+{
+	MgModel *entry;
+
+	if (RecoveryInProgress() || args[MG_ARG_MODEL].isnull)
+		return NULL;
+	entry = mg_model_find(TextDatumGetCString(args[MG_ARG_MODEL].value));
+	if (entry == NULL || strcmp(entry->state, "ready") != 0 || !mg_may_release(entry, GetUserId()))
+		return NULL;
+	return mg_release_open(args);
+}
+
+int64
+mg_release_rows(const MgRelease *r)
+{
+	return r->rows;
+}
+
+const mg_model *
+mg_release_model(const MgRelease *r)
+{
+	return r->model;
+}
+
+double
+mg_release_share(MgRelease *r, const mg_condition *where, uint32 n)
+{
+	double share;
+
+	MG_CHECK(&r->ctx, mg_where_share(&r->ctx, r->model, r->conditioned, where, n, &share));
+	return share;
+}
+
+void
+mg_release_set_sample(MgRelease *r, int64 rows)
+{
+	r->sample = rows;
+}
+
+void
+mg_release_where(MgRelease *r, const mg_condition *where, uint32 n)
+{
+	r->where = where;
+	r->nwhere = n;
+	if (r->stream == NULL)
+		return;
+	/* a stream takes its conditions before its first batch */
+	mg_stream_destroy(r->stream);
+	r->stream = NULL;
+	r->done = 0;
+	start_stream(r);
+}
+
+MgSkipped
+mg_release_skipped(const MgRelease *r)
+{
+	return r->skipped;
 }
 
 const char *
@@ -258,6 +328,7 @@ start_stream(MgRelease *r)
 	MG_CHECK(&r->ctx, make_stream(r, r->key, &r->stream));
 	mg_stream_snap(r->stream, mg_snap_number, r->snapper);
 	mg_stream_want(r->stream, r->want);
+	MG_CHECK(&r->ctx, mg_stream_where(&r->ctx, r->stream, r->where, r->nwhere));
 }
 
 static List *
@@ -278,7 +349,7 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 						   .role = GetUserNameFromId(GetUserId(), false),
 						   .recipient = r->recipient.name,
 						   .claimed = r->recipient.claimed,
-						   .rows = r->rows,
+						   .rows = r->sample >= 0 ? r->sample : r->rows,
 						   .seeded = r->seeded,
 						   .purpose = r->purpose,
 						   .path = r->path,
@@ -288,7 +359,7 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 	r->want = MemoryContextAllocZero(r->context, sizeof(bool) * Max(r->model->ncolumns, 1));
 	for (int i = 0; i < asked->n; i++)
 		if (asked->col[i].core >= 0)
-			r->want[asked->col[i].core] = true;
+			r->any = r->want[asked->col[i].core] = true;
 	derive_key(r, recorder(&issuance));
 	start_stream(r);
 }
@@ -333,16 +404,40 @@ mg_release_decoder(MgRelease *r, const MgColumns *columns)
 	return mg_decoder_create(columns, r->model, r->key + MG_KEY_BYTES);
 }
 
+void
+mg_release_seek(MgRelease *r, uint64 row)
+{
+	mg_stream_seek(r->stream, row / MG_BATCH_ROWS);
+	r->done = (int64) (row - row % MG_BATCH_ROWS);
+}
+
+static void
+count_skipped(MgRelease *r, const mg_batch *batch)
+{
+	r->skipped.of_rows += batch->rows;
+	r->skipped.of_blocks++;
+	if (batch->row == NULL)
+		return;
+	r->skipped.rows += batch->rows - batch->nrows;
+	r->skipped.blocks += batch->nrows == 0;
+}
+
 const mg_batch *
 mg_release_next(MgRelease *r, uint64 *first)
 {
-	const mg_batch *batch;
+	const mg_batch *batch = &r->empty;
 	int64 left = r->rows - r->done;
 
 	CHECK_FOR_INTERRUPTS();
 	if (left <= 0)
 		return NULL;
-	MG_CHECK(&r->ctx, mg_stream_next(&r->ctx, r->stream, (uint32_t) Min(left, MG_BATCH_ROWS), &batch));
+	left = Min(left, MG_BATCH_ROWS);
+	/* rows of which nothing is asked for need not be drawn */
+	if (r->any || r->nwhere > 0)
+		MG_CHECK(&r->ctx, mg_stream_next(&r->ctx, r->stream, (uint32_t) left, &batch));
+	else
+		r->empty.rows = (uint32_t) left;
+	count_skipped(r, batch);
 	*first = (uint64) r->done;
 	r->done += batch->rows;
 	return batch;
