@@ -231,6 +231,16 @@ extern void mg_model_delete(int64 model); /* row, columns, blob, key, grants */
  */
 extern void mg_model_lock(int64 model, LOCKMODE mode);
 
+/* -- catalog/shape.c -- */
+
+extern List *mg_model_names(void); /* of char *, in order: all there are */
+typedef struct MgShapeColumn
+{
+	char *name, *type; /* the type as recorded: mg_column_type_text */
+	bool notnull;
+} MgShapeColumn;
+extern List *mg_model_shape(int64 model); /* of MgShapeColumn *, in order */
+
 /* -- grants (catalog/grant.c) -- */
 
 typedef struct MgGrant

@@ -8,8 +8,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_proc.h"
+#include "executor/executor.h"
 #include "nodes/extensible.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/pathnode.h"
 #include "parser/parse_type.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
@@ -26,6 +28,7 @@
 /* ExplainProperty* have a header of their own since 18. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
+#include "commands/explain_state.h"
 #else
 #include "commands/explain.h"
 #endif
@@ -130,6 +133,30 @@ mg_input_softly(Oid type, char *text, Datum *value)
 #define MG_CONSTRAINT_ENFORCED(form) (true)
 #define MG_CONSTRAINT_PERIOD(form) (false)
 #endif
+
+/* A path that scans one foreign table: it got clauses that it enforces in 17, disabled nodes in 18. */
+static inline ForeignPath *
+mg_foreignscan_path(PlannerInfo *root, RelOptInfo *rel, double rows, Cost startup, Cost total, Relids outer)
+{
+#if PG_VERSION_NUM >= 180000
+	return create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, NIL, outer, NULL, NIL, NIL);
+#elif PG_VERSION_NUM >= 170000
+	return create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL, NIL);
+#else
+	return create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL);
+#endif
+}
+
+/* Whose rights a scan of a foreign table has; InvalidOid: the current user's. In the plan itself since 16. */
+static inline Oid
+mg_foreignscan_user(const ForeignScan *scan, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return scan->checkAsUser;
+#else
+	return exec_rt_fetch(scan->scan.scanrelid, estate)->checkAsUser;
+#endif
+}
 
 /* A NOT NULL constraint of a table is a pg_constraint row, which may be NOT VALID, since 18. */
 #define MG_NOT_NULL_MAY_BE_INVALID (PG_VERSION_NUM >= 180000)
