@@ -48,7 +48,12 @@ extern void mg_release_set_recorder(MgRecorder recorder);
 /* Refuses, or returns the model ready to emit. Writes nothing. args: [MG_RELEASE_ARGS] */
 extern MgRelease *mg_release_open(const NullableDatum *args);
 extern const char *mg_release_model_name(const MgRelease *release);
+extern int64 mg_release_model(const MgRelease *release); /* its number */
 extern const MgColumns *mg_release_columns(const MgRelease *release);
+extern int64 mg_release_rows(const MgRelease *release);
+/* Before begin: identifiers that are drawn are so anew, also where a seed repeats the rows. */
+extern void mg_release_draw_identifiers(MgRelease *release);
+extern int64 mg_release_issuance(const MgRelease *release); /* its number, after begin */
 /* Records the issuance and makes the stream. want[core column], kept by reference: whose values
  * will be read. */
 extern void mg_release_begin(MgRelease *release, const bool *want);
@@ -81,6 +86,8 @@ extern TupleDesc mg_rows_record(const MgRelease *release);
  * of them.
  */
 extern MgRows *mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *attrs, int nattrs);
+/* Before begin: identifiers of attrs[i] are made as if the rows came after first[i] others; kept by reference. */
+extern void mg_rows_continue(MgRows *rows, const uint64 *first);
 /* Calls mg_release_begin for the columns that are mapped. */
 extern void mg_rows_begin(MgRows *rows);
 /* From the first row again. */
@@ -91,5 +98,7 @@ extern bool mg_rows_fill(MgRows *rows, Datum *values, bool *nulls);
 extern bool mg_rows_next(MgRows *rows, Datum *row);
 /* All rows, of all attributes. */
 extern void mg_rows_store(MgRows *rows, Tuplestorestate *store);
+/* At most so many of the next rows; returns how many there were. */
+extern uint64 mg_rows_store_some(MgRows *rows, Tuplestorestate *store, uint64 most);
 
 #endif

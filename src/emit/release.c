@@ -35,8 +35,8 @@ struct MgRelease
 	MemoryContext context;
 	MgModel *entry;
 	MgColumns *columns;
-	int64 rows, done;
-	bool seeded;
+	int64 rows, done, issuance;
+	bool seeded, draw_identifiers;
 	int64 seed;
 	mg_ctx ctx;
 	mg_model *model;
@@ -201,6 +201,30 @@ mg_release_columns(const MgRelease *r)
 	return r->columns;
 }
 
+int64
+mg_release_model(const MgRelease *r)
+{
+	return r->entry->id;
+}
+
+int64
+mg_release_rows(const MgRelease *r)
+{
+	return r->rows;
+}
+
+int64
+mg_release_issuance(const MgRelease *r)
+{
+	return r->issuance;
+}
+
+void
+mg_release_draw_identifiers(MgRelease *r)
+{
+	r->draw_identifiers = true;
+}
+
 /* ---------------------------------------------------------------- begin */
 
 static void
@@ -226,6 +250,8 @@ derive_key(MgRelease *r, const char *recipient, int64 issuance)
 		code = mg_fail(&r->ctx, MG_NOMEM, "out of memory");
 	if (code == MG_OK)
 		code = mg_hkdf(&r->ctx, r->model_key, info.data, info.len, r->key, sizeof(r->key));
+	if (code == MG_OK && r->draw_identifiers)
+		code = mg_random_key(&r->ctx, r->key + MG_KEY_BYTES);
 	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(fresh, sizeof(fresh));
 	mg_writer_free(&info);
@@ -259,7 +285,8 @@ mg_release_begin(MgRelease *r, const bool *want)
 						   .seeded = r->seeded,
 						   .conditioned = r->given.columns};
 
-	derive_key(r, recipient, recorder(&issuance));
+	r->issuance = recorder(&issuance);
+	derive_key(r, recipient, r->issuance);
 	r->want = want;
 	start_stream(r);
 }

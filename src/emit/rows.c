@@ -33,6 +33,7 @@ struct MgRows
 	TupleDesc desc;
 	MgColumns used; /* what is decoded, in the shape's order */
 	MgDecoder *decoder;
+	const uint64 *identifiers; /* [noutputs] how many came before; NULL: none */
 	int noutputs;
 	Output *output;
 	bool direct; /* output i is decoded column i as it is */
@@ -177,6 +178,12 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 }
 
 void
+mg_rows_continue(MgRows *rows, const uint64 *first)
+{
+	rows->identifiers = first;
+}
+
+void
 mg_rows_begin(MgRows *rows)
 {
 	bool *want = palloc0(sizeof(bool) * Max(rows->used.ncore, 1));
@@ -186,6 +193,9 @@ mg_rows_begin(MgRows *rows)
 			want[rows->used.col[i].core] = true;
 	mg_release_begin(rows->release, want);
 	rows->decoder = mg_release_decoder(rows->release, &rows->used);
+	for (int i = 0; rows->identifiers != NULL && i < rows->noutputs; i++)
+		if (rows->output[i].decoded >= 0)
+			mg_decoder_continue(rows->decoder, rows->output[i].decoded, rows->identifiers[i]);
 }
 
 void
@@ -265,9 +275,18 @@ mg_rows_next(MgRows *rows, Datum *row)
 	return true;
 }
 
+uint64
+mg_rows_store_some(MgRows *rows, Tuplestorestate *store, uint64 most)
+{
+	uint64 n = 0;
+
+	for (; n < most && advance(rows); n++)
+		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+	return n;
+}
+
 void
 mg_rows_store(MgRows *rows, Tuplestorestate *store)
 {
-	while (advance(rows))
-		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+	(void) mg_rows_store_some(rows, store, PG_UINT64_MAX);
 }

@@ -13,6 +13,7 @@
 #include "parser/parse_type.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
+#include "utils/regproc.h"
 
 #if PG_VERSION_NUM < 140000
 #error "pg_mirage needs PostgreSQL 14 or later"
@@ -44,6 +45,17 @@ mg_proc_aclcheck(Oid function, Oid role)
 	return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE);
 #else
 	return pg_proc_aclcheck(function, role, ACL_EXECUTE);
+#endif
+}
+
+/* A name as SQL would read it, in its parts. */
+static inline List *
+mg_qualified_name_list(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return stringToQualifiedNameList(name, NULL);
+#else
+	return stringToQualifiedNameList(name);
 #endif
 }
 
