@@ -362,6 +362,18 @@ why_not_reference(Oid target)
 	}
 }
 
+/* Ended the text so? Then not any more. */
+static bool
+cut_off(char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	if (n < m || strcmp(text + n - m, end) != 0)
+		return false;
+	text[n - m] = '\0';
+	return true;
+}
+
 /* Why this constraint cannot be had; NULL where it can be tried. *clause: what follows ADD. */
 static const char *
 judge_constraint(const MgLikeness *like, uint64 row, Key key, Oid target, char type, const char *name, char **clause)
@@ -374,6 +386,10 @@ judge_constraint(const MgLikeness *like, uint64 row, Key key, Oid target, char t
 	if (type != CONSTRAINT_CHECK && key.found < key.n)
 		return "it needs columns that the model does not have.";
 	*clause = text_field(row, 3);
+	if (cut_off(*clause, " NOT ENFORCED"))
+		return "it is not enforced.";
+	/* rows that are new are looked at */
+	(void) cut_off(*clause, " NOT VALID");
 	if (type == CONSTRAINT_FOREIGN)
 		return why_not_reference(target);
 	if (type != CONSTRAINT_CHECK)

@@ -76,8 +76,12 @@ create(MgTarget *t, const MgRelease *release, const RangeVar *wanted)
 {
 	RangeVar *rel = copyObject((RangeVar *) wanted);
 	Oid schema = RangeVarGetCreationNamespace(rel);
+	AclResult result;
 	int pinned;
 
+	result = mg_namespace_aclcheck(schema, GetUserId(), ACL_CREATE);
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(schema));
 	t->name = qualified_name(schema, rel->relname);
 	pinned = mg_path_pin();
 	t->like = mg_likeness_create(release, mg_model_origin(mg_release_model(release)));
@@ -181,6 +185,23 @@ check_room(const MgRelease *release, const MgColumn *c, Oid type, bool known, ui
 						errhint("Use a wider type or a longer pattern, or ask for fewer rows.")));
 }
 
+static bool
+may_look(Oid relid, AttrNumber attnum)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		   pg_attribute_aclcheck(relid, attnum, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+}
+
+static void
+require_look(const MgTarget *t, Form_pg_attribute att)
+{
+	if (!may_look(t->relid, att->attnum))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for column \"%s\" of table %s", NameStr(att->attname), t->name),
+						errhint("Its identifiers go on after the largest that it has: that takes SELECT on the "
+								"column, or a default that draws from a sequence.")));
+}
+
 static void
 number(MgTarget *t, const MgRelease *release, const MgColumn *c, Form_pg_attribute att, uint64 *first, bool *locked)
 {
@@ -191,6 +212,7 @@ number(MgTarget *t, const MgRelease *release, const MgColumn *c, Form_pg_attribu
 		query = mg_identifier_query(c, t->name, quote_identifier(NameStr(att->attname)), att->atttypid);
 	if (query != NULL)
 	{
+		require_look(t, att);
 		if (!*locked)
 			lock_numbers(t->relid);
 		*locked = true;
@@ -224,8 +246,7 @@ catch_up(const MgTarget *t, Form_pg_attribute att)
 	char *sequence;
 	Oid seq;
 
-	if (name == NULL || (pg_class_aclcheck(t->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
-						 pg_attribute_aclcheck(t->relid, att->attnum, GetUserId(), ACL_SELECT) != ACLCHECK_OK))
+	if (name == NULL || !may_look(t->relid, att->attnum))
 		return;
 	sequence = quote_literal_cstr(name);
 	seq = (Oid) strtoul(mg_statement_text(psprintf("SELECT %s::pg_catalog.regclass::pg_catalog.oid", sequence)), NULL,
