@@ -221,6 +221,8 @@ typedef struct MgModel
 extern MgModel *mg_model_find(const char *name); /* NULL: none */
 extern void mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sealed);
 extern int64 mg_model_next_id(void);
+/* The relation that the model was trained on, where its record is live (catalog/origin.c); else InvalidOid. */
+extern Oid mg_model_origin(int64 model);
 extern bytea *mg_model_blob(int64 model); /* sealed; error when missing */
 /* The columns as stored; `learnt`: the parsed model's columns. */
 extern MgColumns *mg_model_columns(int64 model, const mg_model *parsed);

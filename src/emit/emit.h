@@ -53,6 +53,7 @@ extern const char *mg_release_model_name(const MgRelease *release);
 /* What it was opened with, or what stands for it: the rows that there are. */
 extern int64 mg_release_rows(const MgRelease *release);
 extern const mg_model *mg_release_model(const MgRelease *release);
+extern int64 mg_release_model_id(const MgRelease *release);
 /* The share of the model's rows, under the release's own conditions, that satisfies `where`; an estimate. */
 extern double mg_release_share(MgRelease *release, const mg_condition *where, uint32 n);
 /* Of the rows only so many will be read, whichever (mg_release_seek): what is recorded. Before begin. */
@@ -60,6 +61,9 @@ extern void mg_release_set_sample(MgRelease *release, int64 rows);
 /* The columns that the caller may have; all others do not exist for it. */
 extern const MgColumns *mg_release_columns(const MgRelease *release);
 extern const MgRecipient *mg_release_recipient(const MgRelease *release);
+/* Before begin: identifiers that are drawn are so anew, also where a seed repeats the rows. */
+extern void mg_release_draw_identifiers(MgRelease *release);
+extern int64 mg_release_issuance(const MgRelease *release); /* its number, after begin */
 /* By which way the rows leave: "call" where nothing is said, "foreign", "materialize". Before begin. */
 extern void mg_release_set_path(MgRelease *release, const char *path);
 /* Records the issuance and makes the stream. asked: the columns whose values will be read, any of the release's. */
@@ -118,6 +122,8 @@ extern TupleDesc mg_rows_record(const MgRelease *release);
 extern MgRows *mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *attrs, int nattrs);
 /* The model's column that the k-th of attrs is, as it is: NULL where there is none, or where its values are converted. */
 extern const MgColumn *mg_rows_column(const MgRows *rows, int k);
+/* Before begin: identifiers of attrs[i] are made as if the rows came after first[i] others; kept by reference. */
+extern void mg_rows_continue(MgRows *rows, const uint64 *first);
 /* Calls mg_release_begin for the columns that are mapped. */
 extern void mg_rows_begin(MgRows *rows);
 /* From the first row again. */
@@ -130,5 +136,7 @@ extern void mg_rows_seek(MgRows *rows, uint64 row);
 extern bool mg_rows_next(MgRows *rows, Datum *row);
 /* All rows, of all attributes. */
 extern void mg_rows_store(MgRows *rows, Tuplestorestate *store);
+/* At most so many of the next rows; returns how many there were. */
+extern uint64 mg_rows_store_some(MgRows *rows, Tuplestorestate *store, uint64 most);
 
 #endif

@@ -42,7 +42,7 @@ struct MgRelease
 	const char *purpose, *path;
 	MgLimits limits;
 	int64 done, issuance;
-	bool seeded, hash;
+	bool seeded, hash, draw_identifiers;
 	int64 seed;
 	mg_ctx ctx;
 	mg_model *model;
@@ -337,6 +337,24 @@ mg_release_columns(const MgRelease *r)
 	return r->limits.visible;
 }
 
+int64
+mg_release_model_id(const MgRelease *r)
+{
+	return r->entry->id;
+}
+
+int64
+mg_release_issuance(const MgRelease *r)
+{
+	return r->issuance;
+}
+
+void
+mg_release_draw_identifiers(MgRelease *r)
+{
+	r->draw_identifiers = true;
+}
+
 /* ---------------------------------------------------------------- begin */
 
 static void
@@ -362,6 +380,8 @@ derive_key(MgRelease *r, int64 issuance)
 		code = mg_fail(&r->ctx, MG_NOMEM, "out of memory");
 	if (code == MG_OK)
 		code = mg_hkdf(&r->ctx, r->model_key, info.data, info.len, r->key, sizeof(r->key));
+	if (code == MG_OK && r->draw_identifiers)
+		code = mg_random_key(&r->ctx, r->key + MG_KEY_BYTES);
 	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(fresh, sizeof(fresh));
 	mg_writer_free(&info);

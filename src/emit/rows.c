@@ -37,6 +37,7 @@ struct MgRows
 	TupleDesc desc;
 	MgColumns used; /* what is decoded, in the shape's order */
 	MgDecoder *decoder;
+	const uint64 *identifiers; /* [noutputs] how many came before; NULL: none */
 	int noutputs;
 	const int *attrs; /* [noutputs]; NULL: all */
 	Output *output;
@@ -219,12 +220,21 @@ mg_rows_column(const MgRows *rows, int k)
 }
 
 void
+mg_rows_continue(MgRows *rows, const uint64 *first)
+{
+	rows->identifiers = first;
+}
+
+void
 mg_rows_begin(MgRows *rows)
 {
 	mg_release_begin(rows->release, &rows->used);
 	rows->decoder = mg_release_decoder(rows->release, &rows->used);
 	if (mg_release_hashes(rows->release))
 		start_hash(rows);
+	for (int i = 0; rows->identifiers != NULL && i < rows->noutputs; i++)
+		if (rows->output[i].decoded >= 0)
+			mg_decoder_continue(rows->decoder, rows->output[i].decoded, rows->identifiers[i]);
 }
 
 void
@@ -327,9 +337,18 @@ mg_rows_next(MgRows *rows, Datum *row)
 	return true;
 }
 
+uint64
+mg_rows_store_some(MgRows *rows, Tuplestorestate *store, uint64 most)
+{
+	uint64 n = 0;
+
+	for (; n < most && advance(rows); n++)
+		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+	return n;
+}
+
 void
 mg_rows_store(MgRows *rows, Tuplestorestate *store)
 {
-	while (advance(rows))
-		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+	(void) mg_rows_store_some(rows, store, PG_UINT64_MAX);
 }
