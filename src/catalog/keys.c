@@ -251,7 +251,7 @@ mg_model_key_forget(int64 model)
 static void
 root_create(const char *purpose)
 {
-	bool signs = strcmp(purpose, "log") == 0;
+	bool signs = strcmp(purpose, "log") == 0 || strcmp(purpose, "receipt") == 0;
 	bytea *wrapped = palloc(WRAPPED_SIZE), *public_key = palloc(VARHDRSZ + 32);
 	uint8 master[MG_KEY_BYTES], root[MG_KEY_BYTES];
 	char fingerprint[MG_FINGERPRINT_SIZE];

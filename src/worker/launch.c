@@ -107,8 +107,10 @@ mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_
 			ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 							errmsg("pg_mirage neither trains nor releases on a standby"),
 							errhint("Connect to the primary: what is spent and what is released is recorded there.")));
-		if (IsInParallelMode())
-			elog(ERROR, "a worker of pg_mirage cannot be started in parallel mode");
+		/* a leader may, while it has parallel workers: our functions are unsafe there, but foreign scans are not run in
+		 * them either */
+		if (IsParallelWorker())
+			elog(ERROR, "a worker of pg_mirage cannot be started by a parallel worker");
 		if (params->failed)
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 		launch_segment(launch, work, job, params, own_settings);

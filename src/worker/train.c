@@ -15,9 +15,12 @@
 #include "catalog/catalog.h"
 #include "catalog/highwater.h"
 #include "catalog/pg_class.h"
+#include "catalog/receipt.h"
+#include "catalog/watermark.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "model/dependency.h"
+#include "postmaster/interrupt.h"
 #include "replication/syncrep.h"
 #include "pg/compat.h"
 #include "pg/constraints.h"
@@ -28,7 +31,9 @@
 #include "pg/unit.h"
 #include "seal/seal.h"
 #include "storage/lmgr.h"
+#include "synthesis/marking.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
@@ -156,6 +161,7 @@ typedef struct Training
 	mg_odometer odometer;
 	mg_curator *curator;
 	mg_model *model;
+	mg_mark_plan *mark_plan;
 } Training;
 
 static void
@@ -538,6 +544,10 @@ fit(Training *t)
 	MG_CHECK(&t->ctx, mg_model_constrain(&t->ctx, t->model, t->request.constraints, t->request.nconstraints));
 	MG_CHECK(&t->ctx,
 			 mg_constraints_measure(&t->ctx, t->model, mg_snap_number, mg_snapper_create(t->columns, t->model)));
+	/* by what its rows will be marked: post-processing, by a public seed */
+	mg_work_progress(t->shared, "planning the watermark", 0);
+	MG_CHECK(&t->ctx, mg_mark_plan_make(&t->ctx, t->model, &t->mark_plan));
+	mg_release_with(t->context, (void (*)(void *)) mg_mark_plan_destroy, t->mark_plan);
 }
 
 /* Public tables whose keys bound domains, and columns that are functions of others, as JSON members. */
@@ -617,7 +627,7 @@ card_json(Training *t)
 	appendStringInfoString(&b, ", \"constraints\": ");
 	appendBinaryStringInfo(&b, (char *) w.data, (int) w.len);
 	mg_writer_free(&w);
-	appendStringInfoChar(&b, '}');
+	appendStringInfo(&b, ", \"watermark\": {\"marked\": %s}}", t->mark_plan->nsubsets > 0 ? "true" : "false");
 	return b.data;
 }
 
@@ -630,6 +640,12 @@ store_model(Training *t)
 	bytea *sealed;
 
 	mg_work_progress(t->shared, "storing", 1);
+	if (ConfigReloadPending)
+	{
+		/* pg_mirage.require_approval may have been turned on while the training ran */
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
 	mg_writer_init(&w);
 	MG_CHECK(&t->ctx, mg_model_write(&t->ctx, t->model, &w));
 	mg_work_begin(t->shared, false);
@@ -647,15 +663,17 @@ store_model(Training *t)
 	m.delta = t->call.delta;
 	m.charge = progress.charge;
 	m.job = t->call.job;
-	m.state = pstrdup("ready");
+	m.state = pstrdup(mg_model_first_state(mg_budget_by_id(t->budget->id)));
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
+	mg_mark_plan_store(m.id, m.name, t->mark_plan, t->columns);
+	mg_fingerprint_record(m.id, sealed);
 	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
 	mg_log("train", m.name,
-		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"}", progress.charge,
-					t->call.job, m.method));
+		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"%s}", progress.charge,
+					t->call.job, m.method, strcmp(m.state, "ready") != 0 ? ", \"state\": \"pending\"" : ""));
 	mg_work_commit();
 	mg_work_chain(t->shared, true);
 }
