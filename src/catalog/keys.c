@@ -285,6 +285,15 @@ mg_root_key(const char *purpose, uint8 key[MG_KEY_BYTES], bool create)
 	unwrap_or_fail(purpose, 0, missing, "Restore the table mirage.wrapped_key from a backup.", key);
 }
 
+void
+mg_keys_warm(void)
+{
+	uint8 root[MG_KEY_BYTES];
+
+	mg_root_key("log", root, false); /* one that there is, and whose master key is the others' */
+	mg_wipe(root, sizeof(root));
+}
+
 bool
 mg_root_public(const char *purpose, uint8 pub[32])
 {
