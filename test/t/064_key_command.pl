@@ -108,6 +108,8 @@ my $prepared = session($node, undef);
 is(counted(sub { $prepared->query("BEGIN; $rows; $rows; COMMIT"); quiet() }), 4,
 	'two statements of a transaction read it twice: nothing is kept between them');
 $prepared->close;
+is(counted(sub { value($node, undef, 'SELECT * FROM dp_verify_audit()') }), 1, 'verification of the log runs it once');
+is(counted(sub { value($node, undef, "SELECT dp_verify_receipt(dp_receipt(1))") }), 0, 'a receipt is signed already');
 is(counted(sub { value($node, undef, "SELECT dp_grant('m', 'pg_read_all_data'); SELECT dp_revoke('m', 'pg_read_all_data'); SELECT * "
 		  . "FROM dp_models, dp_ledger, "
 		  . "dp_keys; SELECT dp_plan('folk')") }), 0, 'what needs no key runs it never');
@@ -126,10 +128,14 @@ sub closed
 	refused($node, undef, "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'F0000', $pattern, "$what: no training");
 	my $err = refused($node, undef, $rows, 'F0000', $pattern, "$what: no rows");
 	refused($node, undef, 'SELECT dp_rotate_key()', 'F0000', undef, "$what: no rotation");
+	refused($node, undef, "SELECT * FROM dp_trace('SELECT age, sex, city, member FROM folk')", 'F0000', $pattern,
+		"$what: no tracing");
+	refused($node, undef, 'SELECT dp_audit_head()', 'F0000', $pattern, "$what: no signed head");
 	unlike($err, qr/\Q$key\E|secret words/, "$what: nothing of it is shown");
 	is(value($node, undef, $state), $before, "$what: nothing was written or charged");
 	is(value($node, undef, 'SELECT ok FROM dp_verify_audit()'), 't', "$what: the log can be verified");
-	quietly($node, undef, "SELECT name FROM dp_models; SELECT count(*) FROM dp_plan('folk'); SELECT dp_grant('m', "
+	quietly($node, undef, "SELECT name FROM dp_models; SELECT count(*) FROM dp_plan('folk'); SELECT "
+		  . "dp_verify_receipt(dp_receipt(1)); SELECT dp_grant('m', "
 		  . "'pg_read_all_data'); SELECT dp_revoke('m', 'pg_read_all_data')",
 		"$what: what needs no key goes on");
 }
