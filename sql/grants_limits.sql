@@ -156,6 +156,7 @@ SELECT paid();
 -- what has room last of all confines more, and says so
 SET client_min_messages = notice;
 SELECT count(*), count(*) FILTER (WHERE region = 'north') AS north, count(income) AS incomes FROM dp_synthesize_as(NULL::people, 'm', 25);
+SELECT attempt('SELECT dp_synthesize(''m'', 25, seed => 1)');
 SET client_min_messages = warning;
 SELECT paid();
 -- a column or a condition that it does not have brings back the others' refusal
@@ -176,7 +177,7 @@ SELECT role = session_user AS me, grantee IS NULL AS superuser, rows FROM dp_iss
 -- what is refused when it is granted
 SET SESSION AUTHORIZATION regress_owner;
 SELECT attempt(format('SELECT dp_grant(''m'', ''regress_reader'', %s)', x)) FROM unnest(ARRAY[
-  'max_rows => 0', 'per => ''1 day''', 'max_rows => 1, per => ''-1 day''', 'max_rows => 1, per => ''0.5 s''', 'purposes => ''{" "}''',
+  'max_rows => 0', 'per => ''1 day''', 'max_rows => 1, per => ''-1 day''', 'max_rows => 1, per => ''0.5 s''', 'max_rows => 1, per => ''200000 years''', 'purposes => ''{" "}''',
   'columns => ''{age,height}''', 'columns => ''{age,age}''', 'columns => ''{}''', 'conditions => ''[]''', 'conditions => ''{"height": 1}''',
   'conditions => ''{"region": "west"}''', 'conditions => ''{"age": [40, 30]}''', 'conditions => ''{"age": [200, 300]}''',
   'conditions => ''{"age": null}''', 'conditions => ''{}'', valid_until => ''infinity''']) x;
