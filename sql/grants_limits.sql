@@ -135,6 +135,24 @@ SELECT attempt('SELECT dp_synthesize(''m'', 1, ''{"region": "east"}'')');
 SELECT count(*), count(DISTINCT jsonb_object_keys) FROM (SELECT jsonb_object_keys(to_jsonb(r)) FROM (SELECT dp_synthesize('m', 5, '{"age": [20, 40]}') AS r) x) y;
 SELECT columns, conditions FROM dp_issuances ORDER BY id DESC LIMIT 1;
 
+-- the same by every other way that rows leave: foreign tables and dp_materialize
+RESET SESSION AUTHORIZATION;
+CREATE SERVER regress_models FOREIGN DATA WRAPPER pg_mirage_fdw;
+GRANT USAGE ON FOREIGN SERVER regress_models TO regress_reader;
+GRANT CREATE ON SCHEMA public TO regress_reader;
+SET SESSION AUTHORIZATION regress_reader;
+CREATE FOREIGN TABLE granted (grade text, age int) SERVER regress_models OPTIONS (model 'm', rows '100', seed '1', condition '{"age": [30, 39]}');
+CREATE FOREIGN TABLE more (age int, income numeric) SERVER regress_models OPTIONS (model 'm', rows '100', seed '1');
+SELECT count(*), count(grade) > 0 AS grade, bool_and(age BETWEEN 30 AND 39) AS age FROM granted;
+SELECT count(age) FROM more;
+SELECT count(age) FROM more WHERE income > 500;
+EXPLAIN (COSTS OFF) SELECT count(age) FROM more WHERE income > 500;
+SELECT dp_materialize('m', 'mine', 20);
+SELECT attname FROM pg_attribute WHERE attrelid = 'mine'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT path, rows, columns, conditions FROM dp_issuances WHERE path <> 'call' ORDER BY id;
+DROP FOREIGN TABLE granted, more;
+DROP TABLE mine;
+
 -- several grants: the least restrictive that permits the call pays, a group's is shared by all who use it
 SET SESSION AUTHORIZATION regress_owner;
 SELECT dp_grant('m', 'regress_member', max_rows => 5, purposes => '{a,b}');
@@ -250,7 +268,7 @@ SELECT count(*) FROM dp_synthesize_as(NULL::people, 'm', 2);
 SET client_min_messages = warning;
 SELECT action, object FROM dp_audit_log WHERE action LIKE '%claims' ORDER BY id;
 DROP EXTENSION pg_mirage CASCADE;
-DROP OWNED BY regress_owner CASCADE;
+DROP OWNED BY regress_owner, regress_reader CASCADE;
 DROP TABLE exact;
 DROP FUNCTION attempt;
 DROP ROLE regress_owner, regress_reader, regress_other, regress_group, regress_north, regress_member, regress_auditor, regress_admin;
