@@ -11,6 +11,7 @@
 #include "pg/rowhash.h"
 #include "seal/encode.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 
 MG_FUNCTION(dp_receipt);
 MG_FUNCTION(dp_verify_receipt);
@@ -80,8 +81,9 @@ open_query(const char *query)
 
 	if (plan == NULL)
 		elog(ERROR, "could not prepare the query: %s", SPI_result_code_string(SPI_result));
-	if (!SPI_is_cursor_plan(plan))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query must be one statement that returns rows"),
+	if (!SPI_is_cursor_plan(plan) ||
+		((CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan)))->commandTag != CMDTAG_SELECT)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query must be one SELECT"),
 						errhint("For example 'TABLE copy', or 'SELECT * FROM copy ORDER BY id'.")));
 	return SPI_cursor_open(NULL, plan, NULL, NULL, true);
 }
