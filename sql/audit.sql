@@ -133,8 +133,12 @@ DECLARE
 BEGIN
   columns := 0;
   seen := 0;
-  FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = t AND contype = 'c' LOOP
+  FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = t AND contype IN ('c', 'u') LOOP
     drops := drops || format('ALTER TABLE %s DROP CONSTRAINT %I; ', t, c.conname);
+  END LOOP;
+  FOR c IN SELECT indexrelid::regclass AS name FROM pg_index WHERE indrelid = t AND indisunique
+           AND indexrelid NOT IN (SELECT conindid FROM pg_constraint) LOOP
+    drops := drops || format('DROP INDEX %s; ', c.name);
   END LOOP;
   FOR a IN SELECT attname, format_type(atttypid, atttypmod) AS type FROM pg_attribute
            WHERE attrelid = t AND attnum > 0 AND NOT attisdropped LOOP

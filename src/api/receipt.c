@@ -73,16 +73,18 @@ dp_public_key(PG_FUNCTION_ARGS)
 
 #define ROWS_PER_FETCH 1000
 
-/* One statement that returns rows, prepared with the caller's rights and search_path. */
+/* One SELECT, prepared with the caller's rights and search_path. */
 static Portal
 open_query(const char *query)
 {
 	SPIPlanPtr plan = SPI_prepare(query, 0, NULL);
+	CachedPlanSource *source;
 
 	if (plan == NULL)
 		elog(ERROR, "could not prepare the query: %s", SPI_result_code_string(SPI_result));
-	if (!SPI_is_cursor_plan(plan) ||
-		((CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan)))->commandTag != CMDTAG_SELECT)
+	source = SPI_is_cursor_plan(plan) ? linitial(SPI_plan_get_plan_sources(plan)) : NULL;
+	if (source == NULL || source->commandTag != CMDTAG_SELECT ||
+		linitial_node(Query, source->query_list)->hasModifyingCTE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query must be one SELECT"),
 						errhint("For example 'TABLE copy', or 'SELECT * FROM copy ORDER BY id'.")));
 	return SPI_cursor_open(NULL, plan, NULL, NULL, true);
