@@ -21,7 +21,6 @@
 #include "catalog/receipt.h"
 #include "catalog/seals.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pg/canonical.h"
 #include "pg/compat.h"
@@ -428,7 +427,7 @@ sign_document(const char *text)
 		sign_message(NULL, 0, NULL, pub);
 	pg_strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%SZ", pg_gmtime(&now));
 	s.created = pstrdup(created);
-	s.body = pg_any_to_server(body.data, body.len, PG_UTF8);
+	s.body = mg_from_utf8(body.data, body.len);
 	mg_multikey(pub, s.multikey);
 	options = canonical(parse_json(proof_options(s.body, created, s.multikey)), NULL);
 	signed_bytes(&options, &body, message);

@@ -26,8 +26,8 @@
 #include "catalog/seals.h"
 #include "executor/spi.h"
 #include "libpq/pqformat.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "pg/canonical.h"
 #include "seal/seal.h"
 #include "utils/array.h"
 #include "utils/json.h"
@@ -71,9 +71,10 @@ put_bytes(StringInfo buf, const char *p, size_t n)
 static void
 put_text(StringInfo buf, char *s)
 {
-	char *utf8 = pg_server_to_any(s, (int) strlen(s), PG_UTF8);
+	int n;
+	char *utf8 = mg_to_utf8(s, (int) strlen(s), &n);
 
-	put_bytes(buf, utf8, strlen(utf8));
+	put_bytes(buf, utf8, (size_t) n);
 }
 
 static void

@@ -16,21 +16,26 @@
 
 static bool put_container(StringInfo buf, JsonbContainer *c, const char *except);
 
-/* To UTF-8. palloc'ed, or `s` itself. */
-static char *
-utf8(const char *s, int len, int *out_len)
+char *
+mg_to_utf8(const char *s, int len, int *out_len)
 {
-	char *text = pg_server_to_any(s, len, PG_UTF8);
+	char *text = GetDatabaseEncoding() == PG_SQL_ASCII ? (char *) s : pg_server_to_any(s, len, PG_UTF8);
 
 	*out_len = text == s ? len : (int) strlen(text);
 	return text;
+}
+
+char *
+mg_from_utf8(const char *s, int len)
+{
+	return GetDatabaseEncoding() == PG_SQL_ASCII ? pnstrdup(s, (Size) len) : pg_any_to_server(s, len, PG_UTF8);
 }
 
 static void
 put_string(StringInfo buf, const char *s, int len)
 {
 	int n;
-	const char *text = utf8(s, len, &n);
+	const char *text = mg_to_utf8(s, len, &n);
 
 	appendStringInfoChar(buf, '"');
 	for (int i = 0; i < n; i++)
@@ -157,7 +162,7 @@ put_object(StringInfo buf, JsonbContainer *c, const char *except)
 		Member *m = &member[n];
 
 		m->key = v;
-		m->name = utf8(v.val.string.val, v.val.string.len, &m->len);
+		m->name = mg_to_utf8(v.val.string.val, v.val.string.len, &m->len);
 		(void) JsonbIteratorNext(&it, &m->value, true);
 		if (except == NULL || m->len != (int) strlen(except) || memcmp(m->name, except, (size_t) m->len) != 0)
 			n++;
