@@ -1,7 +1,7 @@
 /*
  * api/audit.c: dp_verify_audit, dp_audit_head.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include "catalog/head.h"
 #include "funcapi.h"
@@ -32,6 +32,8 @@ dp_verify_audit(PG_FUNCTION_ARGS)
 	require_auditor("verify");
 	mg_arg_materialize(fcinfo);
 	check = mg_log_verify(mg_arg_text_or_null(fcinfo, 0));
+	if (!check.ok)
+		mg_watch_event(MG_WATCH_AUDIT);
 	values[0] = Int64GetDatum(check.entries);
 	values[1] = BoolGetDatum(check.ok);
 	values[2] = Int64GetDatum(check.first_bad);

@@ -37,6 +37,7 @@ struct MgRows
 	TupleDesc desc;
 	MgColumns used; /* what is decoded, in the shape's order */
 	MgDecoder *decoder;
+	const uint64 *identifiers; /* [noutputs] how many came before; NULL: none */
 	int noutputs;
 	const int *attrs; /* [noutputs]; NULL: all */
 	Output *output;
@@ -45,7 +46,7 @@ struct MgRows
 	Datum *decoded, *values; /* the same array where direct; likewise the flags */
 	bool *decoded_nulls, *nulls;
 	const mg_batch *batch;
-	uint32 next; /* row of the batch */
+	uint32 next; /* row of the batch; of its list of rows, where it has one */
 	uint64 first;
 	MemoryContext hash_context;
 	MgRowHash *hash; /* NULL: not asked for, or recorded */
@@ -163,7 +164,7 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 	rows->release = release;
 	rows->desc = desc;
 	rows->attrs = attrs;
-	if (check_attributes(rows, must_exist) == 0)
+	if (check_attributes(rows, must_exist) == 0 && !must_exist)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("type %s has no column of model \"%s\"", format_type_be(desc->tdtypeid),
@@ -210,6 +211,20 @@ record_hash(MgRows *rows)
 	mg_release_record_hash(rows->release, hash);
 }
 
+const MgColumn *
+mg_rows_column(const MgRows *rows, int k)
+{
+	const Output *out = &rows->output[k];
+
+	return out->decoded < 0 || out->conversion != NULL ? NULL : &rows->used.col[out->decoded];
+}
+
+void
+mg_rows_continue(MgRows *rows, const uint64 *first)
+{
+	rows->identifiers = first;
+}
+
 void
 mg_rows_begin(MgRows *rows)
 {
@@ -217,6 +232,9 @@ mg_rows_begin(MgRows *rows)
 	rows->decoder = mg_release_decoder(rows->release, &rows->used);
 	if (mg_release_hashes(rows->release))
 		start_hash(rows);
+	for (int i = 0; rows->identifiers != NULL && i < rows->noutputs; i++)
+		if (rows->output[i].decoded >= 0)
+			mg_decoder_continue(rows->decoder, rows->output[i].decoded, rows->identifiers[i]);
 }
 
 void
@@ -230,9 +248,9 @@ mg_rows_rewind(MgRows *rows)
 
 /* ---------------------------------------------------------------- rows */
 
-/* Converts and places the decoded values; in the row's context. */
+/* Converts and places the decoded values of a row of the batch; in the row's context. */
 static void
-convert_row(MgRows *rows)
+convert_row(MgRows *rows, uint32 row)
 {
 	for (int i = 0; i < rows->noutputs; i++)
 	{
@@ -248,8 +266,7 @@ convert_row(MgRows *rows)
 			rows->values[i] = rows->decoded[out->decoded];
 			rows->nulls[i] = rows->decoded_nulls[out->decoded];
 			if (out->conversion != NULL)
-				mg_convert(out->conversion, rows->batch, rows->next, rows->first + rows->next, &rows->values[i],
-						   &rows->nulls[i]);
+				mg_convert(out->conversion, rows->batch, row, rows->first + row, &rows->values[i], &rows->nulls[i]);
 		}
 	}
 }
@@ -259,8 +276,9 @@ static inline bool
 advance(MgRows *rows)
 {
 	MemoryContext old;
+	uint32 row;
 
-	if (rows->batch == NULL || rows->next >= rows->batch->rows)
+	while (rows->batch == NULL || rows->next >= (rows->batch->row != NULL ? rows->batch->nrows : rows->batch->rows))
 	{
 		rows->batch = mg_release_next(rows->release, &rows->first);
 		rows->next = 0;
@@ -271,13 +289,13 @@ advance(MgRows *rows)
 			return false;
 		}
 	}
+	row = rows->batch->row != NULL ? rows->batch->row[rows->next] : rows->next;
 	if (rows->next % RESET_ROWS == 0)
 		MemoryContextReset(rows->row_context);
 	old = MemoryContextSwitchTo(rows->row_context);
-	mg_decoder_row(rows->decoder, rows->batch, rows->next, rows->first + rows->next, rows->decoded,
-				   rows->decoded_nulls);
+	mg_decoder_row(rows->decoder, rows->batch, row, rows->first + row, rows->decoded, rows->decoded_nulls);
 	if (!rows->direct)
-		convert_row(rows);
+		convert_row(rows, row);
 	MemoryContextSwitchTo(old);
 	if (rows->hash != NULL)
 	{
@@ -299,6 +317,17 @@ mg_rows_fill(MgRows *rows, Datum *values, bool *nulls)
 	return true;
 }
 
+void
+mg_rows_seek(MgRows *rows, uint64 row)
+{
+	if (rows->batch == NULL || row < rows->first || row - rows->first >= rows->batch->rows)
+	{
+		mg_release_seek(rows->release, row);
+		rows->batch = mg_release_next(rows->release, &rows->first);
+	}
+	rows->next = (uint32) (row - rows->first);
+}
+
 bool
 mg_rows_next(MgRows *rows, Datum *row)
 {
@@ -308,9 +337,18 @@ mg_rows_next(MgRows *rows, Datum *row)
 	return true;
 }
 
+uint64
+mg_rows_store_some(MgRows *rows, Tuplestorestate *store, uint64 most)
+{
+	uint64 n = 0;
+
+	for (; n < most && advance(rows); n++)
+		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+	return n;
+}
+
 void
 mg_rows_store(MgRows *rows, Tuplestorestate *store)
 {
-	while (advance(rows))
-		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+	(void) mg_rows_store_some(rows, store, PG_UINT64_MAX);
 }

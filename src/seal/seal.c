@@ -197,6 +197,19 @@ mg_hkdf(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *info, size_t i
 }
 
 mg_code
+mg_keystream(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], uint8_t *out, size_t len)
+{
+	static const uint8_t counter[16];
+	EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+	bool ok = c != NULL && EVP_EncryptInit_ex(c, EVP_aes_256_ctr(), NULL, key, counter) == 1;
+
+	memset(out, 0, len);
+	ok = ok && cipher_update(c, out, out, len);
+	EVP_CIPHER_CTX_free(c);
+	return ok ? MG_OK : crypto_failed(ctx, "make a keystream");
+}
+
+mg_code
 mg_sha256(mg_ctx *ctx, const void *p, size_t n, uint8_t out[MG_HASH_BYTES])
 {
 	if (EVP_Digest(n > 0 ? p : "", n, out, NULL, EVP_sha256(), NULL) != 1)
