@@ -154,11 +154,15 @@ BEGIN
 END
 $$;
 CREATE TEMP TABLE hashed AS SELECT * FROM dp_synthesize_as(NULL::people, 'm', 3, hash => true);
+SELECT dp_train('w', 'people', 'independent', epsilon => 0.1) > 0 AS trained;
+SELECT dp_withdraw('w', 'a note');
+SELECT dp_set_model('w', watermark => false);
 CALL chained();
 SELECT t, x.columns = (SELECT count(*) FROM pg_attribute WHERE attrelid = t AND attnum > 0) AS all_columns,
   x.columns = x.seen AS all_seen, x.unseen
 FROM unnest(ARRAY['mirage.ledger', 'mirage.issuance', 'mirage.receipt', 'mirage.receipt_rows', 'mirage.budget_change',
-                  'mirage.model_fingerprint']::regclass[]) t, LATERAL alter_all(t) x;
+                  'mirage.model_fingerprint',
+                  'mirage.decision', 'mirage.mark_plan', 'mirage.mark_switch']::regclass[]) t, LATERAL alter_all(t) x;
 SELECT 'charge refunded' AS what, * FROM tamper($$INSERT INTO mirage.ledger SELECT (jsonb_populate_record(l, '{"id": 1000, "state": "released", "charge": 1000}')).* FROM mirage.ledger l WHERE state = 'reserved'$$)
 UNION ALL SELECT 'charge gone', * FROM tamper($$DELETE FROM mirage.ledger$$)
 UNION ALL SELECT 'settlement gone', * FROM tamper($$DELETE FROM mirage.ledger WHERE state = 'spent'$$)

@@ -44,9 +44,10 @@ typedef struct SealedTable
 	const char *name, *key;
 } SealedTable;
 
-static const SealedTable sealed_tables[] = {{"ledger", "id"},        {"budget_change", "id"},
-											{"issuance", "id"},      {"model_fingerprint", "model"},
-											{"receipt", "issuance"}, {"receipt_rows", "issuance"}};
+static const SealedTable sealed_tables[] = {
+	{"ledger", "id"},        {"budget_change", "id"},         {"decision", "id"}, {"issuance", "id"},
+	{"receipt", "issuance"}, {"receipt_rows", "issuance"},    {"model_fingerprint", "model"},
+	{"mark_plan", "model"},  {"mark_switch", "id"},           {"alert", "id"},    {"alert_acknowledged", "alert"}};
 
 /* Tables that refuse changes: those above, and these, which are sealed in other ways. */
 static const char *const chained_tables[] = {"log", "log_block"};
