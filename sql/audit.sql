@@ -163,7 +163,7 @@ SELECT t, x.columns = (SELECT count(*) FROM pg_attribute WHERE attrelid = t AND 
 FROM unnest(ARRAY['mirage.ledger', 'mirage.issuance', 'mirage.receipt', 'mirage.receipt_rows', 'mirage.budget_change',
                   'mirage.model_fingerprint',
                   'mirage.decision', 'mirage.mark_plan', 'mirage.mark_switch']::regclass[]) t, LATERAL alter_all(t) x;
-SELECT 'charge refunded' AS what, * FROM tamper($$INSERT INTO mirage.ledger SELECT (jsonb_populate_record(l, '{"id": 1000, "state": "released", "charge": 1000}')).* FROM mirage.ledger l WHERE state = 'reserved'$$)
+SELECT 'charge refunded' AS what, * FROM tamper($$INSERT INTO mirage.ledger SELECT (jsonb_populate_record(l, '{"id": 1000, "state": "released", "charge": 1000}')).* FROM mirage.ledger l WHERE state = 'reserved' AND charge = 1$$)
 UNION ALL SELECT 'charge gone', * FROM tamper($$DELETE FROM mirage.ledger$$)
 UNION ALL SELECT 'settlement gone', * FROM tamper($$DELETE FROM mirage.ledger WHERE state = 'spent'$$)
 UNION ALL SELECT 'issuance gone', * FROM tamper($$DELETE FROM mirage.issuance WHERE id = 3$$)
@@ -223,6 +223,8 @@ SELECT without('ALTER TABLE mirage.ledger DISABLE TRIGGER refuse_change; UPDATE 
 SET client_min_messages = warning;
 
 -- cutting off the end is what an earlier head is for
+SELECT count(*) FROM dp_synthesize_as(NULL::people, 'm', 1);
+CALL chained();
 SELECT head AS latest FROM dp_verify_audit() \gset
 CREATE FUNCTION cut(latest text) RETURNS TABLE (alone boolean, with_head boolean) LANGUAGE plpgsql AS $$
 DECLARE
@@ -231,7 +233,8 @@ BEGIN
   CALL lift();
   FOR s IN SELECT e.value->>0 AS name, e.value->>1 AS key FROM mirage.log l JOIN mirage.log_block b ON l.id = ANY (b.entries),
            jsonb_array_elements(l.seals) e WHERE b.number = (SELECT max(number) FROM mirage.log_block) LOOP
-    EXECUTE format('DELETE FROM mirage.%I WHERE %s = %s', s.name, CASE s.name WHEN 'issuance' THEN 'id' ELSE 'issuance' END, s.key);
+    EXECUTE format('DELETE FROM mirage.%I WHERE %s = %s', s.name, CASE WHEN s.name ~ 'receipt' THEN 'issuance' WHEN s.name ~ 'fingerprint|plan' THEN 'model'
+      WHEN s.name ~ 'acknowledged' THEN 'alert' ELSE 'id' END, s.key);
   END LOOP;
   DELETE FROM mirage.log l USING mirage.log_block b WHERE l.id = ANY (b.entries) AND b.number = (SELECT max(number) FROM mirage.log_block);
   DELETE FROM mirage.log_block WHERE number = (SELECT max(number) FROM mirage.log_block);
