@@ -64,9 +64,10 @@ dp_public_key(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("nothing is signed for \"%s\"", purpose),
 						errhint("purpose is \"receipt\" or \"log\".")));
 	if (!mg_root_public(purpose, pub))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("nothing has been signed for \"%s\" yet", purpose),
-						errhint("The key is made with the first release of rows, that of the log with its first block.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("nothing has been signed for \"%s\" yet", purpose),
+				 errhint("The key is made with the first release of rows, that of the log with its first block.")));
 	mg_public_pem(pub, pem);
 	PG_RETURN_TEXT_P(cstring_to_text(pem));
 }

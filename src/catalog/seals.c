@@ -15,8 +15,8 @@
  * element is a string of its own. Neither the session's settings nor the order of columns counts, and a column that a
  * later version adds, NULL in older rows, changes no older hash.
  *
- * Beside the seals, what they imply is compared: the cap of a budget with its last recorded change, a model's price with
- * its charge, the stored parameters with their fingerprint; and the triggers that refuse changes must be in force.
+ * Beside the seals, what they imply is compared: the cap of a budget with its last recorded change, a model's price
+ * with its charge, the stored parameters with their fingerprint; and the triggers that refuse changes must be in force.
  */
 #include "postgres.h"
 
@@ -44,10 +44,17 @@ typedef struct SealedTable
 	const char *name, *key;
 } SealedTable;
 
-static const SealedTable sealed_tables[] = {
-	{"ledger", "id"},        {"budget_change", "id"},         {"decision", "id"}, {"issuance", "id"},
-	{"receipt", "issuance"}, {"receipt_rows", "issuance"},    {"model_fingerprint", "model"},
-	{"mark_plan", "model"},  {"mark_switch", "id"},           {"alert", "id"},    {"alert_acknowledged", "alert"}};
+static const SealedTable sealed_tables[] = {{"ledger", "id"},
+											{"budget_change", "id"},
+											{"decision", "id"},
+											{"issuance", "id"},
+											{"receipt", "issuance"},
+											{"receipt_rows", "issuance"},
+											{"model_fingerprint", "model"},
+											{"mark_plan", "model"},
+											{"mark_switch", "id"},
+											{"alert", "id"},
+											{"alert_acknowledged", "alert"}};
 
 /* Tables that refuse changes: those above, and these, which are sealed in other ways. */
 static const char *const chained_tables[] = {"log", "log_block"};
@@ -379,11 +386,12 @@ verify_none(MgFindings *f, const char *sql, int nargs, const MgArg *args, const 
 static void
 verify_derived(MgFindings *f)
 {
-	verify_none(f,
-				"SELECT count(*) FROM mirage.budget b WHERE NOT EXISTS (SELECT FROM (SELECT * FROM "
-				"mirage.budget_change c WHERE c.budget = b.id ORDER BY c.id DESC LIMIT 1) c WHERE c.epsilon = b.epsilon "
-				"AND c.delta = b.delta AND c.period IS NOT DISTINCT FROM b.period)",
-				0, NULL, "the cap of a budget is not the one that was recorded last", NULL);
+	verify_none(
+		f,
+		"SELECT count(*) FROM mirage.budget b WHERE NOT EXISTS (SELECT FROM (SELECT * FROM "
+		"mirage.budget_change c WHERE c.budget = b.id ORDER BY c.id DESC LIMIT 1) c WHERE c.epsilon = b.epsilon "
+		"AND c.delta = b.delta AND c.period IS NOT DISTINCT FROM b.period)",
+		0, NULL, "the cap of a budget is not the one that was recorded last", NULL);
 	verify_none(f,
 				"SELECT count(*) FROM mirage.model m WHERE NOT EXISTS (SELECT FROM mirage.ledger l WHERE l.charge = "
 				"m.charge AND l.state = 'spent' AND l.epsilon = m.epsilon AND l.delta = m.delta)",
@@ -424,21 +432,22 @@ verify_triggers(MgFindings *f)
 		tables[n++] = CStringGetTextDatum(sealed_tables[i].name);
 	for (size_t i = 0; i < lengthof(chained_tables); i++)
 		tables[n++] = CStringGetTextDatum(chained_tables[i]);
-	args[0] = (MgArg){TEXTARRAYOID,
-					  PointerGetDatum(construct_array(tables, n, TEXTOID, -1, false, TYPALIGN_INT)), false};
+	args[0] =
+		(MgArg){TEXTARRAYOID, PointerGetDatum(construct_array(tables, n, TEXTOID, -1, false, TYPALIGN_INT)), false};
 	args[1] = (MgArg) MG_TEXT(REFUSE_BODY);
-	verify_none(f,
-				"WITH r AS (SELECT p.oid FROM pg_proc p WHERE p.oid = 'mirage.refuse_change()'::regprocedure AND "
-				"pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex') = $2), "
-				"t AS (SELECT n.relname FROM pg_catalog.unnest($1) n (relname) UNION SELECT c.relname::text FROM "
-				"pg_class c, pg_trigger g WHERE c.relnamespace = 'mirage'::regnamespace AND g.tgrelid = c.oid AND "
-				"g.tgname IN ('refuse_change', 'refuse_truncate')) "
-				"SELECT count(*) FROM t, (VALUES ('refuse_change', 27), ('refuse_truncate', 34)) k (name, type) "
-				"WHERE NOT EXISTS (SELECT FROM pg_trigger g, pg_class c, r WHERE c.relnamespace = 'mirage'::regnamespace "
-				"AND c.relname = t.relname AND g.tgrelid = c.oid AND g.tgname = k.name AND g.tgtype = k.type AND "
-				"g.tgenabled = 'A' AND g.tgfoid = r.oid AND g.tgqual IS NULL AND g.tgattr::text = '')",
-				lengthof(args), args, "triggers that refuse changes are missing, disabled or not the original ones",
-				"Bring them back by ALTER TABLE .. ENABLE ALWAYS TRIGGER, or from the extension's script.");
+	verify_none(
+		f,
+		"WITH r AS (SELECT p.oid FROM pg_proc p WHERE p.oid = 'mirage.refuse_change()'::regprocedure AND "
+		"pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex') = $2), "
+		"t AS (SELECT n.relname FROM pg_catalog.unnest($1) n (relname) UNION SELECT c.relname::text FROM "
+		"pg_class c, pg_trigger g WHERE c.relnamespace = 'mirage'::regnamespace AND g.tgrelid = c.oid AND "
+		"g.tgname IN ('refuse_change', 'refuse_truncate')) "
+		"SELECT count(*) FROM t, (VALUES ('refuse_change', 27), ('refuse_truncate', 34)) k (name, type) "
+		"WHERE NOT EXISTS (SELECT FROM pg_trigger g, pg_class c, r WHERE c.relnamespace = 'mirage'::regnamespace "
+		"AND c.relname = t.relname AND g.tgrelid = c.oid AND g.tgname = k.name AND g.tgtype = k.type AND "
+		"g.tgenabled = 'A' AND g.tgfoid = r.oid AND g.tgqual IS NULL AND g.tgattr::text = '')",
+		lengthof(args), args, "triggers that refuse changes are missing, disabled or not the original ones",
+		"Bring them back by ALTER TABLE .. ENABLE ALWAYS TRIGGER, or from the extension's script.");
 }
 
 void

@@ -78,13 +78,14 @@ mg_mark_switch(int64 model, bool marked)
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-				 "WITH s AS (INSERT INTO mirage.mark_switch (model, marked, switched_by) VALUES ($1, $2, $3) "
-				 "RETURNING id, switched_at) UPDATE mirage.model m SET card = m.card || jsonb_build_object('watermark', "
-				 "jsonb_build_object('marked', $2 AND coalesce((SELECT carries FROM mirage.mark_plan p "
-				 "WHERE p.model = $1), true), 'switched_by', $3, 'switched_at', s.switched_at)) "
-				 "FROM s WHERE m.id = $1 RETURNING s.id",
-				 lengthof(args), args);
+	n = mg_query_run(
+		&q, false,
+		"WITH s AS (INSERT INTO mirage.mark_switch (model, marked, switched_by) VALUES ($1, $2, $3) "
+		"RETURNING id, switched_at) UPDATE mirage.model m SET card = m.card || jsonb_build_object('watermark', "
+		"jsonb_build_object('marked', $2 AND coalesce((SELECT carries FROM mirage.mark_plan p "
+		"WHERE p.model = $1), true), 'switched_by', $3, 'switched_at', s.switched_at)) "
+		"FROM s WHERE m.id = $1 RETURNING s.id",
+		lengthof(args), args);
 	if (n == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the model was dropped meanwhile")));
 	mg_row_written("mark_switch", mg_get_int8(0, 1));
@@ -174,9 +175,9 @@ mg_mark_plan_store(int64 model, const char *model_name, const mg_mark_plan *plan
 	mg_query_begin(&q);
 	/* where another session made it meanwhile, that one counts: both follow from the same model */
 	stored = mg_query_run(&q, false,
-				 "INSERT INTO mirage.mark_plan (model, model_name, carries, sealed) VALUES ($1, $2, $3, $4) "
-				 "ON CONFLICT (model) DO NOTHING",
-				 lengthof(args), args) > 0;
+						  "INSERT INTO mirage.mark_plan (model, model_name, carries, sealed) VALUES ($1, $2, $3, $4) "
+						  "ON CONFLICT (model) DO NOTHING",
+						  lengthof(args), args) > 0;
 	if (stored)
 		mg_row_written("mark_plan", model);
 	mg_query_end(&q);

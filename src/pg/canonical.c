@@ -1,6 +1,6 @@
 /*
- * pg/canonical.c: the canonical form of JSON after RFC 8785: no white space, members in the order of their names' UTF-16
- * code units, numbers as ECMAScript prints them, strings with as few escapes as there can be.
+ * pg/canonical.c: the canonical form of JSON after RFC 8785: no white space, members in the order of their names'
+ * UTF-16 code units, numbers as ECMAScript prints them, strings with as few escapes as there can be.
  *
  * jsonb has parsed the document before: of members of one name the last counts. Numbers are numerics there; one counts
  * as canonical only if its double, printed, is the same number again, so that no two numbers share a form.
@@ -122,7 +122,8 @@ typedef struct Member
 	JsonbValue key, value;
 } Member;
 
-/* Where UTF-16 puts a code unit: it sorts what it writes as surrogates (four bytes in UTF-8) before U+E000 to U+FFFF. */
+/* Where UTF-16 puts a code unit: it sorts what it writes as surrogates (four bytes in UTF-8) before U+E000 to U+FFFF.
+ */
 static int
 rank_of_lead(unsigned char c)
 {

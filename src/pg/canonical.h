@@ -10,8 +10,8 @@
 #include "utils/jsonb.h"
 
 /*
- * A string of the database's encoding in UTF-8: `s` itself, or palloc'ed. SQL_ASCII says nothing of what its bytes mean:
- * they are taken as they are, so that no value can make this fail.
+ * A string of the database's encoding in UTF-8: `s` itself, or palloc'ed. SQL_ASCII says nothing of what its bytes
+ * mean: they are taken as they are, so that no value can make this fail.
  */
 extern char *mg_to_utf8(const char *s, int len, int *out_len);
 extern char *mg_from_utf8(const char *s, int len); /* back */

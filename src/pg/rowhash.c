@@ -35,8 +35,8 @@ struct MgRowHash
 {
 	mg_ctx ctx;
 	mg_hasher *hasher;
-	int n; /* attributes that count */
-	int *from; /* [n] place in the arrays of a row */
+	int n;         /* attributes that count */
+	int *from;     /* [n] place in the arrays of a row */
 	FmgrInfo *out; /* [n] */
 	MemoryContext row_context;
 	int64 rows;
