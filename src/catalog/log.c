@@ -58,8 +58,9 @@ mg_log(const char *action, const char *object, const char *detail)
 	/* before the identity changes: who does it, not who writes it down */
 	char *role = GetUserNameFromId(GetUserId(), false), *session_role = GetUserNameFromId(GetSessionUserId(), false);
 	char *seals = mg_seals_take();
-	MgArg args[] = {MG_TEXT(role),       MG_TEXT(session_role),           MG_TEXT(action), MG_TEXT(object), MG_TEXT(detail),
-					MG_OID(GetUserId()), MG_TEXT(mg_database_identity()), MG_TEXT(seals)};
+	MgArg args[] =
+		{MG_TEXT(role),       MG_TEXT(session_role),           MG_TEXT(action), MG_TEXT(object), MG_TEXT(detail),
+		 MG_OID(GetUserId()), MG_TEXT(mg_database_identity()), MG_TEXT(seals)};
 	MgQuery q;
 
 	mg_query_begin(&q);
@@ -83,7 +84,7 @@ put_text(StringInfo buf, const char *s)
 }
 
 /* An entry as both chaining and verification read it: the columns of ENTRY_COLUMNS, from column `first` of a result. */
-#define ENTRY_COLUMNS                                                                                                  \
+#define ENTRY_COLUMNS \
 	"l.id, l.at, l.role_name, l.session_role, l.action, l.object, l.role_oid, l.identity, l.detail::text, l.seals::text"
 
 static void

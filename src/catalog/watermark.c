@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/seals.h"
 #include "catalog/watermark.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -74,15 +75,20 @@ mg_mark_switch(int64 model, bool marked)
 	char *by = GetUserNameFromId(GetUserId(), false);
 	MgArg args[] = {MG_INT8(model), MG_BOOL(marked), MG_TEXT(by)};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "WITH s AS (INSERT INTO mirage.mark_switch (model, marked, switched_by) VALUES ($1, $2, $3) "
-				 "RETURNING switched_at) UPDATE mirage.model m SET card = m.card || jsonb_build_object('watermark', "
-				 "jsonb_build_object('marked', $2 AND coalesce((SELECT carries FROM mirage.mark_plan p "
-				 "WHERE p.model = $1), true), 'switched_by', $3, 'switched_at', s.switched_at)) "
-				 "FROM s WHERE m.id = $1",
-				 lengthof(args), args);
+	n = mg_query_run(
+		&q, false,
+		"WITH s AS (INSERT INTO mirage.mark_switch (model, marked, switched_by) VALUES ($1, $2, $3) "
+		"RETURNING id, switched_at) UPDATE mirage.model m SET card = m.card || jsonb_build_object('watermark', "
+		"jsonb_build_object('marked', $2 AND coalesce((SELECT carries FROM mirage.mark_plan p "
+		"WHERE p.model = $1), true), 'switched_by', $3, 'switched_at', s.switched_at)) "
+		"FROM s WHERE m.id = $1 RETURNING s.id",
+		lengthof(args), args);
+	if (n == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the model was dropped meanwhile")));
+	mg_row_written("mark_switch", mg_get_int8(0, 1));
 	mg_query_end(&q);
 }
 
@@ -153,13 +159,16 @@ store_sealed(int64 model, const char *model_name, const mg_mark_plan *plan, cons
 {
 	MgArg args[] = {MG_INT8(model), MG_TEXT(model_name), MG_BOOL(plan->nsubsets > 0), MG_BYTEA(sealed)};
 	MgQuery q;
+	bool stored;
 
 	mg_query_begin(&q);
 	/* where another session made it meanwhile, that one counts: both follow from the same model */
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.mark_plan (model, model_name, carries, sealed) VALUES ($1, $2, $3, $4) "
-				 "ON CONFLICT (model) DO NOTHING",
-				 lengthof(args), args);
+	stored = mg_query_run(&q, false,
+						  "INSERT INTO mirage.mark_plan (model, model_name, carries, sealed) VALUES ($1, $2, $3, $4) "
+						  "ON CONFLICT (model) DO NOTHING",
+						  lengthof(args), args) > 0;
+	if (stored)
+		mg_row_written("mark_plan", model);
 	mg_query_end(&q);
 }
 
