@@ -75,7 +75,8 @@ value($node, undef, 'CREATE TABLE wide AS SELECT ' . join(', ', map { "abs(hashi
 	  . " FROM generate_series(1, 3000) i; SELECT dp_protect('wide', epsilon => 30)");
 can_train($node, undef, 'w', 'wide', 'a model with columns enough for a mark', epsilon => 10);
 value($node, undef, "CREATE TABLE leaked AS SELECT * FROM dp_synthesize_as(NULL::wide, 'w', 3000)");
-my $trace = "SELECT model, recipient, features, score, p_value < 1e-6 FROM dp_trace('SELECT $columns FROM leaked', 'w')";
+my $trace = "SELECT model, recipient, features, score, p_value < 1e-6 "
+  . "FROM dp_trace('SELECT $columns FROM leaked', 'w')";
 my $traced = value($node, undef, $trace);
 my $receipt = value($node, undef, 'SELECT dp_receipt(max(id)) FROM mirage.issuance');
 my $public = value($node, undef, 'SELECT dp_public_key()');
@@ -253,7 +254,8 @@ SKIP:
 	usable('after that');
 	rename($path, "$path.away");
 	unlink(glob("$path.$before"));
-	refused($node, undef, 'SELECT dp_rotate_key()', 'F0000', qr/could not open/, 'without the old key there is no next');
+	refused($node, undef, 'SELECT dp_rotate_key()', 'F0000', qr/could not open/,
+		'without the old key there is no next');
 	ok(!-e $path, 'and none is made');
 	rename("$path.away", $path);
 	usable('put back');
@@ -289,8 +291,8 @@ SKIP:
 	$holder->query('BEGIN; LOCK TABLE mirage.ledger IN SHARE MODE');
 	my $training = session($node, undef);
 	$training->start("SET client_min_messages = warning; SELECT dp_train('pinned', 'folk', epsilon => 0.05)");
-	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage training' AND wait_event_type = "
-		  . "'Lock'", 1);
+	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage training' AND "
+		  . "wait_event_type = 'Lock'", 1);
 	$first->start('SET statement_timeout = 0; SELECT dp_rotate_key()');
 	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage key rotation' AND "
 		  . "wait_event_type = 'Lock'", 1);
