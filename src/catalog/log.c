@@ -14,8 +14,8 @@
  * or gone: settled = M. Else it stays as it was, and later blocks search a longer tail, which costs time and nothing
  * else.
  *
- * Lock order: the extension, then mirage.log_block in SHARE ROW EXCLUSIVE mode first, held to the end of the
- * transaction: one block at a time.
+ * Lock order: the extension, the log's key where it is made, then mirage.log_block in SHARE ROW EXCLUSIVE mode, held to
+ * the end of the transaction: one block at a time.
  *
  * The canonical bytes of an entry (version 2): integers of 64 bits big-endian, strings as their length and their bytes
  * in UTF-8; id, at in microseconds since 2000-01-01, role, session role, action, object, the role's OID, the database
@@ -268,15 +268,15 @@ chain_all(void)
 	MgQuery q;
 	Block b;
 
-	mg_query_begin(&q);
-	mg_query_run(&q, false, "LOCK TABLE mirage.log_block IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
-	last_block(&q, &b);
-	mg_query_end(&q);
-	mg_root_key("log", seed, true);
+	mg_root_key("log", seed, true); /* before the lock: a key command may take a second */
 	PG_TRY();
 	{
 		bool more;
 
+		mg_query_begin(&q);
+		mg_query_run(&q, false, "LOCK TABLE mirage.log_block IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
+		last_block(&q, &b);
+		mg_query_end(&q);
 		do
 		{
 			CHECK_FOR_INTERRUPTS();
