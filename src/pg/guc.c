@@ -13,6 +13,7 @@
 
 char *mg_guc_master_key_file;
 char *mg_guc_master_key_command;
+int mg_guc_master_key_timeout;
 char *mg_guc_high_water_file;
 int mg_guc_work_mem;
 int mg_guc_worker_timeout;
@@ -38,8 +39,14 @@ define_key_gucs(void)
 		"at the data directory. The first training makes the file where there is none.",
 		&mg_guc_master_key_file, "pg_mirage.key", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomStringVariable("pg_mirage.master_key_command", "Shell command that prints the master key.",
-							   "Its output is 64 hexadecimal digits. Where it is set, no key file is read or made.",
+							   "Its output is 64 hexadecimal digits. Where it is set, no key file is read or made. The "
+							   "environment variable PG_MIRAGE_KEY_FINGERPRINT says which key is wanted; empty: the "
+							   "one that is to be used from now on.",
 							   &mg_guc_master_key_command, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_mirage.master_key_timeout", "How long the master key command may take.",
+							"After it the command is killed with its children, and what needs the key is refused.",
+							&mg_guc_master_key_timeout, 10000, 1, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
+							NULL);
 }
 
 /* Limits on the calls of roles, and when alerts are raised. */

@@ -9,6 +9,7 @@
 
 extern char *mg_guc_master_key_file;    /* relative to the data directory where it is relative */
 extern char *mg_guc_master_key_command; /* prints the key; empty: the file is read */
+extern int mg_guc_master_key_timeout;   /* ms: how long the command may take */
 extern char *mg_guc_high_water_file;    /* where the high-water mark of the ledger is kept; empty: nowhere */
 extern int mg_guc_work_mem;             /* kB: what one training may use */
 extern int mg_guc_worker_timeout;       /* ms: how long a call retries for a worker slot */

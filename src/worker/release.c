@@ -9,6 +9,8 @@
 #include "worker/shared.h"
 
 #include "catalog/catalog.h"
+#include "catalog/receipt.h"
+#include "catalog/watermark.h"
 #include "catalog/watch.h"
 #include "miscadmin.h"
 #include "pg/server.h"
@@ -125,6 +127,7 @@ check_again(const MgIssuance *call)
 	if (model == NULL || model->id != call->model)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", call->model_name)));
 	mg_model_require_released(model, GetUserId());
+	mg_mark_require(model, call->watermark != NULL);
 	if (call->claimed && !mg_may_claim())
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("role \"%s\" may not say whom rows are for",
@@ -176,6 +179,7 @@ record(const MgIssuance *call)
 	int64 id;
 
 	id = mg_issuance_insert(call, payer);
+	mg_receipt_write(id);
 	mg_log("release", call->model_name, entry_detail(call, id, payer));
 	mg_watch_release(call->recipient, call->claimed, call->rows, call->model_name);
 	return id;
