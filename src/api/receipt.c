@@ -1,7 +1,7 @@
 /*
  * api/receipt.c: dp_receipt, dp_verify_receipt, dp_public_key, dp_hash_rows.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include "access/xact.h"
 #include "catalog/keys.h"
@@ -18,8 +18,7 @@ MG_FUNCTION(dp_public_key);
 MG_FUNCTION(dp_hash_rows);
 
 /* (issuance bigint). Whether there is an issuance of a number is not for everybody: one error for both cases. */
-Datum
-dp_receipt(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_receipt, MG_WATCHED_RELEASE)
 {
 	int64 issuance = PG_GETARG_INT64(0);
 	Jsonb *receipt = mg_receipt_may_read(issuance, GetUserId()) ? mg_receipt_find(issuance) : NULL;
@@ -38,15 +37,18 @@ dp_verify_receipt(PG_FUNCTION_ARGS)
 {
 	char *key = mg_arg_text_or_null(fcinfo, 1);
 	uint8 pub[32];
+	bool genuine;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	if (key != NULL && !mg_public_parse(key, pub))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("public_key is not an Ed25519 public key"),
 						errhint("Give what dp_public_key() returned, 64 hexadecimal digits, or a Multikey (z6Mk..).")));
-	if (key == NULL && !mg_root_public("receipt", pub))
-		PG_RETURN_BOOL(false); /* this database has signed none */
-	PG_RETURN_BOOL(mg_receipt_verify(PG_GETARG_JSONB_P(0), pub));
+	/* without a key of our own this database has signed none */
+	genuine = (key != NULL || mg_root_public("receipt", pub)) && mg_receipt_verify(PG_GETARG_JSONB_P(0), pub);
+	if (!genuine)
+		mg_watch_event(MG_WATCH_RECEIPT);
+	PG_RETURN_BOOL(genuine);
 }
 
 /* (purpose text) */

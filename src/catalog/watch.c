@@ -62,7 +62,7 @@ typedef struct Watch
 
 static Watch *watch;
 static bool no_memory;
-static int depth; /* of watched calls */
+static bool counted; /* the error that is on its way, by a watched call within this one */
 static MgWatchStarter starter;
 
 void
@@ -420,7 +420,8 @@ mg_watch_call(MgWatched what, void (*call)(void *), void *arg)
 	Oid role = GetAuthenticatedUserId();
 	bool exempt;
 
-	if (depth > 0 || attach() == NULL)
+	counted = false;
+	if (attach() == NULL)
 	{
 		call(arg);
 		return;
@@ -430,7 +431,6 @@ mg_watch_call(MgWatched what, void (*call)(void *), void *arg)
 		press();
 	if (!exempt && what != MG_WATCHED_ACT)
 		require_not_shut_out(role);
-	depth++;
 	PG_TRY();
 	{
 		call(arg);
@@ -440,13 +440,12 @@ mg_watch_call(MgWatched what, void (*call)(void *), void *arg)
 		MgWatchKind kind, also;
 		int sqlstate = geterrcode();
 
-		depth--;
-		if (classify(what, sqlstate, &kind, &also))
+		if (!counted && classify(what, sqlstate, &kind, &also))
 			note(role, exempt, kind, also, sqlstate);
+		counted = true;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	depth--;
 }
 
 /* ---------------------------------------------------------------- rates */

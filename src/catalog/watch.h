@@ -34,7 +34,7 @@ typedef enum MgWatched
 
 /*
  * Runs call(arg), unless the user that logged in is shut out for too many refused calls (53400). Where it ends in an error
- * that is a refusal, by its SQLSTATE, that is counted, and the error goes on as it is. Nested calls count once.
+ * that is a refusal, by its SQLSTATE, that is counted, and the error goes on as it is. An error that passes several of these calls counts once.
  */
 extern void mg_watch_call(MgWatched what, void (*call)(void *), void *arg);
 /* Counts what is no error: a verification that found something. */

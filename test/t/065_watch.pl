@@ -62,6 +62,7 @@ CREATE ROLE greedy LOGIN;
 CREATE ROLE steady LOGIN;
 CREATE ROLE prober LOGIN;
 CREATE ROLE late LOGIN;
+CREATE ROLE looper LOGIN;
 GRANT CREATE ON SCHEMA public TO owner;
 GRANT other TO stranger;
 GRANT owner TO greedy;
@@ -86,7 +87,7 @@ is(value($node, undef, 'SELECT count(*) FROM dp_alerts'), '0', 'four refused cal
 refused($node, 'stranger', "SELECT dp_synthesize('nothing', 1)", '42704', undef, 'the fifth ends in its own error');
 raised('refused calls', 'stranger', 'and raises an alert');
 for my $sql ($denied, "SELECT dp_synthesize('m', 1)", "SELECT dp_train('x', 'folk')", "SELECT * FROM dp_plan('folk')",
-	"SET ROLE other; $denied")
+	"SET ROLE other; $denied", "SELECT dp_materialize('m', 'mine')", 'SELECT dp_receipt(1)')
 {
 	refused($node, 'stranger', $sql, '53400', qr/too many calls of role "stranger".*HINT.*in \d+ seconds/s,
 		"the role is shut out: $sql");
@@ -153,6 +154,15 @@ $_->close for @crowd;
 raised('refused calls', 'prober', 'and one alert');
 is(value($node, undef, "SELECT detail->>'count' FROM dp_alerts WHERE role = 'prober'"), '40', 'which counts them');
 
+# One statement: what it catches counts, and an error that passes several calls counts once.
+my $loop = "FOR i IN 1..%d LOOP BEGIN PERFORM dp_synthesize('nothing', 1); EXCEPTION WHEN undefined_object THEN NULL; "
+  . "END; END LOOP;";
+quietly($node, 'looper', sprintf("DO \$\$ BEGIN $loop END \$\$", 39), 'a loop that catches 39 refusals');
+refused($node, 'looper', "SELECT dp_materialize('nothing', 'mine')", '42704', undef, 'and one more, by two calls');
+refused($node, 'looper', $denied, '53400', undef, 'are forty');
+raised('refused calls', 'looper', 'and an alert');
+is(value($node, undef, "SELECT detail->>'count' FROM dp_alerts WHERE role = 'looper'"), '40', 'of forty');
+
 # Off is off.
 set('pg_mirage.max_failures', 0);
 is(value($node, 'prober', "SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm', 5)"), '5',
@@ -170,6 +180,14 @@ is(value($node, 'auditor', "SELECT ok FROM dp_verify_audit('1:" . '0' x 64 . "')
 	'a head that the log does not have');
 raised('audit verification failed', 'auditor', 'raises an alert');
 value($node, 'auditor', "SELECT ok FROM dp_verify_audit('1:" . '0' x 64 . "')") for 1 .. 3;
+
+my $receipt = value($node, 'consumer', "SELECT dp_receipt(1)");
+(my $forged = $receipt) =~ s/consumer/somebody/ or die $receipt;
+is(value($node, 'consumer', "SELECT dp_verify_receipt('$receipt')"), 't', 'a receipt');
+is(value($node, 'consumer', "SELECT dp_verify_receipt('$forged')"), 'f', 'that was altered') for 1 .. 2;
+is(alerts('receipt verification failed', 'consumer'), '0', 'twice is no alert');
+is(value($node, 'consumer', "SELECT dp_verify_receipt('$forged')"), 'f', 'and altered');
+raised('receipt verification failed', 'consumer', 'three times is one');
 
 my $key = $node->data_dir . '/pg_mirage.key';
 rename($key, "$key.away") or die $!;
