@@ -125,9 +125,8 @@ static const char *const kind_name[MG_WATCH_KINDS] = {[MG_WATCH_REFUSED] = "refu
 													  [MG_WATCH_REWIND] = "rewind",
 													  [MG_WATCH_CONFIGURATION] = "configuration failure",
 													  [MG_WATCH_DAMAGE] = "damage"};
-static const char *const kind_object[MG_WATCH_KINDS] = {[MG_WATCH_AUDIT] = "audit log",
-														[MG_WATCH_RECEIPT] = "receipt",
-														[MG_WATCH_REWIND] = "high-water mark"};
+static const char *const kind_object[MG_WATCH_KINDS] =
+	{[MG_WATCH_AUDIT] = "audit log", [MG_WATCH_RECEIPT] = "receipt", [MG_WATCH_REWIND] = "high-water mark"};
 
 void
 mg_alerts_write(const List *due)

@@ -42,12 +42,12 @@ typedef struct Counter
 
 typedef struct Entry
 {
-	Oid database, role;     /* role InvalidOid: free */
-	TimestampTz seen;       /* the last event */
-	TimestampTz window;     /* when the window of the counters was opened */
-	TimestampTz shut_at;    /* refused for a window from then on; 0: not */
-	TimestampTz minute;     /* when the minute of `releases` began */
-	TimestampTz tried;      /* when a worker was last asked for what is due; 0: not since something was written */
+	Oid database, role;  /* role InvalidOid: free */
+	TimestampTz seen;    /* the last event */
+	TimestampTz window;  /* when the window of the counters was opened */
+	TimestampTz shut_at; /* refused for a window from then on; 0: not */
+	TimestampTz minute;  /* when the minute of `releases` began */
+	TimestampTz tried;   /* when a worker was last asked for what is due; 0: not since something was written */
 	int releases;
 	int sqlstate; /* of the last refusal */
 	Counter counter[MG_WATCH_KINDS];
