@@ -17,7 +17,6 @@
 #include "miscadmin.h"
 #include "pg/guc.h"
 #include "storage/lock.h"
-#include "utils/acl.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 
@@ -219,21 +218,12 @@ largest_day_before(const char *recipient, bool claimed)
 	return largest;
 }
 
-/* Is the named recipient a superuser that logged in? */
-static bool
-is_exempt(const char *recipient, bool claimed)
-{
-	Oid role = claimed ? InvalidOid : get_role_oid(recipient, true);
-
-	return OidIsValid(role) && superuser_arg(role);
-}
-
 void
 mg_watch_release(const char *recipient, bool claimed, int64 rows, const char *model)
 {
 	double today, before;
 
-	if (mg_guc_max_rows_per_hour > 0 && !is_exempt(recipient, claimed))
+	if (mg_guc_max_rows_per_hour > 0 && !superuser_arg(GetAuthenticatedUserId()))
 	{
 		/* what is ours to decide is counted by now, and what others decide is committed or waits */
 		lock_name("use_day", recipient);

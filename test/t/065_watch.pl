@@ -63,6 +63,7 @@ CREATE ROLE steady LOGIN;
 CREATE ROLE prober LOGIN;
 CREATE ROLE late LOGIN;
 CREATE ROLE looper LOGIN;
+CREATE ROLE pooler LOGIN;
 GRANT CREATE ON SCHEMA public TO owner;
 GRANT other TO stranger;
 GRANT owner TO greedy;
@@ -70,7 +71,7 @@ EOC
 people($node, 'folk', 300, owner => 'owner');
 value($node, 'owner', "SET client_min_messages = warning; SELECT dp_protect('folk', epsilon => 2); "
 	  . "SELECT dp_train('m', 'folk', 'mst', 1); "
-	  . join(' ', map { "SELECT dp_grant('m', '$_');" } qw(consumer fast steady prober)));
+	  . join(' ', map { "SELECT dp_grant('m', '$_');" } qw(consumer fast steady prober pooler)));
 
 # ---------------------------------------------------------------- refused calls
 
@@ -201,7 +202,8 @@ my $marks = PostgreSQL::Test::Utils::tempdir();
 set('pg_mirage.high_water_file', "$marks/mark");
 can_train($node, 'owner', 'marked', 'folk', 'a training leaves a mark', epsilon => 0.1);
 unlink(glob("$marks/*")) or die $!;
-refused($node, 'owner', "SELECT dp_train('later', 'folk', epsilon => 0.1)", 'MG001', undef, 'which is missed') for 1 .. 2;
+refused($node, 'owner', "SELECT dp_train('later', 'folk', epsilon => 0.1)", 'MG001', undef, 'which is missed')
+  for 1 .. 2;
 raised('rewind', 'owner', 'and raises an alert');
 set('pg_mirage.high_water_file', '');
 is(alerts('audit verification failed', 'auditor'), '1', 'none is raised twice');
@@ -246,6 +248,14 @@ is(value($node, 'greedy', "SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm'
 refused($node, 'greedy', "SELECT dp_synthesize('m', 9223372036854775807)", '53400', undef, 'no number overflows');
 is(value($node, undef, "SELECT count(*) FROM (SELECT dp_synthesize('m', 2000)) x"), '2000',
 	'a superuser is not limited');
+value($node, 'admin', "SELECT dp_allow_claims('pooler')");
+for my $who (qw(ann greedy))
+{
+	my $ask = "SET pg_mirage.recipient = '$who'; SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm', 600)";
+
+	is(value($node, 'pooler', $ask), '600', "$who, as a pooler names it, has a limit of its own");
+	refused($node, 'pooler', $ask, '53400', qr/"$who" would have more/, 'and reaches it');
+}
 set('pg_mirage.max_rows_per_hour', 0);
 
 # ---------------------------------------------------------------- rows far above a role's history
