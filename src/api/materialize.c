@@ -11,7 +11,7 @@ MG_FUNCTION(dp_materialize);
 /* (model text, target text, n bigint, conditions jsonb, seed bigint, purpose text, existing boolean) */
 MG_WATCHED_FUNCTION(dp_materialize, MG_WATCHED_RELEASE)
 {
-	NullableDatum args[MG_RELEASE_ARGS];
+	NullableDatum args[MG_RELEASE_ARGS] = {0}; /* those that have no parameter here: false */
 	char *target = mg_arg_text(fcinfo, 1, "target");
 	MgExisting existing = MG_EXISTING_OR_NEW;
 

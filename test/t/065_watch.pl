@@ -88,7 +88,7 @@ is(value($node, undef, 'SELECT count(*) FROM dp_alerts'), '0', 'four refused cal
 refused($node, 'stranger', "SELECT dp_synthesize('nothing', 1)", '42704', undef, 'the fifth ends in its own error');
 raised('refused calls', 'stranger', 'and raises an alert');
 for my $sql ($denied, "SELECT dp_synthesize('m', 1)", "SELECT dp_train('x', 'folk')", "SELECT * FROM dp_plan('folk')",
-	"SET ROLE other; $denied", "SELECT dp_materialize('m', 'mine')", 'SELECT dp_receipt(1)')
+	"SET ROLE other; $denied", "SELECT dp_materialize('m', 'mine')")
 {
 	refused($node, 'stranger', $sql, '53400', qr/too many calls of role "stranger".*HINT.*in \d+ seconds/s,
 		"the role is shut out: $sql");
