@@ -324,6 +324,8 @@ extern void mg_decide(const MgModel *model, const char *decision, const char *st
 extern void mg_keys_hold(void);
 extern void mg_keys_drop(void);
 extern void mg_keys_drop_all(void);
+/* Reads now the master key that roots are wrapped under, where it is not held: for whoever is about to take locks that others wait for. */
+extern void mg_keys_warm(void);
 extern void mg_master_key(uint8 key[32], bool create);
 /* A new random key for a model, wrapped under the master key and stored; and back. Wipe after use. */
 extern void mg_model_key_create(int64 model, uint8 key[32]);

@@ -26,8 +26,8 @@
 #include "catalog/seals.h"
 #include "executor/spi.h"
 #include "libpq/pqformat.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "pg/canonical.h"
 #include "seal/seal.h"
 #include "utils/array.h"
 #include "utils/json.h"
@@ -44,10 +44,17 @@ typedef struct SealedTable
 	const char *name, *key;
 } SealedTable;
 
-static const SealedTable sealed_tables[] = {{"ledger", "id"},        {"budget_change", "id"},
-											{"issuance", "id"},      {"decision", "id"},
+static const SealedTable sealed_tables[] = {{"ledger", "id"},
+											{"budget_change", "id"},
+											{"decision", "id"},
+											{"issuance", "id"},
+											{"receipt", "issuance"},
+											{"receipt_rows", "issuance"},
 											{"model_fingerprint", "model"},
-											{"receipt", "issuance"}, {"receipt_rows", "issuance"}};
+											{"mark_plan", "model"},
+											{"mark_switch", "id"},
+											{"alert", "id"},
+											{"alert_acknowledged", "alert"}};
 
 /* Tables that refuse changes: those above, and these, which are sealed in other ways. */
 static const char *const chained_tables[] = {"log", "log_block"};
@@ -72,9 +79,10 @@ put_bytes(StringInfo buf, const char *p, size_t n)
 static void
 put_text(StringInfo buf, char *s)
 {
-	char *utf8 = pg_server_to_any(s, (int) strlen(s), PG_UTF8);
+	int n;
+	char *utf8 = mg_to_utf8(s, (int) strlen(s), &n);
 
-	put_bytes(buf, utf8, strlen(utf8));
+	put_bytes(buf, utf8, (size_t) n);
 }
 
 static void
@@ -431,21 +439,22 @@ verify_triggers(MgFindings *f)
 		tables[n++] = CStringGetTextDatum(sealed_tables[i].name);
 	for (size_t i = 0; i < lengthof(chained_tables); i++)
 		tables[n++] = CStringGetTextDatum(chained_tables[i]);
-	args[0] = (MgArg){TEXTARRAYOID,
-					  PointerGetDatum(construct_array(tables, n, TEXTOID, -1, false, TYPALIGN_INT)), false};
+	args[0] =
+		(MgArg){TEXTARRAYOID, PointerGetDatum(construct_array(tables, n, TEXTOID, -1, false, TYPALIGN_INT)), false};
 	args[1] = (MgArg) MG_TEXT(REFUSE_BODY);
-	verify_none(f,
-				"WITH r AS (SELECT p.oid FROM pg_proc p WHERE p.oid = 'mirage.refuse_change()'::regprocedure AND "
-				"pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex') = $2), "
-				"t AS (SELECT n.relname FROM pg_catalog.unnest($1) n (relname) UNION SELECT c.relname::text FROM "
-				"pg_class c, pg_trigger g WHERE c.relnamespace = 'mirage'::regnamespace AND g.tgrelid = c.oid AND "
-				"g.tgname IN ('refuse_change', 'refuse_truncate')) "
-				"SELECT count(*) FROM t, (VALUES ('refuse_change', 27), ('refuse_truncate', 34)) k (name, type) "
-				"WHERE NOT EXISTS (SELECT FROM pg_trigger g, pg_class c, r WHERE c.relnamespace = 'mirage'::regnamespace "
-				"AND c.relname = t.relname AND g.tgrelid = c.oid AND g.tgname = k.name AND g.tgtype = k.type AND "
-				"g.tgenabled = 'A' AND g.tgfoid = r.oid AND g.tgqual IS NULL AND g.tgattr::text = '')",
-				lengthof(args), args, "triggers that refuse changes are missing, disabled or not the original ones",
-				"Bring them back by ALTER TABLE .. ENABLE ALWAYS TRIGGER, or from the extension's script.");
+	verify_none(
+		f,
+		"WITH r AS (SELECT p.oid FROM pg_proc p WHERE p.oid = 'mirage.refuse_change()'::regprocedure AND "
+		"pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex') = $2), "
+		"t AS (SELECT n.relname FROM pg_catalog.unnest($1) n (relname) UNION SELECT c.relname::text FROM "
+		"pg_class c, pg_trigger g WHERE c.relnamespace = 'mirage'::regnamespace AND g.tgrelid = c.oid AND "
+		"g.tgname IN ('refuse_change', 'refuse_truncate')) "
+		"SELECT count(*) FROM t, (VALUES ('refuse_change', 27), ('refuse_truncate', 34)) k (name, type) "
+		"WHERE NOT EXISTS (SELECT FROM pg_trigger g, pg_class c, r WHERE c.relnamespace = 'mirage'::regnamespace "
+		"AND c.relname = t.relname AND g.tgrelid = c.oid AND g.tgname = k.name AND g.tgtype = k.type AND "
+		"g.tgenabled = 'A' AND g.tgfoid = r.oid AND g.tgqual IS NULL AND g.tgattr::text = '')",
+		lengthof(args), args, "triggers that refuse changes are missing, disabled or not the original ones",
+		"Bring them back by ALTER TABLE .. ENABLE ALWAYS TRIGGER, or from the extension's script.");
 }
 
 void
