@@ -222,7 +222,9 @@ SELECT ok FROM tamper($$UPDATE mirage.ledger SET epsilon = 0.5; DELETE FROM mira
 SELECT without('ALTER TABLE mirage.ledger DISABLE TRIGGER refuse_change; UPDATE mirage.budget SET epsilon = 100') AS ok;
 SET client_min_messages = warning;
 
--- cutting off the end is what an earlier head is for
+-- cutting off the end is what an earlier head is for; a block of its own, without what leaves traces elsewhere
+SELECT count(*) FROM dp_synthesize_as(NULL::people, 'm', 1);
+CALL chained();
 SELECT count(*) FROM dp_synthesize_as(NULL::people, 'm', 1);
 CALL chained();
 SELECT head AS latest FROM dp_verify_audit() \gset
