@@ -162,6 +162,7 @@ open_and_fill(Fill *f, const NullableDatum *args, const char *target, MgExisting
 	MgTarget *t;
 
 	f->release = mg_release_open(args);
+	mg_release_set_path(f->release, "materialize");
 	f->target = t = mg_target_open(f->release, target, existing);
 	f->rows = mg_rows_create(f->release, t->desc, true, NULL, 0);
 	mg_rows_continue(f->rows, t->first);

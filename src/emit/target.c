@@ -84,7 +84,7 @@ create(MgTarget *t, const MgRelease *release, const RangeVar *wanted)
 		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(schema));
 	t->name = qualified_name(schema, rel->relname);
 	pinned = mg_path_pin();
-	t->like = mg_likeness_create(release, mg_model_origin(mg_release_model(release)));
+	t->like = mg_likeness_create(release, mg_model_origin(mg_release_model_id(release)));
 	mg_statement_run(mg_likeness_statement(t->like, t->name));
 	mg_path_release(pinned);
 	t->relid = get_relname_relid(rel->relname, schema);

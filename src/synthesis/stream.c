@@ -7,7 +7,7 @@
  * from the codes as they are by then. The stream owns one arena: buffers of MG_BATCH_ROWS a column. The key is wiped
  * with the stream.
  */
-#include "synthesis/stream_private.h"
+#include "synthesis/marking_private.h"
 
 #include "model/dependency.h"
 
@@ -195,19 +195,12 @@ constrain(mg_ctx *ctx, mg_stream *s, uint32_t rows)
 	return mg_redraw_batch(ctx, s, &rng, rows);
 }
 
-mg_code
-mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
+/* Values of what is wanted, from codes that are final. */
+static void
+make_values(mg_stream *s, uint32_t rows, bool constrained)
 {
-	bool constrained = s->redraw != NULL && wants_any(s);
 	mg_rng rng;
 
-	if (rows < 1 || rows > MG_BATCH_ROWS)
-		return mg_fail(ctx, MG_INTERNAL, "a batch of %u rows", (unsigned) rows);
-	MG_TRY(mg_stream_ready(ctx, s));
-	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
-	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
-	if (constrained)
-		MG_TRY(constrain(ctx, s, rows));
 	for (uint32_t i = 0; i < s->model->ncolumns; i++)
 	{
 		if (!s->make[i] || mg_dependents_has(s->dependents, i) || (constrained && s->redraw->needed[i]))
@@ -216,10 +209,40 @@ mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 		mg_values_fill(s->decoder[i], &rng, s->codes[i], rows, &s->scratch, &s->batch.column[i]);
 	}
 	mg_dependents_fill(s->dependents, s->make, rows, s->codes, s->batch.column);
+}
+
+mg_code
+mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
+{
+	bool constrained = s->redraw != NULL && (wants_any(s) || s->where != NULL);
+	mg_rng rng;
+
+	if (rows < 1 || rows > MG_BATCH_ROWS)
+		return mg_fail(ctx, MG_INTERNAL, "a batch of %u rows", (unsigned) rows);
+	MG_TRY(mg_stream_ready(ctx, s));
+	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
+	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
+	if (s->marker != NULL && wants_any(s))
+	{
+		mg_stream_seed(s, s->next, MG_LANE_MARK, &rng);
+		MG_TRY(mg_mark_batch(ctx, s, &rng, rows));
+	}
+	if (constrained)
+		MG_TRY(constrain(ctx, s, rows));
+	if (s->where != NULL)
+		MG_TRY(mg_where_batch(ctx, s, rows, constrained ? s->redraw->needed : NULL));
+	else
+		make_values(s, rows, constrained);
 	s->next++;
 	s->batch.rows = rows;
 	*out = &s->batch;
 	return MG_OK;
+}
+
+void
+mg_stream_seek(mg_stream *s, uint64_t batch)
+{
+	s->next = batch;
 }
 
 void

@@ -17,6 +17,9 @@ typedef struct mg_batch
 {
 	uint32_t rows;
 	mg_values *column; /* [ncolumns] */
+	/* Of a stream with conditions (synthesis/where.h) the rows that have values, ascending; NULL: all have. */
+	const uint16_t *row;
+	uint32_t nrows;
 } mg_batch;
 
 typedef struct mg_stream mg_stream;
@@ -37,6 +40,8 @@ void mg_stream_snap(mg_stream *s, mg_snap snap, void *arg);
  * the stream and is overwritten by the next call.
  */
 mg_code mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out);
+/* The number of the batch to come: batches may be asked for in any order. */
+void mg_stream_seek(mg_stream *s, uint64_t batch);
 void mg_stream_destroy(mg_stream *s);
 
 /*
