@@ -186,16 +186,16 @@ check_room(const MgRelease *release, const MgColumn *c, Oid type, bool known, ui
 }
 
 static bool
-may_look(Oid relid, AttrNumber attnum)
+may(AclMode what, Oid relid, AttrNumber attnum)
 {
-	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		   pg_attribute_aclcheck(relid, attnum, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+	return pg_class_aclcheck(relid, GetUserId(), what) == ACLCHECK_OK ||
+		   pg_attribute_aclcheck(relid, attnum, GetUserId(), what) == ACLCHECK_OK;
 }
 
 static void
 require_look(const MgTarget *t, Form_pg_attribute att)
 {
-	if (!may_look(t->relid, att->attnum))
+	if (!may(ACL_SELECT, t->relid, att->attnum))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("permission denied for column \"%s\" of table %s", NameStr(att->attname), t->name),
 						errhint("Its identifiers go on after the largest that it has: that takes SELECT on the "
@@ -246,7 +246,7 @@ catch_up(const MgTarget *t, Form_pg_attribute att)
 	char *sequence;
 	Oid seq;
 
-	if (name == NULL || !may_look(t->relid, att->attnum))
+	if (name == NULL || !may(ACL_SELECT, t->relid, att->attnum))
 		return;
 	sequence = quote_literal_cstr(name);
 	seq = (Oid) strtoul(mg_statement_text(psprintf("SELECT %s::pg_catalog.regclass::pg_catalog.oid", sequence)), NULL,
@@ -297,6 +297,9 @@ map_columns(MgTarget *t, MgRelease *release, Relation rel)
 			}
 			continue;
 		}
+		if (!may(ACL_INSERT, t->relid, att->attnum))
+			aclcheck_error_col(ACLCHECK_NO_PRIV, get_relkind_objtype(rel->rd_rel->relkind),
+							   RelationGetRelationName(rel), NameStr(att->attname));
 		if (c->kind == MG_COLUMN_IDENTIFIER)
 			number(t, release, c, att, &t->first[t->desc->natts], &locked);
 		add_attribute(t, att);
