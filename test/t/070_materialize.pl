@@ -128,6 +128,38 @@ SKIP:
 	$s->close;
 }
 
+# ---------------------------------------------------------------- shadows
+
+# Whatever a stranger puts before pg_catalog in the search_path: none of it is called, and no table is taken for another.
+my @hits = map { "CREATE FUNCTION evil.hit($_, $_) RETURNS boolean LANGUAGE plpgsql AS "
+	  . "'BEGIN INSERT INTO evil.hits VALUES (''operator''); RETURN true; END'" } qw(int bigint text oid);
+my @shadowed = map { "CREATE OPERATOR evil.$_->[0] (LEFTARG = $_->[1], RIGHTARG = $_->[1], FUNCTION = evil.hit)" }
+  ([ '>', 'int' ], [ '>', 'bigint' ], [ '=', 'text' ], [ '=', 'oid' ], [ '<>', 'oid' ], [ '~', 'text' ], [ '-', 'bigint' ]);
+
+value($node, undef, join(";\n", <<'EOC', @hits, @shadowed));
+CREATE ROLE stranger LOGIN;
+CREATE SCHEMA evil AUTHORIZATION stranger;
+SET ROLE stranger;
+CREATE TABLE evil.hits (what text);
+GRANT USAGE ON SCHEMA evil TO PUBLIC;
+CREATE TABLE evil.pg_class (oid oid);
+CREATE TABLE evil.pg_mirage_batch (id int, age int);
+CREATE FUNCTION evil.max(int) RETURNS int LANGUAGE plpgsql AS $$BEGIN INSERT INTO evil.hits VALUES ('max'); RETURN 1; END$$;
+CREATE FUNCTION evil.setval(regclass, bigint) RETURNS int LANGUAGE plpgsql AS $$BEGIN INSERT INTO evil.hits VALUES ('setval'); RETURN 1; END$$
+EOC
+value($node, undef, <<'EOC');
+SET search_path = evil, pg_catalog, public;
+CREATE TABLE public.serials (id serial, age int, city text);
+INSERT INTO public.serials VALUES (50, 1, 'x');
+SELECT dp_materialize('m', 'public.shadowed', 10, conditions => '{"age": [20, 60]}');
+SELECT dp_materialize('m', 'public.shadowed', 10);
+SELECT dp_materialize('m', 'public.numbered', 10);
+SELECT dp_materialize('m', 'public.serials', 10);
+EOC
+is(value($node, undef, 'SELECT count(*) FROM evil.hits'), '0', 'what is put before pg_catalog is not called');
+is(value($node, undef, 'SELECT count(*) FROM evil.pg_mirage_batch'), '0', 'and not written');
+is(value($node, undef, 'SELECT max(id) FROM serials'), '60', 'the sequence was moved behind the largest');
+
 audit_ok($node, 'the log is whole');
 $_->close for @crowd;
 $node->stop;
