@@ -274,6 +274,7 @@ CREATE FUNCTION trap_lt(int, text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
 CREATE OPERATOR public.<< (LEFTARG = int, RIGHTARG = text, FUNCTION = trap_lt);
 CREATE DOMAIN trapped AS int CHECK (trap(VALUE) >= 0);
 CREATE VIEW trap_view AS SELECT trap(1);
+GRANT SELECT ON trap_view TO PUBLIC;
 CREATE TABLE baited (id int PRIMARY KEY, age int NOT NULL CHECK (age BETWEEN 0 AND 9), d trapped, e int DEFAULT trap(1) CHECK (e BETWEEN 0 AND 9),
   f int CHECK (f BETWEEN 0 AND 9), g int GENERATED ALWAYS AS (trap(age)) STORED, h text DEFAULT table_to_xml('trap_view', false, false, '')::text CHECK (h IN ('a', 'b')),
   CONSTRAINT bait CHECK (trap(f) >= 0), CONSTRAINT operated CHECK (age << 'a'::text), CONSTRAINT harmless CHECK (age + f < 100));

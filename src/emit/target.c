@@ -262,13 +262,19 @@ catch_up(const MgTarget *t, Form_pg_attribute att)
 
 /* ---------------------------------------------------------------- all of it */
 
-static void
-add_attribute(MgTarget *t, Form_pg_attribute att)
+/* A descriptor cannot grow: where its attributes are depends on how many it has. */
+static TupleDesc
+describe(const Form_pg_attribute *atts, int n)
 {
-	AttrNumber n = (AttrNumber) (++t->desc->natts);
+	TupleDesc desc = CreateTemplateTupleDesc(n);
 
-	TupleDescInitEntry(t->desc, n, NameStr(att->attname), att->atttypid, att->atttypmod, att->attndims);
-	TupleDescInitEntryCollation(t->desc, n, att->attcollation);
+	for (int i = 0; i < n; i++)
+	{
+		TupleDescInitEntry(desc, (AttrNumber) (i + 1), NameStr(atts[i]->attname), atts[i]->atttypid, atts[i]->atttypmod,
+						   atts[i]->attndims);
+		TupleDescInitEntryCollation(desc, (AttrNumber) (i + 1), atts[i]->attcollation);
+	}
+	return desc;
 }
 
 static void
@@ -276,10 +282,10 @@ map_columns(MgTarget *t, MgRelease *release, Relation rel)
 {
 	const MgColumns *columns = mg_release_columns(release);
 	TupleDesc all = RelationGetDescr(rel);
+	Form_pg_attribute *mapped = palloc(sizeof(Form_pg_attribute) * Max(all->natts, 1));
 	bool locked = false;
+	int n = 0;
 
-	t->desc = CreateTemplateTupleDesc(all->natts);
-	t->desc->natts = 0;
 	t->first = palloc0(sizeof(uint64) * Max(all->natts, 1));
 	for (int i = 0; i < all->natts; i++)
 	{
@@ -301,9 +307,10 @@ map_columns(MgTarget *t, MgRelease *release, Relation rel)
 			aclcheck_error_col(ACLCHECK_NO_PRIV, get_relkind_objtype(rel->rd_rel->relkind),
 							   RelationGetRelationName(rel), NameStr(att->attname));
 		if (c->kind == MG_COLUMN_IDENTIFIER)
-			number(t, release, c, att, &t->first[t->desc->natts], &locked);
-		add_attribute(t, att);
+			number(t, release, c, att, &t->first[n], &locked);
+		mapped[n++] = att;
 	}
+	t->desc = describe(mapped, n);
 }
 
 MgTarget *
