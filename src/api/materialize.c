@@ -21,7 +21,6 @@ dp_materialize(PG_FUNCTION_ARGS)
 	args[MG_ARG_CONDITIONS] = fcinfo->args[3];
 	args[MG_ARG_SEED] = fcinfo->args[4];
 	args[MG_ARG_PURPOSE] = fcinfo->args[5];
-	args[MG_ARG_HASH].isnull = true; /* a trigger may change what is written */
 	if (!PG_ARGISNULL(6))
 		existing = PG_GETARG_BOOL(6) ? MG_EXISTING_ONLY : MG_NEW_ONLY;
 	PG_RETURN_INT64(mg_materialize(args, target, existing));
