@@ -83,7 +83,7 @@ typedef struct ScanPlan
 	List *usable; /* of RestrictInfo */
 	List *attnos; /* of them, their attributes */
 	double rows;  /* of the table */
-	double left;  /* of them, those that are not passed over */
+	double share; /* of them that is not passed over, as far as it is known */
 	int codes;    /* learnt columns of the model */
 } ScanPlan;
 
@@ -146,43 +146,64 @@ known_clauses(PlannerInfo *root, Index relid, List *rinfos)
 	return out;
 }
 
+/* Of the clauses on one attribute no use can be made after all: the model's column is not what it shows. */
+static void
+forget_clauses(ScanPlan *plan, int attnum)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(plan));
+	List *usable = NIL, *attnos = NIL;
+	ListCell *clause, *on;
+
+	forboth (clause, plan->usable, on, plan->attnos)
+		if (lfirst_int(on) != attnum)
+		{
+			usable = lappend(usable, lfirst(clause));
+			attnos = lappend_int(attnos, lfirst_int(on));
+		}
+	plan->usable = usable;
+	plan->attnos = attnos;
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * Selectivity of the clauses by the model's own marginals, where they can be told from them; the rest as for any other
  * table, by its statistics if there are any. Conditions on several columns are taken to be independent.
  */
 static double
-selectivity(PlannerInfo *root, RelOptInfo *rel, Oid relid, MgRelease *release, const ScanPlan *plan, double *passed)
+selectivity(PlannerInfo *root, RelOptInfo *rel, Oid relid, MgRelease *release, ScanPlan *plan)
 {
 	Relation relation = table_open(relid, NoLock);
-	MgRows *rows = NULL;
 	ExprContext *econtext = CreateStandaloneExprContext();
 	List *rest = list_copy(rel->baserestrictinfo), *seen = NIL;
-	double share = 1;
 	ListCell *cell;
 
 	foreach (cell, plan->attnos)
 	{
 		int attnum = lfirst_int(cell);
 		List *rinfos = clauses_on(plan->usable, plan->attnos, attnum), *clauses;
+		TupleDesc shape = mg_foreign_shape(relid, RelationGetDescr(relation), &attnum, 1);
 		const MgColumn *column;
 		mg_condition condition;
 
-		if (list_member_int(seen, attnum) || (clauses = known_clauses(root, rel->relid, rinfos)) == NIL)
+		if (list_member_int(seen, attnum))
 			continue;
 		seen = lappend_int(seen, attnum);
-		rows = mg_rows_create(release, mg_foreign_shape(relid, RelationGetDescr(relation), &attnum, 1), true, NULL, 0);
-		column = mg_rows_column(rows, 0);
+		column = mg_rows_column(mg_rows_create(release, shape, true, NULL, 0), 0);
 		if (column == NULL || column->core < 0)
+		{
+			forget_clauses(plan, attnum);
+			continue;
+		}
+		if ((clauses = known_clauses(root, rel->relid, rinfos)) == NIL)
 			continue;
 		condition = mg_where_condition(release, column, clauses, NULL, econtext);
 		if (condition.nintervals > MG_CONDITION_INTERVALS)
 			continue;
-		share *= mg_release_share(release, &condition, 1);
+		plan->share *= mg_release_share(release, &condition, 1);
 		rest = list_difference_ptr(rest, rinfos);
 	}
 	table_close(relation, NoLock);
-	*passed = share;
-	return share * clauselist_selectivity(root, rest, 0, JOIN_INNER, NULL);
+	return plan->share * clauselist_selectivity(root, rest, 0, JOIN_INNER, NULL);
 }
 
 static void
@@ -197,7 +218,7 @@ get_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 
 	choose_clauses(rel, plan);
 	plan->rows = options.has_rows ? (double) options.rows : UNKNOWN_ROWS;
-	plan->left = 1;
+	plan->share = 1;
 	plan->codes = rel->max_attr;
 	old = MemoryContextSwitchTo(context);
 	release = mg_foreign_open(&options, OidIsValid(rel->userid) ? rel->userid : GetUserId(), true);
@@ -207,11 +228,10 @@ get_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	{
 		plan->rows = (double) mg_release_rows(release);
 		plan->codes = (int) mg_release_model(release)->ncolumns;
-		chosen = selectivity(root, rel, relid, release, plan, &plan->left);
+		chosen = selectivity(root, rel, relid, release, plan);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	plan->left *= plan->rows;
 	rel->tuples = plan->rows;
 	rel->rows = clamp_row_est(plan->rows * chosen);
 	rel->fdw_private = plan;
@@ -247,7 +267,7 @@ get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	Cost startup = STARTUP_COST + rel->baserestrictcost.startup, run;
 
 	run = plan->rows * (read > 0 ? plan->codes * CODE_COST : 0);
-	run += plan->left * (cpu_tuple_cost + read * cpu_operator_cost + rel->baserestrictcost.per_tuple);
+	run += plan->rows * plan->share * (cpu_tuple_cost + read * cpu_operator_cost + rel->baserestrictcost.per_tuple);
 	run += rel->rows * rel->reltarget->cost.per_tuple;
 	add_path(rel, (Path *) mg_foreignscan_path(root, rel, rel->rows, startup + rel->reltarget->cost.startup,
 											   startup + rel->reltarget->cost.startup + run, rel->lateral_relids));

@@ -72,9 +72,9 @@ satisfies(const world *w, const mg_condition *c, const mg_values *v, uint32_t i,
 }
 
 static double
-to_halves(void *arg, uint32_t col, double v)
+to_fours(void *arg, uint32_t col, double v)
 {
-	return rint(2 * v) / 2;
+	return 4 * rint(v / 4);
 }
 
 /* ---- models ---- */
@@ -239,8 +239,8 @@ rows_drawn_again(void **state)
 static void
 rounded_numbers(void **state)
 {
-	scans_are_filtered_scans(*state, &(variant){.snap = to_halves});
-	scans_are_filtered_scans(*state, &(variant){.depends = true, .constrained = true, .snap = to_halves});
+	scans_are_filtered_scans(*state, &(variant){.snap = to_fours});
+	scans_are_filtered_scans(*state, &(variant){.depends = true, .constrained = true, .snap = to_fours});
 }
 
 /* ---- codes ---- */
