@@ -5,6 +5,9 @@
  * that where no attribute is missing and none needs a conversion, a row is decoded straight into the arrays that the
  * tuple is formed from.
  *
+ * Where a hash of the rows is asked for, it is over all attributes of the shape that are made here, row by row as they
+ * leave; with the last row it is recorded, so that whoever stops before leaves none.
+ *
  * Memory: values of a row are made in `row_context`, which is reset before every RESET_ROWS-th row.
  */
 #include "postgres.h"
@@ -13,6 +16,7 @@
 #include "emit/convert.h"
 #include "emit/emit.h"
 #include "funcapi.h"
+#include "pg/rowhash.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -33,7 +37,9 @@ struct MgRows
 	TupleDesc desc;
 	MgColumns used; /* what is decoded, in the shape's order */
 	MgDecoder *decoder;
+	const uint64 *identifiers; /* [noutputs] how many came before; NULL: none */
 	int noutputs;
+	const int *attrs; /* [noutputs]; NULL: all */
 	Output *output;
 	bool direct; /* output i is decoded column i as it is */
 	MemoryContext row_context;
@@ -42,6 +48,8 @@ struct MgRows
 	const mg_batch *batch;
 	uint32 next; /* row of the batch; of its list of rows, where it has one */
 	uint64 first;
+	MemoryContext hash_context;
+	MgRowHash *hash; /* NULL: not asked for, or recorded */
 };
 
 TupleDesc
@@ -155,6 +163,7 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 
 	rows->release = release;
 	rows->desc = desc;
+	rows->attrs = attrs;
 	if (check_attributes(rows, must_exist) == 0 && !must_exist)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -168,12 +177,38 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 	for (int i = 0; i < n; i++)
 		add_output(rows, attrs == NULL ? i + 1 : attrs[i], must_exist);
 	rows->direct = is_direct(rows);
+	rows->hash_context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage hash", ALLOCSET_DEFAULT_SIZES);
 	rows->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage row", ALLOCSET_DEFAULT_SIZES);
 	rows->values = palloc0(sizeof(Datum) * room);
 	rows->nulls = palloc0(sizeof(bool) * room);
 	rows->decoded = rows->direct ? rows->values : palloc0(sizeof(Datum) * room);
 	rows->decoded_nulls = rows->direct ? rows->nulls : palloc0(sizeof(bool) * room);
 	return rows;
+}
+
+/* ---------------------------------------------------------------- the hash */
+
+/* From nothing, also where rows were hashed before. */
+static void
+start_hash(MgRows *rows)
+{
+	MemoryContext old;
+
+	MemoryContextReset(rows->hash_context);
+	old = MemoryContextSwitchTo(rows->hash_context);
+	rows->hash = mg_row_hash_create(rows->desc, rows->attrs, rows->noutputs);
+	MemoryContextSwitchTo(old);
+}
+
+/* All rows have been hashed. */
+static void
+record_hash(MgRows *rows)
+{
+	char hash[MG_ROWS_HASH_SIZE];
+
+	mg_row_hash_finish(rows->hash, hash);
+	rows->hash = NULL;
+	mg_release_record_hash(rows->release, hash);
 }
 
 const MgColumn *
@@ -185,10 +220,21 @@ mg_rows_column(const MgRows *rows, int k)
 }
 
 void
+mg_rows_continue(MgRows *rows, const uint64 *first)
+{
+	rows->identifiers = first;
+}
+
+void
 mg_rows_begin(MgRows *rows)
 {
 	mg_release_begin(rows->release, &rows->used);
 	rows->decoder = mg_release_decoder(rows->release, &rows->used);
+	if (mg_release_hashes(rows->release))
+		start_hash(rows);
+	for (int i = 0; rows->identifiers != NULL && i < rows->noutputs; i++)
+		if (rows->output[i].decoded >= 0)
+			mg_decoder_continue(rows->decoder, rows->output[i].decoded, rows->identifiers[i]);
 }
 
 void
@@ -196,6 +242,8 @@ mg_rows_rewind(MgRows *rows)
 {
 	mg_release_rewind(rows->release);
 	rows->batch = NULL;
+	if (rows->hash != NULL)
+		start_hash(rows);
 }
 
 /* ---------------------------------------------------------------- rows */
@@ -235,7 +283,11 @@ advance(MgRows *rows)
 		rows->batch = mg_release_next(rows->release, &rows->first);
 		rows->next = 0;
 		if (rows->batch == NULL)
+		{
+			if (rows->hash != NULL)
+				record_hash(rows); /* of no rows */
 			return false;
+		}
 	}
 	row = rows->batch->row != NULL ? rows->batch->row[rows->next] : rows->next;
 	if (rows->next % RESET_ROWS == 0)
@@ -245,6 +297,12 @@ advance(MgRows *rows)
 	if (!rows->direct)
 		convert_row(rows, row);
 	MemoryContextSwitchTo(old);
+	if (rows->hash != NULL)
+	{
+		mg_row_hash_add(rows->hash, rows->values, rows->nulls);
+		if (mg_row_hash_rows(rows->hash) == mg_release_rows(rows->release))
+			record_hash(rows);
+	}
 	rows->next++;
 	return true;
 }
@@ -279,9 +337,18 @@ mg_rows_next(MgRows *rows, Datum *row)
 	return true;
 }
 
+uint64
+mg_rows_store_some(MgRows *rows, Tuplestorestate *store, uint64 most)
+{
+	uint64 n = 0;
+
+	for (; n < most && advance(rows); n++)
+		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+	return n;
+}
+
 void
 mg_rows_store(MgRows *rows, Tuplestorestate *store)
 {
-	while (advance(rows))
-		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+	(void) mg_rows_store_some(rows, store, PG_UINT64_MAX);
 }

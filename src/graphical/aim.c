@@ -557,5 +557,6 @@ const mg_method mg_method_aim = {
 	.compile = mg_graphical_compile,
 	.condition = mg_graphical_condition,
 	.marginal = mg_graphical_marginal,
+	.branches = mg_graphical_branches,
 	.describe = mg_graphical_describe,
 };

@@ -37,6 +37,8 @@ mg_code mg_graphical_describe(mg_ctx *ctx, const mg_model *m, mg_writer *w);
 mg_code mg_graphical_marginal(mg_ctx *ctx, const mg_model *m, const uint32_t *cols, uint32_t k, double *out,
 							  bool *answered);
 mg_code mg_graphical_compile(mg_ctx *ctx, const mg_model *m, mg_sampler **out);
+/* branches.c; see mg_method in model/model.h */
+mg_code mg_graphical_branches(mg_ctx *ctx, const mg_model *m, mg_arena *a, const mg_branch **out, uint32_t *n);
 /* condition.c; see mg_method in model/model.h */
 mg_code mg_graphical_condition(mg_ctx *ctx, const mg_model *m, const double *const *weight, mg_sampler **out,
 							   double *log_probability);

@@ -65,4 +65,5 @@ const mg_method mg_method_independent = {
 	.condition = mg_graphical_condition,
 	.describe = mg_graphical_describe,
 	.marginal = mg_graphical_marginal,
+	.branches = mg_graphical_branches,
 };

@@ -252,4 +252,5 @@ const mg_method mg_method_mst = {
 	.condition = mg_graphical_condition,
 	.describe = mg_graphical_describe,
 	.marginal = mg_graphical_marginal,
+	.branches = mg_graphical_branches,
 };

@@ -70,6 +70,17 @@ typedef struct mg_plan
 	mg_split split;
 } mg_plan;
 
+/*
+ * Columns that may be exchanged among rows: given the codes of `sep`, those of `branch` are independent of all other
+ * columns, in the model and under any condition on single columns. Lists ascend and do not meet; sep may be empty,
+ * branch and the rest of the columns may not.
+ */
+typedef struct mg_branch
+{
+	uint32_t nbranch, nsep;
+	const uint32_t *branch, *sep;
+} mg_branch;
+
 typedef struct mg_method
 {
 	const char *name;
@@ -98,6 +109,8 @@ typedef struct mg_method
 	 * told.
 	 */
 	mg_code (*marginal)(mg_ctx *ctx, const mg_model *m, const uint32_t *cols, uint32_t k, double *out, bool *answered);
+	/* The model's branches, in the arena; NULL, or none: it has no such structure. */
+	mg_code (*branches)(mg_ctx *ctx, const mg_model *m, mg_arena *a, const mg_branch **out, uint32_t *n);
 } mg_method;
 
 struct mg_model

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "nodes/extensible.h"
@@ -15,6 +16,8 @@
 #include "parser/parse_type.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
 
 #if PG_VERSION_NUM < 140000
 #error "pg_mirage needs PostgreSQL 14 or later"
@@ -50,6 +53,27 @@ mg_proc_aclcheck(Oid function, Oid role)
 #endif
 }
 
+static inline AclResult
+mg_namespace_aclcheck(Oid schema, Oid role, AclMode mode)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, role, mode);
+#else
+	return pg_namespace_aclcheck(schema, role, mode);
+#endif
+}
+
+/* A name as SQL would read it, in its parts. */
+static inline List *
+mg_qualified_name_list(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return stringToQualifiedNameList(name, NULL);
+#else
+	return stringToQualifiedNameList(name);
+#endif
+}
+
 /* Analysis and rewriting of a parameterless statement got a name of its own in 15. */
 static inline List *
 mg_analyze_and_rewrite(RawStmt *raw, const char *source)
@@ -79,6 +103,49 @@ mg_parse_type(const char *text, Oid *type, int32 *typmod)
 	parseTypeString(text, type, typmod, true);
 #endif
 	return OidIsValid(*type);
+}
+
+/*
+ * Input of a text by a type of the server's own whose input function does nothing but read; false where it is none.
+ * Before soft errors came with 16, the error is caught where it is about the value: such functions hold nothing.
+ */
+static inline bool
+mg_input_softly(Oid type, char *text, Datum *value)
+{
+	Oid input, ioparam;
+	FmgrInfo flinfo;
+
+	getTypeInputInfo(type, &input, &ioparam);
+	fmgr_info(input, &flinfo);
+	{
+#if PG_VERSION_NUM >= 160000
+		ErrorSaveContext soft = {.type = T_ErrorSaveContext};
+
+		return InputFunctionCallSafe(&flinfo, text, ioparam, -1, (Node *) &soft, value) && !soft.error_occurred;
+#else
+		MemoryContext context = CurrentMemoryContext;
+		volatile bool good = true;
+
+		PG_TRY();
+		{
+			*value = InputFunctionCall(&flinfo, text, ioparam, -1);
+		}
+		PG_CATCH();
+		{
+			ErrorData *error;
+
+			MemoryContextSwitchTo(context);
+			error = CopyErrorData();
+			if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+				PG_RE_THROW();
+			FlushErrorState();
+			FreeErrorData(error);
+			good = false;
+		}
+		PG_END_TRY();
+		return good;
+#endif
+	}
 }
 
 /* NOT ENFORCED constraints came with 18; their rows may break them. */

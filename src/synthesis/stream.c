@@ -7,7 +7,7 @@
  * from the codes as they are by then. The stream owns one arena: buffers of MG_BATCH_ROWS a column. The key is wiped
  * with the stream.
  */
-#include "synthesis/stream_private.h"
+#include "synthesis/marking_private.h"
 
 #include "model/dependency.h"
 
@@ -222,6 +222,11 @@ mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 	MG_TRY(mg_stream_ready(ctx, s));
 	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
 	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
+	if (s->marker != NULL && wants_any(s))
+	{
+		mg_stream_seed(s, s->next, MG_LANE_MARK, &rng);
+		MG_TRY(mg_mark_batch(ctx, s, &rng, rows));
+	}
 	if (constrained)
 		MG_TRY(constrain(ctx, s, rows));
 	if (s->where != NULL)

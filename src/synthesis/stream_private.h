@@ -65,6 +65,7 @@ struct mg_stream
 	mg_snap snap;
 	void *snap_arg;
 	mg_redraw *redraw; /* or NULL */
+	struct mg_marker *marker; /* NULL: unmarked */
 	mg_where *where;   /* NULL: all rows are asked for */
 };
 
@@ -76,9 +77,10 @@ mg_code mg_stream_alloc_values(mg_ctx *ctx, mg_stream *s, uint32_t col, mg_value
 void mg_stream_fill(mg_stream *s, uint32_t col, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values *v);
 /* Values, as they will be seen, of the dependent columns among make[], from those of their determinants. */
 void mg_stream_fill_dependents(mg_stream *s, const bool *make, uint16_t *const *codes, uint32_t n, mg_values *column);
-/* A generator for (key, batch, lane). Lanes: columns by number; the codes; the re-draws. */
+/* A generator for (key, batch, lane). Lanes: columns by number; the codes; the re-draws; the mark. */
 #define MG_LANE_CODES UINT64_MAX
 #define MG_LANE_REDRAWS (UINT64_MAX - 1)
+#define MG_LANE_MARK (UINT64_MAX - 2)
 void mg_stream_seed(const mg_stream *s, uint64_t batch, uint64_t lane, mg_rng *rng);
 
 /* redraw.c: s->redraw, NULL where the model has no enforced constraint. */

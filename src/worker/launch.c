@@ -77,7 +77,11 @@ launch_register(MgLaunch *launch, MgWork work)
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "pg_mirage", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "mg_worker_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, work == MG_WORK_TRAIN ? "pg_mirage training" : "pg_mirage release", BGW_MAXLEN);
+	strlcpy(worker.bgw_type,
+			work == MG_WORK_TRAIN    ? "pg_mirage training"
+			: work == MG_WORK_ROTATE ? "pg_mirage key rotation"
+									 : "pg_mirage release",
+			BGW_MAXLEN);
 	strlcpy(worker.bgw_name, worker.bgw_type, BGW_MAXLEN);
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(launch->segment));
 	worker.bgw_notify_pid = MyProcPid;

@@ -9,6 +9,9 @@
 #include "worker/shared.h"
 
 #include "catalog/catalog.h"
+#include "catalog/receipt.h"
+#include "catalog/watermark.h"
+#include "catalog/watch.h"
 #include "miscadmin.h"
 #include "pg/server.h"
 #include "utils/json.h"
@@ -113,8 +116,8 @@ mg_release_record(const MgIssuance *call)
 
 /* ---------------------------------------------------------------- the record */
 
-/* Is the model still there, and the caller still allowed? */
-static void
+/* Is the model still there, and the caller still allowed? Returns the grant that pays; NULL: the owner's own right. */
+static const MgGrant *
 check_again(const MgIssuance *call)
 {
 	MgModel *model;
@@ -124,10 +127,17 @@ check_again(const MgIssuance *call)
 	if (model == NULL || model->id != call->model)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", call->model_name)));
 	mg_model_require_released(model, GetUserId());
+	mg_mark_require(model, call->watermark != NULL);
 	if (call->claimed && !mg_may_claim())
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("role \"%s\" may not say whom rows are for",
 							   GetUserNameFromId(GetAuthenticatedUserId(), false))));
+	if (call->grants != NIL)
+		return mg_grant_pay(model, call->grants, call->rows);
+	if (!mg_owns_model(model, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", model->name)));
+	return NULL;
 }
 
 static void
@@ -165,12 +175,13 @@ entry_detail(const MgIssuance *call, int64 id, const MgGrant *payer)
 static int64
 record(const MgIssuance *call)
 {
-	const MgGrant *payer = NULL;
+	const MgGrant *payer = check_again(call);
 	int64 id;
 
-	check_again(call);
 	id = mg_issuance_insert(call, payer);
+	mg_receipt_write(id);
 	mg_log("release", call->model_name, entry_detail(call, id, payer));
+	mg_watch_release(call->recipient, call->claimed, call->rows, call->model_name);
 	return id;
 }
 

@@ -1,0 +1,626 @@
+/*
+ * synthesis/mark_plan.c: the plan of a mark, from a model's own rows (watermark/plan.h, synthesis/marking.h).
+ *
+ * The model's sampler draws rows from a fixed public seed, twice the same ones: once to learn how often each code
+ * comes, from which groups follow; once to count the cells of the subsets that were chosen. The choice is made on a
+ * pilot, the first batch, which is kept as groups: among pairs, triples and quadruples of columns those with much of
+ * their mass on rare cells that the exchange of branches can reach, spread evenly over the columns, so that a table of
+ * which half of the columns were dropped still holds several. All of it is a function of the model alone.
+ *
+ * Memory: one arena for the plan, one for the work, which dies with the call.
+ */
+#include "synthesis/marking_private.h"
+
+#include "model/dependency.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GATE 0.002
+#define PLAN_BATCHES 16
+#define PLAN_CELLS ((size_t) 1 << 27) /* rows * columns that are drawn, at most, in more than two batches */
+#define NUMBER_GROUPS 8
+#define LABEL_GROUPS 12
+#define PILOT 8192
+#define SUBSETS 64
+#define POOL 6000
+#define TYPICAL_ROWS 1000 /* of a batch, for which branches are judged */
+
+typedef struct candidate
+{
+	uint32_t k, cols[MG_MARK_ARITY];
+	double value;
+} candidate;
+
+typedef struct maker
+{
+	const mg_model *model;
+	mg_arena *work;
+	mg_mark_plan *plan;
+	mg_mark_column *column;
+	const double **margin;
+	mg_sampler *sampler;
+	uint16_t **codes;      /* [ncolumns][MG_BATCH_ROWS] */
+	uint32_t batches;
+	uint32_t **code_count; /* [ncolumns][ncoarse] of all rows drawn */
+	uint8_t **group_of;    /* [ncolumns][ncoarse] */
+	uint8_t **pilot;       /* [ncolumns][PILOT] groups */
+	const mg_branch *branch;
+	uint32_t nbranches;
+	double *reach;         /* [nbranches] share of rows that have a partner */
+	candidate *pool;
+	uint32_t npool;
+} maker;
+
+static double
+rows_drawn(const maker *k)
+{
+	return (double) k->batches * MG_BATCH_ROWS;
+}
+
+/* ---- groups ---- */
+
+/* Lightest-first: labels' codes in falling order of mass, each into the group that has least. */
+static void
+group_labels(const maker *k, uint32_t c, uint32_t codes, uint8_t *group, uint32_t *ngroups)
+{
+	uint32_t most = codes < LABEL_GROUPS ? codes : LABEL_GROUPS;
+	double load[LABEL_GROUPS] = {0};
+
+	for (uint32_t i = 0; i < codes; i++)
+		group[i] = MG_MARK_MISSING;
+	for (uint32_t i = 0; i < codes; i++)
+	{
+		uint32_t best = codes, least = 0;
+
+		for (uint32_t j = 0; j < codes; j++)
+			if (group[j] == MG_MARK_MISSING && (best == codes || k->code_count[c][j] > k->code_count[c][best]))
+				best = j;
+		for (uint32_t g = 1; g < most; g++)
+			if (load[g] < load[least])
+				least = g;
+		group[best] = (uint8_t) least;
+		load[least] += k->code_count[c][best] + 1e-9;
+	}
+	*ngroups = most;
+}
+
+static int
+compare_hashes(const void *a, const void *b)
+{
+	uint64_t x = ((const uint64_t *) a)[0], y = ((const uint64_t *) b)[0];
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * What a text of `other` looks like: its declared label, or NULL. A code of its own that comes out as NULL is in NULL's
+ * group.
+ */
+static mg_code
+make_category(mg_ctx *ctx, maker *k, uint32_t c)
+{
+	const mg_column *col = &k->model->columns[c];
+	const mg_domain *d = &col->domain;
+	mg_mark_column *out = &k->column[c];
+	uint32_t codes = col->ncoarse - d->nullable, n = 0, ngroups;
+	uint64_t(*entry)[2], *label;
+	uint8_t *group = k->group_of[c], *label_group;
+
+	group_labels(k, c, codes, group, &ngroups);
+	out->null_group = MG_MARK_MISSING;
+	if (d->nullable)
+		out->null_group = group[codes] = (uint8_t) ngroups++;
+	out->other_group = MG_MARK_MISSING;
+	if (d->has_other && d->other == NULL && d->nullable)
+	{
+		bool alone = true;
+
+		for (uint32_t i = 0; i < d->nlabels; i++)
+			alone = alone && col->merge[i] != col->merge[d->nlabels];
+		if (alone)
+			group[col->merge[d->nlabels]] = out->null_group;
+	}
+	if (d->has_other)
+		out->other_group = group[col->merge[d->nlabels]];
+	MG_NEW(ctx, k->work, entry, (size_t) d->nlabels + 1);
+	for (uint32_t i = 0; i < d->nlabels; i++, n++)
+	{
+		entry[n][0] = mg_mark_label_hash(d->labels[i].text, d->labels[i].len);
+		entry[n][1] = group[col->merge[i]];
+	}
+	if (d->has_other && d->other != NULL)
+	{
+		entry[n][0] = mg_mark_label_hash(d->other, strlen(d->other));
+		entry[n++][1] = out->other_group;
+	}
+	qsort(entry, n, sizeof(*entry), compare_hashes);
+	MG_NEW(ctx, k->plan->arena, label, (size_t) n + 1);
+	MG_NEW(ctx, k->plan->arena, label_group, (size_t) n + 1);
+	for (uint32_t i = 0; i < n; i++)
+		if (out->nlabels == 0 || label[out->nlabels - 1] != entry[i][0])
+		{
+			label[out->nlabels] = entry[i][0];
+			label_group[out->nlabels++] = (uint8_t) entry[i][1];
+		}
+	out->label = label;
+	out->label_group = label_group;
+	out->ngroups = ngroups;
+	return MG_OK;
+}
+
+/* Where may the axis be cut between cells i - 1 and i? Where no code lies on both sides. */
+static mg_code
+find_cuts(mg_ctx *ctx, maker *k, const mg_column *col, bool *cut)
+{
+	uint32_t cells = col->nfine - 1, *last, open = 0;
+
+	MG_NEW(ctx, k->work, last, col->ncoarse);
+	for (uint32_t i = 0; i < cells; i++)
+		last[col->merge[i]] = i;
+	for (uint32_t i = 0; i < cells; i++)
+	{
+		/* a cut at the upper end of a cell of no width would be one between equal values */
+		cut[i] = i > 0 && open <= i - 1 && col->cells[i].lower > col->cells[i - 1].lower &&
+				 col->cells[i].lower >= col->cells[i - 1].upper;
+		open = last[col->merge[i]] > open ? last[col->merge[i]] : open;
+	}
+	return MG_OK;
+}
+
+/* Groups of equal mass, as far as cuts allow; a single value that is heavier than a group stays alone. */
+static mg_code
+make_number(mg_ctx *ctx, maker *k, uint32_t c)
+{
+	const mg_column *col = &k->model->columns[c];
+	mg_mark_column *out = &k->column[c];
+	uint32_t cells = col->nfine - 1;
+	double total = 0, mass = 0, left, *first, *breaks;
+	bool *cut;
+
+	MG_NEW(ctx, k->work, cut, (size_t) cells + 1);
+	MG_NEW(ctx, k->work, first, (size_t) cells + 1);
+	MG_NEW(ctx, k->plan->arena, breaks, NUMBER_GROUPS);
+	MG_TRY(find_cuts(ctx, k, col, cut));
+	/* mass of the codes that begin at a cell */
+	for (uint32_t code = 0; code < col->ncoarse - col->domain.nullable; code++)
+		for (uint32_t i = 0; i < cells; i++)
+			if (col->merge[i] == code)
+			{
+				first[i] += k->code_count[c][code];
+				total += k->code_count[c][code];
+				break;
+			}
+	left = total;
+	for (uint32_t i = 0; i < cells && total > 0; i++)
+	{
+		double next = first[i], share = left / (NUMBER_GROUPS - out->nbreaks);
+
+		/* all that is as one up to the next cut */
+		for (uint32_t j = i + 1; j < cells && !cut[j]; j++)
+			next += first[j];
+		if (cut[i] && mass > 0 && next > 0 && out->nbreaks < NUMBER_GROUPS - 1 && mass + next / 2 > share)
+		{
+			breaks[out->nbreaks++] = col->cells[i].lower;
+			left -= mass;
+			mass = 0;
+		}
+		mass += first[i];
+	}
+	out->breaks = breaks;
+	out->ngroups = out->nbreaks + 1;
+	for (uint32_t i = 0; i < cells; i++)
+	{
+		uint8_t g = 0;
+
+		while (g < out->nbreaks && breaks[g] <= col->cells[i].lower)
+			g++;
+		k->group_of[c][col->merge[i]] = g;
+	}
+	out->null_group = MG_MARK_MISSING;
+	if (col->domain.nullable)
+	{
+		out->null_group = (uint8_t) out->ngroups++;
+		k->group_of[c][col->ncoarse - 1] = out->null_group;
+	}
+	return MG_OK;
+}
+
+static bool
+is_dependent(const mg_model *m, uint32_t col)
+{
+	for (uint32_t i = 0; i < m->ndependencies; i++)
+		if (m->dependencies[i].column == col)
+			return true;
+	return false;
+}
+
+static mg_code
+make_column(mg_ctx *ctx, maker *k, uint32_t c)
+{
+	const mg_column *col = &k->model->columns[c];
+	mg_mark_column *out = &k->column[c];
+	double *margin;
+
+	out->name_len = (uint32_t) strlen(col->domain.name);
+	out->name = mg_arena_strndup(k->plan->arena, col->domain.name, out->name_len);
+	if (out->name == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	out->kind = col->domain.kind;
+	out->null_group = out->other_group = MG_MARK_MISSING;
+	if (is_dependent(k->model, c))
+		return MG_OK;
+	MG_TRY(out->kind == MG_CATEGORY ? make_category(ctx, k, c) : make_number(ctx, k, c));
+	MG_NEW(ctx, k->plan->arena, margin, out->ngroups);
+	for (uint32_t i = 0; i < col->ncoarse; i++)
+		margin[k->group_of[c][i]] += k->code_count[c][i] / rows_drawn(k);
+	k->margin[c] = margin;
+	return MG_OK;
+}
+
+/* ---- the choice of subsets ---- */
+
+static bool
+has(const uint32_t *cols, uint32_t n, uint32_t col)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (cols[i] == col)
+			return true;
+	return false;
+}
+
+bool
+mg_branch_reaches(const mg_branch *b, const uint32_t *cols, uint32_t k)
+{
+	bool in = false, out = false;
+
+	for (uint32_t i = 0; i < k; i++)
+	{
+		bool branch = has(b->branch, b->nbranch, cols[i]);
+
+		in = in || branch;
+		out = out || (!branch && !has(b->sep, b->nsep, cols[i]));
+	}
+	return in && out;
+}
+
+/* Share of the pilot's rows on cells that are no more frequent than the gate; count[] is zero between calls. */
+static double
+rare_share(const maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *at)
+{
+	uint32_t rare = 0;
+
+	memset(at, 0, PILOT * sizeof(*at));
+	for (uint32_t i = 0; i < n; i++)
+	{
+		uint32_t groups = k->column[cols[i]].ngroups;
+		const uint8_t *g = k->pilot[cols[i]];
+
+		for (uint32_t r = 0; r < PILOT; r++)
+			at[r] = (uint16_t) (at[r] * groups + g[r]);
+	}
+	for (uint32_t r = 0; r < PILOT; r++)
+		count[at[r]]++;
+	for (uint32_t r = 0; r < PILOT; r++)
+		rare += count[at[r]] <= GATE * PILOT;
+	for (uint32_t r = 0; r < PILOT; r++)
+		count[at[r]] = 0;
+	return rare / (double) PILOT;
+}
+
+static void
+consider(maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *at)
+{
+	candidate *c = &k->pool[k->npool];
+	double cells = 1, reach = k->nbranches == 0 ? 1 : 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		cells *= k->column[cols[i]].ngroups;
+	if (k->npool == POOL || cells > MG_MARK_CELLS)
+		return;
+	for (uint32_t b = 0; b < k->nbranches; b++)
+		if (mg_branch_reaches(&k->branch[b], cols, n))
+			reach += k->reach[b];
+	if (reach < 0.05)
+		return;
+	c->k = n;
+	memcpy(c->cols, cols, n * sizeof(*cols));
+	c->value = rare_share(k, cols, n, count, at) * sqrt(fmin(reach, 3));
+	k->npool += c->value > 0.01;
+}
+
+/* Columns that tell something, in the order of how even their groups are (entropy), at most `most` of them. */
+static uint32_t
+list_columns(const maker *k, uint32_t *cols, double *entropy, uint32_t most)
+{
+	uint32_t n = 0;
+
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+	{
+		double h = 0;
+		uint32_t at;
+
+		for (uint32_t g = 0; g < k->column[c].ngroups; g++)
+			h -= k->margin[c][g] > 0 ? k->margin[c][g] * log(k->margin[c][g]) : 0;
+		if (h < 0.02 || (n == most && h <= entropy[n - 1]))
+			continue;
+		n += n < most;
+		for (at = n - 1; at > 0 && entropy[at - 1] < h; at--)
+		{
+			entropy[at] = entropy[at - 1];
+			cols[at] = cols[at - 1];
+		}
+		entropy[at] = h;
+		cols[at] = c;
+	}
+	return n;
+}
+
+static void
+sort_columns(uint32_t *cols, uint32_t n)
+{
+	for (uint32_t i = 1; i < n; i++)
+		for (uint32_t j = i; j > 0 && cols[j - 1] > cols[j]; j--)
+		{
+			uint32_t t = cols[j];
+
+			cols[j] = cols[j - 1];
+			cols[j - 1] = t;
+		}
+}
+
+/* All pairs and triples where they are few, else as many at random; quadruples at random. */
+static mg_code
+fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
+{
+	uint32_t most = 200, *cols, n, *count;
+	double *entropy;
+	uint16_t *at;
+
+	MG_NEW(ctx, k->work, cols, most);
+	MG_NEW(ctx, k->work, entropy, most);
+	MG_NEW(ctx, k->work, count, 65536);
+	MG_NEW(ctx, k->work, at, PILOT);
+	MG_NEW(ctx, k->work, k->pool, (size_t) POOL + 1);
+	n = list_columns(k, cols, entropy, most);
+	for (uint32_t arity = 2; arity <= 3; arity++)
+		for (uint32_t tries = 0; tries < 2000 && n >= arity; tries++)
+		{
+			uint32_t pick[MG_MARK_ARITY];
+
+			for (uint32_t i = 0; i < arity; i++)
+				do
+					pick[i] = cols[mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), n)];
+				while (has(pick, i, pick[i]));
+			sort_columns(pick, arity);
+			if (tries % 256 == 0)
+				MG_TRY(mg_poll(ctx));
+			consider(k, pick, arity, count, at);
+		}
+	return MG_OK;
+}
+
+static bool
+already(const mg_mark_plan *p, const candidate *c)
+{
+	for (uint32_t i = 0; i < p->nsubsets; i++)
+		if (p->subset[i].k == c->k && memcmp(p->subset[i].cols, c->cols, c->k * sizeof(*c->cols)) == 0)
+			return true;
+	return false;
+}
+
+/* Greedily: value, less where its columns have been used. */
+static mg_code
+choose_subsets(mg_ctx *ctx, maker *k)
+{
+	mg_mark_plan *p = k->plan;
+	mg_mark_subset *subset;
+	double *used;
+
+	MG_NEW(ctx, p->arena, subset, SUBSETS);
+	MG_NEW(ctx, k->work, used, k->model->ncolumns);
+	p->subset = subset;
+	while (p->nsubsets < SUBSETS)
+	{
+		const candidate *best = NULL;
+		mg_mark_subset *s = &subset[p->nsubsets];
+		double most = 0;
+
+		for (uint32_t i = 0; i < k->npool; i++)
+		{
+			double worth = k->pool[i].value;
+
+			for (uint32_t j = 0; j < k->pool[i].k; j++)
+				worth /= 1 + 0.5 * used[k->pool[i].cols[j]];
+			if (worth > most && !already(p, &k->pool[i]))
+			{
+				most = worth;
+				best = &k->pool[i];
+			}
+		}
+		if (best == NULL)
+			break;
+		s->k = best->k;
+		memcpy(s->cols, best->cols, best->k * sizeof(*best->cols));
+		s->cells = 1;
+		for (uint32_t i = s->k; i-- > 0;)
+		{
+			s->stride[i] = s->cells;
+			s->cells *= k->column[s->cols[i]].ngroups;
+			used[s->cols[i]]++;
+		}
+		s->weight = 1;
+		s->first = p->cells;
+		p->cells += s->cells;
+		p->nsubsets++;
+	}
+	return MG_OK;
+}
+
+/* ---- rows ---- */
+
+static mg_code
+draw_rows(mg_ctx *ctx, maker *k, void (*take)(maker *k, uint32_t batch, void *arg), void *arg)
+{
+	mg_rng rng;
+
+	mg_rng_seed(&rng, UINT64_C(0x6d61726b20706c61));
+	for (uint32_t b = 0; b < k->batches; b++)
+	{
+		MG_TRY(mg_poll(ctx));
+		MG_TRY(k->sampler->batch(ctx, k->sampler, &rng, MG_BATCH_ROWS, k->codes));
+		take(k, b, arg);
+	}
+	return MG_OK;
+}
+
+static void
+count_codes(maker *k, uint32_t batch, void *arg)
+{
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		for (uint32_t r = 0; r < MG_BATCH_ROWS; r++)
+			k->code_count[c][k->codes[c][r]]++;
+}
+
+static void
+keep_pilot(maker *k, uint32_t batch, void *arg)
+{
+	for (uint32_t c = 0; batch == 0 && c < k->model->ncolumns; c++)
+		for (uint32_t r = 0; k->column[c].ngroups > 0 && r < PILOT; r++)
+			k->pilot[c][r] = k->group_of[c][k->codes[c][r]];
+}
+
+/* arg: counts of all cells */
+static void
+count_cells(maker *k, uint32_t batch, void *arg)
+{
+	uint32_t *count = arg;
+
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+	{
+		const mg_mark_subset *s = &k->plan->subset[i];
+
+		for (uint32_t r = 0; r < MG_BATCH_ROWS; r++)
+		{
+			uint32_t at = s->first;
+
+			for (uint32_t j = 0; j < s->k; j++)
+				at += k->group_of[s->cols[j]][k->codes[s->cols[j]][r]] * s->stride[j];
+			count[at]++;
+		}
+	}
+}
+
+/* Shares of rows that find a partner of the same separator in a batch of TYPICAL_ROWS; the pilot's codes are there. */
+static mg_code
+judge_branches(mg_ctx *ctx, maker *k)
+{
+	mg_rng rng;
+
+	if (k->model->method->branches == NULL)
+		return MG_OK;
+	MG_TRY(k->model->method->branches(ctx, k->model, k->work, &k->branch, &k->nbranches));
+	MG_NEW(ctx, k->work, k->reach, (size_t) k->nbranches + 1);
+	mg_rng_seed(&rng, UINT64_C(0x6d61726b20706c61));
+	MG_TRY(k->sampler->batch(ctx, k->sampler, &rng, TYPICAL_ROWS, k->codes));
+	for (uint32_t b = 0; b < k->nbranches; b++)
+		MG_TRY(mg_branch_reach(ctx, k->work, k->model, &k->branch[b], k->codes, TYPICAL_ROWS, &k->reach[b]));
+	return MG_OK;
+}
+
+static mg_code
+set_probabilities(mg_ctx *ctx, maker *k)
+{
+	mg_mark_plan *p = k->plan;
+	uint32_t *count;
+	uint8_t *q;
+
+	MG_NEW(ctx, k->work, count, (size_t) p->cells + 1);
+	MG_NEW(ctx, p->arena, q, (size_t) p->cells + 1);
+	MG_TRY(draw_rows(ctx, k, count_cells, count));
+	for (uint32_t i = 0; i < p->cells; i++)
+	{
+		double share = count[i] / rows_drawn(k), steps = share > 0 ? -8 * log2(share / GATE) : MG_MARK_NEVER;
+
+		q[i] = steps < 0 ? MG_MARK_FREQUENT : steps >= MG_MARK_NEVER ? MG_MARK_NEVER : (uint8_t) steps;
+	}
+	for (uint32_t s = 0; s < p->nsubsets; s++)
+		((mg_mark_subset *) p->subset)[s].q = q + p->subset[s].first;
+	return MG_OK;
+}
+
+/* ---- all of it ---- */
+
+static mg_code
+begin(mg_ctx *ctx, maker *k)
+{
+	uint32_t n = k->model->ncolumns;
+	size_t batches = PLAN_CELLS / ((size_t) n * MG_BATCH_ROWS);
+
+	k->batches = batches < 2 ? 2 : batches > PLAN_BATCHES ? PLAN_BATCHES : (uint32_t) batches;
+	MG_NEW(ctx, k->plan->arena, k->column, n);
+	MG_NEW(ctx, k->plan->arena, k->margin, n);
+	MG_NEW(ctx, k->work, k->codes, n);
+	MG_NEW(ctx, k->work, k->code_count, n);
+	MG_NEW(ctx, k->work, k->group_of, n);
+	MG_NEW(ctx, k->work, k->pilot, n);
+	k->plan->ncolumns = n;
+	k->plan->column = k->column;
+	k->plan->margin = k->margin;
+	k->plan->gate = GATE;
+	for (uint32_t c = 0; c < n; c++)
+	{
+		MG_NEW(ctx, k->work, k->codes[c], MG_BATCH_ROWS);
+		MG_NEW(ctx, k->work, k->code_count[c], k->model->columns[c].ncoarse);
+		MG_NEW(ctx, k->work, k->group_of[c], k->model->columns[c].ncoarse);
+		MG_NEW(ctx, k->work, k->pilot[c], PILOT);
+	}
+	return k->model->method->compile(ctx, k->model, &k->sampler);
+}
+
+static mg_code
+make(mg_ctx *ctx, maker *k)
+{
+	mg_rng rng;
+
+	mg_rng_seed(&rng, UINT64_C(0x7375627365747321));
+	MG_TRY(begin(ctx, k));
+	MG_TRY(draw_rows(ctx, k, count_codes, NULL));
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		MG_TRY(make_column(ctx, k, c));
+	MG_TRY(draw_rows(ctx, k, keep_pilot, NULL));
+	MG_TRY(judge_branches(ctx, k));
+	MG_TRY(fill_pool(ctx, k, &rng));
+	MG_TRY(choose_subsets(ctx, k));
+	return set_probabilities(ctx, k);
+}
+
+mg_code
+mg_mark_plan_make(mg_ctx *ctx, const mg_model *m, mg_mark_plan **out)
+{
+	maker k = {.model = m};
+	mg_arena *arena = mg_arena_create(0);
+	mg_code code;
+
+	*out = NULL;
+	k.work = mg_arena_create(0);
+	k.plan = arena != NULL ? mg_arena_alloc(arena, 1, sizeof(*k.plan)) : NULL;
+	if (k.plan == NULL || k.work == NULL)
+		code = mg_fail(ctx, MG_NOMEM, "out of memory");
+	else
+	{
+		k.plan->arena = arena;
+		code = make(ctx, &k);
+	}
+	if (k.sampler != NULL)
+		k.sampler->destroy(k.sampler);
+	mg_arena_destroy(k.work);
+	if (code != MG_OK)
+	{
+		mg_arena_destroy(arena);
+		return code;
+	}
+	*out = k.plan;
+	return MG_OK;
+}
