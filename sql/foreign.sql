@@ -129,7 +129,7 @@ COPY f.m FROM stdin;
 \.
 
 -- a WHERE clause leaves the rows that it leaves of the whole table, each as it is; and it is used
-CREATE FUNCTION try(tab text, predicates text[]) RETURNS TABLE (predicate text, used boolean, some boolean) LANGUAGE plpgsql AS $$
+CREATE FUNCTION try(tab text, predicates text[]) RETURNS TABLE (predicate text, used boolean, hits boolean) LANGUAGE plpgsql AS $$
 DECLARE
   p text;
   wrong bigint;
@@ -142,7 +142,7 @@ BEGIN
     EXECUTE format('SELECT %s + abs(%s - (SELECT count(*) FROM f.%s x WHERE %s))', wrong, found, tab, p) INTO wrong;
     SELECT string_agg(l, ' ') ~ 'Skips Rows Without' INTO used FROM plan(format('SELECT * FROM f.%s x WHERE %s', tab, p)) l;
     predicate := p || CASE WHEN wrong > 0 THEN ' IS WRONG' ELSE '' END ;
-    some := found > 0;
+    hits := found > 0;
     RETURN NEXT;
   END LOOP;
 END
@@ -164,7 +164,7 @@ INSERT INTO tried SELECT * FROM try('s', ARRAY[
   'gone IS NULL', 'gone < ''2024-01-10''', 'gone BETWEEN ''2024-05-01'' AND ''2024-05-03'' AND entered > ''2024-04-30''', 'gone < entered', 'age = 5', 'band = 4', 'band = 4 AND age < 80', 'band = 0 AND age IS NOT NULL AND age < 3',
   'band IS NULL', 'age IS NULL', 'band IN (1, 3) AND gone IS NULL AND wing = ''east''']);
 SELECT predicate, used FROM tried;
-SELECT count(*) FILTER (WHERE some) > 70 AS some_rows, count(*) FILTER (WHERE NOT some) > 10 AS none FROM tried;
+SELECT count(*) FILTER (WHERE hits) > 70 AS some_rows, count(*) FILTER (WHERE NOT hits) > 10 AS none FROM tried;
 -- constants that come late
 PREPARE by_age(int, text) AS SELECT count(*) FROM f.m WHERE age = $1 AND sex = $2;
 SET plan_cache_mode = force_generic_plan;

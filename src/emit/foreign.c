@@ -52,12 +52,15 @@
 /* ---------------------------------------------------------------- opening */
 
 MgRelease *
-mg_foreign_open(const MgForeignOptions *options, Oid role, bool peek)
+mg_foreign_open(const MgForeignOptions *options, Oid role, TupleDesc shape, bool peek)
 {
-	NullableDatum args[MG_RELEASE_ARGS] = {0};
+	NullableDatum args[MG_RELEASE_ARGS];
 	MgIdentity identity;
 	MgRelease *release;
 
+	for (int i = 0; i < MG_RELEASE_ARGS; i++)
+		args[i] = (NullableDatum){.isnull = true};
+	args[MG_ARG_MODEL].isnull = args[MG_ARG_SEED].isnull = false;
 	args[MG_ARG_MODEL].value = CStringGetTextDatum(options->model);
 	args[MG_ARG_N].isnull = !options->has_rows;
 	args[MG_ARG_N].value = Int64GetDatum(options->rows);
@@ -69,7 +72,7 @@ mg_foreign_open(const MgForeignOptions *options, Oid role, bool peek)
 	if (options->purpose != NULL)
 		args[MG_ARG_PURPOSE].value = CStringGetTextDatum(options->purpose);
 	mg_identity_enter(&identity, role);
-	release = peek ? mg_release_peek(args) : mg_release_open(args);
+	release = peek ? mg_release_peek(args, shape) : mg_release_open_listed(args, shape);
 	mg_identity_leave(&identity);
 	if (release != NULL)
 		mg_release_set_path(release, "foreign");
@@ -165,6 +168,54 @@ forget_clauses(ScanPlan *plan, int attnum)
 	MemoryContextSwitchTo(old);
 }
 
+/* Attributes that the scan has to make, as integers: those of expressions that may be evaluated on its rows. */
+static List *
+attributes_read(RelOptInfo *rel, Oid relid, List *clauses)
+{
+	Bitmapset *attrs = NULL;
+	List *out = NIL;
+	bool whole;
+	Relation relation = table_open(relid, NoLock);
+	TupleDesc desc = RelationGetDescr(relation);
+
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &attrs);
+	pull_varattnos((Node *) clauses, rel->relid, &attrs);
+	whole = bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, attrs);
+	for (int i = 1; i <= desc->natts; i++)
+		if (!TupleDescAttr(desc, i - 1)->attisdropped &&
+			(whole || bms_is_member(i - FirstLowInvalidHeapAttributeNumber, attrs)))
+			out = lappend_int(out, i);
+	table_close(relation, NoLock);
+	return out;
+}
+
+static TupleDesc
+shape_of(Oid relid, List *attnos)
+{
+	Relation relation = table_open(relid, NoLock);
+	int *attrs = palloc(sizeof(int) * Max(list_length(attnos), 1)), n = 0;
+	TupleDesc shape;
+	ListCell *cell;
+
+	foreach (cell, attnos)
+		attrs[n++] = lfirst_int(cell);
+	shape = mg_foreign_shape(relid, RelationGetDescr(relation), attrs, n);
+	table_close(relation, NoLock);
+	return shape;
+}
+
+/* Looks at the model, where that can tell more than the options: NULL where it cannot, or the user may not. */
+static MgRelease *
+look_at_model(const MgForeignOptions *options, RelOptInfo *rel, Oid relid, const ScanPlan *plan)
+{
+	List *clauses = extract_actual_clauses(rel->baserestrictinfo, false);
+
+	if (plan->usable == NIL && options->has_rows)
+		return NULL;
+	return mg_foreign_open(options, OidIsValid(rel->userid) ? rel->userid : GetUserId(),
+						   shape_of(relid, attributes_read(rel, relid, clauses)), true);
+}
+
 /*
  * Selectivity of the clauses by the model's own marginals, where they can be told from them; the rest as for any other
  * table, by its statistics if there are any. Conditions on several columns are taken to be independent.
@@ -172,7 +223,6 @@ forget_clauses(ScanPlan *plan, int attnum)
 static double
 selectivity(PlannerInfo *root, RelOptInfo *rel, Oid relid, MgRelease *release, ScanPlan *plan)
 {
-	Relation relation = table_open(relid, NoLock);
 	ExprContext *econtext = CreateStandaloneExprContext();
 	List *rest = list_copy(rel->baserestrictinfo), *seen = NIL;
 	ListCell *cell;
@@ -181,7 +231,7 @@ selectivity(PlannerInfo *root, RelOptInfo *rel, Oid relid, MgRelease *release, S
 	{
 		int attnum = lfirst_int(cell);
 		List *rinfos = clauses_on(plan->usable, plan->attnos, attnum), *clauses;
-		TupleDesc shape = mg_foreign_shape(relid, RelationGetDescr(relation), &attnum, 1);
+		TupleDesc shape = shape_of(relid, list_make1_int(attnum));
 		const MgColumn *column;
 		mg_condition condition;
 
@@ -202,7 +252,6 @@ selectivity(PlannerInfo *root, RelOptInfo *rel, Oid relid, MgRelease *release, S
 		plan->share *= mg_release_share(release, &condition, 1);
 		rest = list_difference_ptr(rest, rinfos);
 	}
-	table_close(relation, NoLock);
 	return plan->share * clauselist_selectivity(root, rest, 0, JOIN_INNER, NULL);
 }
 
@@ -221,7 +270,7 @@ get_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	plan->share = 1;
 	plan->codes = rel->max_attr;
 	old = MemoryContextSwitchTo(context);
-	release = mg_foreign_open(&options, OidIsValid(rel->userid) ? rel->userid : GetUserId(), true);
+	release = look_at_model(&options, rel, relid, plan);
 	if (release == NULL)
 		chosen = clauselist_selectivity(root, rel->baserestrictinfo, 0, JOIN_INNER, NULL);
 	else
@@ -235,27 +284,6 @@ get_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	rel->tuples = plan->rows;
 	rel->rows = clamp_row_est(plan->rows * chosen);
 	rel->fdw_private = plan;
-}
-
-/* Attributes that the scan has to make, as integers: those of expressions that may be evaluated on its rows. */
-static List *
-attributes_read(RelOptInfo *rel, Oid relid, List *clauses)
-{
-	Bitmapset *attrs = NULL;
-	List *out = NIL;
-	bool whole;
-	Relation relation = table_open(relid, NoLock);
-	TupleDesc desc = RelationGetDescr(relation);
-
-	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &attrs);
-	pull_varattnos((Node *) clauses, rel->relid, &attrs);
-	whole = bms_is_member(InvalidAttrNumber - FirstLowInvalidHeapAttributeNumber, attrs);
-	for (int i = 1; i <= desc->natts; i++)
-		if (!TupleDescAttr(desc, i - 1)->attisdropped &&
-			(whole || bms_is_member(i - FirstLowInvalidHeapAttributeNumber, attrs)))
-			out = lappend_int(out, i);
-	table_close(relation, NoLock);
-	return out;
 }
 
 static void
@@ -381,7 +409,7 @@ begin_rows(ForeignScanState *node)
 	TupleDesc shape = mg_foreign_shape(RelationGetRelid(relation), RelationGetDescr(relation), s->attrs, s->nattrs);
 	MgIdentity identity;
 
-	s->release = mg_foreign_open(&s->options, s->role, false);
+	s->release = mg_foreign_open(&s->options, s->role, shape, false);
 	s->rows = mg_rows_create(s->release, shape, true, NULL, 0);
 	set_where(node);
 	mg_identity_enter(&identity, s->role);

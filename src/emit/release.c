@@ -60,6 +60,8 @@ struct MgRelease
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
 };
 
+static void start_stream(MgRelease *r);
+
 static MgRecorder recorder;
 static MgRowsRecorder rows_recorder;
 
@@ -96,8 +98,6 @@ release_free(void *arg)
  * The model, provided that the caller may have its rows. That a model of a name exists is no secret: undefined_object
  * and insufficient_privilege tell it apart, as they do for tables.
  */
-static void start_stream(MgRelease *r);
-
 static MgModel *
 require_right(const char *name)
 {
@@ -254,7 +254,7 @@ mg_release_check_grant(MgModel *entry, MgGrant *grant)
 }
 
 MgRelease *
-mg_release_peek(const NullableDatum *args)
+mg_release_peek(const NullableDatum *args, TupleDesc listed)
 {
 	MgModel *entry;
 
@@ -263,7 +263,7 @@ mg_release_peek(const NullableDatum *args)
 	entry = mg_model_find(TextDatumGetCString(args[MG_ARG_MODEL].value));
 	if (entry == NULL || strcmp(entry->state, "ready") != 0 || !mg_may_release(entry, GetUserId()))
 		return NULL;
-	return mg_release_open(args);
+	return mg_release_open_listed(args, listed);
 }
 
 int64

@@ -214,7 +214,7 @@ make_values(mg_stream *s, uint32_t rows, bool constrained)
 mg_code
 mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 {
-	bool constrained = s->redraw != NULL && (wants_any(s) || s->where != NULL);
+	bool any = wants_any(s) || s->where != NULL, constrained = s->redraw != NULL && any;
 	mg_rng rng;
 
 	if (rows < 1 || rows > MG_BATCH_ROWS)
@@ -222,7 +222,7 @@ mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 	MG_TRY(mg_stream_ready(ctx, s));
 	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
 	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
-	if (s->marker != NULL && wants_any(s))
+	if (s->marker != NULL && any)
 	{
 		mg_stream_seed(s, s->next, MG_LANE_MARK, &rng);
 		MG_TRY(mg_mark_batch(ctx, s, &rng, rows));
