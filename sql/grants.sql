@@ -67,9 +67,9 @@ SET SESSION AUTHORIZATION regress_reader;
 SELECT count(*) FROM dp_synthesize_as(NULL::people, 'm', 5);
 -- what is refused
 SET SESSION AUTHORIZATION regress_owner;
-SELECT dp_grant('m', 'regress_reader', max_rows => 10);
+SELECT dp_grant('m', 'regress_reader', max_rows => -1);
 SELECT dp_grant('m', 'regress_reader', per => '1 day');
-SELECT dp_grant('m', 'regress_reader', purposes => '{test}');
+SELECT dp_grant('m', 'regress_reader', purposes => '{a,NULL}');
 SELECT dp_grant('m', 'regress_reader', valid_until => '2001-01-01');
 SELECT dp_grant('m', 'regress_reader', valid_until => '-infinity');
 SELECT dp_grant('m', NULL);

@@ -21,7 +21,8 @@
 #include "utils/memutils.h"
 
 #define BUDGET_COLUMNS \
-	"SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind FROM mirage.budget "
+	"SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind, " \
+	"require_approval FROM mirage.budget "
 
 static bool
 is_mine(uint64 row, int col)
@@ -76,6 +77,7 @@ budget_fetch(const char *sql, const MgArg *arg)
 		b->owner = mg_role_binding(mg_get_oid(0, 6), mg_get_text(&q, 0, 7), mg_get_text(&q, 0, 8));
 		b->mine_uncommitted = is_mine(0, 9);
 		b->unit_kind = mg_get_text(&q, 0, 11);
+		b->require_approval = mg_get_bool(0, 12);
 		MemoryContextSwitchTo(old);
 	}
 	mg_query_end(&q);

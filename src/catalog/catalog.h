@@ -45,6 +45,7 @@ typedef struct MgBudget
 	Interval *period; /* NULL: none. A policy: only charges of the last period count towards the cap */
 	MgRole owner;
 	char *unit_kind;       /* frozen by the first charge; NULL: none yet */
+	bool require_approval; /* its models wait for an administrator */
 	bool mine_uncommitted; /* written by the caller's own open transaction: a worker cannot see it */
 } MgBudget;
 
@@ -71,6 +72,8 @@ extern MgBudget *mg_budget_by_id(int64 id);
 /* A new cap and period; the caller has seen to it that what was charged fits, under mg_ledger_lock. */
 extern void mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period);
 extern int64 mg_budget_create(const char *name, double epsilon, double delta, Interval *period);
+
+extern void mg_budget_set_approval(int64 budget, bool required);
 
 /* Before any of the writes below: two sessions must not decide about one relation, or parent and child, at once. Locks
  * the family of `relid` (an object lock of ours on each member) to the end of the transaction; nobody else is held up.
@@ -131,6 +134,10 @@ extern double mg_share_find(int64 budget, Oid role, int64 *id, char **grantee);
 /* -- rights (catalog/rights.c) -- */
 
 extern bool mg_owns(Oid relid, Oid role);
+/*
+ * Names of budgets, models and recipients, and purposes: 1 to 200 bytes, no control characters, no blank at either end.
+ */
+extern void mg_check_name(const char *what, const char *name);
 
 /* How the current role may train on a relation whose base is `base`, protected as given; error when it may not. */
 typedef struct MgTrainRight
@@ -250,6 +257,22 @@ typedef struct MgGrantRef
 	TimestampTz granted_at;
 } MgGrantRef;
 
+/*
+ * The grants of the model by which `role` may release for this purpose (NULL: none), live and unexpired, the least
+ * restrictive first: without conditions before with them; then all columns before more before fewer; then without limit
+ * of rows before with one, more rows before fewer; then by the grantee's name. Error where the only ones ask for another
+ * purpose, or were made by this very transaction, which no worker can see.
+ */
+extern List *mg_grants_for(const MgModel *model, Oid role, const char *purpose);
+/* Do both confine the rows to the same? */
+extern bool mg_grants_alike(const MgGrant *a, const MgGrant *b);
+/* Is there room for so many rows at this moment? */
+extern bool mg_grant_has_room(const MgGrant *grant, int64 rows);
+/*
+ * In a worker's transaction, READ COMMITTED: locks the grants in order, to the end of the transaction, until one has
+ * room, and returns it. A grant that was revoked, replaced or ran out since does not pay. Error where none does.
+ */
+extern MgGrant *mg_grant_pay(const MgModel *model, List *refs, int64 rows);
 extern void mg_grant_set(const MgGrant *grant); /* model, grantee.oid, and the limits */
 extern bool mg_grant_remove(int64 model, Oid grantee);
 /* Releases as the owner does, without a grant: a superuser, the owner, members of the owner. */
@@ -261,6 +284,15 @@ extern bool mg_owns_model(const MgModel *model, Oid role);
 extern void mg_model_require_released(const MgModel *model, Oid role);
 /* May `role` read rows of the model: by owning it, or by a live unexpired grant to a role whose rights it has. */
 extern bool mg_may_release(const MgModel *model, Oid role);
+
+/* -- approval (catalog/approval.c) -- */
+
+extern const char *mg_model_first_state(const MgBudget *budget); /* of a model that was just trained under it */
+/* Is none of the roles that the session has, or logged in as, this role or a member of it? */
+extern bool mg_independent_of(const MgRole *role);
+extern MgRole mg_job_login(int64 job); /* who had logged in when it was started; no name: not known */
+/* Puts the model into `state` and records the decision; under its lock. */
+extern void mg_decide(const MgModel *model, const char *decision, const char *state, const char *note);
 
 /* -- keys (catalog/keys.c) -- */
 
@@ -313,6 +345,7 @@ typedef struct MgRecipient
 } MgRecipient;
 
 extern MgRecipient mg_recipient(void); /* of this session, now; error for a claim without the right */
+extern void mg_claimant_set(Oid role, bool allowed);
 /* May the user that logged in name recipients? */
 extern bool mg_may_claim(void);
 

@@ -8,8 +8,6 @@
 #include "miscadmin.h"
 #include "pg/guc.h"
 
-#define MOST_RECIPIENT_BYTES 200
-
 bool
 mg_may_claim(void)
 {
@@ -30,21 +28,23 @@ mg_may_claim(void)
 	return may;
 }
 
-/* A label that goes into records: short, printable, the same however it is shown. */
-static void
-check_claim(const char *name)
+void
+mg_claimant_set(Oid role, bool allowed)
 {
-	size_t len = strlen(name);
-	bool bad = len > MOST_RECIPIENT_BYTES || name[0] == ' ' || name[len - 1] == ' ';
+	MgArg args[] = {MG_TEXT(GetUserNameFromId(role, false)), MG_OID(role), MG_TEXT(mg_database_identity()),
+					MG_TEXT(GetUserNameFromId(GetUserId(), false))};
+	MgQuery q;
 
-	for (size_t i = 0; i < len; i++)
-		bad |= (unsigned char) name[i] < 32 || name[i] == 127;
-	if (bad)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("pg_mirage.recipient names no recipient"),
-			 errhint("Use 1 to %d bytes without control characters and without blanks at the ends.",
-					 MOST_RECIPIENT_BYTES)));
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "DELETE FROM mirage.claimant WHERE role_name = $1 OR (role_oid = $2 "
+				 "AND split_part(identity, ':', 1) = split_part($3, ':', 1))",
+				 3, args);
+	if (allowed)
+		mg_query_run(&q, false,
+					 "INSERT INTO mirage.claimant (role_name, role_oid, identity, allowed_by) VALUES ($1, $2, $3, $4)",
+					 lengthof(args), args);
+	mg_query_end(&q);
 }
 
 MgRecipient
@@ -54,7 +54,7 @@ mg_recipient(void)
 
 	if (r.claimed)
 	{
-		check_claim(mg_guc_recipient);
+		mg_check_name("recipient", mg_guc_recipient);
 		if (!mg_may_claim())
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 							errmsg("role \"%s\" may not say whom rows are for",

@@ -40,6 +40,10 @@ extern void mg_release_set_recorder(MgRecorder recorder);
 
 /* Refuses, or returns the model ready to emit. Writes nothing. args: [MG_RELEASE_ARGS] */
 extern MgRelease *mg_release_open(const NullableDatum *args);
+/* The same for a caller who names columns that must be there, so that a grant without them does not decide. */
+extern MgRelease *mg_release_open_listed(const NullableDatum *args, TupleDesc listed);
+/* Error unless the grant's columns are the model's, and its conditions such as some rows can satisfy. */
+extern void mg_release_check_grant(MgModel *model, MgGrant *grant);
 extern const char *mg_release_model_name(const MgRelease *release);
 /* The columns that the caller may have; all others do not exist for it. */
 extern const MgColumns *mg_release_columns(const MgRelease *release);

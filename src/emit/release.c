@@ -18,12 +18,10 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/xlog.h"
 #include "catalog/catalog.h"
 #include "emit/emit.h"
-#include "emit/given.h"
+#include "emit/limits.h"
 #include "emit/watermark.h"
 #include "miscadmin.h"
 #include "pg/constraints.h"
@@ -40,13 +38,12 @@ struct MgRelease
 	MgColumns *columns;
 	MgRecipient recipient;
 	const char *purpose, *path;
-	int64 rows, done;
+	MgLimits limits;
+	int64 done;
 	bool seeded;
 	int64 seed;
 	mg_ctx ctx;
 	mg_model *model;
-	MgGiven given;
-	mg_conditioned *conditioned; /* NULL: no conditions */
 	mg_stream *stream, *spare;
 	MgReleaseMark mark;
 	MgSnapper *snapper;
@@ -72,11 +69,11 @@ release_free(void *arg)
 		mg_stream_destroy(r->stream);
 	if (r->spare != NULL)
 		mg_stream_destroy(r->spare);
-	mg_conditioned_destroy(r->conditioned);
+	mg_conditioned_destroy(r->limits.conditioned);
 	if (r->model != NULL)
 		mg_model_destroy(r->model);
 	r->stream = r->spare = NULL;
-	r->conditioned = NULL;
+	r->limits.conditioned = NULL;
 	r->model = NULL;
 	mg_release_mark_close(&r->mark);
 	mg_wipe(r->model_key, sizeof(r->model_key));
@@ -118,14 +115,9 @@ load_model(MgRelease *r)
 		if (r->columns->col[i].core >= (int) r->model->ncolumns)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 							errmsg("the columns of model \"%s\" do not fit its parameters", r->entry->name)));
-}
-
-static void
-refuse_given(const NullableDatum *arg, const char *name)
-{
-	if (!arg->isnull)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("parameter \"%s\" is not served by this version", name), errhint("Leave it out.")));
+	r->limits.entry = r->entry;
+	r->limits.model = r->model;
+	r->limits.columns = r->columns;
 }
 
 /* What the call alone can be refused for. */
@@ -138,60 +130,87 @@ check_args(const NullableDatum *args)
 				 errdetail("Every release is recorded before its first row."), errhint("Connect to the primary.")));
 	if (args[MG_ARG_MODEL].isnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"model\" must not be null")));
-	refuse_given(&args[MG_ARG_PURPOSE], "purpose");
+	if (!args[MG_ARG_N].isnull && DatumGetInt64(args[MG_ARG_N].value) < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("n must not be negative")));
 }
 
-/* Exact inference, once for the release; what the model gives no probability is refused here. */
-static void
-condition_model(MgRelease *r, const NullableDatum *conditions)
+/* Columns that must be there, as char *; NULL: none. */
+static List *
+listed_names(TupleDesc listed)
 {
-	if (conditions->isnull)
-		return;
-	r->given = mg_given_parse(conditions->value, r->columns, r->entry->name);
-	if (r->given.n > 0)
-		MG_CHECK(&r->ctx,
-				 mg_conditioned_create(&r->ctx, r->model, r->given.condition, (uint32_t) r->given.n, &r->conditioned));
+	List *names = NIL;
+
+	for (int i = 0; listed != NULL && i < listed->natts; i++)
+		if (!TupleDescAttr(listed, i)->attisdropped)
+			names = lappend(names, pstrdup(NameStr(TupleDescAttr(listed, i)->attname)));
+	return names;
 }
 
-/* A noisy total as a number of rows, what does not fit is no total; of those that satisfy the conditions, one at least.
- */
-static int64
-default_rows(const MgRelease *r)
+/* The call's purpose, which is recorded; NULL: none. */
+static char *
+read_purpose(const NullableDatum *arg)
 {
-	double total = r->model->total;
+	char *purpose = arg->isnull ? NULL : TextDatumGetCString(arg->value);
 
-	if (!(total >= 1 && total < 0x1p62))
-		return 0;
-	if (r->conditioned != NULL)
-		total = Max(total * mg_conditioned_probability(r->conditioned), 1);
-	return (int64) rint(total);
+	if (purpose != NULL)
+		mg_check_name("purpose", purpose);
+	return purpose;
 }
 
 MgRelease *
-mg_release_open(const NullableDatum *args)
+mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
 {
 	MgRelease *r;
-	bool has_rows = !args[MG_ARG_N].isnull;
+	List *grants = NIL;
 
 	check_args(args);
 	r = palloc0(sizeof(MgRelease));
 	r->context = CurrentMemoryContext;
+	r->purpose = read_purpose(&args[MG_ARG_PURPOSE]);
 	r->entry = require_right(TextDatumGetCString(args[MG_ARG_MODEL].value));
-	if (has_rows && DatumGetInt64(args[MG_ARG_N].value) < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("n must not be negative")));
+	if (!mg_owns_model(r->entry, GetUserId()))
+		grants = mg_grants_for(r->entry, GetUserId(), r->purpose);
 	r->recipient = mg_recipient();
 	r->path = "call";
 	mg_server_ctx(&r->ctx);
 	mg_release_with(r->context, release_free, r);
 	load_model(r);
 	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
-	condition_model(r, &args[MG_ARG_CONDITIONS]);
+	r->limits.conditions = args[MG_ARG_CONDITIONS].isnull ? NULL : DatumGetJsonbP(args[MG_ARG_CONDITIONS].value);
+	r->limits.listed = listed_names(listed);
+	r->limits.has_rows = !args[MG_ARG_N].isnull;
+	r->limits.rows = r->limits.has_rows ? DatumGetInt64(args[MG_ARG_N].value) : 0;
+	mg_limits_apply(&r->ctx, &r->limits, grants);
 	mg_release_mark_open(&r->mark, &r->ctx, r->entry, &r->recipient);
 	r->snapper = mg_snapper_create(r->columns, r->model);
-	r->rows = has_rows ? DatumGetInt64(args[MG_ARG_N].value) : default_rows(r);
 	r->seeded = !args[MG_ARG_SEED].isnull;
 	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
 	return r;
+}
+
+MgRelease *
+mg_release_open(const NullableDatum *args)
+{
+	return mg_release_open_listed(args, NULL);
+}
+
+void
+mg_release_check_grant(MgModel *entry, MgGrant *grant)
+{
+	MgRelease *r = palloc0(sizeof(MgRelease));
+	ListCell *lc;
+
+	r->context = CurrentMemoryContext;
+	r->entry = entry;
+	mg_server_ctx(&r->ctx);
+	mg_release_with(r->context, release_free, r);
+	load_model(r);
+	foreach (lc, grant->columns)
+		if (mg_columns_named(r->columns, list_make1(lfirst(lc)))->n == 0)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("model \"%s\" has no column \"%s\"", entry->name, (char *) lfirst(lc)),
+							errhint("Its columns are %s.", mg_rows_column_names(r->columns))));
+	mg_limits_apply(&r->ctx, &r->limits, list_make1(grant));
 }
 
 const char *
@@ -215,7 +234,7 @@ mg_release_set_path(MgRelease *r, const char *path)
 const MgColumns *
 mg_release_columns(const MgRelease *r)
 {
-	return r->columns;
+	return r->limits.visible;
 }
 
 /* ---------------------------------------------------------------- begin */
@@ -252,7 +271,7 @@ derive_key(MgRelease *r, int64 issuance)
 static mg_code
 make_stream(MgRelease *r, const uint8 *key, mg_stream **out)
 {
-	return r->conditioned != NULL ? mg_stream_create_conditioned(&r->ctx, r->conditioned, key, out)
+	return r->limits.conditioned != NULL ? mg_stream_create_conditioned(&r->ctx, r->limits.conditioned, key, out)
 								  : mg_stream_create(&r->ctx, r->model, key, out);
 }
 
@@ -284,13 +303,14 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 						   .role = GetUserNameFromId(GetUserId(), false),
 						   .recipient = r->recipient.name,
 						   .claimed = r->recipient.claimed,
-						   .rows = r->rows,
+						   .rows = r->limits.rows,
 						   .seeded = r->seeded,
 						   .purpose = r->purpose,
 						   .path = r->path,
-						   .conditioned = r->given.columns,
+						   .conditioned = r->limits.given.columns,
 						   .watermark = r->mark.mark != NULL ? r->mark.id : NULL,
-						   .columns = column_names(asked)};
+						   .columns = column_names(asked),
+						   .grants = r->limits.grants};
 
 	r->want = MemoryContextAllocZero(r->context, sizeof(bool) * Max(r->model->ncolumns, 1));
 	for (int i = 0; i < asked->n; i++)
@@ -344,7 +364,7 @@ const mg_batch *
 mg_release_next(MgRelease *r, uint64 *first)
 {
 	const mg_batch *batch;
-	int64 left = r->rows - r->done;
+	int64 left = r->limits.rows - r->done;
 
 	CHECK_FOR_INTERRUPTS();
 	if (left <= 0)

@@ -287,7 +287,8 @@ begin_rows(RowsScan *s)
 	for (int i = 0; i < MG_RELEASE_ARGS; i++)
 		args[i].value = ExecEvalExprSwitchContext(list_nth(s->args, skip + i), econtext, &args[i].isnull);
 	old = MemoryContextSwitchTo(s->context);
-	rows = mg_rows_create(mg_release_open(args), s->shape, !s->typed, s->attrs, s->nattrs);
+	rows = mg_rows_create(mg_release_open_listed(args, s->typed ? NULL : s->shape), s->shape, !s->typed, s->attrs,
+						  s->nattrs);
 	mg_rows_begin(rows);
 	MemoryContextSwitchTo(old);
 	s->rows = rows;

@@ -114,8 +114,8 @@ mg_release_record(const MgIssuance *call)
 
 /* ---------------------------------------------------------------- the record */
 
-/* Is the model still there, and the caller still allowed? */
-static void
+/* Is the model still there, and the caller still allowed? Returns the grant that pays; NULL: the owner's own right. */
+static const MgGrant *
 check_again(const MgIssuance *call)
 {
 	MgModel *model;
@@ -130,6 +130,12 @@ check_again(const MgIssuance *call)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("role \"%s\" may not say whom rows are for",
 							   GetUserNameFromId(GetAuthenticatedUserId(), false))));
+	if (call->grants != NIL)
+		return mg_grant_pay(model, call->grants, call->rows);
+	if (!mg_owns_model(model, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", model->name)));
+	return NULL;
 }
 
 static void
@@ -167,10 +173,9 @@ entry_detail(const MgIssuance *call, int64 id, const MgGrant *payer)
 static int64
 record(const MgIssuance *call)
 {
-	const MgGrant *payer = NULL;
+	const MgGrant *payer = check_again(call);
 	int64 id;
 
-	check_again(call);
 	id = mg_issuance_insert(call, payer);
 	mg_log("release", call->model_name, entry_detail(call, id, payer));
 	return id;

@@ -19,6 +19,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "model/dependency.h"
+#include "postmaster/interrupt.h"
 #include "replication/syncrep.h"
 #include "pg/compat.h"
 #include "pg/constraints.h"
@@ -30,6 +31,7 @@
 #include "storage/lmgr.h"
 #include "synthesis/marking.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
@@ -626,6 +628,12 @@ store_model(Training *t)
 	uint8 key[32];
 
 	mg_work_progress(t->shared, "storing", 1);
+	if (ConfigReloadPending)
+	{
+		/* pg_mirage.require_approval may have been turned on while the training ran */
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
 	mg_writer_init(&w);
 	MG_CHECK(&t->ctx, mg_model_write(&t->ctx, t->model, &w));
 	mg_work_begin(t->shared, false);
@@ -644,7 +652,7 @@ store_model(Training *t)
 	m.delta = t->call.delta;
 	m.charge = progress.charge;
 	m.job = t->call.job;
-	m.state = pstrdup("ready");
+	m.state = pstrdup(mg_model_first_state(mg_budget_by_id(t->budget->id)));
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
@@ -652,8 +660,8 @@ store_model(Training *t)
 	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
 	mg_log("train", m.name,
-		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"}", progress.charge,
-					t->call.job, m.method));
+		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"%s}", progress.charge,
+					t->call.job, m.method, strcmp(m.state, "ready") != 0 ? ", \"state\": \"pending\"" : ""));
 	mg_log_chain();
 	mg_work_commit();
 }
