@@ -39,10 +39,10 @@ mg_separator_fits(const mg_model *m, const mg_branch *b)
 }
 
 /* The group of this key, a new one where it has none. */
-static uint16_t
-group_of_key(mg_row_groups *g, uint64_t key)
+static inline uint16_t
+group_of_key(mg_row_groups *g, uint64_t key, bool few)
 {
-	uint32_t at = (uint32_t) (mg_mix64(key + 1) % SLOTS);
+	uint32_t at = few ? (uint32_t) key : (uint32_t) (mg_mix64(key + 1) % SLOTS);
 
 	while (g->slot[at] != 0 && g->key[g->slot[at] - 1] != key)
 		at = at + 1 == SLOTS ? 0 : at + 1;
@@ -58,7 +58,10 @@ void
 mg_group_rows(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n, mg_row_groups *g)
 {
 	uint32_t sum = 0;
+	uint64_t cells = 1;
 
+	for (uint32_t j = 0; j < b->nsep && cells <= SLOTS; j++)
+		cells *= m->columns[b->sep[j]].ncoarse;
 	g->n = 0;
 	memset(g->slot, 0, SLOTS * sizeof(*g->slot));
 	memset(g->start, 0, (n + 1) * sizeof(*g->start));
@@ -68,7 +71,7 @@ mg_group_rows(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uin
 
 		for (uint32_t j = 0; j < b->nsep; j++)
 			key = key * m->columns[b->sep[j]].ncoarse + codes[b->sep[j]][i];
-		g->group[i] = group_of_key(g, key);
+		g->group[i] = group_of_key(g, key, cells <= SLOTS);
 		g->start[g->group[i]]++;
 	}
 	for (uint32_t i = 0; i < g->n; i++)

@@ -17,20 +17,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GATE 0.002
+#define GATE 0.0002
 #define PLAN_BATCHES 16
 #define PLAN_CELLS ((size_t) 1 << 27) /* rows * columns that are drawn, at most, in more than two batches */
-#define NUMBER_GROUPS 8
-#define LABEL_GROUPS 12
-#define PILOT 8192
+#define NUMBER_GROUPS 24
+#define LABEL_GROUPS 24
+#define PILOT 16384
 #define SUBSETS 64
 #define POOL 6000
+#define TRIPLES 0.4     /* what a triple is worth beside a pair: fewer survive when columns are dropped */
+#define LEAST_RARE 0.01 /* least mass of a subset on rare cells */
+#define WEIGHT 2.0      /* of a subset all of whose cells are rare; others' are such that all tell as much */
+#define BALANCE 0.5
 #define TYPICAL_ROWS 1000 /* of a batch, for which branches are judged */
 
 typedef struct candidate
 {
 	uint32_t k, cols[MG_MARK_ARITY];
-	double value;
+	double rare, value;
 } candidate;
 
 typedef struct maker
@@ -326,8 +330,9 @@ consider(maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *
 		return;
 	c->k = n;
 	memcpy(c->cols, cols, n * sizeof(*cols));
-	c->value = rare_share(k, cols, n, count, at) * sqrt(fmin(reach, 3));
-	k->npool += c->value > 0.01;
+	c->rare = rare_share(k, cols, n, count, at);
+	c->value = sqrt(c->rare * fmin(reach, 2)) * (n == 2 ? 1 : TRIPLES);
+	k->npool += c->rare > LEAST_RARE;
 }
 
 /* Columns that tell something, in the order of how even their groups are (entropy), at most `most` of them. */
@@ -410,6 +415,16 @@ already(const mg_mark_plan *p, const candidate *c)
 	return false;
 }
 
+static uint32_t
+cells_of(const maker *k, const candidate *c)
+{
+	uint32_t cells = 1;
+
+	for (uint32_t i = 0; i < c->k; i++)
+		cells *= k->column[c->cols[i]].ngroups;
+	return cells;
+}
+
 /* Greedily: value, less where its columns have been used. */
 static mg_code
 choose_subsets(mg_ctx *ctx, maker *k)
@@ -425,15 +440,15 @@ choose_subsets(mg_ctx *ctx, maker *k)
 	{
 		const candidate *best = NULL;
 		mg_mark_subset *s = &subset[p->nsubsets];
-		double most = 0;
+		double most = 0, weight;
 
 		for (uint32_t i = 0; i < k->npool; i++)
 		{
 			double worth = k->pool[i].value;
 
 			for (uint32_t j = 0; j < k->pool[i].k; j++)
-				worth /= 1 + 0.5 * used[k->pool[i].cols[j]];
-			if (worth > most && !already(p, &k->pool[i]))
+				worth /= 1 + BALANCE * used[k->pool[i].cols[j]];
+			if (worth > most && p->cells + cells_of(k, &k->pool[i]) <= MG_MARK_ALL_CELLS && !already(p, &k->pool[i]))
 			{
 				most = worth;
 				best = &k->pool[i];
@@ -450,7 +465,8 @@ choose_subsets(mg_ctx *ctx, maker *k)
 			s->cells *= k->column[s->cols[i]].ngroups;
 			used[s->cols[i]]++;
 		}
-		s->weight = 1;
+		weight = WEIGHT / sqrt(best->rare) + 0.5;
+		s->weight = (uint8_t) (weight > MG_MARK_WEIGHTS ? MG_MARK_WEIGHTS : weight);
 		s->first = p->cells;
 		p->cells += s->cells;
 		p->nsubsets++;

@@ -69,8 +69,11 @@ score_cells(mg_ctx *ctx, body *b, const uint8_t *model_key, const uint8_t *recip
 	mg_wipe(bits, (size_t) plan->cells / 8 + 1);
 	for (uint32_t s = 0; s < plan->nsubsets; s++)
 		for (uint32_t i = 0; i < plan->subset[s].cells; i++)
-			if (plan->subset[s].q[i] == MG_MARK_FREQUENT)
-				b->mark.score[plan->subset[s].first + i] = 0;
+		{
+			int8_t *score = &b->mark.score[plan->subset[s].first + i];
+
+			*score = (int8_t) (plan->subset[s].q[i] == MG_MARK_FREQUENT ? 0 : *score * plan->subset[s].weight);
+		}
 	return MG_OK;
 }
 

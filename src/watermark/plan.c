@@ -7,7 +7,7 @@
  *             (u32, then hash u64 and group u8 each) and other_group u8, or a number's breaks (u32, f64 each); and the
  *             margin, f64 a group
  *   gate      f64
- *   subsets   u32, each: k u8, columns u32 each, weight f64, bytes of its cells as runs (u8 length - 1, u8 value)
+ *   subsets   u32, each: k u8, columns u32 each, weight u8, bytes of its cells as runs (u8 length - 1, u8 value)
  *
  * Strides, cells and places follow from the groups and are not written. Runs, because most cells of a sparse subset
  * never occur: a plan of adult is some ten thousand bytes.
@@ -115,7 +115,7 @@ write_subset(const mg_mark_subset *s, mg_writer *w)
 	mg_put_u8(w, (uint8_t) s->k);
 	for (uint32_t i = 0; i < s->k; i++)
 		mg_put_u32(w, s->cols[i]);
-	mg_put_f64(w, (double) s->weight);
+	mg_put_u8(w, s->weight);
 	for (uint32_t i = 0, run; i < s->cells; i += run)
 	{
 		for (run = 1; run < 256 && i + run < s->cells && s->q[i + run] == s->q[i];)
@@ -250,7 +250,6 @@ lay_out(const mg_mark_plan *p, mg_mark_subset *s)
 static mg_code
 read_subset(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r, mg_mark_subset *s)
 {
-	double weight;
 	uint8_t *q;
 
 	s->k = mg_get_u8(r);
@@ -258,10 +257,10 @@ read_subset(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r, mg_mark_subset *s)
 		return corrupt(ctx);
 	for (uint32_t i = 0; i < s->k; i++)
 		s->cols[i] = mg_get_u32(r);
-	weight = mg_get_f64(r);
-	if (r->failed || !lay_out(p, s) || !(weight > 1e-6 && weight < 1e6))
+	s->weight = mg_get_u8(r);
+	if (r->failed || !lay_out(p, s) || s->weight < 1 || s->weight > MG_MARK_WEIGHTS ||
+		p->cells + s->cells > MG_MARK_ALL_CELLS)
 		return corrupt(ctx);
-	s->weight = (float) weight;
 	s->first = p->cells;
 	p->cells += s->cells;
 	MG_NEW(ctx, p->arena, q, s->cells);
@@ -299,7 +298,7 @@ read_plan(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r)
 	for (uint32_t i = 0; i < p->ncolumns; i++)
 		MG_TRY(read_column(ctx, p->arena, r, &column[i], &margin[i]));
 	p->gate = mg_get_f64(r);
-	p->nsubsets = mg_get_count(r, 17);
+	p->nsubsets = mg_get_count(r, 12);
 	if (r->failed || !(p->gate > 0 && p->gate < 1) || p->nsubsets > MG_MARK_SUBSETS)
 		return corrupt(ctx);
 	MG_NEW(ctx, p->arena, subset, (size_t) p->nsubsets + 1);

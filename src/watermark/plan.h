@@ -22,6 +22,8 @@
 #define MG_MARK_SUBSETS 128 /* most subsets of a plan */
 #define MG_MARK_ARITY 4     /* most columns of a subset */
 #define MG_MARK_CELLS 4096  /* most cells of a subset */
+#define MG_MARK_ALL_CELLS 65535 /* most of all subsets together: 16 bits tell them apart */
+#define MG_MARK_WEIGHTS 30  /* most weight of a subset; scores are bytes */
 
 typedef struct mg_mark_column
 {
@@ -57,7 +59,7 @@ typedef struct mg_mark_subset
 	uint32_t cells;
 	uint32_t first;     /* index of its first cell among all subsets' */
 	const uint8_t *q;   /* [cells] */
-	float weight;       /* how much a feature of it counts in detection; > 0, public, independent of any key */
+	uint8_t weight;     /* 1..MG_MARK_WEIGHTS: how much a feature of it counts, when rows are made and when they are judged */
 } mg_mark_subset;
 
 typedef struct mg_mark_plan
