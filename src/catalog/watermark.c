@@ -131,7 +131,7 @@ seal_plan(int64 model, const mg_mark_plan *plan, const MgColumns *columns)
 	MgMarkRoot root;
 	mg_writer w;
 	uint8_t *out = NULL;
-	size_t len;
+	size_t len = 0;
 	bytea *sealed = NULL;
 	mg_ctx ctx;
 	mg_code code;

@@ -47,7 +47,7 @@ struct MgRelease
 	mg_stream *stream, *spare;
 	MgReleaseMark mark;
 	MgSnapper *snapper;
-	bool *want; /* [core column]: whose values will be read */
+	bool *want;                    /* [core column]: whose values will be read */
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
 };
@@ -272,7 +272,7 @@ static mg_code
 make_stream(MgRelease *r, const uint8 *key, mg_stream **out)
 {
 	return r->limits.conditioned != NULL ? mg_stream_create_conditioned(&r->ctx, r->limits.conditioned, key, out)
-								  : mg_stream_create(&r->ctx, r->model, key, out);
+										 : mg_stream_create(&r->ctx, r->model, key, out);
 }
 
 static void

@@ -1,6 +1,6 @@
 /*
- * pg/groups.c: see groups.h. Hot: a million rows by fifteen columns are read in seconds, so that numbers of number types
- * go straight to their group, and whatever needs a text does it once for each distinct value in a while: a small
+ * pg/groups.c: see groups.h. Hot: a million rows by fifteen columns are read in seconds, so that numbers of number
+ * types go straight to their group, and whatever needs a text does it once for each distinct value in a while: a small
  * direct-mapped cache a column keeps (bytes, group).
  *
  * What single values need is allocated in a scratch context that is reset every few rows.
@@ -31,14 +31,14 @@ static const struct
 {
 	MgTypeClass cls;
 	const char *name;
-} class_names[] = {{MG_TYPE_BOOL, "boolean"},     {MG_TYPE_INT2, "smallint"},
-				   {MG_TYPE_INT4, "integer"},     {MG_TYPE_INT8, "bigint"},
-				   {MG_TYPE_FLOAT4, "real"},      {MG_TYPE_FLOAT8, "double precision"},
-				   {MG_TYPE_NUMERIC, "numeric"},  {MG_TYPE_TEXT, "text"},
-				   {MG_TYPE_BPCHAR, "character"}, {MG_TYPE_ENUM, "enum"},
-				   {MG_TYPE_DATE, "date"},        {MG_TYPE_TIME, "time"},
+} class_names[] = {{MG_TYPE_BOOL, "boolean"},      {MG_TYPE_INT2, "smallint"},
+				   {MG_TYPE_INT4, "integer"},      {MG_TYPE_INT8, "bigint"},
+				   {MG_TYPE_FLOAT4, "real"},       {MG_TYPE_FLOAT8, "double precision"},
+				   {MG_TYPE_NUMERIC, "numeric"},   {MG_TYPE_TEXT, "text"},
+				   {MG_TYPE_BPCHAR, "character"},  {MG_TYPE_ENUM, "enum"},
+				   {MG_TYPE_DATE, "date"},         {MG_TYPE_TIME, "time"},
 				   {MG_TYPE_INTERVAL, "interval"}, {MG_TYPE_TIMESTAMP, "timestamp"},
-				   {MG_TYPE_UUID, "uuid"},        {MG_TYPE_TIMESTAMPTZ, "timestamptz"}};
+				   {MG_TYPE_UUID, "uuid"},         {MG_TYPE_TIMESTAMPTZ, "timestamptz"}};
 
 static const char *
 class_name(MgTypeClass cls)
@@ -398,8 +398,8 @@ value_group(GroupColumn *c, Datum value)
 	char *text;
 	double v;
 
-	if (c->plan->kind == MG_CATEGORY && c->cls == c->from && (!MG_TYPE_HAS_AXIS(c->cls) ||
-															  mg_axis_value(c->cls, value, &v)))
+	if (c->plan->kind == MG_CATEGORY && c->cls == c->from &&
+		(!MG_TYPE_HAS_AXIS(c->cls) || mg_axis_value(c->cls, value, &v)))
 	{
 		text = mg_value_text(c->cls, value);
 		return mg_mark_text_group(c->plan, text, strlen(text));

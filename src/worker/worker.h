@@ -45,7 +45,8 @@ extern bool mg_job_alive(int64 job, uint32 dsm_handle, char *phase, size_t phase
  */
 extern int64 mg_release_record(const MgIssuance *call);
 
-/* An entry of the log in a transaction of its own, durably: of what must be on record whatever becomes of the caller. */
+/* An entry of the log in a transaction of its own, durably: of what must be on record whatever becomes of the caller.
+ */
 extern void mg_note_record(const char *action, const char *object, const char *detail);
 
 #endif

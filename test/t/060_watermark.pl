@@ -35,7 +35,8 @@ CREATE TABLE visits (
   outcome text NOT NULL CHECK (outcome IN ('home', 'care', 'other', 'died')),
   weight float8 CHECK (weight BETWEEN 2 AND 200), payer text CHECK (payer IN ('public', 'private', 'self')));
 -- several columns hang together: h is a person's frailty
-INSERT INTO visits SELECT i, least(99, 20 + h * 7 + abs(hashint4(i * 3)) % 20), CASE WHEN hashint4(i * 5) > 0 THEN 'F' ELSE 'M' END,
+INSERT INTO visits SELECT i, least(99, 20 + h * 7 + abs(hashint4(i * 3)) % 20),
+  CASE WHEN hashint4(i * 5) > 0 THEN 'F' ELSE 'M' END,
   (ARRAY['Graz', 'Linz', 'Wien', 'Bozen', 'Brno', 'Cluj', 'Como', 'Gent', NULL])[1 + abs(hashint4(i * 7)) % 9],
   (ARRAY['A', 'B', 'C', 'D', 'E', 'F'])[1 + (h / 2 + abs(hashint4(i * 11)) % 2) % 6],
   least(60, h + abs(hashint4(i * 13)) % (h + 3)), least(50000, h * 900 + abs(hashint4(i * 17)) % 500000 / 100.0),
@@ -99,13 +100,13 @@ sub succeeds
 }
 
 # Everybody has an issuance, so that everybody's key is tried. (No worker for each: one record for all.)
-value($node, undef, "INSERT INTO mirage.issuance (model, model_name, role_oid, role_name, identity, recipient, claimed, "
-	  . "requested_rows, seeded, path, columns, watermark) SELECT m.id, 'v', r.oid, r.rolname, 'x', r.rolname, false, 1, "
-	  . "false, 'call', '{}', 'not looked at' FROM pg_roles r, mirage.model m WHERE r.rolname ~ '^r[0-9]+\$' "
-	  . "AND m.name = 'v'");
+value($node, undef, "INSERT INTO mirage.issuance (model, model_name, role_oid, role_name, identity, recipient, "
+	  . "claimed, requested_rows, seeded, path, columns, watermark) SELECT m.id, 'v', r.oid, r.rolname, 'x', r.rolname, "
+	  . "false, 1, false, 'call', '{}', 'not looked at' FROM pg_roles r, mirage.model m "
+	  . "WHERE r.rolname ~ '^r[0-9]+\$' AND m.name = 'v'");
 trace('SELECT 1 AS age, 2 AS days');
-is(value($node, 'auditor', "SELECT detail ->> 'keys' FROM dp_audit_log WHERE action = 'trace' ORDER BY id DESC LIMIT 1"),
-	1 + $recipients,
+is(value($node, 'auditor', "SELECT detail ->> 'keys' FROM dp_audit_log WHERE action = 'trace' ORDER BY id DESC "
+	  . "LIMIT 1"), 1 + $recipients,
 	'every recipient is tried, and the log says how many keys that were');
 
 # ---------------------------------------------------------------- detection
@@ -184,8 +185,8 @@ SKIP:
 	give('r6', 'leak', 1000);
 	($p, $named) = trace('SELECT * FROM leak');
 	is($named, 'r6', 'a pooler that claims nothing is itself');
-	my $csv = value($node, 'r6', "SET pg_mirage.recipient = 'r1'; "
-		  . "CREATE TABLE claimed AS SELECT * FROM dp_synthesize_as(NULL::visits, 'v', 1000); GRANT SELECT ON claimed TO auditor");
+	value($node, 'r6', "SET pg_mirage.recipient = 'r1'; CREATE TABLE claimed AS "
+		  . "SELECT * FROM dp_synthesize_as(NULL::visits, 'v', 1000); GRANT SELECT ON claimed TO auditor");
 	($p, $named) = trace('SELECT * FROM claimed');
 	is($named, 'claim:r1', 'a claim is named as one, and not the role of that name');
 }
@@ -203,8 +204,8 @@ ok($p < $CERTAIN && $named eq 'r3', 'so it is when its model is dropped');
 value($node, 'owner', "SET client_min_messages = warning; SELECT dp_train('v', 'visits', epsilon => 1)");
 ($p, $named) = trace('SELECT * FROM kept');
 ok($p < $CERTAIN && $named eq 'r3', 'and when there is a new model of its name');
-is(value($node, 'auditor', "SELECT count(*), count(*) FILTER (WHERE p_value < 1e-6) FROM dp_trace('SELECT * FROM kept', 'v') "
-	  . "WHERE recipient IS NULL"), '2|1', 'which is another one');
+is(value($node, 'auditor', "SELECT count(*), count(*) FILTER (WHERE p_value < 1e-6) "
+	  . "FROM dp_trace('SELECT * FROM kept', 'v') WHERE recipient IS NULL"), '2|1', 'which is another one');
 
 # A key file that is gone: no mark, no rows, no answer.
 my $key = $node->data_dir . '/pg_mirage.key';
