@@ -88,22 +88,13 @@ mg_group_rows(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uin
 	g->start[0] = 0;
 }
 
-mg_code
-mg_branch_reach(mg_ctx *ctx, mg_arena *work, const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n,
-				double *reach)
+double
+mg_branch_reach(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n, mg_row_groups *g)
 {
-	mg_row_groups g = {0};
-	uint32_t paired = 0;
-
-	*reach = 0;
 	if (!mg_separator_fits(m, b))
-		return MG_OK;
-	MG_TRY(mg_row_groups_make(ctx, work, &g));
+		return 0;
 	for (uint32_t i = 0; i < n; i++)
-		g.order[i] = (uint16_t) i;
-	mg_group_rows(m, b, codes, n, &g);
-	for (uint32_t i = 0; i < g.n; i++)
-		paired += g.start[i + 1] - g.start[i] > 1 ? g.start[i + 1] - g.start[i] - 1 : 0;
-	*reach = (double) paired / n;
-	return MG_OK;
+		g->order[i] = (uint16_t) i;
+	mg_group_rows(m, b, codes, n, g);
+	return (double) (n - g->n) / n;
 }

@@ -19,13 +19,13 @@
 #include <math.h>
 #include <string.h>
 
-#define EDGES 6          /* branches that are used at all */
 #define HAND 4           /* branches that are carried */
 #define LEAST_PASSES 2   /* over a batch, each of one branch: what a large one gets */
 #define MOST_PASSES 24   /* what a small one gets, in which few rows agree on a separator */
 #define SMALL_ROWS 4096
 #define PASSED_ROWS 49152
-#define PILOT_ROWS 1024
+#define GIVEN_ROWS 8192  /* of a conditioned stream, by which its cells are gated */
+#define GIVEN_GATE 8     /* gates: what a cell may have there */
 #define LANES 16 /* lists of cells are padded to a multiple of it, for the vector units */
 
 /* Sixteen cells at once: two or one of the processor's vectors. */
@@ -164,6 +164,24 @@ make_side(mg_ctx *ctx, mg_stream *s, const mg_marker *k, const edge *e, bool wit
 	return MG_OK;
 }
 
+/* Has the subset columns on both sides? */
+static bool
+straddles(const mg_branch *b, const mg_mark_subset *of)
+{
+	bool within = false, without = false;
+
+	for (uint32_t j = 0; j < of->k; j++)
+	{
+		bool sep = false;
+
+		for (uint32_t i = 0; i < b->nsep; i++)
+			sep = sep || b->sep[i] == of->cols[j];
+		within = within || in_branch(b, of->cols[j]);
+		without = without || (!sep && !in_branch(b, of->cols[j]));
+	}
+	return within && without;
+}
+
 static mg_code
 make_edge(mg_ctx *ctx, mg_stream *s, mg_marker *k, const mg_branch *b, edge *e)
 {
@@ -172,16 +190,9 @@ make_edge(mg_ctx *ctx, mg_stream *s, mg_marker *k, const mg_branch *b, edge *e)
 	e->branch = b;
 	MG_NEW(ctx, s->arena, e->subset, (size_t) p->nsubsets + 1);
 	for (uint16_t i = 0; i < p->nsubsets; i++)
-		if (mg_branch_reaches(b, p->subset[i].cols, p->subset[i].k))
+		if (straddles(b, &p->subset[i]))
 			e->subset[e->nsubsets++] = i;
 	e->nlanes = (e->nsubsets + LANES - 1) / LANES;
-	return MG_OK;
-}
-
-/* The parts of an edge that only its use needs. */
-static mg_code
-finish_edge(mg_ctx *ctx, mg_stream *s, mg_marker *k, edge *e)
-{
 	MG_NEW(ctx, s->arena, e->base, (size_t) e->nlanes + 1);
 	for (uint32_t t = 0; t < e->nlanes * LANES; t++)
 		e->base[t / LANES][t % LANES] = (uint16_t) (t < e->nsubsets ? k->plan->subset[e->subset[t]].first : k->plan->cells);
@@ -264,7 +275,7 @@ pass_group(const mg_marker *k, const edge *e, const uint16_t *row, uint32_t n)
 {
 	held space[HAND + 1], *hand[HAND + 1];
 	lanes rest[MG_MARK_SUBSETS / LANES];
-	uint32_t inhand = n > 2 * HAND ? HAND : 1;
+	uint32_t inhand = n >= 2 * HAND ? HAND : n / 2;
 
 	for (uint32_t i = 0; i <= inhand; i++)
 		hand[i] = &space[i];
@@ -341,20 +352,25 @@ pass_edge(mg_stream *s, mg_marker *k, const edge *e, uint32_t rows)
 
 /* ---- candidates ---- */
 
+/* The cell of subset i that row r lies in, among all subsets'. */
+static uint32_t
+cell_of(const mg_marker *k, uint32_t i, uint16_t *const *codes, uint32_t r)
+{
+	const mg_mark_subset *of = &k->plan->subset[i];
+	uint32_t cell = of->first;
+
+	for (uint32_t j = 0; j < of->k; j++)
+		cell += k->group_of[of->cols[j]][codes[of->cols[j]][r]] * of->stride[j];
+	return cell;
+}
+
 static int
 score_row(const mg_marker *k, uint16_t *const *codes, uint32_t r)
 {
 	int sum = 0;
 
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-	{
-		const mg_mark_subset *of = &k->plan->subset[i];
-		uint32_t cell = of->first;
-
-		for (uint32_t j = 0; j < of->k; j++)
-			cell += k->group_of[of->cols[j]][codes[of->cols[j]][r]] * of->stride[j];
-		sum += k->score[cell];
-	}
+		sum += k->score[cell_of(k, i, codes, r)];
 	return sum;
 }
 
@@ -398,91 +414,63 @@ mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 	return MG_OK;
 }
 
-/* Branches in the order of what they promise: the share of rows with a partner, and the rare mass that straddles them,
- * less what those before them straddle already. */
+/* Cells that the conditions made frequent carry no mark. */
 static mg_code
-choose_edges(mg_ctx *ctx, mg_stream *s, mg_marker *k, const mg_branch *branch, uint32_t n)
+gate_given(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 {
-	double *reach, *seen, *rare;
-	edge *all;
+	uint32_t *count;
 	mg_rng rng;
 
-	MG_NEW(ctx, s->arena, reach, (size_t) n + 1);
-	MG_NEW(ctx, s->arena, all, (size_t) n + 1);
-	MG_NEW(ctx, s->arena, seen, (size_t) k->plan->nsubsets + 1);
-	MG_NEW(ctx, s->arena, rare, (size_t) k->plan->nsubsets + 1);
-	MG_NEW(ctx, s->arena, k->edge, EDGES);
-	mg_rng_seed(&rng, UINT64_C(0x6d61726b20656467));
-	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, PILOT_ROWS, s->codes));
+	MG_NEW(ctx, s->arena, count, (size_t) k->plan->cells + 1);
+	mg_rng_seed(&rng, UINT64_C(0x676976656e206d6b));
+	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, GIVEN_ROWS, s->codes));
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-		for (uint32_t r = 0; r < PILOT_ROWS; r++)
-		{
-			const mg_mark_subset *of = &k->plan->subset[i];
-			uint32_t cell = 0;
-
-			for (uint32_t j = 0; j < of->k; j++)
-				cell += k->group_of[of->cols[j]][s->codes[of->cols[j]][r]] * of->stride[j];
-			rare[i] += (of->q[cell] != MG_MARK_FREQUENT) / (double) PILOT_ROWS;
-		}
-	for (uint32_t i = 0; i < n; i++)
-	{
-		MG_TRY(mg_branch_reach(ctx, s->arena, s->model, &branch[i], s->codes, PILOT_ROWS, &reach[i]));
-		MG_TRY(make_edge(ctx, s, k, &branch[i], &all[i]));
-	}
-	while (k->nedges < EDGES)
-	{
-		edge *best = NULL;
-		double most = 0.05;
-
-		for (uint32_t i = 0; i < n; i++)
-		{
-			double mass = 0;
-
-			for (uint32_t t = 0; t < all[i].nsubsets; t++)
-				mass += rare[all[i].subset[t]] / (1 + seen[all[i].subset[t]]);
-			mass = all[i].branch == NULL ? 0 : reach[i] * sqrt(mass);
-			if (mass > most)
-			{
-				best = &all[i];
-				most = mass;
-			}
-		}
-		if (best == NULL)
-			break;
-		for (uint32_t t = 0; t < best->nsubsets; t++)
-			seen[best->subset[t]] += reach[best - all];
-		k->edge[k->nedges] = *best;
-		MG_TRY(finish_edge(ctx, s, k, &k->edge[k->nedges++]));
-		best->branch = NULL;
-	}
+		for (uint32_t r = 0; r < GIVEN_ROWS; r++)
+			count[cell_of(k, i, s->codes, r)]++;
+	for (uint32_t i = 0; i < k->plan->cells; i++)
+		if (count[i] > GIVEN_GATE * k->plan->gate * GIVEN_ROWS)
+			k->score[i] = 0;
 	return MG_OK;
 }
 
 static mg_code
-prepare(mg_ctx *ctx, mg_stream *s, mg_marker *k)
+prepare_edges(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 {
 	const mg_branch *branch = NULL;
 	uint32_t n = 0;
 
-	MG_TRY(map_columns(ctx, s, k));
-	MG_NEW(ctx, s->arena, k->score, (size_t) k->plan->cells + 1);
-	memcpy(k->score, k->mark->score, k->plan->cells);
-	if (k->plan->nsubsets == 0)
-		return MG_OK;
-	MG_TRY(mg_stream_ready(ctx, s));
-	MG_TRY(mg_row_groups_make(ctx, s->arena, &k->groups));
-	MG_NEW(ctx, s->arena, k->row, (size_t) MG_BATCH_ROWS * k->nslots);
-	MG_NEW(ctx, s->arena, k->from, MG_BATCH_ROWS);
-	MG_NEW(ctx, s->arena, k->copy, MG_BATCH_ROWS);
 	if (s->model->method->branches != NULL)
 		MG_TRY(s->model->method->branches(ctx, s->model, s->arena, &branch, &n));
-	MG_TRY(choose_edges(ctx, s, k, branch, n));
+	MG_NEW(ctx, s->arena, k->edge, MG_MARK_BRANCHES);
+	for (uint32_t i = 0; i < k->plan->nbranches; i++)
+	{
+		if (k->plan->branch[i] >= n || !mg_separator_fits(s->model, &branch[k->plan->branch[i]]))
+			return mismatch(ctx);
+		MG_TRY(make_edge(ctx, s, k, &branch[k->plan->branch[i]], &k->edge[k->nedges++]));
+	}
 	if (k->nedges > 0)
 		return MG_OK;
 	MG_NEW(ctx, s->arena, k->other, s->model->ncolumns);
 	for (uint32_t c = 0; c < s->model->ncolumns; c++)
 		MG_NEW(ctx, s->arena, k->other[c], MG_BATCH_ROWS);
 	return MG_OK;
+}
+
+static mg_code
+prepare(mg_ctx *ctx, mg_stream *s, mg_marker *k)
+{
+	MG_TRY(map_columns(ctx, s, k));
+	if (k->plan->nsubsets == 0)
+		return MG_OK;
+	MG_NEW(ctx, s->arena, k->score, (size_t) k->plan->cells + 1);
+	memcpy(k->score, k->mark->score, k->plan->cells);
+	MG_TRY(mg_stream_ready(ctx, s));
+	MG_TRY(mg_row_groups_make(ctx, s->arena, &k->groups));
+	MG_NEW(ctx, s->arena, k->row, (size_t) MG_BATCH_ROWS * k->nslots);
+	MG_NEW(ctx, s->arena, k->from, MG_BATCH_ROWS);
+	MG_NEW(ctx, s->arena, k->copy, MG_BATCH_ROWS);
+	MG_TRY(prepare_edges(ctx, s, k));
+	return s->given != NULL ? gate_given(ctx, s, k) : MG_OK;
 }
 
 mg_code
@@ -496,4 +484,11 @@ mg_stream_mark(mg_ctx *ctx, mg_stream *s, const mg_mark *mark)
 	MG_TRY(prepare(ctx, s, k));
 	s->marker = k;
 	return MG_OK;
+}
+
+void
+mg_marker_wipe(mg_marker *k)
+{
+	if (k != NULL && k->score != NULL)
+		mg_wipe(k->score, k->plan->cells);
 }

@@ -8,6 +8,7 @@
  *             margin, f64 a group
  *   gate      f64
  *   subsets   u32, each: k u8, columns u32 each, weight u8, bytes of its cells as runs (u8 length - 1, u8 value)
+ *   branches  u8, each: u16
  *
  * Strides, cells and places follow from the groups and are not written. Runs, because most cells of a sparse subset
  * never occur: a plan of adult is some ten thousand bytes.
@@ -137,6 +138,9 @@ mg_mark_plan_write(const mg_mark_plan *p, mg_writer *w)
 	mg_put_u32(w, p->nsubsets);
 	for (uint32_t i = 0; i < p->nsubsets; i++)
 		write_subset(&p->subset[i], w);
+	mg_put_u8(w, (uint8_t) p->nbranches);
+	for (uint32_t i = 0; i < p->nbranches; i++)
+		mg_put_u16(w, p->branch[i]);
 }
 
 /* ---- reading ---- */
@@ -279,6 +283,21 @@ read_subset(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r, mg_mark_subset *s)
 }
 
 static mg_code
+read_branches(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r)
+{
+	uint16_t *branch;
+
+	p->nbranches = mg_get_u8(r);
+	if (r->failed || p->nbranches > MG_MARK_BRANCHES)
+		return corrupt(ctx);
+	MG_NEW(ctx, p->arena, branch, (size_t) p->nbranches + 1);
+	for (uint32_t i = 0; i < p->nbranches; i++)
+		branch[i] = mg_get_u16(r);
+	p->branch = branch;
+	return !r->failed && mg_reader_left(r) == 0 ? MG_OK : corrupt(ctx);
+}
+
+static mg_code
 read_plan(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r)
 {
 	const uint8_t *magic = mg_get_raw(r, sizeof(plan_magic));
@@ -305,7 +324,7 @@ read_plan(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r)
 	p->subset = subset;
 	for (uint32_t i = 0; i < p->nsubsets; i++)
 		MG_TRY(read_subset(ctx, p, r, &subset[i]));
-	return mg_reader_left(r) == 0 ? MG_OK : corrupt(ctx);
+	return read_branches(ctx, p, r);
 }
 
 mg_code

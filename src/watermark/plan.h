@@ -23,6 +23,7 @@
 #define MG_MARK_ARITY 4     /* most columns of a subset */
 #define MG_MARK_CELLS 4096  /* most cells of a subset */
 #define MG_MARK_ALL_CELLS 65535 /* most of all subsets together: 16 bits tell them apart */
+#define MG_MARK_BRANCHES 8  /* most branches that emission uses */
 #define MG_MARK_WEIGHTS 30  /* most weight of a subset; scores are bytes */
 
 typedef struct mg_mark_column
@@ -72,6 +73,9 @@ typedef struct mg_mark_plan
 	uint32_t nsubsets;
 	const mg_mark_subset *subset;
 	uint32_t cells; /* of all subsets */
+	/* Which of the method's branches emission exchanges, the best first; detection has no use for them. */
+	uint32_t nbranches;
+	const uint16_t *branch;
 } mg_mark_plan;
 
 /* Groups of values. */
