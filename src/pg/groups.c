@@ -229,6 +229,13 @@ mg_groups_clear(MgGroups *g)
 	g->rows = 0;
 }
 
+/* The model's column of class real saw singles: breaks may lie on one. */
+static inline uint8
+number_group(const GroupColumn *c, double v)
+{
+	return mg_mark_number_group(c->plan, c->cls == MG_TYPE_FLOAT4 ? (double) (float) v : v);
+}
+
 /* ---------------------------------------------------------------- texts */
 
 #define NUMBER_TEXT 64 /* longer ones are no numbers */
@@ -352,7 +359,7 @@ text_group(const GroupColumn *c, char *s, size_t len)
 	if (len == 0 && !(c->plan->kind == MG_CATEGORY && is_text && has_label(c->plan, s, 0)))
 		return c->plan->null_group;
 	if (c->plan->kind == MG_NUMBER)
-		return len <= NUMBER_TEXT && text_point(c->cls, s, &v) ? mg_mark_number_group(c->plan, v) : MG_MARK_MISSING;
+		return len <= NUMBER_TEXT && text_point(c->cls, s, &v) ? number_group(c, v) : MG_MARK_MISSING;
 	if (!is_text && len > NUMBER_TEXT)
 		return MG_MARK_MISSING;
 	s = text_label(c->cls, s);
@@ -407,7 +414,7 @@ value_group(GroupColumn *c, Datum value)
 	if (value_point(c->cls, c->from, value, &v))
 	{
 		if (c->plan->kind == MG_NUMBER)
-			return mg_mark_number_group(c->plan, v);
+			return number_group(c, v);
 		if (MG_TYPE_IS_NUMBER(c->cls))
 		{
 			text = number_label(c->cls, v);
@@ -482,7 +489,7 @@ point_group(const GroupColumn *c, Datum value)
 
 	if (!mg_axis_value(c->from, value, &v))
 		return c->plan->null_group; /* as training codes what has no place on the axis */
-	return mg_mark_number_group(c->plan, v);
+	return number_group(c, v);
 }
 
 bool
