@@ -39,9 +39,10 @@ CREATE FUNCTION le(value bigint, bytes int) RETURNS bytea LANGUAGE sql AS
 CREATE FUNCTION field(value text) RETURNS bytea LANGUAGE sql AS
   $$SELECT int8send(octet_length(convert_to(value, 'UTF8'))) || convert_to(value, 'UTF8')$$;
 CREATE FUNCTION entry_hash(l mirage.log) RETURNS bytea LANGUAGE sql AS
-  $$SELECT sha256('pg_mirage log entry 1'::bytea || int8send(l.id) || timestamptz_send(l.at) || field(l.role_name) ||
-    field(l.session_role) || field(l.action) || field(l.object) ||
-    CASE WHEN l.detail IS NULL THEN '\x00'::bytea ELSE '\x01'::bytea || field(l.detail::text) END)$$;
+  $$SELECT sha256('pg_mirage log entry 2'::bytea || int8send(l.id) || timestamptz_send(l.at) || field(l.role_name) ||
+    field(l.session_role) || field(l.action) || field(l.object) || int8send(l.role_oid::bigint) || field(l.identity) ||
+    CASE WHEN l.detail IS NULL THEN '\x00'::bytea ELSE '\x01'::bytea || field(l.detail::text) END ||
+    CASE WHEN l.seals IS NULL THEN '\x00'::bytea ELSE '\x01'::bytea || field(l.seals::text) END)$$;
 SELECT count(*) > 1 AS blocks, bool_and(hash = again) AS hashes, bool_and(previous = before) AS links,
   sum(cardinality(entries)) AS entries
 FROM (SELECT b.*, lag(b.hash, 1, decode(repeat('00', 32), 'hex')) OVER (ORDER BY b.number) AS before,

@@ -2,7 +2,7 @@
  * api/approval.c: dp_approve, dp_reject, dp_withdraw: what an administrator decides about a model. Transactional, like
  * GRANT. Nobody approves what they trained themselves, whichever role they have taken on since.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include "miscadmin.h"
 #include "utils/json.h"
@@ -83,8 +83,7 @@ decide(const MgModel *model, const char *decision, const char *state, const char
 }
 
 /* (model text, note text) */
-Datum
-dp_approve(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_approve, MG_WATCHED_ACT)
 {
 	MgModel *model;
 	MgRole login;
@@ -108,8 +107,7 @@ dp_approve(PG_FUNCTION_ARGS)
 }
 
 /* (model text, note text) */
-Datum
-dp_reject(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_reject, MG_WATCHED_ACT)
 {
 	MgModel *model;
 	char *note;
@@ -124,8 +122,7 @@ dp_reject(PG_FUNCTION_ARGS)
 }
 
 /* (model text, note text): by an administrator, or by who owns the model, who could drop it as well */
-Datum
-dp_withdraw(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_withdraw, MG_WATCHED_ACT)
 {
 	char *note = arg_note(fcinfo);
 	MgModel *model;

@@ -5,7 +5,7 @@
  * The log names the columns of a grant's conditions, not their values: those may describe one person, and the log
  * forgets nothing.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include "emit/emit.h"
 #include "miscadmin.h"
@@ -137,8 +137,7 @@ read_confinement(FunctionCallInfo fcinfo, MgModel *model, MgGrant *g)
  * (model text, grantee regrole, max_rows bigint, per interval, purposes text[], valid_until timestamptz, conditions
  * jsonb, columns name[])
  */
-Datum
-dp_grant(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_grant, MG_WATCHED_ACT)
 {
 	MgModel *model = mg_arg_own_model(fcinfo, "dp_grant()");
 	MgGrant grant = {.model = model->id};
@@ -155,8 +154,7 @@ dp_grant(PG_FUNCTION_ARGS)
 }
 
 /* (model text, grantee regrole) */
-Datum
-dp_revoke(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_revoke, MG_WATCHED_ACT)
 {
 	MgModel *model = mg_arg_own_model(fcinfo, "dp_revoke()");
 	char *name;
@@ -171,8 +169,7 @@ dp_revoke(PG_FUNCTION_ARGS)
 }
 
 /* (model text) */
-Datum
-dp_drop_model(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_drop_model, MG_WATCHED_ACT)
 {
 	MgModel *model = mg_arg_own_model(fcinfo, "dp_drop_model()");
 
@@ -185,8 +182,7 @@ dp_drop_model(PG_FUNCTION_ARGS)
 /* ---------------------------------------------------------------- claims */
 
 /* (role regrole, allowed boolean) */
-Datum
-dp_allow_claims(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_allow_claims, MG_WATCHED_ACT)
 {
 	char *name;
 	Oid role = mg_arg_role(fcinfo, 0, "role", &name);

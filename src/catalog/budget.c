@@ -10,6 +10,7 @@
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/seals.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
@@ -45,8 +46,9 @@ budget_note_change(MgQuery *q, int64 id, const char *by)
 
 	mg_query_run(q, false,
 				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, period, changed_by) "
-				 "SELECT id, epsilon, delta, period, $2 FROM mirage.budget WHERE id = $1",
+				 "SELECT id, epsilon, delta, period, $2 FROM mirage.budget WHERE id = $1 RETURNING id",
 				 lengthof(args), args);
+	mg_row_written("budget_change", mg_get_int8(0, 1));
 }
 
 static MgBudget *

@@ -221,6 +221,8 @@ typedef struct MgModel
 extern MgModel *mg_model_find(const char *name); /* NULL: none */
 extern void mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sealed);
 extern int64 mg_model_next_id(void);
+/* The relation that the model was trained on, where its record is live (catalog/origin.c); else InvalidOid. */
+extern Oid mg_model_origin(int64 model);
 extern bytea *mg_model_blob(int64 model); /* sealed; error when missing */
 /* The columns as stored; `learnt`: the parsed model's columns. */
 extern MgColumns *mg_model_columns(int64 model, const mg_model *parsed);
@@ -230,6 +232,16 @@ extern void mg_model_delete(int64 model); /* row, columns, blob, key, grants */
  * dropping) in AccessExclusiveLock, so that once that has committed nothing more is recorded.
  */
 extern void mg_model_lock(int64 model, LOCKMODE mode);
+
+/* -- catalog/shape.c -- */
+
+extern List *mg_model_names(void); /* of char *, in order: all there are */
+typedef struct MgShapeColumn
+{
+	char *name, *type; /* the type as recorded: mg_column_type_text */
+	bool notnull;
+} MgShapeColumn;
+extern List *mg_model_shape(int64 model); /* of MgShapeColumn *, in order */
 
 /* -- grants (catalog/grant.c) -- */
 
@@ -303,15 +315,24 @@ extern void mg_decide(const MgModel *model, const char *decision, const char *st
  * directory, made where no fingerprint is recorded yet). Errors fail closed: missing, unreadable, malformed, or not the
  * key whose fingerprint is recorded. create: may make the file and record the fingerprint (workers, before a
  * reservation).
+ *
+ * Until the matching mg_keys_drop, this process reads a master key at most once, whatever of the functions below are
+ * called; nested pairs are one. Within one C function that does not return in between: an error forgets by itself. An
+ * error that is caught without the abort of a transaction needs mg_keys_drop_all.
  */
+extern void mg_keys_hold(void);
+extern void mg_keys_drop(void);
+extern void mg_keys_drop_all(void);
 extern void mg_master_key(uint8 key[32], bool create);
 /* A new random key for a model, wrapped under the master key and stored; and back. Wipe after use. */
 extern void mg_model_key_create(int64 model, uint8 key[32]);
 extern void mg_model_key(int64 model, uint8 key[32]);
-/* Random roots of purpose "log", "watermark", "unit": made on first use when create, wrapped. */
+extern void mg_model_key_forget(int64 model); /* of a model that never came to be */
+/* Random roots of purpose "log", "receipt", "watermark", "unit": made on first use when create, wrapped. */
 extern void mg_root_key(const char *purpose, uint8 key[32], bool create);
 /* Seal and unseal a model's blob: AAD binds model id and format version. */
 extern bytea *mg_model_seal(int64 model, const void *plain, size_t len);
+extern bytea *mg_model_seal_with(int64 model, const uint8 key[32], const void *plain, size_t len);
 extern void *mg_model_unseal(int64 model, const bytea *sealed, size_t *len); /* palloc'ed huge; wipe after use */
 
 /* -- the log (catalog/log.c) -- */

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/catalog.h"
+#include "catalog/seals.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
 
@@ -98,6 +99,7 @@ mg_issuance_insert(const MgIssuance *i, const MgGrant *payer)
 				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16) RETURNING id",
 				 lengthof(args), args);
 	id = mg_get_int8(0, 1);
+	mg_row_written("issuance", id);
 	mg_query_end(&q);
 	return id;
 }

@@ -5,6 +5,8 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/catalog.h"
 #include "executor/spi.h"
@@ -52,7 +54,12 @@ mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *a
 		elog(ERROR, "could not prepare a statement on the schema mirage: %s", SPI_result_code_string(SPI_result));
 	if (latest)
 	{
-		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+		/*
+		 * Where a plan has parallel parts the server takes no new snapshot of that name, but one for its catalogs,
+		 * which is as new.
+		 */
+		Snapshot snapshot =
+			RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(InvalidOid) : GetLatestSnapshot());
 
 		rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot, true, false, 0);
 		UnregisterSnapshot(snapshot);

@@ -20,12 +20,14 @@
 
 #include "access/xlog.h"
 #include "catalog/catalog.h"
+#include "catalog/watch.h"
 #include "emit/emit.h"
 #include "emit/limits.h"
 #include "emit/watermark.h"
 #include "miscadmin.h"
 #include "pg/constraints.h"
 #include "seal/seal.h"
+#include "synthesis/where.h"
 #include "utils/memutils.h"
 
 #define STREAM_LABEL "pg_mirage stream 1"
@@ -39,25 +41,33 @@ struct MgRelease
 	MgRecipient recipient;
 	const char *purpose, *path;
 	MgLimits limits;
-	int64 done;
-	bool seeded;
+	int64 done, issuance;
+	bool seeded, hash, draw_identifiers;
 	int64 seed;
 	mg_ctx ctx;
 	mg_model *model;
 	mg_stream *stream, *spare;
 	MgReleaseMark mark;
 	MgSnapper *snapper;
-	bool *want;                    /* [core column]: whose values will be read */
+	bool *want; /* [core column]: whose values will be read */
+	bool any;   /* is there one? */
+	mg_batch empty;
+	int64 sample; /* rows to record; -1: all */
+	const mg_condition *where;
+	uint32 nwhere;
+	MgSkipped skipped;
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
 };
 
 static MgRecorder recorder;
+static MgRowsRecorder rows_recorder;
 
 void
-mg_release_set_recorder(MgRecorder new_recorder)
+mg_release_set_recorder(MgRecorder new_recorder, MgRowsRecorder new_rows_recorder)
 {
 	recorder = new_recorder;
+	rows_recorder = new_rows_recorder;
 }
 
 static void
@@ -86,6 +96,8 @@ release_free(void *arg)
  * The model, provided that the caller may have its rows. That a model of a name exists is no secret: undefined_object
  * and insufficient_privilege tell it apart, as they do for tables.
  */
+static void start_stream(MgRelease *r);
+
 static MgModel *
 require_right(const char *name)
 {
@@ -157,8 +169,8 @@ read_purpose(const NullableDatum *arg)
 	return purpose;
 }
 
-MgRelease *
-mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
+static MgRelease *
+open_release(const NullableDatum *args, TupleDesc listed)
 {
 	MgRelease *r;
 	List *grants = NIL;
@@ -172,20 +184,48 @@ mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
 		grants = mg_grants_for(r->entry, GetUserId(), r->purpose);
 	r->recipient = mg_recipient();
 	r->path = "call";
+	r->sample = -1;
 	mg_server_ctx(&r->ctx);
 	mg_release_with(r->context, release_free, r);
+	mg_keys_hold();
 	load_model(r);
 	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
+	mg_release_mark_open(&r->mark, &r->ctx, r->entry, &r->recipient);
+	mg_keys_drop();
 	r->limits.conditions = args[MG_ARG_CONDITIONS].isnull ? NULL : DatumGetJsonbP(args[MG_ARG_CONDITIONS].value);
 	r->limits.listed = listed_names(listed);
 	r->limits.has_rows = !args[MG_ARG_N].isnull;
 	r->limits.rows = r->limits.has_rows ? DatumGetInt64(args[MG_ARG_N].value) : 0;
 	mg_limits_apply(&r->ctx, &r->limits, grants);
-	mg_release_mark_open(&r->mark, &r->ctx, r->entry, &r->recipient);
 	r->snapper = mg_snapper_create(r->columns, r->model);
 	r->seeded = !args[MG_ARG_SEED].isnull;
+	r->hash = !args[MG_ARG_HASH].isnull && DatumGetBool(args[MG_ARG_HASH].value);
 	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
 	return r;
+}
+
+typedef struct OpenCall
+{
+	const NullableDatum *args;
+	TupleDesc listed;
+	MgRelease *release;
+} OpenCall;
+
+static void
+run_open(void *arg)
+{
+	OpenCall *call = arg;
+
+	call->release = open_release(call->args, call->listed);
+}
+
+MgRelease *
+mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
+{
+	OpenCall call = {args, listed, NULL};
+
+	mg_watch_call(MG_WATCHED_RELEASE, run_open, &call);
+	return call.release;
 }
 
 MgRelease *
@@ -213,6 +253,66 @@ mg_release_check_grant(MgModel *entry, MgGrant *grant)
 	mg_limits_apply(&r->ctx, &r->limits, list_make1(grant));
 }
 
+MgRelease *
+mg_release_peek(const NullableDatum *args)
+{
+	MgModel *entry;
+
+	if (RecoveryInProgress() || args[MG_ARG_MODEL].isnull)
+		return NULL;
+	entry = mg_model_find(TextDatumGetCString(args[MG_ARG_MODEL].value));
+	if (entry == NULL || strcmp(entry->state, "ready") != 0 || !mg_may_release(entry, GetUserId()))
+		return NULL;
+	return mg_release_open(args);
+}
+
+int64
+mg_release_rows(const MgRelease *r)
+{
+	return r->limits.rows;
+}
+
+const mg_model *
+mg_release_model(const MgRelease *r)
+{
+	return r->model;
+}
+
+double
+mg_release_share(MgRelease *r, const mg_condition *where, uint32 n)
+{
+	double share;
+
+	MG_CHECK(&r->ctx, mg_where_share(&r->ctx, r->model, r->limits.conditioned, where, n, &share));
+	return share;
+}
+
+void
+mg_release_set_sample(MgRelease *r, int64 rows)
+{
+	r->sample = rows;
+}
+
+void
+mg_release_where(MgRelease *r, const mg_condition *where, uint32 n)
+{
+	r->where = where;
+	r->nwhere = n;
+	if (r->stream == NULL)
+		return;
+	/* a stream takes its conditions before its first batch */
+	mg_stream_destroy(r->stream);
+	r->stream = NULL;
+	r->done = 0;
+	start_stream(r);
+}
+
+MgSkipped
+mg_release_skipped(const MgRelease *r)
+{
+	return r->skipped;
+}
+
 const char *
 mg_release_model_name(const MgRelease *r)
 {
@@ -235,6 +335,24 @@ const MgColumns *
 mg_release_columns(const MgRelease *r)
 {
 	return r->limits.visible;
+}
+
+int64
+mg_release_model_id(const MgRelease *r)
+{
+	return r->entry->id;
+}
+
+int64
+mg_release_issuance(const MgRelease *r)
+{
+	return r->issuance;
+}
+
+void
+mg_release_draw_identifiers(MgRelease *r)
+{
+	r->draw_identifiers = true;
 }
 
 /* ---------------------------------------------------------------- begin */
@@ -262,6 +380,8 @@ derive_key(MgRelease *r, int64 issuance)
 		code = mg_fail(&r->ctx, MG_NOMEM, "out of memory");
 	if (code == MG_OK)
 		code = mg_hkdf(&r->ctx, r->model_key, info.data, info.len, r->key, sizeof(r->key));
+	if (code == MG_OK && r->draw_identifiers)
+		code = mg_random_key(&r->ctx, r->key + MG_KEY_BYTES);
 	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(fresh, sizeof(fresh));
 	mg_writer_free(&info);
@@ -283,6 +403,7 @@ start_stream(MgRelease *r)
 		MG_CHECK(&r->ctx, mg_stream_mark(&r->ctx, r->stream, r->mark.mark));
 	mg_stream_snap(r->stream, mg_snap_number, r->snapper);
 	mg_stream_want(r->stream, r->want);
+	MG_CHECK(&r->ctx, mg_stream_where(&r->ctx, r->stream, r->where, r->nwhere));
 }
 
 static List *
@@ -295,6 +416,31 @@ column_names(const MgColumns *columns)
 	return names;
 }
 
+typedef struct RecordCall
+{
+	const MgIssuance *issuance;
+	int64 id;
+} RecordCall;
+
+static void
+run_record(void *arg)
+{
+	RecordCall *call = arg;
+
+	mg_watch_admit(call->issuance->recipient, call->issuance->claimed, call->issuance->rows);
+	call->id = recorder(call->issuance);
+}
+
+/* The record, which may still refuse: for what has changed since the release was opened, or for a limit. */
+static int64
+record(const MgIssuance *issuance)
+{
+	RecordCall call = {issuance, 0};
+
+	mg_watch_call(MG_WATCHED_RELEASE, run_record, &call);
+	return call.id;
+}
+
 void
 mg_release_begin(MgRelease *r, const MgColumns *asked)
 {
@@ -303,21 +449,34 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 						   .role = GetUserNameFromId(GetUserId(), false),
 						   .recipient = r->recipient.name,
 						   .claimed = r->recipient.claimed,
-						   .rows = r->limits.rows,
+						   .rows = r->sample >= 0 ? r->sample : r->limits.rows,
 						   .seeded = r->seeded,
 						   .purpose = r->purpose,
 						   .path = r->path,
 						   .conditioned = r->limits.given.columns,
-						   .watermark = r->mark.mark != NULL ? r->mark.id : NULL,
 						   .columns = column_names(asked),
-						   .grants = r->limits.grants};
+						   .grants = r->limits.grants,
+						   .watermark = r->mark.mark != NULL ? r->mark.id : NULL};
 
 	r->want = MemoryContextAllocZero(r->context, sizeof(bool) * Max(r->model->ncolumns, 1));
 	for (int i = 0; i < asked->n; i++)
 		if (asked->col[i].core >= 0)
-			r->want[asked->col[i].core] = true;
-	derive_key(r, recorder(&issuance));
+			r->any = r->want[asked->col[i].core] = true;
+	r->issuance = record(&issuance);
+	derive_key(r, r->issuance);
 	start_stream(r);
+}
+
+bool
+mg_release_hashes(const MgRelease *r)
+{
+	return r->hash;
+}
+
+void
+mg_release_record_hash(const MgRelease *r, const char *hash)
+{
+	rows_recorder(r->issuance, r->entry->name, hash, r->limits.rows);
 }
 
 void
@@ -360,16 +519,40 @@ mg_release_decoder(MgRelease *r, const MgColumns *columns)
 	return mg_decoder_create(columns, r->model, r->key + MG_KEY_BYTES);
 }
 
+void
+mg_release_seek(MgRelease *r, uint64 row)
+{
+	mg_stream_seek(r->stream, row / MG_BATCH_ROWS);
+	r->done = (int64) (row - row % MG_BATCH_ROWS);
+}
+
+static void
+count_skipped(MgRelease *r, const mg_batch *batch)
+{
+	r->skipped.of_rows += batch->rows;
+	r->skipped.of_blocks++;
+	if (batch->row == NULL)
+		return;
+	r->skipped.rows += batch->rows - batch->nrows;
+	r->skipped.blocks += batch->nrows == 0;
+}
+
 const mg_batch *
 mg_release_next(MgRelease *r, uint64 *first)
 {
-	const mg_batch *batch;
+	const mg_batch *batch = &r->empty;
 	int64 left = r->limits.rows - r->done;
 
 	CHECK_FOR_INTERRUPTS();
 	if (left <= 0)
 		return NULL;
-	MG_CHECK(&r->ctx, mg_stream_next(&r->ctx, r->stream, (uint32_t) Min(left, MG_BATCH_ROWS), &batch));
+	left = Min(left, MG_BATCH_ROWS);
+	/* rows of which nothing is asked for need not be drawn */
+	if (r->any || r->nwhere > 0)
+		MG_CHECK(&r->ctx, mg_stream_next(&r->ctx, r->stream, (uint32_t) left, &batch));
+	else
+		r->empty.rows = (uint32_t) left;
+	count_skipped(r, batch);
 	*first = (uint64) r->done;
 	r->done += batch->rows;
 	return batch;

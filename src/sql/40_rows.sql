@@ -7,17 +7,18 @@ COMMENT ON FUNCTION mirage.synthesize_support(internal) IS 'the planner''s estim
 
 CREATE FUNCTION dp_synthesize(model text, n bigint DEFAULT NULL, conditions jsonb DEFAULT NULL,
   seed bigint DEFAULT NULL,
-                              purpose text DEFAULT NULL)
+                              purpose text DEFAULT NULL, hash boolean DEFAULT false)
 RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000
 SUPPORT mirage.synthesize_support AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION dp_synthesize(text, bigint, jsonb, bigint, text) IS
+COMMENT ON FUNCTION dp_synthesize(text, bigint, jsonb, bigint, text, boolean) IS
 'n synthetic rows of a model (by default as many as its noisy total), all of which satisfy the conditions: records of all its columns, or any columns by a column definition list';
 
 CREATE FUNCTION dp_synthesize_as(base anyelement, model text, n bigint DEFAULT NULL, conditions jsonb DEFAULT NULL,
-                                 seed bigint DEFAULT NULL, purpose text DEFAULT NULL)
+                                 seed bigint DEFAULT NULL, purpose text DEFAULT NULL,
+                                 hash boolean DEFAULT false)
 RETURNS SETOF anyelement LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000
 SUPPORT mirage.synthesize_support AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION dp_synthesize_as(anyelement, text, bigint, jsonb, bigint, text) IS
+COMMENT ON FUNCTION dp_synthesize_as(anyelement, text, bigint, jsonb, bigint, text, boolean) IS
 'n synthetic rows of a model, all of which satisfy the conditions, as rows of the type of base, which may be NULL::table_name';
 
 CREATE FUNCTION dp_grant(model text, grantee regrole, max_rows bigint DEFAULT NULL, per interval DEFAULT NULL,

@@ -9,7 +9,9 @@
 #include "worker/shared.h"
 
 #include "catalog/catalog.h"
+#include "catalog/receipt.h"
 #include "catalog/watermark.h"
+#include "catalog/watch.h"
 #include "miscadmin.h"
 #include "pg/server.h"
 #include "utils/json.h"
@@ -177,7 +179,9 @@ record(const MgIssuance *call)
 	int64 id;
 
 	id = mg_issuance_insert(call, payer);
+	mg_receipt_write(id);
 	mg_log("release", call->model_name, entry_detail(call, id, payer));
+	mg_watch_release(call->recipient, call->claimed, call->rows, call->model_name);
 	return id;
 }
 

@@ -15,6 +15,7 @@
 #include "catalog/catalog.h"
 #include "catalog/highwater.h"
 #include "catalog/pg_class.h"
+#include "catalog/receipt.h"
 #include "catalog/watermark.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -28,6 +29,7 @@
 #include "pg/reader.h"
 #include "pg/server.h"
 #include "pg/unit.h"
+#include "seal/seal.h"
 #include "storage/lmgr.h"
 #include "synthesis/marking.h"
 #include "utils/acl.h"
@@ -42,7 +44,7 @@
 static struct
 {
 	bool reserved, reading, read_done;
-	int64 charge;
+	int64 charge, model;
 	LockRelId relation;
 } progress;
 
@@ -128,6 +130,16 @@ mg_train_start(const MgTrainCall *call, bool wait)
 	mg_launch_detach(&launch);
 }
 
+/*
+ * Keys that a training keeps between its phases: of the unit's hash until the table is read, of the model until it is
+ * stored. The model's is made and wrapped with the reservation, so that the end of a long training needs no master key.
+ * Static, to be wiped also when an error has left every frame.
+ */
+static struct
+{
+	uint8 unit[MG_KEY_BYTES], model[MG_KEY_BYTES];
+} secrets;
+
 /* Everything that a training holds between its phases. */
 typedef struct Training
 {
@@ -137,7 +149,6 @@ typedef struct Training
 	MgBudget *budget;
 	MgRelation *protection;
 	MgUnit *unit;       /* NULL: the row */
-	uint8 unit_key[32]; /* from the reservation to the reading */
 	char *relation_name;
 	double share_epsilon; /* 0: no share pays */
 	char *share_name;
@@ -321,9 +332,10 @@ reserve(Training *t)
 {
 	MgCharge charge = {0};
 	MgJob job = {0};
-	uint8 key[32];
+	uint8 key[MG_KEY_BYTES];
 	MemoryContext old;
 
+	mg_keys_hold();
 	mg_work_begin(t->shared, false);
 	if (!mg_job_lock(t->call.job))
 		elog(ERROR, "job " INT64_FORMAT " runs already", t->call.job);
@@ -331,8 +343,9 @@ reserve(Training *t)
 	lock_relation(t);
 	mg_relation_lock_public_targets(t->call.base);
 	mg_master_key(key, true); /* no key: refuse before reading */
+	mg_wipe(key, sizeof(key));
 	mg_root_key("log", key, true);
-	explicit_bzero(key, sizeof(key));
+	mg_wipe(key, sizeof(key));
 	mg_ledger_lock(t->call.budget);
 	mg_ledger_require_whole();
 	if (mg_high_water_kept())
@@ -343,7 +356,7 @@ reserve(Training *t)
 	describe(t);
 	mg_budget_require_kind(t->budget, t->unit != NULL ? t->unit->kind : MG_UNIT_KIND_ROW, true);
 	if (t->unit != NULL)
-		mg_root_key("unit", t->unit_key, true);
+		mg_root_key("unit", secrets.unit, true);
 	require_room(t);
 
 	charge.budget = t->budget->id;
@@ -359,6 +372,8 @@ reserve(Training *t)
 	charge.delta_atoms = t->request.allowance.delta_atoms;
 	charge.share = t->call.share;
 	charge.events = events_json(t);
+	progress.model = mg_model_next_id();
+	mg_model_key_create(progress.model, secrets.model);
 	progress.charge = mg_ledger_reserve(&charge);
 	mg_relation_stamp_family(t->call.base, t->budget->id, t->protection->unit, t->protection->max_rows);
 
@@ -383,12 +398,10 @@ reserve(Training *t)
 		mark_high_water(t);
 	mg_work_progress(t->shared, "charged", 0);
 	mg_work_state(t->shared, MG_WORK_RESERVED);
-	if (mg_high_water_kept())
-		return;
 	/* outside of the budget's lock, which others may be waiting for */
-	mg_work_begin(t->shared, false);
-	mg_log_chain();
-	mg_work_commit();
+	if (!mg_high_water_kept())
+		mg_work_chain(t->shared, false);
+	mg_keys_drop();
 }
 
 void
@@ -472,7 +485,7 @@ read_table(Training *t)
 {
 	MgIdentity id;
 	mg_store *store;
-	mg_units units = {t->request.rows_per_unit, t->unit_key};
+	mg_units units = {t->request.rows_per_unit, secrets.unit};
 	bool relied;
 	uint32 n = t->request.ncolumns;
 	List *joined;
@@ -502,8 +515,8 @@ read_table(Training *t)
 	/* in this order: whoever sees the phase knows that the charge is no longer given back */
 	progress.reading = true;
 	mg_work_progress(t->shared, "reading", 0);
-	mg_read_relation(&t->ctx, t->call.relid, t->columns, t->unit, t->unit_key, t->curator);
-	explicit_bzero(t->unit_key, sizeof(t->unit_key));
+	mg_read_relation(&t->ctx, t->call.relid, t->columns, t->unit, secrets.unit, t->curator);
+	mg_wipe(secrets.unit, sizeof(secrets.unit));
 	progress.read_done = true;
 	mg_identity_leave(&id);
 	joined = hold_joined(t);
@@ -625,7 +638,6 @@ store_model(Training *t)
 	MgModel m = {0};
 	mg_writer w;
 	bytea *sealed;
-	uint8 key[32];
 
 	mg_work_progress(t->shared, "storing", 1);
 	if (ConfigReloadPending)
@@ -637,10 +649,9 @@ store_model(Training *t)
 	mg_writer_init(&w);
 	MG_CHECK(&t->ctx, mg_model_write(&t->ctx, t->model, &w));
 	mg_work_begin(t->shared, false);
-	m.id = mg_model_next_id();
-	mg_model_key_create(m.id, key);
-	explicit_bzero(key, sizeof(key));
-	sealed = mg_model_seal(m.id, w.data, w.len);
+	m.id = progress.model;
+	sealed = mg_model_seal_with(m.id, secrets.model, w.data, w.len);
+	mg_wipe(secrets.model, sizeof(secrets.model));
 	mg_writer_free(&w);
 	m.name = (char *) t->call.model;
 	m.relation = t->relation_name;
@@ -657,13 +668,14 @@ store_model(Training *t)
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
 	mg_mark_plan_store(m.id, m.name, t->mark_plan, t->columns);
+	mg_fingerprint_record(m.id, sealed);
 	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
 	mg_log("train", m.name,
 		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"%s}", progress.charge,
 					t->call.job, m.method, strcmp(m.state, "ready") != 0 ? ", \"state\": \"pending\"" : ""));
-	mg_log_chain();
 	mg_work_commit();
+	mg_work_chain(t->shared, true);
 }
 
 void
@@ -735,6 +747,7 @@ mg_work_train_failed(MgShared *s, ErrorData *e)
 {
 	bool cancelled = e->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
+	mg_wipe(&secrets, sizeof(secrets));
 	if (progress.reading && !progress.read_done)
 		sanitise(e);
 	if (!progress.reserved)
@@ -745,6 +758,7 @@ mg_work_train_failed(MgShared *s, ErrorData *e)
 	mg_log(cancelled ? "cancel" : "fail", psprintf("job " INT64_FORMAT, s->job),
 		   psprintf("{\"charge\": " INT64_FORMAT ", \"state\": \"%s\"}", progress.charge,
 					progress.reading ? "spent" : "released"));
-	mg_log_chain();
+	mg_model_key_forget(progress.model);
 	mg_work_commit();
+	mg_work_chain(s, true);
 }

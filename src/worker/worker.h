@@ -45,8 +45,18 @@ extern bool mg_job_alive(int64 job, uint32 dsm_handle, char *phase, size_t phase
  */
 extern int64 mg_release_record(const MgIssuance *call);
 
-/* An entry of the log in a transaction of its own, durably: of what must be on record whatever becomes of the caller.
+/*
+ * Wraps every key of this database under the next master key, in transactions of the worker's own: a ROLLBACK of the
+ * caller's changes nothing. Interrupted, it leaves a state that works; called again, it goes on. Shows progress.
  */
+extern void mg_rotate(void);
+/* An entry of the log in a transaction of its own, durably: of what must be on record whatever becomes of the caller. */
 extern void mg_note_record(const char *action, const char *object, const char *detail);
+/* Records the hash of an issuance's rows, and a receipt with it, likewise; model: its name, for the log. */
+extern void mg_release_record_rows(int64 issuance, const char *model, const char *hash, int64 rows);
+/* Chains all that is committed in the log, an entry about this among it; returns when that is committed. */
+extern void mg_log_chain_now(void);
+/* Asks for a worker that writes the alerts that are due; returns at once, false where there is no slot. */
+extern bool mg_watch_start(void);
 
 #endif
