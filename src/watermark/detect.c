@@ -234,7 +234,7 @@ mg_detect_finish(mg_ctx *ctx, mg_detector *d)
 
 			if (of->q[i] == MG_MARK_FREQUENT || (c == 0 && e[i] < 0.02))
 				continue;
-			w = of->weight * fmax(fmin(w, CLIP), -CLIP);
+			w = of->tells * fmax(fmin(w, CLIP), -CLIP);
 			d->features += c > 0;
 			d->cell[d->n] = of->first + i;
 			d->w[d->n++] = (float) w;
