@@ -37,6 +37,7 @@
 #define LEAST_RARE 0.01 /* least mass of a subset on rare cells */
 #define WEIGHT 2.0      /* of a subset all of whose cells are rare; others' are such that all tell as much */
 #define BALANCE 0.5
+#define TRIED_KEYS 4
 #define TYPICAL_ROWS 1000 /* of a batch, for which branches are judged */
 
 enum
@@ -57,6 +58,7 @@ typedef struct maker
 	mg_arena *work;
 	mg_mark_plan *plan;
 	mg_mark_column *column;
+	mg_mark_subset *subset;
 	const double **margin;
 	mg_sampler *sampler;
 	uint16_t **codes;      /* [ncolumns][MG_BATCH_ROWS] */
@@ -517,6 +519,7 @@ choose_at(maker *k, uint32_t level, mg_mark_subset *subset, double *used, double
 		}
 		*mass += best->rare[level];
 		weight = WEIGHT / sqrt(best->rare[level]) + 0.5;
+		s->tells = 1;
 		s->weight = (uint8_t) (weight > MG_MARK_WEIGHTS ? MG_MARK_WEIGHTS : weight);
 		s->first = p->cells;
 		p->cells += s->cells;
@@ -532,7 +535,7 @@ choose_subsets(mg_ctx *ctx, maker *k)
 
 	MG_NEW(ctx, k->plan->arena, subset, SUBSETS);
 	MG_NEW(ctx, k->work, used, k->model->ncolumns);
-	k->plan->subset = subset;
+	k->plan->subset = k->subset = subset;
 	for (uint32_t level = 0; level < GATES && mass < ENOUGH; level++)
 	{
 		MG_TRY(mg_poll(ctx));
@@ -686,7 +689,89 @@ set_probabilities(mg_ctx *ctx, maker *k)
 		q[i] = steps < 0 ? MG_MARK_FREQUENT : steps >= MG_MARK_NEVER ? MG_MARK_NEVER : (uint8_t) steps;
 	}
 	for (uint32_t s = 0; s < p->nsubsets; s++)
-		((mg_mark_subset *) p->subset)[s].q = q + p->subset[s].first;
+		k->subset[s].q = q + k->subset[s].first;
+	return MG_OK;
+}
+
+/* ---- how much a subset tells ---- */
+
+/* One batch of a stream that bears this mark, as codes only. */
+static mg_code
+marked_codes(mg_ctx *ctx, mg_stream *s, uint32_t rows, uint64_t seed)
+{
+	mg_rng rng;
+
+	mg_rng_seed(&rng, seed);
+	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
+	return mg_mark_batch(ctx, s, &rng, rows);
+}
+
+/* sum[s], seen[s]: of the signs of both keys on the rare cells of these rows, and how many there were. */
+static void
+add_signs(const maker *k, const mg_mark *mark, uint16_t *const *codes, uint32_t rows, double *sum, double *seen)
+{
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+	{
+		const mg_mark_subset *s = &k->plan->subset[i];
+
+		for (uint32_t r = 0; r < rows; r++)
+		{
+			uint32_t at = 0;
+
+			for (uint32_t j = 0; j < s->k; j++)
+				at += k->group_of[s->cols[j]][codes[s->cols[j]][r]] * s->stride[j];
+			if (s->q[at] == MG_MARK_FREQUENT)
+				continue;
+			sum[i] += mark->score[s->first + at] / (2.0 * s->weight);
+			seen[i]++;
+		}
+	}
+}
+
+static mg_code
+try_key(mg_ctx *ctx, maker *k, uint8_t number, double *sum, double *seen)
+{
+	static const uint32_t rows[] = {MG_BATCH_ROWS, 3000, 3000, 3000, 3000, 3000};
+	const uint8_t model[MG_KEY_BYTES] = {number, 1}, recipient[MG_KEY_BYTES] = {number, 2};
+	mg_mark *mark = NULL;
+	mg_stream *s = NULL;
+	mg_code code = mg_mark_create(ctx, k->plan, model, recipient, &mark);
+
+	if (code == MG_OK)
+		code = mg_stream_create(ctx, k->model, model, &s);
+	if (code == MG_OK)
+		code = mg_stream_mark(ctx, s, mark);
+	for (uint32_t i = 0; i < sizeof(rows) / sizeof(*rows) && code == MG_OK; i++)
+	{
+		code = marked_codes(ctx, s, rows[i], number * 16 + i);
+		if (code == MG_OK)
+			add_signs(k, mark, s->codes, rows[i], sum, seen);
+	}
+	mg_stream_destroy(s);
+	mg_mark_destroy(mark);
+	return code;
+}
+
+/*
+ * A rare cell of sign + came more often by a factor 1 + d, one of sign - less often by 1 - d: the best weight of a feature is
+ * d, which differs between subsets, since branches that are exchanged reach some of them more than others. Measured
+ * with keys that everyone knows.
+ */
+static mg_code
+weigh_subsets(mg_ctx *ctx, maker *k)
+{
+	double *sum, *seen;
+
+	MG_NEW(ctx, k->work, sum, (size_t) k->plan->nsubsets + 1);
+	MG_NEW(ctx, k->work, seen, (size_t) k->plan->nsubsets + 1);
+	for (uint8_t i = 0; i < TRIED_KEYS && k->plan->nsubsets > 0; i++)
+		MG_TRY(try_key(ctx, k, i, sum, seen));
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+	{
+		double d = MG_MARK_TELLS * sum[i] / (seen[i] + 1);
+
+		k->subset[i].tells = (uint8_t) (d < 1 ? 1 : d > MG_MARK_TELLS ? MG_MARK_TELLS : d);
+	}
 	return MG_OK;
 }
 
@@ -733,7 +818,8 @@ make(mg_ctx *ctx, maker *k)
 	MG_TRY(fill_pool(ctx, k, &rng));
 	MG_TRY(choose_subsets(ctx, k));
 	MG_TRY(choose_branches(ctx, k));
-	return set_probabilities(ctx, k);
+	MG_TRY(set_probabilities(ctx, k));
+	return weigh_subsets(ctx, k);
 }
 
 mg_code

@@ -19,7 +19,7 @@
 #include <math.h>
 #include <string.h>
 
-#define HAND 4           /* branches that are carried */
+#define HAND 3           /* branches that are carried */
 #define LEAST_PASSES 2   /* over a batch, each of one branch: what a large one gets */
 #define MOST_PASSES 24   /* what a small one gets, in which few rows agree on a separator */
 #define SMALL_ROWS 4096
