@@ -19,9 +19,9 @@
 #include <math.h>
 #include <string.h>
 
-#define HAND 3           /* branches that are carried */
+#define HAND 2           /* branches that are carried */
 #define LEAST_PASSES 2   /* over a batch, each of one branch: what a large one gets */
-#define MOST_PASSES 24   /* what a small one gets, in which few rows agree on a separator */
+#define MOST_PASSES 16   /* what a small one gets, in which few rows agree on a separator */
 #define SMALL_ROWS 4096
 #define PASSED_ROWS 49152
 #define GIVEN_ROWS 8192  /* of a conditioned stream, by which its cells are gated */
