@@ -46,7 +46,7 @@ INSERT INTO visits SELECT i, least(99, 20 + h * 7 + abs(hashint4(i * 3)) % 20),
 FROM (SELECT i, abs(hashint4(i * 41)) % 11 AS h FROM generate_series(1, 8000) i) x;
 SELECT dp_protect('visits', epsilon => 100);
 SELECT dp_set_column('visits', 'id', kind => 'identifier');
-SELECT dp_train('v', 'visits', 'aim', epsilon => 10);
+SELECT dp_train('v', 'visits', 'mst', epsilon => 10);
 EOC
 
 # Recipients: logins with a grant, one of which is a pooler that names others.
@@ -129,17 +129,17 @@ for my $colluders (2, 4)
 	});
 }
 
-# What somebody may do to 3,000 rows.
-give('r5', 'leak', 6000);
+# What somebody may do to some thousand rows.
+give('r5', 'leak', 10000);
 my @columns = qw(age sex city ward days cost urgent day outcome weight payer);
 my %attack = (
-	'half of the rows are deleted' => sub { 'SELECT * FROM leak ORDER BY random() LIMIT 3000' },
+	'half of the rows are deleted' => sub { 'SELECT * FROM leak ORDER BY random() LIMIT 5000' },
 	# Those with few values. What is left when others go has few rare combinations in a table of eleven columns; wider
 	# ones, of which any half may go, are measured by test/bench/90_watermark.sh.
 	'half of the columns are dropped' => sub { 'SELECT age, city, days, cost, day, outcome FROM leak LIMIT 3000' },
 	'a fifth of the cells are replaced by draws of the column' => sub {
 		'SELECT ' . join(', ', map { "CASE WHEN random() < 0.2 THEN b.$_ ELSE a.$_ END AS $_" } @columns)
-		  . ' FROM (SELECT row_number() OVER () AS n, * FROM leak LIMIT 3000) a JOIN '
+		  . ' FROM (SELECT row_number() OVER () AS n, * FROM leak) a JOIN '
 		  . '(SELECT row_number() OVER (ORDER BY random()) AS n, * FROM leak) b USING (n)';
 	},
 	'half of the rows are foreign' => sub {
