@@ -115,7 +115,7 @@ SELECT dp_grant('m', 'consumer_c');
 SET ROLE consumer_c;
 SELECT DISTINCT sex FROM dp_synthesize('m', 20, '{"sex": "M", "age": [50, null]}') AS t(sex text);
 RESET ROLE;
-SELECT detail - 'issuance' AS detail FROM dp_audit_log WHERE action = 'release' ORDER BY id DESC LIMIT 1;
+SELECT detail - 'issuance' - 'watermark' AS detail FROM dp_audit_log WHERE action = 'release' ORDER BY id DESC LIMIT 1;
 
 -- what is refused
 SELECT dp_synthesize('m', 1, '["sex"]');
@@ -165,7 +165,7 @@ SELECT dp_train('pairs', 'pairs', method => 'mst', epsilon => 50000) > 0 AS trai
 SELECT digit FROM dp_synthesize('pairs', 1, '{"parity": "even", "digit": {"in": [3, 5, 6, 7]}}') AS t(digit int);
 SELECT * FROM dp_synthesize('pairs', 1, '{"parity": "even", "digit": {"in": [3, 5, 7]}}') AS t(digit int);
 -- none of these was recorded
-SELECT detail - 'issuance' AS detail FROM dp_audit_log WHERE action = 'release' AND object = 'm' ORDER BY id DESC LIMIT 1;
+SELECT detail - 'issuance' - 'watermark' AS detail FROM dp_audit_log WHERE action = 'release' AND object = 'm' ORDER BY id DESC LIMIT 1;
 \set VERBOSITY sqlstate
 SELECT dp_synthesize('m', 1, '{"sxe": "F"}');
 SELECT dp_synthesize('m', 1, '{"id": 5}');

@@ -104,13 +104,13 @@ SELECT dp_synthesize('no such model');
 SELECT dp_synthesize(NULL);
 SELECT dp_synthesize('p', -1);
 SELECT dp_synthesize('p', 0);
-SELECT dp_synthesize('p', 1, purpose => 'test');
+SELECT dp_synthesize('p', 1, purpose => ' ');
 SELECT * FROM dp_synthesize('p', 1) AS t(nope int);
 SELECT * FROM dp_synthesize('p', 1) AS t(sex point);
 SELECT * FROM dp_synthesize('p', 1);
 SELECT * FROM dp_synthesize_as(NULL::int, 'p', 1);
-SELECT dp_grant('p', 'regress_nobody', max_rows => 5);
-SELECT dp_grant('p', 'regress_nobody', purposes => '{x}');
+SELECT dp_grant('p', 'regress_nobody', max_rows => 0);
+SELECT dp_grant('p', 'regress_nobody', purposes => '{}');
 SELECT dp_grant('p', 'regress_nobody', valid_until => '2000-01-01');
 SELECT dp_grant('no such model', 'regress_nobody');
 SELECT dp_revoke('no such model', 'regress_nobody');
@@ -155,7 +155,7 @@ SELECT code_of(s) AS code, s AS statement FROM (VALUES
   ($$SELECT dp_wait(-1)$$),
   ($$SELECT dp_synthesize('no such model')$$),
   ($$SELECT dp_synthesize('p', -1)$$),
-  ($$SELECT dp_synthesize('p', 1, purpose => 'x')$$),
+  ($$SELECT dp_synthesize('p', 1, purpose => ' ')$$),
   ($$SELECT * FROM dp_synthesize('p', 1) AS t(nope int)$$),
   ($$SELECT * FROM dp_synthesize('p', 1) AS t(sex point)$$),
   ($$SELECT * FROM dp_synthesize_as(NULL::int, 'p', 1)$$),

@@ -122,7 +122,7 @@ SELECT dp_synthesize('no such model', 1);
 SELECT dp_synthesize(NULL, 1);
 SELECT dp_synthesize('m', -1);
 SELECT * FROM dp_synthesize_as(NULL::people, 'm', -1);
-SELECT dp_synthesize('m', 1, purpose => 'test');
+SELECT dp_synthesize('m', 1, purpose => '');
 SELECT age FROM dp_synthesize('m', 1) AS t(age int, height int);
 SELECT age FROM dp_synthesize('m', 1) AS t(age int, sex int);
 SELECT * FROM dp_synthesize('m', 1) AS t(mood text);

@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "api/synthesize.h"
+#include "api/watch.h"
 #include "pg/export.h"
 #include "pg/guc.h"
 
@@ -14,4 +15,5 @@ _PG_init(void)
 {
 	mg_define_gucs();
 	mg_synthesize_init();
+	mg_watch_init();
 }

@@ -6,6 +6,7 @@
 #include "access/htup_details.h"
 #include "access/xlog.h"
 #include "catalog/pg_class.h"
+#include "datatype/timestamp.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pg/compat.h"
@@ -58,6 +59,20 @@ mg_arg_float8(FunctionCallInfo fcinfo, int i, const char *name)
 	if (PG_ARGISNULL(i))
 		refuse_null(name);
 	return PG_GETARG_FLOAT8(i);
+}
+
+Interval *
+mg_arg_interval(FunctionCallInfo fcinfo, int i, const char *name)
+{
+	Interval *v;
+
+	if (PG_ARGISNULL(i))
+		return NULL;
+	v = PG_GETARG_INTERVAL_P(i);
+	if (v->month < 0 || v->day < 0 || v->time < 0 || (v->month == 0 && v->day == 0 && v->time < USECS_PER_SEC))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must be at least one second", name),
+						errhint("For example '1 year'.")));
+	return v;
 }
 
 static List *
@@ -159,19 +174,6 @@ mg_check_delta(double delta)
 }
 
 void
-mg_check_name(const char *what, const char *name)
-{
-	size_t len = strlen(name);
-	bool bad = len == 0 || len > 200 || name[0] == ' ' || name[len - 1] == ' ';
-
-	for (size_t i = 0; i < len; i++)
-		bad |= (unsigned char) name[i] < 32 || name[i] == 127;
-	if (bad)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("invalid name for a %s", what),
-						errhint("Use 1 to 200 bytes without control characters and without blanks at the ends.")));
-}
-
-void
 mg_require_writable(const char *function)
 {
 	if (RecoveryInProgress())
@@ -190,6 +192,35 @@ mg_require_owner(Oid relid)
 	if (!mg_owns(relid, GetUserId()) && !mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of relation \"%s\"", name),
 						errhint("Its owner or a member of mirage_admin may do this.")));
+}
+
+MgModel *
+mg_arg_own_model(FunctionCallInfo fcinfo, const char *function)
+{
+	MgModel *model;
+	char *name;
+
+	mg_require_writable(function);
+	name = mg_arg_text(fcinfo, 0, "model");
+	model = mg_model_find(name);
+	if (model == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
+						errhint("The view dp_models lists the models that you may use.")));
+	if (!mg_is_admin(GetUserId()) && !mg_owns_model(model, GetUserId()))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", name),
+						errhint("A member of mirage_admin can do it too.")));
+	return model;
+}
+
+Oid
+mg_arg_role(FunctionCallInfo fcinfo, int i, const char *parameter, char **name)
+{
+	Oid role = mg_arg_oid(fcinfo, i, parameter);
+
+	*name = mg_role_name(role);
+	if (*name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", role)));
+	return role;
 }
 
 /* Does the role own a relation under the budget, or may it train on one? */

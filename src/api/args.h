@@ -29,12 +29,16 @@ extern void mg_refuse_parameter(const char *name) __attribute__((noreturn));
 /* Error unless finite and > 0; error unless in (0, 1). */
 extern void mg_check_epsilon(double epsilon);
 extern void mg_check_delta(double delta);
-/* Names of budgets and models: 1 to 200 bytes, no control characters, no blank at either end. */
-extern void mg_check_name(const char *what, const char *name);
+/* An interval of at least a second, whatever a month is; NULL where none is given. `name` is the parameter's. */
+extern Interval *mg_arg_interval(FunctionCallInfo fcinfo, int i, const char *name);
 /* Writes to our tables: not on a standby, not in a read-only transaction. */
 extern void mg_require_writable(const char *function);
 /* Error unless the relation exists and the current role owns it or is an admin. */
 extern void mg_require_owner(Oid relid);
+/* The model that parameter `model`, the first, names; error unless the caller owns it or is an admin. */
+extern MgModel *mg_arg_own_model(FunctionCallInfo fcinfo, const char *function);
+/* The role of parameter i; *name: what it is called. */
+extern Oid mg_arg_role(FunctionCallInfo fcinfo, int i, const char *parameter, char **name);
 /* May the current role see what the budget's figures are? */
 extern bool mg_budget_visible(const MgBudget *budget);
 

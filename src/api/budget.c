@@ -38,24 +38,8 @@ check_site_limit(double epsilon)
 						errhint("The limit is pg_mirage.max_epsilon in the server's configuration.")));
 }
 
-/* An interval of at least a second, whatever a month is. */
-static Interval *
-arg_period(FunctionCallInfo fcinfo, int i)
-{
-	Interval *period;
-
-	if (PG_ARGISNULL(i))
-		return NULL;
-	period = PG_GETARG_INTERVAL_P(i);
-	if (period->month < 0 || period->day < 0 || period->time < 0 ||
-		(period->month == 0 && period->day == 0 && period->time < USECS_PER_SEC))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("period must be at least one second"),
-						errhint("For example '1 year'.")));
-	return period;
-}
-
 static int64
-create_budget(const char *name, double epsilon, double delta, Interval *period)
+create_budget(const char *name, double epsilon, double delta, Interval *period, bool approval)
 {
 	int64 id;
 
@@ -64,9 +48,11 @@ create_budget(const char *name, double epsilon, double delta, Interval *period)
 	mg_check_delta(delta);
 	check_site_limit(epsilon);
 	id = mg_budget_create(name, epsilon, delta, period);
+	if (approval)
+		mg_budget_set_approval(id, true);
 	mg_log("create budget", name,
-		   psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"renews\": %s}", epsilon, delta,
-					period == NULL ? "false" : "true"));
+		   psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"renews\": %s%s}", epsilon, delta,
+					period == NULL ? "false" : "true", approval ? ", \"require_approval\": true" : ""));
 	return id;
 }
 
@@ -77,10 +63,10 @@ dp_create_budget(PG_FUNCTION_ARGS)
 	double epsilon = mg_arg_float8(fcinfo, 1, "epsilon");
 	double delta = PG_ARGISNULL(2) ? DEFAULT_DELTA : PG_GETARG_FLOAT8(2);
 
-	Interval *period = arg_period(fcinfo, 3);
+	Interval *period = mg_arg_interval(fcinfo, 3, "period");
 
 	mg_require_writable("dp_create_budget");
-	create_budget(name, epsilon, delta, period);
+	create_budget(name, epsilon, delta, period, !PG_ARGISNULL(4) && PG_GETARG_BOOL(4));
 	PG_RETURN_VOID();
 }
 
@@ -107,14 +93,29 @@ require_budget_owner(const MgBudget *budget, const char *act)
 						errhint("Its owner or a member of mirage_admin may.")));
 }
 
+/*
+ * That models under the budget wait for an administrator: its owner may ask for it; to let it go takes an administrator
+ * who is not the owner, or whoever is supervised could end the supervision.
+ */
+static void
+set_approval(const MgBudget *budget, bool required)
+{
+	if (!required && !(mg_is_admin(GetUserId()) && mg_independent_of(&budget->owner)))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("models under budget \"%s\" need approval", budget->name),
+						errhint("A member of mirage_admin other than its owner may change that.")));
+	mg_budget_set_approval(budget->id, required);
+}
+
 /* A cap that all charges so far fit, whatever period they were made in; what is given as NULL stays. */
 Datum
 dp_alter_budget(PG_FUNCTION_ARGS)
 {
 	MgBudget *budget = require_budget(mg_arg_text(fcinfo, 0, "name"));
-	Interval *period = arg_period(fcinfo, 3);
+	Interval *period = mg_arg_interval(fcinfo, 3, "period");
 	double epsilon, delta;
 	mg_filter filter;
+	bool approval;
 	mg_ctx ctx;
 	MgUse use;
 
@@ -138,12 +139,18 @@ dp_alter_budget(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("more than that is spent of budget \"%s\" already", budget->name),
 						errhint("SELECT spent FROM dp_budgets shows how much. What was learnt stays learnt.")));
+	approval = PG_ARGISNULL(4) ? budget->require_approval : PG_GETARG_BOOL(4);
+	if (approval != budget->require_approval)
+		set_approval(budget, approval);
 	mg_budget_alter(budget, epsilon, delta, period == NULL ? budget->period : period);
 	mg_log(
 		"alter budget", budget->name,
-		psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"was_epsilon\": %.17g, \"was_delta\": %.17g, \"renews\": %s}",
+		psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"was_epsilon\": %.17g, \"was_delta\": %.17g, \"renews\": %s%s}",
 				 epsilon, delta, budget->epsilon, budget->filter.delta,
-				 period == NULL && budget->period == NULL ? "false" : "true"));
+				 period == NULL && budget->period == NULL ? "false" : "true",
+				 approval == budget->require_approval ? ""
+				 : approval                           ? ", \"require_approval\": true"
+													  : ", \"require_approval\": false"));
 	PG_RETURN_VOID();
 }
 
@@ -217,7 +224,7 @@ choose_budget(Oid relid, const char *name, bool make, double epsilon, const MgRe
 	if (make)
 	{
 		name = DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)));
-		return create_budget(name, epsilon, DEFAULT_DELTA, NULL);
+		return create_budget(name, epsilon, DEFAULT_DELTA, NULL, false);
 	}
 	budget = require_budget(name);
 	require_budget_owner(budget, "join");

@@ -19,6 +19,7 @@
 
 MG_FUNCTION(dp_describe);
 MG_FUNCTION(mg_sql_is_me);
+MG_FUNCTION(mg_sql_is_role);
 MG_FUNCTION(mg_sql_owns);
 MG_FUNCTION(mg_sql_oversees);
 MG_FUNCTION(mg_sql_may_release);
@@ -101,6 +102,15 @@ mg_sql_is_me(PG_FUNCTION_ARGS)
 		mg_role_binding(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), text_to_cstring(PG_GETARG_TEXT_PP(2)));
 
 	PG_RETURN_BOOL(role.live && has_privs_of_role(GetUserId(), role.oid));
+}
+
+/* (oid, name, identity): a live binding, to whichever role. */
+Datum
+mg_sql_is_role(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(mg_role_binding(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)),
+								   text_to_cstring(PG_GETARG_TEXT_PP(2)))
+					   .live);
 }
 
 /* (relid, identity): owner of a relation that was recorded in this database. */

@@ -1,6 +1,5 @@
 /*
- * api/synthesize.c: rows of a model, and who may have them: dp_synthesize, dp_synthesize_as, dp_grant, dp_revoke,
- * dp_drop_model.
+ * api/synthesize.c: rows of a model: dp_synthesize, dp_synthesize_as.
  *
  * Where the executor prefers it (a function in FROM) all rows go to a tuplestore, which it would make of them anyway;
  * in the select list they are streamed, and LIMIT ends the work. Everything of a call lives in one memory context, so
@@ -17,19 +16,12 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
-#include "utils/acl.h"
-#include "utils/datetime.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 #include "worker/worker.h"
 
 MG_FUNCTION(dp_synthesize);
 MG_FUNCTION(dp_synthesize_as);
 MG_FUNCTION(dp_synthesize_support);
-MG_FUNCTION(dp_grant);
-MG_FUNCTION(dp_revoke);
-MG_FUNCTION(dp_drop_model);
 
 /* ---------------------------------------------------------------- rows */
 
@@ -66,8 +58,8 @@ static MgRows *
 open_rows(FunctionCallInfo fcinfo, bool typed, TupleDesc expected, TupleDesc *shape)
 {
 	TupleDesc desc = typed ? base_shape(fcinfo) : NULL;
-	MgRelease *release = mg_release_open(fcinfo->args + (typed ? 1 : 0));
 	bool listed = !typed && expected != NULL;
+	MgRelease *release = mg_release_open_listed(fcinfo->args + (typed ? 1 : 0), listed ? expected : NULL);
 
 	if (listed)
 		desc = CreateTupleDescCopy(expected);
@@ -183,132 +175,9 @@ dp_synthesize_support(PG_FUNCTION_ARGS)
 
 /* ---------------------------------------------------------------- setting up */
 
-static int64
-record_issuance(const MgIssuance *i)
-{
-	MgReleaseCall call = {.model = i->model,
-						  .model_name = i->model_name,
-						  .role = i->role,
-						  .recipient = i->recipient,
-						  .rows = i->rows,
-						  .seeded = i->seeded,
-						  .conditioned = i->conditioned};
-
-	return mg_release_record(&call);
-}
-
 void
 mg_synthesize_init(void)
 {
-	mg_release_set_recorder(record_issuance);
+	mg_release_set_recorder(mg_release_record, mg_release_record_rows);
 	mg_scan_install(dp_synthesize_support, dp_synthesize, dp_synthesize_as);
-}
-
-/* ---------------------------------------------------------------- rights */
-
-static void
-refuse_given(FunctionCallInfo fcinfo, int arg, const char *name)
-{
-	if (!PG_ARGISNULL(arg))
-		mg_refuse_parameter(name);
-}
-
-/* A model that the caller may decide about: its owner, or an admin. */
-static MgModel *
-own_model(FunctionCallInfo fcinfo, const char *function)
-{
-	MgModel *model;
-	char *name;
-
-	mg_require_writable(function);
-	name = mg_arg_text(fcinfo, 0, "model");
-	model = mg_model_find(name);
-	if (model == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-						errhint("The view dp_models lists the models that you may use.")));
-	if (!mg_is_admin(GetUserId()) && !(model->owner.live && has_privs_of_role(GetUserId(), model->owner.oid)))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", name),
-						errhint("A member of mirage_admin can do it too.")));
-	return model;
-}
-
-static Oid
-grantee_arg(FunctionCallInfo fcinfo, char **name)
-{
-	Oid role = mg_arg_oid(fcinfo, 1, "grantee");
-
-	*name = mg_role_name(role);
-	if (*name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", role)));
-	return role;
-}
-
-/* {"grantee": .., "valid_until": ..} for the log. */
-static char *
-grant_detail(const char *grantee, bool has_limit, TimestampTz valid_until)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, "{\"grantee\": ");
-	escape_json(&buf, grantee);
-	if (has_limit)
-	{
-		char stamp[MAXDATELEN + 1];
-
-		JsonEncodeDateTime(stamp, TimestampTzGetDatum(valid_until), TIMESTAMPTZOID, NULL);
-		appendStringInfo(&buf, ", \"valid_until\": \"%s\"", stamp);
-	}
-	appendStringInfoChar(&buf, '}');
-	return buf.data;
-}
-
-/* (model text, grantee regrole, max_rows bigint, per interval, purposes text[], valid_until timestamptz) */
-Datum
-dp_grant(PG_FUNCTION_ARGS)
-{
-	MgModel *model = own_model(fcinfo, "dp_grant()");
-	char *name;
-	Oid grantee = grantee_arg(fcinfo, &name);
-	bool has_limit = !PG_ARGISNULL(5);
-	TimestampTz valid_until = has_limit ? PG_GETARG_TIMESTAMPTZ(5) : 0;
-
-	refuse_given(fcinfo, 2, "max_rows");
-	refuse_given(fcinfo, 3, "per");
-	refuse_given(fcinfo, 4, "purposes");
-	if (has_limit && TIMESTAMP_NOT_FINITE(valid_until) && !TIMESTAMP_IS_NOBEGIN(valid_until))
-		has_limit = false; /* for ever */
-	if (has_limit && valid_until <= GetCurrentTimestamp())
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("valid_until is in the past"),
-						errhint("Take a grant back by dp_revoke().")));
-	mg_grant_set(model->id, grantee, valid_until, has_limit);
-	mg_log("grant", model->name, grant_detail(name, has_limit, valid_until));
-	PG_RETURN_VOID();
-}
-
-/* (model text, grantee regrole) */
-Datum
-dp_revoke(PG_FUNCTION_ARGS)
-{
-	MgModel *model = own_model(fcinfo, "dp_revoke()");
-	char *name;
-	Oid grantee = grantee_arg(fcinfo, &name);
-
-	if (!mg_grant_remove(model->id, grantee))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("role \"%s\" holds no grant on model \"%s\"", name, model->name),
-						errhint("Rights through other roles and the owner's own are not grants of this role.")));
-	mg_log("revoke", model->name, grant_detail(name, false, 0));
-	PG_RETURN_VOID();
-}
-
-/* (model text) */
-Datum
-dp_drop_model(PG_FUNCTION_ARGS)
-{
-	MgModel *model = own_model(fcinfo, "dp_drop_model()");
-
-	mg_model_delete(model->id);
-	mg_log("drop model", model->name, NULL);
-	PG_RETURN_VOID();
 }

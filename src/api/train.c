@@ -2,7 +2,7 @@
  * api/train.c: dp_plan, dp_train, dp_wait, dp_cancel. dp_train checks all that can be checked without looking at a row,
  * and hands over to a worker, which checks it again under locks.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include <math.h>
 
@@ -179,8 +179,7 @@ put_constraints(ReturnSetInfo *rsi, const mg_fit_request *fit)
 
 /* One row a measurement, one a constraint; the last two say what all of it costs of the budget, and what would be left.
  */
-Datum
-dp_plan(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_plan, MG_WATCHED_TRAINING)
 {
 	ReturnSetInfo *rsi = (ReturnSetInfo *) fcinfo->resultinfo;
 	const mg_filter *f;
@@ -218,8 +217,7 @@ dp_plan(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-Datum
-dp_train(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_train, MG_WATCHED_TRAINING)
 {
 	char *model = mg_arg_text(fcinfo, 0, "model");
 	bool wait = PG_ARGISNULL(7) || PG_GETARG_BOOL(7);

@@ -10,6 +10,7 @@
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/seals.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
@@ -21,7 +22,8 @@
 #include "utils/memutils.h"
 
 #define BUDGET_COLUMNS \
-	"SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind FROM mirage.budget "
+	"SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind, " \
+	"require_approval FROM mirage.budget "
 
 static bool
 is_mine(uint64 row, int col)
@@ -44,8 +46,9 @@ budget_note_change(MgQuery *q, int64 id, const char *by)
 
 	mg_query_run(q, false,
 				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, period, changed_by) "
-				 "SELECT id, epsilon, delta, period, $2 FROM mirage.budget WHERE id = $1",
+				 "SELECT id, epsilon, delta, period, $2 FROM mirage.budget WHERE id = $1 RETURNING id",
 				 lengthof(args), args);
+	mg_row_written("budget_change", mg_get_int8(0, 1));
 }
 
 static MgBudget *
@@ -76,6 +79,7 @@ budget_fetch(const char *sql, const MgArg *arg)
 		b->owner = mg_role_binding(mg_get_oid(0, 6), mg_get_text(&q, 0, 7), mg_get_text(&q, 0, 8));
 		b->mine_uncommitted = is_mine(0, 9);
 		b->unit_kind = mg_get_text(&q, 0, 11);
+		b->require_approval = mg_get_bool(0, 12);
 		MemoryContextSwitchTo(old);
 	}
 	mg_query_end(&q);

@@ -17,12 +17,14 @@
 #include "postgres.h"
 
 #include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
 #include "catalog/pg_type.h"
 #include "pg/columns.h"
 #include "pg/reader.h"
 #include "pg/server.h"
 #include "privacy/account.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 typedef struct MgRole
@@ -43,6 +45,7 @@ typedef struct MgBudget
 	Interval *period; /* NULL: none. A policy: only charges of the last period count towards the cap */
 	MgRole owner;
 	char *unit_kind;       /* frozen by the first charge; NULL: none yet */
+	bool require_approval; /* its models wait for an administrator */
 	bool mine_uncommitted; /* written by the caller's own open transaction: a worker cannot see it */
 } MgBudget;
 
@@ -69,6 +72,8 @@ extern MgBudget *mg_budget_by_id(int64 id);
 /* A new cap and period; the caller has seen to it that what was charged fits, under mg_ledger_lock. */
 extern void mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period);
 extern int64 mg_budget_create(const char *name, double epsilon, double delta, Interval *period);
+
+extern void mg_budget_set_approval(int64 budget, bool required);
 
 /* Before any of the writes below: two sessions must not decide about one relation, or parent and child, at once. Locks
  * the family of `relid` (an object lock of ours on each member) to the end of the transaction; nobody else is held up.
@@ -129,6 +134,10 @@ extern double mg_share_find(int64 budget, Oid role, int64 *id, char **grantee);
 /* -- rights (catalog/rights.c) -- */
 
 extern bool mg_owns(Oid relid, Oid role);
+/*
+ * Names of budgets, models and recipients, and purposes: 1 to 200 bytes, no control characters, no blank at either end.
+ */
+extern void mg_check_name(const char *what, const char *name);
 
 /* How the current role may train on a relation whose base is `base`, protected as given; error when it may not. */
 typedef struct MgTrainRight
@@ -200,7 +209,8 @@ extern MgJob *mg_job_find(int64 id);
 typedef struct MgModel
 {
 	int64 id;
-	char *name, *relation, *method, *state;
+	char *name, *relation, *method;
+	char *state; /* 'ready', 'pending', 'rejected', 'withdrawn': only the first releases rows */
 	Oid relid;
 	MgRole owner;
 	double epsilon, delta, total;
@@ -211,14 +221,91 @@ typedef struct MgModel
 extern MgModel *mg_model_find(const char *name); /* NULL: none */
 extern void mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sealed);
 extern int64 mg_model_next_id(void);
+/* The relation that the model was trained on, where its record is live (catalog/origin.c); else InvalidOid. */
+extern Oid mg_model_origin(int64 model);
 extern bytea *mg_model_blob(int64 model); /* sealed; error when missing */
 /* The columns as stored; `learnt`: the parsed model's columns. */
 extern MgColumns *mg_model_columns(int64 model, const mg_model *parsed);
 extern void mg_model_delete(int64 model); /* row, columns, blob, key, grants */
-extern void mg_grant_set(int64 model, Oid grantee, TimestampTz valid_until, bool has_limit);
+/*
+ * Held to the end of the transaction: a release takes the lock in AccessShareLock, whatever ends releases (a decision,
+ * dropping) in AccessExclusiveLock, so that once that has committed nothing more is recorded.
+ */
+extern void mg_model_lock(int64 model, LOCKMODE mode);
+
+/* -- catalog/shape.c -- */
+
+extern List *mg_model_names(void); /* of char *, in order: all there are */
+typedef struct MgShapeColumn
+{
+	char *name, *type; /* the type as recorded: mg_column_type_text */
+	bool notnull;
+} MgShapeColumn;
+extern List *mg_model_shape(int64 model); /* of MgShapeColumn *, in order */
+
+/* -- grants (catalog/grant.c) -- */
+
+typedef struct MgGrant
+{
+	int64 model;
+	char *recorded; /* the grantee's name as recorded: with the model, the key */
+	MgRole grantee;
+	TimestampTz granted_at; /* changes with each dp_grant */
+	bool expires;
+	TimestampTz valid_until;
+	bool limited; /* max_rows within any `per`, or for ever where that is NULL */
+	int64 max_rows;
+	Interval *per;
+	List *purposes;    /* of char *; NIL: any, or none */
+	Jsonb *conditions; /* NULL: none */
+	List *columns;     /* of char *; NIL: all */
+	bool mine_uncommitted;
+} MgGrant;
+
+/* A grant as it was when a call was checked against it. */
+typedef struct MgGrantRef
+{
+	char *recorded;
+	TimestampTz granted_at;
+} MgGrantRef;
+
+/*
+ * The grants of the model by which `role` may release for this purpose (NULL: none), live and unexpired, the least
+ * restrictive first: without conditions before with them; then all columns before more before fewer; then without limit
+ * of rows before with one, more rows before fewer; then by the grantee's name. Error where the only ones ask for another
+ * purpose, or were made by this very transaction, which no worker can see.
+ */
+extern List *mg_grants_for(const MgModel *model, Oid role, const char *purpose);
+/* Do both confine the rows to the same? */
+extern bool mg_grants_alike(const MgGrant *a, const MgGrant *b);
+/* Is there room for so many rows at this moment? */
+extern bool mg_grant_has_room(const MgGrant *grant, int64 rows);
+/*
+ * In a worker's transaction, READ COMMITTED: locks the grants in order, to the end of the transaction, until one has
+ * room, and returns it. A grant that was revoked, replaced or ran out since does not pay. Error where none does.
+ */
+extern MgGrant *mg_grant_pay(const MgModel *model, List *refs, int64 rows);
+extern void mg_grant_set(const MgGrant *grant); /* model, grantee.oid, and the limits */
 extern bool mg_grant_remove(int64 model, Oid grantee);
-/* May `role` read rows of the model: its owner, a live unexpired grant to a role it is a member of, or a superuser. */
+/* Releases as the owner does, without a grant: a superuser, the owner, members of the owner. */
+extern bool mg_owns_model(const MgModel *model, Oid role);
+/*
+ * Error unless `role` may have rows of the model (mg_may_release) and its state is 'ready'. That a model of a name
+ * exists is no secret; what state it is in is only for those who have the right.
+ */
+extern void mg_model_require_released(const MgModel *model, Oid role);
+/* May `role` read rows of the model: by owning it, or by a live unexpired grant to a role whose rights it has. */
 extern bool mg_may_release(const MgModel *model, Oid role);
+
+/* -- approval (catalog/approval.c) -- */
+
+extern const char *mg_model_first_state(const MgBudget *budget); /* of a model that was just trained under it */
+/* Is none of the roles that the session has, or logged in as, this role or a member of it? */
+extern bool mg_independent_of(const MgRole *role);
+extern MgRole mg_job_login(int64 job); /* who had logged in when it was started; no name: not known */
+/* Puts the model into `state` and records the decision; under its lock. The log's entry, which is the caller's to write
+ * next, seals it. */
+extern void mg_decide(const MgModel *model, const char *decision, const char *state, const char *note);
 
 /* -- keys (catalog/keys.c) -- */
 
@@ -229,15 +316,26 @@ extern bool mg_may_release(const MgModel *model, Oid role);
  * directory, made where no fingerprint is recorded yet). Errors fail closed: missing, unreadable, malformed, or not the
  * key whose fingerprint is recorded. create: may make the file and record the fingerprint (workers, before a
  * reservation).
+ *
+ * Until the matching mg_keys_drop, this process reads a master key at most once, whatever of the functions below are
+ * called; nested pairs are one. Within one C function that does not return in between: an error forgets by itself. An
+ * error that is caught without the abort of a transaction needs mg_keys_drop_all.
  */
+extern void mg_keys_hold(void);
+extern void mg_keys_drop(void);
+extern void mg_keys_drop_all(void);
+/* Reads now the master key that roots are wrapped under, where it is not held: for whoever is about to take locks that others wait for. */
+extern void mg_keys_warm(void);
 extern void mg_master_key(uint8 key[32], bool create);
 /* A new random key for a model, wrapped under the master key and stored; and back. Wipe after use. */
 extern void mg_model_key_create(int64 model, uint8 key[32]);
 extern void mg_model_key(int64 model, uint8 key[32]);
-/* Random roots of purpose "log", "watermark", "unit": made on first use when create, wrapped. */
+extern void mg_model_key_forget(int64 model); /* of a model that never came to be */
+/* Random roots of purpose "log", "receipt", "watermark", "unit": made on first use when create, wrapped. */
 extern void mg_root_key(const char *purpose, uint8 key[32], bool create);
 /* Seal and unseal a model's blob: AAD binds model id and format version. */
 extern bytea *mg_model_seal(int64 model, const void *plain, size_t len);
+extern bytea *mg_model_seal_with(int64 model, const uint8 key[32], const void *plain, size_t len);
 extern void *mg_model_unseal(int64 model, const bytea *sealed, size_t *len); /* palloc'ed huge; wipe after use */
 
 /* -- the log (catalog/log.c) -- */
@@ -256,9 +354,45 @@ typedef struct MgLogCheck
 } MgLogCheck;
 extern MgLogCheck mg_log_verify(const char *expected_head);
 
-/* -- issuances (catalog/model.c) -- */
-extern int64 mg_issuance_insert(int64 model, const char *model_name, const char *role, const char *recipient,
-								int64 rows, bool seeded);
+/* -- recipients and issuances (catalog/issuance.c) -- */
+
+/*
+ * Who rows are for: the user that logged in, which neither SET ROLE nor SET SESSION AUTHORIZATION changes; or, where
+ * that user is a claimant (dp_allow_claims), whom pg_mirage.recipient names. A claim is another recipient than a role
+ * of the same name.
+ */
+typedef struct MgRecipient
+{
+	char *name;
+	bool claimed;
+	char *label; /* "role:name" or "claim:name": what keys are derived from */
+} MgRecipient;
+
+extern MgRecipient mg_recipient(void); /* of this session, now; error for a claim without the right */
+extern void mg_claimant_set(Oid role, bool allowed);
+/* May the user that logged in name recipients? */
+extern bool mg_may_claim(void);
+
+/* A release, from the call to its record. */
+typedef struct MgIssuance
+{
+	int64 model;
+	const char *model_name;
+	const char *role; /* that asked */
+	const char *recipient;
+	bool claimed; /* the recipient is a claim */
+	int64 rows;
+	bool seeded;
+	const char *purpose;     /* NULL: none was named */
+	const char *path;        /* "call", "foreign", "materialize" */
+	const char *conditioned; /* a JSON array of the columns that were conditioned on; NULL: none */
+	List *columns;           /* of char *: those that leave */
+	const char *watermark;   /* id of the recipient's mark key; NULL: the rows are unmarked */
+	List *grants;            /* of MgGrantRef *: the first with room pays; NIL: the owner's own right, or a superuser's */
+} MgIssuance;
+
+/* Writes the row; payer NULL: no grant pays. Returns its number. */
+extern int64 mg_issuance_insert(const MgIssuance *issuance, const MgGrant *payer);
 
 /* -- the SQL helper that every function above uses (catalog/query.c) -- */
 
@@ -329,6 +463,9 @@ extern Oid mg_get_oid(uint64 row, int col);
 extern bool mg_get_bool(uint64 row, int col);
 extern char *mg_get_text(MgQuery *q, uint64 row, int col);              /* NULL for NULL */
 extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoasted copy; NULL for NULL */
+
+extern List *mg_get_texts(MgQuery *q, uint64 row, int col);             /* text[] as char *; NIL for NULL */
+extern Datum mg_text_array(List *texts);                                 /* of char *, as text[] */
 
 /* This database, as bindings record it: system identifier and database OID as text, "6912...:16384". */
 extern const char *mg_database_identity(void);

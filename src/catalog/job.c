@@ -44,6 +44,8 @@ mg_job_insert(const MgJob *job, Oid relid, double epsilon)
 					MG_FLOAT8(epsilon),
 					MG_OID(job->role.oid),
 					MG_TEXT(job->role.name),
+					MG_OID(GetAuthenticatedUserId()),
+					MG_TEXT(GetUserNameFromId(GetAuthenticatedUserId(), false)),
 					MG_TEXT(mg_database_identity()),
 					MG_INT8(job->charge),
 					MG_INT8((int64) job->dsm_handle),
@@ -53,8 +55,9 @@ mg_job_insert(const MgJob *job, Oid relid, double epsilon)
 	mg_query_begin(&q);
 	mg_query_run(
 		&q, false,
-		"INSERT INTO mirage.job (id, model, relation, relid, method, epsilon, role_oid, role_name, identity, charge, "
-		"state, dsm_handle, pid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', $11, $12)",
+		"INSERT INTO mirage.job (id, model, relation, relid, method, epsilon, role_oid, role_name, login_oid, "
+		"login_name, identity, charge, state, dsm_handle, pid) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'running', $13, $14)",
 		lengthof(args), args);
 	mg_query_end(&q);
 }

@@ -1,5 +1,5 @@
 /*
- * catalog/keys.h: what the log needs of the keys beside catalog.h: public halves, and whether they are ours.
+ * catalog/keys.h: what the log and rotation need of the keys beside catalog.h.
  */
 #ifndef MIRAGE_CATALOG_KEYS_H
 #define MIRAGE_CATALOG_KEYS_H
@@ -17,5 +17,10 @@ typedef enum MgGenuine
 	MG_GENUINE_NO
 } MgGenuine;
 extern MgGenuine mg_root_public_genuine(const char *purpose, const uint8 pub[32]);
+
+/*
+ * The same key wrapped under `next`, palloc'ed; NULL: it does not unwrap. Wipes both master keys, whatever happens.
+ */
+extern bytea *mg_key_rewrap(uint8 old[32], uint8 next[32], const char *purpose, int64 model, const bytea *wrapped);
 
 #endif

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "catalog/catalog.h"
+#include "catalog/seals.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 
@@ -106,9 +107,10 @@ mg_ledger_reserve(const MgCharge *charge)
 		&q, false,
 		"INSERT INTO mirage.ledger (charge, state, budget, budget_name, relation, relid, model, job, role_oid, "
 		"role_name, share, epsilon, delta, rho, rdp, delta_atoms, events) VALUES (nextval('mirage.charge_id'), "
-		"'reserved', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb) RETURNING charge",
+		"'reserved', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::jsonb) RETURNING charge, id",
 		lengthof(args), args);
 	number = mg_get_int8(0, 1);
+	mg_row_written("ledger", mg_get_int8(0, 2));
 	mg_query_end(&q);
 	return number;
 }
@@ -121,15 +123,19 @@ mg_ledger_settle(int64 charge, const char *state, const mg_odometer *used)
 					{FLOAT8OID, Float8GetDatum(used == NULL ? 0 : used->rho_used), used == NULL},
 					{FLOAT8OID, Float8GetDatum(used == NULL ? 0 : used->delta_used), used == NULL}};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(
+	n = mg_query_run(
 		&q, false,
 		"INSERT INTO mirage.ledger (charge, state, budget, budget_name, relation, relid, model, job, role_oid, "
 		"role_name, share, epsilon, delta, rho, rdp, delta_atoms, events, used_rho, used_delta) SELECT charge, $2, budget, "
 		"budget_name, relation, relid, model, job, role_oid, role_name, share, epsilon, delta, rho, rdp, delta_atoms, "
-		"events, $3, $4 FROM mirage.ledger WHERE charge = $1 AND state = 'reserved'",
+		"events, $3, $4 FROM mirage.ledger WHERE charge = $1 AND state = 'reserved' RETURNING id",
 		lengthof(args), args);
+	if (n == 0)
+		elog(ERROR, "charge " INT64_FORMAT " is not in the ledger", charge);
+	mg_row_written("ledger", mg_get_int8(0, 1));
 	mg_query_end(&q);
 }
 

@@ -14,19 +14,24 @@
  * or gone: settled = M. Else it stays as it was, and later blocks search a longer tail, which costs time and nothing
  * else.
  *
- * Lock order: the extension, then mirage.log_block in SHARE ROW EXCLUSIVE mode first, held to the end of the
- * transaction: one block at a time.
+ * Lock order: the extension, the log's key where it is made, then mirage.log_block in SHARE ROW EXCLUSIVE mode, held to
+ * the end of the transaction: one block at a time.
  *
- * The canonical bytes of an entry (version 1): integers of 64 bits big-endian, strings as their length and their bytes
- * in UTF-8; id, at in microseconds since 2000-01-01, role, session role, action, object, whether there is a detail,
- * detail as jsonb prints itself.
+ * The canonical bytes of an entry (version 2): integers of 64 bits big-endian, strings as their length and their bytes
+ * in UTF-8; id, at in microseconds since 2000-01-01, role, session role, action, object, the role's OID, the database
+ * it was written in; then of detail and of seals (catalog/seals.c) whether there is one, and as jsonb prints itself.
+ *
+ * Who compares the log only with itself cannot see that its end was cut off. So a head, which names a block and its
+ * hash, can be kept elsewhere: plain, as "number:hash", or signed (catalog/head.c).
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "catalog/keys.h"
 #include "catalog/namespace.h"
+#include "catalog/head.h"
 #include "catalog/pg_extension.h"
+#include "catalog/seals.h"
 #include "commands/extension.h"
 #include "libpq/pqformat.h"
 #include "mb/pg_wchar.h"
@@ -41,7 +46,6 @@
 #define ENTRIES_PER_BLOCK 4096
 #define BLOCKS_PER_PAGE 2048   /* of verification: at most so many blocks, */
 #define ENTRIES_PER_PAGE 16384 /* and no further one once there are so many entries */
-#define HEAD_SIZE (24 + 2 * MG_HASH_BYTES)
 #define SIGNED_LABEL "pg_mirage log block"
 
 typedef uint8 Hash[MG_HASH_BYTES];
@@ -53,15 +57,16 @@ mg_log(const char *action, const char *object, const char *detail)
 {
 	/* before the identity changes: who does it, not who writes it down */
 	char *role = GetUserNameFromId(GetUserId(), false), *session_role = GetUserNameFromId(GetSessionUserId(), false);
+	char *seals = mg_seals_take();
 	MgArg args[] =
-		{MG_TEXT(role),       MG_TEXT(session_role),          MG_TEXT(action), MG_TEXT(object), MG_TEXT(detail),
-		 MG_OID(GetUserId()), MG_TEXT(mg_database_identity())};
+		{MG_TEXT(role),       MG_TEXT(session_role),           MG_TEXT(action), MG_TEXT(object), MG_TEXT(detail),
+		 MG_OID(GetUserId()), MG_TEXT(mg_database_identity()), MG_TEXT(seals)};
 	MgQuery q;
 
 	mg_query_begin(&q);
 	mg_query_run(&q, false,
-				 "INSERT INTO mirage.log (role_name, session_role, action, object, detail, role_oid, identity) "
-				 "VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7)",
+				 "INSERT INTO mirage.log (role_name, session_role, action, object, detail, role_oid, identity, seals) "
+				 "VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, $8::jsonb)",
 				 lengthof(args), args);
 	mg_query_end(&q);
 }
@@ -79,8 +84,8 @@ put_text(StringInfo buf, const char *s)
 }
 
 /* An entry as both chaining and verification read it: the columns of ENTRY_COLUMNS, from column `first` of a result. */
-#define ENTRY_COLUMNS "l.id, l.at, l.role_name, l.session_role, l.action, l.object, l.detail::text"
-#define ENTRY_NCOLUMNS 7
+#define ENTRY_COLUMNS \
+	"l.id, l.at, l.role_name, l.session_role, l.action, l.object, l.role_oid, l.identity, l.detail::text, l.seals::text"
 
 static void
 hash_entry(MgQuery *q, uint64 row, int first, StringInfo buf, Hash out)
@@ -88,14 +93,19 @@ hash_entry(MgQuery *q, uint64 row, int first, StringInfo buf, Hash out)
 	mg_ctx ctx;
 
 	resetStringInfo(buf);
-	appendStringInfoString(buf, "pg_mirage log entry 1");
+	appendStringInfoString(buf, "pg_mirage log entry 2");
 	pq_sendint64(buf, (uint64) mg_get_int8(row, first));
 	pq_sendint64(buf, (uint64) DatumGetTimestampTz(mg_get_datum(row, first + 1)));
-	for (int i = 2; i < ENTRY_NCOLUMNS - 1; i++)
+	for (int i = 2; i < 6; i++)
 		put_text(buf, mg_get_text(q, row, first + i));
-	pq_sendbyte(buf, !mg_get_null(row, first + ENTRY_NCOLUMNS - 1));
-	if (!mg_get_null(row, first + ENTRY_NCOLUMNS - 1))
-		put_text(buf, mg_get_text(q, row, first + ENTRY_NCOLUMNS - 1));
+	pq_sendint64(buf, mg_get_oid(row, first + 6));
+	put_text(buf, mg_get_text(q, row, first + 7));
+	for (int i = 8; i < 10; i++)
+	{
+		pq_sendbyte(buf, !mg_get_null(row, first + i));
+		if (!mg_get_null(row, first + i))
+			put_text(buf, mg_get_text(q, row, first + i));
+	}
 	mg_ctx_init(&ctx);
 	MG_CHECK(&ctx, mg_sha256(&ctx, buf->data, (size_t) buf->len, out));
 }
@@ -110,15 +120,6 @@ signed_bytes(int64 number, const Hash hash, uint8 out[SIGNED_SIZE])
 	for (int i = 0; i < 8; i++)
 		out[sizeof(SIGNED_LABEL) + i] = (uint8) ((uint64) number >> (56 - 8 * i));
 	memcpy(out + sizeof(SIGNED_LABEL) + 8, hash, MG_HASH_BYTES);
-}
-
-static void
-format_head(int64 number, const Hash hash, char out[HEAD_SIZE])
-{
-	int n = snprintf(out, HEAD_SIZE, INT64_FORMAT ":", number);
-
-	for (int i = 0; i < MG_HASH_BYTES; i++)
-		n += snprintf(out + n, HEAD_SIZE - n, "%02x", hash[i]);
 }
 
 /* ---------------------------------------------------------------- chaining */
@@ -267,15 +268,15 @@ chain_all(void)
 	MgQuery q;
 	Block b;
 
-	mg_query_begin(&q);
-	mg_query_run(&q, false, "LOCK TABLE mirage.log_block IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
-	last_block(&q, &b);
-	mg_query_end(&q);
-	mg_root_key("log", seed, true);
+	mg_root_key("log", seed, true); /* before the lock: a key command may take a second */
 	PG_TRY();
 	{
 		bool more;
 
+		mg_query_begin(&q);
+		mg_query_run(&q, false, "LOCK TABLE mirage.log_block IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
+		last_block(&q, &b);
+		mg_query_end(&q);
 		do
 		{
 			CHECK_FOR_INTERRUPTS();
@@ -324,23 +325,14 @@ typedef struct Verify
 	Block last; /* what has been walked */
 	uint8 pub[32];
 	bool have_pub;
-	int64 first_bad; /* smallest entry that is wrong, or first of a block that is; 0: none */
-	bool bad;
-	const char *expected;
+	MgFindings found;       /* entries that are wrong, or first of a block that is */
+	const MgHead *expected; /* NULL: none */
 	bool expected_seen;
 	StringInfoData buf;
 	Hash *hashes; /* of the block at hand */
 	uint32 nhashes;
 	size_t room;
 } Verify;
-
-static void
-found_bad(Verify *v, int64 entry)
-{
-	v->bad = true;
-	if (entry > 0 && (v->first_bad == 0 || entry < v->first_bad))
-		v->first_bad = entry;
-}
 
 static bool
 bytea_equals(const bytea *b, const void *p, size_t n)
@@ -357,7 +349,6 @@ verify_block(Verify *v, uint64 row, int64 first)
 	bytea *previous = (bytea *) mg_get_varlena(&v->q, row, 2), *hash = (bytea *) mg_get_varlena(&v->q, row, 3);
 	bytea *signature = (bytea *) mg_get_varlena(&v->q, row, 4);
 	uint8 message[SIGNED_SIZE];
-	char head[HEAD_SIZE];
 	bool good = v->have_pub && number == v->last.number + 1 && bytea_equals(previous, v->last.hash, MG_HASH_BYTES);
 	Hash computed;
 	mg_ctx ctx;
@@ -371,15 +362,14 @@ verify_block(Verify *v, uint64 row, int64 first)
 		MG_CHECK(&ctx, mg_verify(&ctx, v->pub, message, sizeof(message), (uint8 *) VARDATA_ANY(signature), &good));
 	}
 	if (!good)
-		found_bad(v, first);
+		mg_found(&v->found, first);
 	/* Goes on from what the block claims, so that one bad block is not reported for all that follow. */
 	v->last.number = number;
 	v->last.settled = mg_get_int8(row, 5);
 	if (VARSIZE_ANY_EXHDR(hash) == MG_HASH_BYTES)
 		memcpy(v->last.hash, VARDATA_ANY(hash), MG_HASH_BYTES);
-	format_head(v->last.number, v->last.hash, head);
-	if (v->expected != NULL && pg_strcasecmp(head, v->expected) == 0)
-		v->expected_seen = true;
+	if (v->expected != NULL && v->expected->number == number)
+		v->expected_seen = memcmp(v->expected->hash, v->last.hash, MG_HASH_BYTES) == 0;
 }
 
 /* The entry in `row`: its hash, or a row of NULLs where it is gone. */
@@ -394,7 +384,7 @@ verify_entry(Verify *v, uint64 row)
 	}
 	if (mg_get_null(row, 7))
 	{
-		found_bad(v, mg_get_int8(row, 6));
+		mg_found(&v->found, mg_get_int8(row, 6));
 		memset(v->hashes[v->nhashes++], 0, MG_HASH_BYTES);
 	}
 	else
@@ -425,7 +415,7 @@ verify_page(Verify *v)
 		if (i == begin)
 			v->nhashes = 0;
 		if (mg_get_null(i, 6))
-			found_bad(v, 0); /* a block of nothing is never made */
+			mg_found(&v->found, 0); /* a block of nothing is never made */
 		else
 			verify_entry(v, i);
 		if (i + 1 == n || mg_get_int8(i + 1, 1) != mg_get_int8(i, 1))
@@ -455,20 +445,8 @@ verify_entries(Verify *v)
 	entries = mg_get_int8(0, 1);
 	for (int col = 2; col <= 3; col++)
 		if (!mg_get_null(0, col))
-			found_bad(v, mg_get_int8(0, col));
+			mg_found(&v->found, mg_get_int8(0, col));
 	return entries;
-}
-
-/* "number:hash" as format_head writes it; upper case is fine. */
-static void
-check_head_syntax(const char *head)
-{
-	const char *colon = strchr(head, ':');
-
-	if (colon == NULL || colon == head || strspn(head, "0123456789") != (size_t) (colon - head) ||
-		strlen(colon + 1) != 2 * MG_HASH_BYTES || strspn(colon + 1, "0123456789abcdefABCDEF") != 2 * MG_HASH_BYTES)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("head is not a head of the audit log"),
-						errhint("Give the text that an earlier call of dp_verify_audit() returned as its head.")));
 }
 
 /*
@@ -497,44 +475,98 @@ verify_signer(Verify *v)
 	}
 }
 
+/* The chain: blocks, the entries in them, and those in none. */
+static int64
+verify_chain(Verify *v)
+{
+	MemoryContext old = CurrentMemoryContext;
+	MemoryContext page = AllocSetContextCreate(old, "pg_mirage log page", ALLOCSET_DEFAULT_SIZES);
+	int64 entries;
+	bool more;
+
+	initStringInfo(&v->buf);
+	do
+	{
+		MemoryContextSwitchTo(page);
+		mg_query_begin(&v->q);
+		v->hashes = NULL;
+		v->room = 0;
+		more = verify_page(v);
+		mg_query_end(&v->q);
+		MemoryContextReset(page);
+	} while (more);
+	MemoryContextSwitchTo(old);
+	mg_query_begin(&v->q);
+	entries = verify_entries(v);
+	mg_query_end(&v->q);
+	/* The signing root is made in the transaction of the first block: one without the other was tampered with. */
+	if (v->have_pub && v->last.number == 0)
+		mg_found(&v->found, 0);
+	if (v->found.bad)
+		ereport(NOTICE,
+				(errmsg("the chain of the audit log is broken"),
+				 errdetail("Entries, blocks or the key that signs them were altered, removed or added by force.")));
+	return entries;
+}
+
+/* Is the head one of this log, and of this chain? */
+static void
+verify_head(Verify *v)
+{
+	const MgHead *head = v->expected;
+
+	if (head == NULL)
+		return;
+	if (!mg_head_genuine(head, v->have_pub ? v->pub : NULL))
+	{
+		mg_found(&v->found, 0);
+		ereport(NOTICE, (errmsg("the head was not signed by this log"),
+						 errhint("It is of another log, or was altered where it was kept.")));
+	}
+	if (v->expected_seen)
+		return;
+	mg_found(&v->found, 0);
+	if (head->number > v->last.number)
+		ereport(NOTICE, (errmsg("the log ends before the head"),
+						 errdetail("The head is of block " INT64_FORMAT ", the last block is " INT64_FORMAT ".",
+								   head->number, v->last.number),
+						 errhint("The database was rewound (recovery to an earlier moment, an old dump, a standby that "
+								 "was behind), or the end of the log was cut off.")));
+	else
+		ereport(NOTICE, (errmsg("the log is not the one that the head was taken of"),
+						 errdetail("Block " INT64_FORMAT " is another.", head->number),
+						 errhint("The database was rewound and went on, or the log was written anew.")));
+}
+
 MgLogCheck
 mg_log_verify(const char *expected_head)
 {
 	MemoryContext old = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(old, "pg_mirage log verification", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext page = AllocSetContextCreate(context, "pg_mirage log page", ALLOCSET_DEFAULT_SIZES);
-	Verify v = {.expected = expected_head};
+	Verify v = {0};
 	MgLogCheck check = {0};
-	char head[HEAD_SIZE];
-	bool more;
+	char head[MG_HEAD_SIZE];
+	MgHead expected;
 
-	if (expected_head != NULL)
-		check_head_syntax(expected_head);
 	MemoryContextSwitchTo(context);
-	verify_signer(&v);
-	initStringInfo(&v.buf);
-	format_head(0, v.last.hash, head);
-	v.expected_seen = expected_head == NULL || pg_strcasecmp(head, expected_head) == 0;
-	do
+	if (expected_head != NULL)
 	{
-		MemoryContextSwitchTo(page);
-		mg_query_begin(&v.q);
-		v.hashes = NULL;
-		v.room = 0;
-		more = verify_page(&v);
-		mg_query_end(&v.q);
-		MemoryContextReset(page);
-	} while (more);
-	mg_query_begin(&v.q);
-	check.entries = verify_entries(&v);
-	mg_query_end(&v.q);
-	/* The signing root is made in the transaction of the first block: one without the other was tampered with. */
-	if (v.have_pub && v.last.number == 0)
-		v.bad = true;
-	check.ok = !v.bad && v.expected_seen;
-	check.first_bad = v.first_bad;
+		if (!mg_head_parse(expected_head, &expected))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("head is not a head of the audit log"),
+							errhint("Give the text that dp_audit_head(), or an earlier call of dp_verify_audit(), "
+									"returned.")));
+		v.expected = &expected;
+		/* of no block yet: the hash is zeros */
+		v.expected_seen = expected.number == 0 && memcmp(expected.hash, v.last.hash, MG_HASH_BYTES) == 0;
+	}
+	verify_signer(&v);
+	check.entries = verify_chain(&v);
+	verify_head(&v);
+	mg_seals_verify(&v.found);
+	check.ok = !v.found.bad;
+	check.first_bad = v.found.first_bad;
 	MemoryContextSwitchTo(old);
-	format_head(v.last.number, v.last.hash, head);
+	mg_head_plain(v.last.number, v.last.hash, head);
 	check.head = pstrdup(head);
 	MemoryContextDelete(context);
 	return check;

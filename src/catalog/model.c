@@ -1,13 +1,15 @@
 /*
- * catalog/model.c: models, their columns and sealed blobs, grants, issuances. A model row, its columns and its blob are
+ * catalog/model.c: models, their columns and sealed blobs. A model row, its columns and its blob are
  * written in the worker's last transaction, all or nothing; dropping a model deletes its key with it.
  */
 #include "postgres.h"
 
 #include "catalog/catalog.h"
+#include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
 
 MgModel *
 mg_model_find(const char *name)
@@ -176,81 +178,12 @@ mg_model_delete(int64 model)
 }
 
 void
-mg_grant_set(int64 model, Oid grantee, TimestampTz valid_until, bool has_limit)
+mg_model_lock(int64 model, LOCKMODE mode)
 {
-	MgArg args[] = {MG_INT8(model),
-					MG_OID(grantee),
-					MG_TEXT(GetUserNameFromId(grantee, false)),
-					MG_TEXT(mg_database_identity()),
-					MG_TEXT(GetUserNameFromId(GetUserId(), false)),
-					{TIMESTAMPTZOID, TimestampTzGetDatum(valid_until), !has_limit}};
-	MgQuery q;
+	LOCKTAG tag;
+	Oid class = get_relname_relid("model", get_namespace_oid("mirage", false));
 
-	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.model_grant (model, grantee_oid, grantee_name, identity, granted_by, valid_until) "
-				 "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (model, grantee_name) DO UPDATE SET "
-				 "grantee_oid = excluded.grantee_oid, identity = excluded.identity, granted_by = excluded.granted_by, "
-				 "valid_until = excluded.valid_until, granted_at = clock_timestamp()",
-				 lengthof(args), args);
-	mg_query_end(&q);
-}
-
-bool
-mg_grant_remove(int64 model, Oid grantee)
-{
-	MgArg args[] = {MG_INT8(model), MG_OID(grantee), MG_TEXT(GetUserNameFromId(grantee, false))};
-	MgQuery q;
-	uint64 n;
-
-	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "DELETE FROM mirage.model_grant WHERE model = $1 AND (grantee_oid = $2 OR grantee_name = $3)",
-					 lengthof(args), args);
-	mg_query_end(&q);
-	return n > 0;
-}
-
-bool
-mg_may_release(const MgModel *model, Oid role)
-{
-	MgArg arg = MG_INT8(model->id);
-	MgQuery q;
-	bool may = false;
-	uint64 n;
-
-	if (superuser_arg(role) || (model->owner.live && has_privs_of_role(role, model->owner.oid)))
-		return true;
-	mg_query_begin(&q);
-	n = mg_query_run(&q, true,
-					 "SELECT grantee_oid, grantee_name, identity FROM mirage.model_grant WHERE model = $1 "
-					 "AND (valid_until IS NULL OR valid_until > clock_timestamp())",
-					 1, &arg);
-	for (uint64 i = 0; i < n && !may; i++)
-	{
-		MgRole r = mg_role_binding(mg_get_oid(i, 1), mg_get_text(&q, i, 2), mg_get_text(&q, i, 3));
-
-		may = r.live && has_privs_of_role(role, r.oid);
-	}
-	mg_query_end(&q);
-	return may;
-}
-
-int64
-mg_issuance_insert(int64 model, const char *model_name, const char *role, const char *recipient, int64 rows,
-				   bool seeded)
-{
-	MgArg args[] = {MG_INT8(model),     MG_TEXT(model_name), MG_TEXT(role),
-					MG_TEXT(recipient), MG_INT8(rows),       MG_BOOL(seeded)};
-	MgQuery q;
-	int64 id;
-
-	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.issuance (model, model_name, role_name, recipient, requested_rows, seeded) "
-				 "VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
-				 lengthof(args), args);
-	id = mg_get_int8(0, 1);
-	mg_query_end(&q);
-	return id;
+	/* an object of ours that only this is a lock on; two models that share the low half of their numbers share it */
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, class, (uint32) model, 1);
+	(void) LockAcquire(&tag, mode, false, false);
 }

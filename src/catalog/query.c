@@ -5,11 +5,14 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/catalog.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -51,7 +54,12 @@ mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *a
 		elog(ERROR, "could not prepare a statement on the schema mirage: %s", SPI_result_code_string(SPI_result));
 	if (latest)
 	{
-		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+		/*
+		 * Where a plan has parallel parts the server takes no new snapshot of that name, but one for its catalogs,
+		 * which is as new.
+		 */
+		Snapshot snapshot =
+			RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(InvalidOid) : GetLatestSnapshot());
 
 		rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot, true, false, 0);
 		UnregisterSnapshot(snapshot);
@@ -125,6 +133,34 @@ mg_get_varlena(MgQuery *q, uint64 row, int col)
 	copy = pg_detoast_datum_copy((struct varlena *) DatumGetPointer(mg_get_datum(row, col)));
 	MemoryContextSwitchTo(old);
 	return copy;
+}
+
+List *
+mg_get_texts(MgQuery *q, uint64 row, int col)
+{
+	struct varlena *array = mg_get_varlena(q, row, col);
+	MemoryContext old = MemoryContextSwitchTo(q->caller);
+	List *list = NIL;
+	Datum *items;
+	int n = 0;
+
+	if (array != NULL)
+		deconstruct_array((ArrayType *) array, TEXTOID, -1, false, TYPALIGN_INT, &items, NULL, &n);
+	for (int i = 0; i < n; i++)
+		list = lappend(list, TextDatumGetCString(items[i]));
+	MemoryContextSwitchTo(old);
+	return list;
+}
+
+Datum
+mg_text_array(List *texts)
+{
+	Datum *items = palloc(sizeof(Datum) * Max(list_length(texts), 1));
+	ListCell *lc;
+
+	foreach (lc, texts)
+		items[foreach_current_index(lc)] = CStringGetTextDatum(lfirst(lc));
+	return PointerGetDatum(construct_array(items, list_length(texts), TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 const char *

@@ -71,3 +71,16 @@ mg_train_right(Oid relid, Oid base, const MgRelation *protection)
 		 errhint(
 			 "Its owner may, a member of mirage_trainer with SELECT on it, and a role that dp_grant_budget gave a share.")));
 }
+
+void
+mg_check_name(const char *what, const char *name)
+{
+	size_t len = strlen(name);
+	bool bad = len == 0 || len > 200 || name[0] == ' ' || name[len - 1] == ' ';
+
+	for (size_t i = 0; i < len; i++)
+		bad |= (unsigned char) name[i] < 32 || name[i] == 127;
+	if (bad)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("invalid name for a %s", what),
+						errhint("Use 1 to 200 bytes without control characters and without blanks at the ends.")));
+}

@@ -12,18 +12,44 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 
+static bool
+is_named(List *named, const char *name)
+{
+	ListCell *lc;
+
+	foreach (lc, named)
+		if (strcmp(lfirst(lc), name) == 0)
+			return true;
+	return named == NIL;
+}
+
+MgColumns *
+mg_columns_named(const MgColumns *columns, List *named)
+{
+	MgColumns *some = palloc(sizeof(MgColumns));
+
+	*some = (MgColumns){.ncore = columns->ncore};
+	some->col = palloc(sizeof(MgColumn) * Max(columns->n, 1));
+	for (int i = 0; i < columns->n; i++)
+		if (is_named(named, columns->col[i].name))
+			some->col[some->n++] = columns->col[i];
+	return some;
+}
+
+/* ---------------------------------------------------------------- conditions */
+
 static MgColumn *
-find_conditioned(MgColumns *columns, const char *name, const char *model)
+find_conditioned(MgColumns *columns, List *named, const char *name, const char *model)
 {
 	MgColumn *c = NULL;
 
 	for (int i = 0; i < columns->n && c == NULL; i++)
-		if (strcmp(columns->col[i].name, name) == 0)
+		if (strcmp(columns->col[i].name, name) == 0 && is_named(named, name))
 			c = &columns->col[i];
 	if (c == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 						errmsg("conditions: model \"%s\" has no column \"%s\"", model, name),
-						errhint("Its columns are %s.", mg_rows_column_names(columns))));
+						errhint("Its columns are %s.", mg_rows_column_names(mg_columns_named(columns, named)))));
 	if (c->core < 0)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("conditions: column \"%s\" of model \"%s\" was not learnt, its kind is \"%s\"", name,
@@ -32,42 +58,86 @@ find_conditioned(MgColumns *columns, const char *name, const char *model)
 	return c;
 }
 
-MgGiven
-mg_given_parse(Datum conditions, MgColumns *columns, const char *model)
+static void
+require_object(const Jsonb *json)
 {
-	Jsonb *json = DatumGetJsonbP(conditions);
-	MgGiven given = {0};
-	StringInfoData names;
+	if (!JB_ROOT_IS_OBJECT(json))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("conditions must be a JSON object"),
+						errhint("As in conditions => '{\"sex\": \"Female\", \"age\": [30, 39]}'.")));
+}
+
+/* Notes the members' conditions in their columns, joined with what is noted there; returns the columns, new ones last.
+ */
+static List *
+note_conditions(Jsonb *json, MgColumns *columns, List *named, const char *model, List *noted)
+{
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue v;
 	MgColumn *col = NULL;
 
-	if (!JB_ROOT_IS_OBJECT(json))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("conditions must be a JSON object"),
-						errhint("As in conditions => '{\"sex\": \"Female\", \"age\": [30, 39]}'.")));
-	if (JB_ROOT_COUNT(json) == 0)
-		return given;
-	given.condition = palloc0(sizeof(mg_condition) * JB_ROOT_COUNT(json));
-	initStringInfo(&names);
+	require_object(json);
 	it = JsonbIteratorInit(&json->root);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
-		{
-			col = find_conditioned(columns, pnstrdup(v.val.string.val, v.val.string.len), model);
-			appendStringInfoString(&names, given.n == 0 ? "[" : ", ");
-			escape_json(&names, col->name);
-		}
+			col = find_conditioned(columns, named, pnstrdup(v.val.string.val, v.val.string.len), model);
 		else if (token == WJB_VALUE)
 		{
 			MgColumnCondition *condition = mg_condition_parse(col, &v);
 
-			col->condition = condition;
-			given.condition[given.n++] = mg_condition_core(condition);
+			if (col->condition == NULL)
+				noted = lappend(noted, col);
+			col->condition = col->condition == NULL ? condition : mg_condition_both(col->condition, condition);
 		}
+	}
+	return noted;
+}
+
+MgGiven
+mg_given_parse(Jsonb *call, Jsonb *grant, MgColumns *columns, List *named, const char *model)
+{
+	MgGiven given = {0};
+	List *noted = NIL;
+	StringInfoData names;
+	ListCell *lc;
+
+	for (int i = 0; i < columns->n; i++)
+		columns->col[i].condition = NULL;
+	if (call != NULL)
+		noted = note_conditions(call, columns, named, model, noted);
+	if (grant != NULL)
+		noted = note_conditions(grant, columns, NIL, model, noted);
+	if (noted == NIL)
+		return given;
+	given.condition = palloc0(sizeof(mg_condition) * list_length(noted));
+	initStringInfo(&names);
+	foreach (lc, noted)
+	{
+		const MgColumn *col = lfirst(lc);
+
+		appendStringInfoString(&names, given.n == 0 ? "[" : ", ");
+		escape_json(&names, col->name);
+		given.condition[given.n++] = mg_condition_core(col->condition);
 	}
 	appendStringInfoChar(&names, ']');
 	given.columns = names.data;
 	return given;
+}
+
+bool
+mg_given_within(Jsonb *call, List *named)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue v;
+
+	if (call == NULL || named == NIL)
+		return true;
+	require_object(call);
+	it = JsonbIteratorInit(&call->root);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+		if (token == WJB_KEY && !is_named(named, pnstrdup(v.val.string.val, v.val.string.len)))
+			return false;
+	return true;
 }

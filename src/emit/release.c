@@ -10,21 +10,24 @@
  *   label, recipient, 'S', seed                      with a seed: repeats for the recipient, differs between recipients
  *   label, recipient, 'F', issuance, 32 fresh bytes  without: never again
  *
+ * where recipient is the label of MgRecipient, so that a claim never repeats the rows of a role of that name.
+ *
  * Its first half drives the sampler, its second the decoder (identifiers). Spare rows, from which a domain's
  * constraints may take values, have HKDF of the first half for a key. Seeds move post-processing only: no private noise
  * is drawn here.
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/xlog.h"
 #include "catalog/catalog.h"
+#include "catalog/watch.h"
 #include "emit/emit.h"
-#include "emit/given.h"
+#include "emit/limits.h"
+#include "emit/watermark.h"
 #include "miscadmin.h"
 #include "pg/constraints.h"
 #include "seal/seal.h"
+#include "synthesis/where.h"
 #include "utils/memutils.h"
 
 #define STREAM_LABEL "pg_mirage stream 1"
@@ -35,26 +38,36 @@ struct MgRelease
 	MemoryContext context;
 	MgModel *entry;
 	MgColumns *columns;
-	int64 rows, done;
-	bool seeded;
+	MgRecipient recipient;
+	const char *purpose, *path;
+	MgLimits limits;
+	int64 done, issuance;
+	bool seeded, hash, draw_identifiers;
 	int64 seed;
 	mg_ctx ctx;
 	mg_model *model;
-	MgGiven given;
-	mg_conditioned *conditioned; /* NULL: no conditions */
 	mg_stream *stream, *spare;
+	MgReleaseMark mark;
 	MgSnapper *snapper;
-	const bool *want;
+	bool *want; /* [core column]: whose values will be read */
+	bool any;   /* is there one? */
+	mg_batch empty;
+	int64 sample; /* rows to record; -1: all */
+	const mg_condition *where;
+	uint32 nwhere;
+	MgSkipped skipped;
 	uint8 model_key[MG_KEY_BYTES]; /* from open to begin */
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
 };
 
 static MgRecorder recorder;
+static MgRowsRecorder rows_recorder;
 
 void
-mg_release_set_recorder(MgRecorder new_recorder)
+mg_release_set_recorder(MgRecorder new_recorder, MgRowsRecorder new_rows_recorder)
 {
 	recorder = new_recorder;
+	rows_recorder = new_rows_recorder;
 }
 
 static void
@@ -66,17 +79,20 @@ release_free(void *arg)
 		mg_stream_destroy(r->stream);
 	if (r->spare != NULL)
 		mg_stream_destroy(r->spare);
-	mg_conditioned_destroy(r->conditioned);
+	mg_conditioned_destroy(r->limits.conditioned);
 	if (r->model != NULL)
 		mg_model_destroy(r->model);
 	r->stream = r->spare = NULL;
-	r->conditioned = NULL;
+	r->limits.conditioned = NULL;
 	r->model = NULL;
+	mg_release_mark_close(&r->mark);
 	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(r->key, sizeof(r->key));
 }
 
 /* ---------------------------------------------------------------- open */
+
+static void start_stream(MgRelease *r);
 
 /*
  * The model, provided that the caller may have its rows. That a model of a name exists is no secret: undefined_object
@@ -90,12 +106,7 @@ require_right(const char *name)
 	if (entry == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
 						errhint("The view dp_models lists the models that you may use.")));
-	if (!mg_may_release(entry, GetUserId()))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", name),
-						errhint("Its owner can grant you its rows by dp_grant().")));
-	if (strcmp(entry->state, "ready") != 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("model \"%s\" is not ready: its state is \"%s\"", name, entry->state)));
+	mg_model_require_released(entry, GetUserId());
 	return entry;
 }
 
@@ -116,14 +127,9 @@ load_model(MgRelease *r)
 		if (r->columns->col[i].core >= (int) r->model->ncolumns)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 							errmsg("the columns of model \"%s\" do not fit its parameters", r->entry->name)));
-}
-
-static void
-refuse_given(const NullableDatum *arg, const char *name)
-{
-	if (!arg->isnull)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("parameter \"%s\" is not served by this version", name), errhint("Leave it out.")));
+	r->limits.entry = r->entry;
+	r->limits.model = r->model;
+	r->limits.columns = r->columns;
 }
 
 /* What the call alone can be refused for. */
@@ -136,57 +142,176 @@ check_args(const NullableDatum *args)
 				 errdetail("Every release is recorded before its first row."), errhint("Connect to the primary.")));
 	if (args[MG_ARG_MODEL].isnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"model\" must not be null")));
-	refuse_given(&args[MG_ARG_PURPOSE], "purpose");
+	if (!args[MG_ARG_N].isnull && DatumGetInt64(args[MG_ARG_N].value) < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("n must not be negative")));
 }
 
-/* Exact inference, once for the release; what the model gives no probability is refused here. */
+/* Columns that must be there, as char *; NULL: none. */
+static List *
+listed_names(TupleDesc listed)
+{
+	List *names = NIL;
+
+	for (int i = 0; listed != NULL && i < listed->natts; i++)
+		if (!TupleDescAttr(listed, i)->attisdropped)
+			names = lappend(names, pstrdup(NameStr(TupleDescAttr(listed, i)->attname)));
+	return names;
+}
+
+/* The call's purpose, which is recorded; NULL: none. */
+static char *
+read_purpose(const NullableDatum *arg)
+{
+	char *purpose = arg->isnull ? NULL : TextDatumGetCString(arg->value);
+
+	if (purpose != NULL)
+		mg_check_name("purpose", purpose);
+	return purpose;
+}
+
+static MgRelease *
+open_release(const NullableDatum *args, TupleDesc listed)
+{
+	MgRelease *r;
+	List *grants = NIL;
+
+	check_args(args);
+	r = palloc0(sizeof(MgRelease));
+	r->context = CurrentMemoryContext;
+	r->purpose = read_purpose(&args[MG_ARG_PURPOSE]);
+	r->entry = require_right(TextDatumGetCString(args[MG_ARG_MODEL].value));
+	if (!mg_owns_model(r->entry, GetUserId()))
+		grants = mg_grants_for(r->entry, GetUserId(), r->purpose);
+	r->recipient = mg_recipient();
+	r->path = "call";
+	r->sample = -1;
+	mg_server_ctx(&r->ctx);
+	mg_release_with(r->context, release_free, r);
+	mg_keys_hold();
+	load_model(r);
+	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
+	mg_release_mark_open(&r->mark, &r->ctx, r->entry, &r->recipient);
+	mg_keys_drop();
+	r->limits.conditions = args[MG_ARG_CONDITIONS].isnull ? NULL : DatumGetJsonbP(args[MG_ARG_CONDITIONS].value);
+	r->limits.listed = listed_names(listed);
+	r->limits.repeats = !args[MG_ARG_SEED].isnull;
+	r->limits.has_rows = !args[MG_ARG_N].isnull;
+	r->limits.rows = r->limits.has_rows ? DatumGetInt64(args[MG_ARG_N].value) : 0;
+	mg_limits_apply(&r->ctx, &r->limits, grants);
+	r->snapper = mg_snapper_create(r->columns, r->model);
+	r->seeded = !args[MG_ARG_SEED].isnull;
+	r->hash = !args[MG_ARG_HASH].isnull && DatumGetBool(args[MG_ARG_HASH].value);
+	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
+	return r;
+}
+
+typedef struct OpenCall
+{
+	const NullableDatum *args;
+	TupleDesc listed;
+	MgRelease *release;
+} OpenCall;
+
 static void
-condition_model(MgRelease *r, const NullableDatum *conditions)
+run_open(void *arg)
 {
-	if (conditions->isnull)
-		return;
-	r->given = mg_given_parse(conditions->value, r->columns, r->entry->name);
-	if (r->given.n > 0)
-		MG_CHECK(&r->ctx,
-				 mg_conditioned_create(&r->ctx, r->model, r->given.condition, (uint32_t) r->given.n, &r->conditioned));
+	OpenCall *call = arg;
+
+	call->release = open_release(call->args, call->listed);
 }
 
-/* A noisy total as a number of rows, what does not fit is no total; of those that satisfy the conditions, one at least.
- */
-static int64
-default_rows(const MgRelease *r)
+MgRelease *
+mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
 {
-	double total = r->model->total;
+	OpenCall call = {args, listed, NULL};
 
-	if (!(total >= 1 && total < 0x1p62))
-		return 0;
-	if (r->conditioned != NULL)
-		total = Max(total * mg_conditioned_probability(r->conditioned), 1);
-	return (int64) rint(total);
+	mg_watch_call(MG_WATCHED_RELEASE, run_open, &call);
+	return call.release;
 }
 
 MgRelease *
 mg_release_open(const NullableDatum *args)
 {
-	MgRelease *r;
-	bool has_rows = !args[MG_ARG_N].isnull;
+	return mg_release_open_listed(args, NULL);
+}
 
-	check_args(args);
-	r = palloc0(sizeof(MgRelease));
+void
+mg_release_check_grant(MgModel *entry, MgGrant *grant)
+{
+	MgRelease *r = palloc0(sizeof(MgRelease));
+	ListCell *lc;
+
 	r->context = CurrentMemoryContext;
-	r->entry = require_right(TextDatumGetCString(args[MG_ARG_MODEL].value));
-	if (has_rows && DatumGetInt64(args[MG_ARG_N].value) < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("n must not be negative")));
+	r->entry = entry;
 	mg_server_ctx(&r->ctx);
 	mg_release_with(r->context, release_free, r);
 	load_model(r);
-	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
-	condition_model(r, &args[MG_ARG_CONDITIONS]);
-	r->snapper = mg_snapper_create(r->columns, r->model);
-	r->rows = has_rows ? DatumGetInt64(args[MG_ARG_N].value) : default_rows(r);
-	r->seeded = !args[MG_ARG_SEED].isnull;
-	r->seed = r->seeded ? DatumGetInt64(args[MG_ARG_SEED].value) : 0;
-	return r;
+	foreach (lc, grant->columns)
+		if (mg_columns_named(r->columns, list_make1(lfirst(lc)))->n == 0)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("model \"%s\" has no column \"%s\"", entry->name, (char *) lfirst(lc)),
+							errhint("Its columns are %s.", mg_rows_column_names(r->columns))));
+	mg_limits_apply(&r->ctx, &r->limits, list_make1(grant));
+}
+
+MgRelease *
+mg_release_peek(const NullableDatum *args)
+{
+	MgModel *entry;
+
+	if (RecoveryInProgress() || args[MG_ARG_MODEL].isnull)
+		return NULL;
+	entry = mg_model_find(TextDatumGetCString(args[MG_ARG_MODEL].value));
+	if (entry == NULL || strcmp(entry->state, "ready") != 0 || !mg_may_release(entry, GetUserId()))
+		return NULL;
+	return mg_release_open(args);
+}
+
+int64
+mg_release_rows(const MgRelease *r)
+{
+	return r->limits.rows;
+}
+
+const mg_model *
+mg_release_model(const MgRelease *r)
+{
+	return r->model;
+}
+
+double
+mg_release_share(MgRelease *r, const mg_condition *where, uint32 n)
+{
+	double share;
+
+	MG_CHECK(&r->ctx, mg_where_share(&r->ctx, r->model, r->limits.conditioned, where, n, &share));
+	return share;
+}
+
+void
+mg_release_set_sample(MgRelease *r, int64 rows)
+{
+	r->sample = rows;
+}
+
+void
+mg_release_where(MgRelease *r, const mg_condition *where, uint32 n)
+{
+	r->where = where;
+	r->nwhere = n;
+	if (r->stream == NULL)
+		return;
+	/* a stream takes its conditions before its first batch */
+	mg_stream_destroy(r->stream);
+	r->stream = NULL;
+	r->done = 0;
+	start_stream(r);
+}
+
+MgSkipped
+mg_release_skipped(const MgRelease *r)
+{
+	return r->skipped;
 }
 
 const char *
@@ -195,16 +320,46 @@ mg_release_model_name(const MgRelease *r)
 	return r->entry->name;
 }
 
+const MgRecipient *
+mg_release_recipient(const MgRelease *r)
+{
+	return &r->recipient;
+}
+
+void
+mg_release_set_path(MgRelease *r, const char *path)
+{
+	r->path = path;
+}
+
 const MgColumns *
 mg_release_columns(const MgRelease *r)
 {
-	return r->columns;
+	return r->limits.visible;
+}
+
+int64
+mg_release_model_id(const MgRelease *r)
+{
+	return r->entry->id;
+}
+
+int64
+mg_release_issuance(const MgRelease *r)
+{
+	return r->issuance;
+}
+
+void
+mg_release_draw_identifiers(MgRelease *r)
+{
+	r->draw_identifiers = true;
 }
 
 /* ---------------------------------------------------------------- begin */
 
 static void
-derive_key(MgRelease *r, const char *recipient, int64 issuance)
+derive_key(MgRelease *r, int64 issuance)
 {
 	uint8 fresh[MG_KEY_BYTES];
 	mg_writer info;
@@ -212,7 +367,7 @@ derive_key(MgRelease *r, const char *recipient, int64 issuance)
 
 	mg_writer_init(&info);
 	mg_put_str(&info, STREAM_LABEL, strlen(STREAM_LABEL));
-	mg_put_str(&info, recipient, strlen(recipient));
+	mg_put_str(&info, r->recipient.label, strlen(r->recipient.label));
 	mg_put_u8(&info, r->seeded ? 'S' : 'F');
 	if (r->seeded)
 		mg_put_i64(&info, r->seed);
@@ -226,6 +381,8 @@ derive_key(MgRelease *r, const char *recipient, int64 issuance)
 		code = mg_fail(&r->ctx, MG_NOMEM, "out of memory");
 	if (code == MG_OK)
 		code = mg_hkdf(&r->ctx, r->model_key, info.data, info.len, r->key, sizeof(r->key));
+	if (code == MG_OK && r->draw_identifiers)
+		code = mg_random_key(&r->ctx, r->key + MG_KEY_BYTES);
 	mg_wipe(r->model_key, sizeof(r->model_key));
 	mg_wipe(fresh, sizeof(fresh));
 	mg_writer_free(&info);
@@ -235,7 +392,7 @@ derive_key(MgRelease *r, const char *recipient, int64 issuance)
 static mg_code
 make_stream(MgRelease *r, const uint8 *key, mg_stream **out)
 {
-	return r->conditioned != NULL ? mg_stream_create_conditioned(&r->ctx, r->conditioned, key, out)
+	return r->limits.conditioned != NULL ? mg_stream_create_conditioned(&r->ctx, r->limits.conditioned, key, out)
 								  : mg_stream_create(&r->ctx, r->model, key, out);
 }
 
@@ -243,25 +400,84 @@ static void
 start_stream(MgRelease *r)
 {
 	MG_CHECK(&r->ctx, make_stream(r, r->key, &r->stream));
+	if (r->mark.mark != NULL)
+		MG_CHECK(&r->ctx, mg_stream_mark(&r->ctx, r->stream, r->mark.mark));
 	mg_stream_snap(r->stream, mg_snap_number, r->snapper);
 	mg_stream_want(r->stream, r->want);
+	MG_CHECK(&r->ctx, mg_stream_where(&r->ctx, r->stream, r->where, r->nwhere));
+}
+
+static List *
+column_names(const MgColumns *columns)
+{
+	List *names = NIL;
+
+	for (int i = 0; i < columns->n; i++)
+		names = lappend(names, columns->col[i].name);
+	return names;
+}
+
+typedef struct RecordCall
+{
+	const MgIssuance *issuance;
+	int64 id;
+} RecordCall;
+
+static void
+run_record(void *arg)
+{
+	RecordCall *call = arg;
+
+	mg_watch_admit(call->issuance->recipient, call->issuance->claimed, call->issuance->rows);
+	call->id = recorder(call->issuance);
+}
+
+/* The record, which may still refuse: for what has changed since the release was opened, or for a limit. */
+static int64
+record(const MgIssuance *issuance)
+{
+	RecordCall call = {issuance, 0};
+
+	mg_watch_call(MG_WATCHED_RELEASE, run_record, &call);
+	return call.id;
 }
 
 void
-mg_release_begin(MgRelease *r, const bool *want)
+mg_release_begin(MgRelease *r, const MgColumns *asked)
 {
-	char *recipient = GetUserNameFromId(GetSessionUserId(), false);
 	MgIssuance issuance = {.model = r->entry->id,
 						   .model_name = r->entry->name,
 						   .role = GetUserNameFromId(GetUserId(), false),
-						   .recipient = recipient,
-						   .rows = r->rows,
+						   .recipient = r->recipient.name,
+						   .claimed = r->recipient.claimed,
+						   .rows = r->sample >= 0 ? r->sample : r->limits.rows,
 						   .seeded = r->seeded,
-						   .conditioned = r->given.columns};
+						   .purpose = r->purpose,
+						   .path = r->path,
+						   .conditioned = r->limits.given.columns,
+						   .columns = column_names(asked),
+						   .grants = r->limits.grants,
+						   .watermark = r->mark.mark != NULL ? r->mark.id : NULL};
 
-	derive_key(r, recipient, recorder(&issuance));
-	r->want = want;
+	r->want = MemoryContextAllocZero(r->context, sizeof(bool) * Max(r->model->ncolumns, 1));
+	for (int i = 0; i < asked->n; i++)
+		if (asked->col[i].core >= 0)
+			r->any = r->want[asked->col[i].core] = true;
+	r->issuance = record(&issuance);
+	derive_key(r, r->issuance);
 	start_stream(r);
+}
+
+bool
+mg_release_hashes(const MgRelease *r)
+{
+	return r->hash;
+}
+
+void
+mg_release_record_hash(const MgRelease *r, const char *hash)
+{
+	rows_recorder(r->issuance, r->entry->name, hash, r->limits.rows);
 }
 
 void
@@ -304,16 +520,40 @@ mg_release_decoder(MgRelease *r, const MgColumns *columns)
 	return mg_decoder_create(columns, r->model, r->key + MG_KEY_BYTES);
 }
 
+void
+mg_release_seek(MgRelease *r, uint64 row)
+{
+	mg_stream_seek(r->stream, row / MG_BATCH_ROWS);
+	r->done = (int64) (row - row % MG_BATCH_ROWS);
+}
+
+static void
+count_skipped(MgRelease *r, const mg_batch *batch)
+{
+	r->skipped.of_rows += batch->rows;
+	r->skipped.of_blocks++;
+	if (batch->row == NULL)
+		return;
+	r->skipped.rows += batch->rows - batch->nrows;
+	r->skipped.blocks += batch->nrows == 0;
+}
+
 const mg_batch *
 mg_release_next(MgRelease *r, uint64 *first)
 {
-	const mg_batch *batch;
-	int64 left = r->rows - r->done;
+	const mg_batch *batch = &r->empty;
+	int64 left = r->limits.rows - r->done;
 
 	CHECK_FOR_INTERRUPTS();
 	if (left <= 0)
 		return NULL;
-	MG_CHECK(&r->ctx, mg_stream_next(&r->ctx, r->stream, (uint32_t) Min(left, MG_BATCH_ROWS), &batch));
+	left = Min(left, MG_BATCH_ROWS);
+	/* rows of which nothing is asked for need not be drawn */
+	if (r->any || r->nwhere > 0)
+		MG_CHECK(&r->ctx, mg_stream_next(&r->ctx, r->stream, (uint32_t) left, &batch));
+	else
+		r->empty.rows = (uint32_t) left;
+	count_skipped(r, batch);
 	*first = (uint64) r->done;
 	r->done += batch->rows;
 	return batch;

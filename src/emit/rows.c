@@ -5,6 +5,9 @@
  * that where no attribute is missing and none needs a conversion, a row is decoded straight into the arrays that the
  * tuple is formed from.
  *
+ * Where a hash of the rows is asked for, it is over all attributes of the shape that are made here, row by row as they
+ * leave; with the last row it is recorded, so that whoever stops before leaves none.
+ *
  * Memory: values of a row are made in `row_context`, which is reset before every RESET_ROWS-th row.
  */
 #include "postgres.h"
@@ -13,6 +16,7 @@
 #include "emit/convert.h"
 #include "emit/emit.h"
 #include "funcapi.h"
+#include "pg/rowhash.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -33,15 +37,19 @@ struct MgRows
 	TupleDesc desc;
 	MgColumns used; /* what is decoded, in the shape's order */
 	MgDecoder *decoder;
+	const uint64 *identifiers; /* [noutputs] how many came before; NULL: none */
 	int noutputs;
+	const int *attrs; /* [noutputs]; NULL: all */
 	Output *output;
 	bool direct; /* output i is decoded column i as it is */
 	MemoryContext row_context;
 	Datum *decoded, *values; /* the same array where direct; likewise the flags */
 	bool *decoded_nulls, *nulls;
 	const mg_batch *batch;
-	uint32 next; /* row of the batch */
+	uint32 next; /* row of the batch; of its list of rows, where it has one */
 	uint64 first;
+	MemoryContext hash_context;
+	MgRowHash *hash; /* NULL: not asked for, or recorded */
 };
 
 TupleDesc
@@ -155,7 +163,8 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 
 	rows->release = release;
 	rows->desc = desc;
-	if (check_attributes(rows, must_exist) == 0)
+	rows->attrs = attrs;
+	if (check_attributes(rows, must_exist) == 0 && !must_exist)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("type %s has no column of model \"%s\"", format_type_be(desc->tdtypeid),
@@ -168,6 +177,7 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 	for (int i = 0; i < n; i++)
 		add_output(rows, attrs == NULL ? i + 1 : attrs[i], must_exist);
 	rows->direct = is_direct(rows);
+	rows->hash_context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage hash", ALLOCSET_DEFAULT_SIZES);
 	rows->row_context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage row", ALLOCSET_DEFAULT_SIZES);
 	rows->values = palloc0(sizeof(Datum) * room);
 	rows->nulls = palloc0(sizeof(bool) * room);
@@ -176,16 +186,55 @@ mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *a
 	return rows;
 }
 
+/* ---------------------------------------------------------------- the hash */
+
+/* From nothing, also where rows were hashed before. */
+static void
+start_hash(MgRows *rows)
+{
+	MemoryContext old;
+
+	MemoryContextReset(rows->hash_context);
+	old = MemoryContextSwitchTo(rows->hash_context);
+	rows->hash = mg_row_hash_create(rows->desc, rows->attrs, rows->noutputs);
+	MemoryContextSwitchTo(old);
+}
+
+/* All rows have been hashed. */
+static void
+record_hash(MgRows *rows)
+{
+	char hash[MG_ROWS_HASH_SIZE];
+
+	mg_row_hash_finish(rows->hash, hash);
+	rows->hash = NULL;
+	mg_release_record_hash(rows->release, hash);
+}
+
+const MgColumn *
+mg_rows_column(const MgRows *rows, int k)
+{
+	const Output *out = &rows->output[k];
+
+	return out->decoded < 0 || out->conversion != NULL ? NULL : &rows->used.col[out->decoded];
+}
+
+void
+mg_rows_continue(MgRows *rows, const uint64 *first)
+{
+	rows->identifiers = first;
+}
+
 void
 mg_rows_begin(MgRows *rows)
 {
-	bool *want = palloc0(sizeof(bool) * Max(rows->used.ncore, 1));
-
-	for (int i = 0; i < rows->used.n; i++)
-		if (rows->used.col[i].core >= 0)
-			want[rows->used.col[i].core] = true;
-	mg_release_begin(rows->release, want);
+	mg_release_begin(rows->release, &rows->used);
 	rows->decoder = mg_release_decoder(rows->release, &rows->used);
+	if (mg_release_hashes(rows->release))
+		start_hash(rows);
+	for (int i = 0; rows->identifiers != NULL && i < rows->noutputs; i++)
+		if (rows->output[i].decoded >= 0)
+			mg_decoder_continue(rows->decoder, rows->output[i].decoded, rows->identifiers[i]);
 }
 
 void
@@ -193,13 +242,15 @@ mg_rows_rewind(MgRows *rows)
 {
 	mg_release_rewind(rows->release);
 	rows->batch = NULL;
+	if (rows->hash != NULL)
+		start_hash(rows);
 }
 
 /* ---------------------------------------------------------------- rows */
 
-/* Converts and places the decoded values; in the row's context. */
+/* Converts and places the decoded values of a row of the batch; in the row's context. */
 static void
-convert_row(MgRows *rows)
+convert_row(MgRows *rows, uint32 row)
 {
 	for (int i = 0; i < rows->noutputs; i++)
 	{
@@ -215,8 +266,7 @@ convert_row(MgRows *rows)
 			rows->values[i] = rows->decoded[out->decoded];
 			rows->nulls[i] = rows->decoded_nulls[out->decoded];
 			if (out->conversion != NULL)
-				mg_convert(out->conversion, rows->batch, rows->next, rows->first + rows->next, &rows->values[i],
-						   &rows->nulls[i]);
+				mg_convert(out->conversion, rows->batch, row, rows->first + row, &rows->values[i], &rows->nulls[i]);
 		}
 	}
 }
@@ -226,22 +276,33 @@ static inline bool
 advance(MgRows *rows)
 {
 	MemoryContext old;
+	uint32 row;
 
-	if (rows->batch == NULL || rows->next >= rows->batch->rows)
+	while (rows->batch == NULL || rows->next >= (rows->batch->row != NULL ? rows->batch->nrows : rows->batch->rows))
 	{
 		rows->batch = mg_release_next(rows->release, &rows->first);
 		rows->next = 0;
 		if (rows->batch == NULL)
+		{
+			if (rows->hash != NULL)
+				record_hash(rows); /* of no rows */
 			return false;
+		}
 	}
+	row = rows->batch->row != NULL ? rows->batch->row[rows->next] : rows->next;
 	if (rows->next % RESET_ROWS == 0)
 		MemoryContextReset(rows->row_context);
 	old = MemoryContextSwitchTo(rows->row_context);
-	mg_decoder_row(rows->decoder, rows->batch, rows->next, rows->first + rows->next, rows->decoded,
-				   rows->decoded_nulls);
+	mg_decoder_row(rows->decoder, rows->batch, row, rows->first + row, rows->decoded, rows->decoded_nulls);
 	if (!rows->direct)
-		convert_row(rows);
+		convert_row(rows, row);
 	MemoryContextSwitchTo(old);
+	if (rows->hash != NULL)
+	{
+		mg_row_hash_add(rows->hash, rows->values, rows->nulls);
+		if (mg_row_hash_rows(rows->hash) == mg_release_rows(rows->release))
+			record_hash(rows);
+	}
 	rows->next++;
 	return true;
 }
@@ -256,6 +317,17 @@ mg_rows_fill(MgRows *rows, Datum *values, bool *nulls)
 	return true;
 }
 
+void
+mg_rows_seek(MgRows *rows, uint64 row)
+{
+	if (rows->batch == NULL || row < rows->first || row - rows->first >= rows->batch->rows)
+	{
+		mg_release_seek(rows->release, row);
+		rows->batch = mg_release_next(rows->release, &rows->first);
+	}
+	rows->next = (uint32) (row - rows->first);
+}
+
 bool
 mg_rows_next(MgRows *rows, Datum *row)
 {
@@ -265,9 +337,18 @@ mg_rows_next(MgRows *rows, Datum *row)
 	return true;
 }
 
+uint64
+mg_rows_store_some(MgRows *rows, Tuplestorestate *store, uint64 most)
+{
+	uint64 n = 0;
+
+	for (; n < most && advance(rows); n++)
+		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+	return n;
+}
+
 void
 mg_rows_store(MgRows *rows, Tuplestorestate *store)
 {
-	while (advance(rows))
-		tuplestore_putvalues(store, rows->desc, rows->values, rows->nulls);
+	(void) mg_rows_store_some(rows, store, PG_UINT64_MAX);
 }

@@ -11,6 +11,8 @@
  * DELETE and row locks need too (so that no EvalPlanQual recheck ever comes here), WITH ORDINALITY, ROWS FROM of
  * several functions, subplans among the arguments, members of an inheritance tree, and results that are no row type.
  *
+ * Where a hash of the rows is asked for, or may be, all columns are made: it is a hash of what the function returns.
+ *
  * As with a function scan, rescans show the same rows, without a second record, unless a parameter of the arguments
  * changed.
  *
@@ -124,16 +126,53 @@ needed_vars(Index relid, List *exprs)
 	return needed;
 }
 
+/* Is a hash of the rows asked for, or may it be? */
+static bool
+may_hash(const FuncExpr *call)
+{
+	const Const *hash = llast(call->args);
+
+	return !IsA(hash, Const) || (!hash->constisnull && DatumGetBool(hash->constvalue));
+}
+
+/* Vars of all attributes of the function's result, whether the query needs them or not. */
+static List *
+all_vars(Index relid, const RangeTblFunction *function)
+{
+	TupleDesc desc;
+	List *vars = NIL;
+
+	if (function->funccolnames != NIL)
+		desc = BuildDescFromLists(function->funccolnames, function->funccoltypes, function->funccoltypmods,
+								  function->funccolcollations);
+	else if (get_expr_result_type(function->funcexpr, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "the result of a release is not a row any more");
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped)
+			vars = lappend(vars, makeVar((int) relid, (AttrNumber) (i + 1), att->atttypid, att->atttypmod,
+										 att->attcollation, 0));
+	}
+	return vars;
+}
+
 static Plan *
 plan_scan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, List *clauses, List *children)
 {
 	CustomScan *scan = makeNode(CustomScan);
 	RangeTblFunction *function = linitial(planner_rt_fetch(rel->relid, root)->functions);
-	List *quals = extract_actual_clauses(clauses, false), *attnos = NIL;
+	List *quals = extract_actual_clauses(clauses, false), *attnos = NIL, *vars;
 	ListCell *cell;
 
+	if (may_hash((FuncExpr *) function->funcexpr))
+		vars = all_vars(rel->relid, function);
+	else
+		vars = needed_vars(rel->relid, list_make2(rel->reltarget->exprs, quals));
+
 	/* not of tlist: the planner may put another one, of the same Vars, in its place later */
-	foreach (cell, needed_vars(rel->relid, list_make2(rel->reltarget->exprs, quals)))
+	foreach (cell, vars)
 	{
 		Var *var = lfirst_node(Var, cell);
 
@@ -287,7 +326,8 @@ begin_rows(RowsScan *s)
 	for (int i = 0; i < MG_RELEASE_ARGS; i++)
 		args[i].value = ExecEvalExprSwitchContext(list_nth(s->args, skip + i), econtext, &args[i].isnull);
 	old = MemoryContextSwitchTo(s->context);
-	rows = mg_rows_create(mg_release_open(args), s->shape, !s->typed, s->attrs, s->nattrs);
+	rows = mg_rows_create(mg_release_open_listed(args, s->typed ? NULL : s->shape), s->shape, !s->typed, s->attrs,
+						  s->nattrs);
 	mg_rows_begin(rows);
 	MemoryContextSwitchTo(old);
 	s->rows = rows;

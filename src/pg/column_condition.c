@@ -39,9 +39,13 @@ struct MgColumnCondition
 	int core;
 	bool negated, null;
 	bool *label; /* [nlabels + 1]; category */
+	/* number: within a range and in no hole */
+	bool anywhere; /* no range is asked for */
 	int n, room;
-	Range *range;         /* [n] sorted, disjoint: before negation; number */
-	mg_interval *allowed; /* [nallowed] */
+	Range *range; /* [n] sorted, disjoint */
+	int nholes;
+	Range *hole;          /* [nholes] likewise */
+	mg_interval *allowed; /* [nallowed]: what of it the core may draw */
 	int nallowed;
 };
 
@@ -367,28 +371,26 @@ compare_ranges(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Sorts, and joins those that overlap. */
-static void
-order_ranges(MgColumnCondition *c)
+/* Sorts, and joins those that overlap; returns how many are left. */
+static int
+order_ranges(Range *range, int n)
 {
-	int n = 0;
+	int last = 0;
 
-	if (c->n == 0)
-		return;
-	qsort(c->range, c->n, sizeof(Range), compare_ranges);
-	for (int i = 1; i < c->n; i++)
+	if (n == 0)
+		return 0;
+	qsort(range, n, sizeof(Range), compare_ranges);
+	for (int i = 1; i < n; i++)
 	{
-		Range *last = &c->range[n], *r = &c->range[i];
-
-		if (r->low > last->high)
-			c->range[++n] = *r;
-		else if (r->high > last->high)
+		if (range[i].low > range[last].high)
+			range[++last] = range[i];
+		else if (range[i].high > range[last].high)
 		{
-			last->high = r->high;
-			last->dhigh = r->dhigh;
+			range[last].high = range[i].high;
+			range[last].dhigh = range[i].dhigh;
 		}
 	}
-	c->n = n + 1;
+	return last + 1;
 }
 
 /* The value of the column next to an end, outwards; values of real are floats. */
@@ -407,23 +409,38 @@ allow(MgColumnCondition *c, double low, double high)
 		c->allowed[c->nallowed++] = (mg_interval){low, high};
 }
 
-/* What the core may draw: the ranges, or what lies between them. */
+/* What of the range lies between the holes; *hole: the first that may touch it, on return the next range's. */
+static void
+allow_range(MgColumnCondition *c, double low, double high, int *hole)
+{
+	double from = low;
+
+	while (*hole < c->nholes && c->hole[*hole].high < low)
+		(*hole)++;
+	for (int i = *hole; i < c->nholes && c->hole[i].low <= high; i++)
+	{
+		if (c->hole[i].low > -INFINITY)
+			allow(c, from, beyond(c, c->hole[i].low, false));
+		if (c->hole[i].high >= high)
+			return;
+		from = beyond(c, c->hole[i].high, true);
+	}
+	allow(c, from, high);
+}
+
+/* What the core may draw. */
 static void
 set_allowed(MgColumnCondition *c)
 {
-	double from = -INFINITY;
+	int hole = 0;
 
-	c->allowed = palloc(sizeof(mg_interval) * (c->n + 1));
-	for (int i = 0; i < c->n; i++)
-	{
-		if (!c->negated)
-			allow(c, c->range[i].low, c->range[i].high);
-		else if (c->range[i].low > -INFINITY)
-			allow(c, from, beyond(c, c->range[i].low, false));
-		from = beyond(c, c->range[i].high, true);
-	}
-	if (c->negated && (c->n == 0 || c->range[c->n - 1].high < INFINITY))
-		allow(c, from, INFINITY);
+	c->allowed = palloc(sizeof(mg_interval) * (c->n + c->nholes + 1));
+	c->nallowed = 0;
+	if (c->anywhere)
+		allow_range(c, -INFINITY, INFINITY, &hole);
+	else
+		for (int i = 0; i < c->n; i++)
+			allow_range(c, c->range[i].low, c->range[i].high, &hole);
 }
 
 MgColumnCondition *
@@ -442,7 +459,15 @@ mg_condition_parse(const MgColumn *col, const JsonbValue *spec)
 	add_form(c, spec);
 	if (c->label == NULL)
 	{
-		order_ranges(c);
+		c->n = order_ranges(c->range, c->n);
+		if (c->negated)
+		{
+			c->anywhere = true;
+			c->hole = c->range;
+			c->nholes = c->n;
+			c->range = NULL;
+			c->n = 0;
+		}
 		set_allowed(c);
 	}
 	if (c->negated)
@@ -451,6 +476,102 @@ mg_condition_parse(const MgColumn *col, const JsonbValue *spec)
 			c->label[i] = !c->label[i];
 		c->null = false;
 	}
+	return c;
+}
+
+/* ---------------------------------------------------------------- both of two */
+
+static int
+compare_numeric(Datum a, Datum b)
+{
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, a, b));
+}
+
+/* Which of two low (high) ends is the narrower one; numeric decides between decimals of one double. */
+static bool
+narrower(const MgColumnCondition *c, const Range *a, const Range *b, bool low)
+{
+	double x = low ? a->low : a->high, y = low ? b->low : b->high;
+
+	if (x != y || isinf(x) || c->cls != MG_TYPE_NUMERIC)
+		return low ? x > y : x < y;
+	return low ? compare_numeric(a->dlow, b->dlow) > 0 : compare_numeric(a->dhigh, b->dhigh) < 0;
+}
+
+/* What two ranges share; false: nothing. */
+static bool
+meet(const MgColumnCondition *c, const Range *a, const Range *b, Range *out)
+{
+	const Range *low = narrower(c, a, b, true) ? a : b, *high = narrower(c, a, b, false) ? a : b;
+
+	*out = (Range){.low = low->low, .high = high->high, .dlow = low->dlow, .dhigh = high->dhigh};
+	if (out->low != out->high || c->cls != MG_TYPE_NUMERIC)
+		return out->low <= out->high;
+	return compare_numeric(out->dlow, out->dhigh) <= 0;
+}
+
+/* Ranges of both, which are sorted and disjoint: one pass over the two. */
+static void
+meet_ranges(MgColumnCondition *c, const MgColumnCondition *a, const MgColumnCondition *b)
+{
+	int i = 0, j = 0;
+
+	c->range = palloc(sizeof(Range) * (a->n + b->n + 1));
+	while (i < a->n && j < b->n)
+	{
+		if (meet(c, &a->range[i], &b->range[j], &c->range[c->n]))
+			c->n++;
+		if (narrower(c, &a->range[i], &b->range[j], false))
+			i++;
+		else
+			j++;
+	}
+}
+
+static Range *
+both_holes(const MgColumnCondition *a, const MgColumnCondition *b, int *n)
+{
+	Range *hole = palloc(sizeof(Range) * (a->nholes + b->nholes + 1));
+
+	if (a->nholes > 0)
+		memcpy(hole, a->hole, sizeof(Range) * a->nholes);
+	if (b->nholes > 0)
+		memcpy(hole + a->nholes, b->hole, sizeof(Range) * b->nholes);
+	*n = order_ranges(hole, a->nholes + b->nholes);
+	return hole;
+}
+
+MgColumnCondition *
+mg_condition_both(const MgColumnCondition *a, const MgColumnCondition *b)
+{
+	MgColumnCondition *c = palloc(sizeof(MgColumnCondition));
+
+	Assert(a->core == b->core);
+	*c = *a;
+	c->null = a->null && b->null;
+	if (a->label != NULL)
+	{
+		c->label = palloc(sizeof(bool) * ((Size) a->domain->nlabels + 1));
+		for (uint32 i = 0; i <= a->domain->nlabels; i++)
+			c->label[i] = a->label[i] && b->label[i];
+		return c;
+	}
+	c->anywhere = a->anywhere && b->anywhere;
+	c->n = c->room = 0;
+	if (!a->anywhere && !b->anywhere)
+		meet_ranges(c, a, b);
+	else if (!c->anywhere)
+	{
+		c->range = a->anywhere ? b->range : a->range;
+		c->n = a->anywhere ? b->n : a->n;
+	}
+	c->hole = both_holes(a, b, &c->nholes);
+	set_allowed(c);
+	if (c->nallowed > MG_CONDITION_INTERVALS)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("condition on column \"%s\" comes to more than %d ranges", c->name,
+							   MG_CONDITION_INTERVALS),
+						errhint("The grant's condition on the column is joined with the call's.")));
 	return c;
 }
 
@@ -466,19 +587,31 @@ mg_condition_core(const MgColumnCondition *c)
 
 /* ---------------------------------------------------------------- decimals */
 
-static int
-compare_numeric(Datum a, Datum b)
+/* The last of n sorted ranges that begins at or below the point, or NULL. */
+static const Range *
+range_below(const Range *range, int n, double point)
 {
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, a, b));
+	int low = 0, high = n;
+
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+
+		if (range[middle].low <= point)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low > 0 ? &range[low - 1] : NULL;
 }
 
-/* Is d, decoded from a point between before->high and after->low (or within the range `in`), where it belongs? */
+/* Is d, decoded from a point within `in` (NULL: anywhere) and between two holes (NULL: none), where it belongs? */
 static bool
 belongs(Datum d, const Range *in, const Range *before, const Range *after)
 {
-	if (in != NULL)
-		return (isinf(in->low) || compare_numeric(d, in->dlow) >= 0) &&
-			   (isinf(in->high) || compare_numeric(d, in->dhigh) <= 0);
+	if (in != NULL && ((!isinf(in->low) && compare_numeric(d, in->dlow) < 0) ||
+					   (!isinf(in->high) && compare_numeric(d, in->dhigh) > 0)))
+		return false;
 	return (before == NULL || compare_numeric(d, before->dhigh) > 0) &&
 		   (after == NULL || compare_numeric(d, after->dlow) < 0);
 }
@@ -486,29 +619,19 @@ belongs(Datum d, const Range *in, const Range *before, const Range *after)
 /*
  * The shortest decimal that reads back as the point names it alone among doubles. An end's own double is the nearest to
  * its decimals, and reading is monotone, so that decimal is on the same side of the end as the point is, whenever the
- * two doubles differ; where they are one, the end itself is meant.
+ * two doubles differ; where they are one, the end itself is meant. No point is a hole's end, so whatever reads as the
+ * point is on the right side of every hole.
  */
 Datum
 mg_condition_fit(const MgColumnCondition *c, Datum d, double point)
 {
-	int low = 0, high = c->n;
-	const Range *before, *after, *in = NULL;
+	const Range *in = range_below(c->range, c->n, point), *before = range_below(c->hole, c->nholes, point);
+	const Range *after = before != NULL ? before + 1 : c->hole;
 	Datum exact;
 
-	while (low < high)
-	{
-		int middle = (low + high) / 2;
-
-		if (c->range[middle].low <= point)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	before = low > 0 ? &c->range[low - 1] : NULL;
-	after = low < c->n ? &c->range[low] : NULL;
-	if (!c->negated)
-		in = before;
-	if ((!c->negated && in == NULL) || belongs(d, in, before, after))
+	if (c->nholes == 0 || after == c->hole + c->nholes)
+		after = NULL;
+	if ((in == NULL && !c->anywhere) || belongs(d, in, before, after))
 		return d;
 	if (in != NULL && point == in->low)
 		return datumCopy(in->dlow, false, -1);

@@ -25,6 +25,8 @@ typedef struct MgColumnCondition MgColumnCondition;
 
 /* Everything in the current memory context. col: of the core (col->core >= 0). Errors name the column. */
 extern MgColumnCondition *mg_condition_parse(const MgColumn *col, const JsonbValue *spec);
+/* What satisfies both of two conditions on one column; refers to both. */
+extern MgColumnCondition *mg_condition_both(const MgColumnCondition *a, const MgColumnCondition *b);
 /* For the core; refers to the condition. */
 extern mg_condition mg_condition_core(const MgColumnCondition *condition);
 

@@ -24,6 +24,7 @@
 #include "pg/checks.h"
 #include "pg/compat.h"
 #include "pg/dependence.h"
+#include "pg/inert.h"
 #include "parser/parsetree.h"
 #include "pg/pattern.h"
 #include "rewrite/rewriteHandler.h"
@@ -92,23 +93,13 @@ is_key(Relation rel, AttrNumber attnum, bool notnull)
 }
 
 static bool
-has_nextval_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, NextValueExpr) || (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid == F_NEXTVAL))
-		return true;
-	return expression_tree_walker(node, has_nextval_walker, context);
-}
-
-static bool
 is_serial(Relation rel, Form_pg_attribute att)
 {
 	if (att->attidentity != '\0')
 		return true;
 	if (!att->atthasdef || att->attgenerated != '\0')
 		return false;
-	return has_nextval_walker(build_column_default(rel, att->attnum), NULL);
+	return mg_expression_draws(build_column_default(rel, att->attnum));
 }
 
 bool

@@ -155,6 +155,8 @@ extern void mg_encoder_row(MgEncoder *enc, TupleTableSlot *slot);
  */
 typedef struct MgDecoder MgDecoder;
 extern MgDecoder *mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 key[32]);
+/* Identifiers of column i are made as if its rows came after `first` others (pg/identifier.h). */
+extern void mg_decoder_continue(MgDecoder *dec, int i, uint64 first);
 extern void mg_decoder_row(MgDecoder *dec, const mg_batch *batch, uint32 row, uint64 row_number, Datum *values,
 						   bool *nulls);
 

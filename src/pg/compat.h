@@ -7,12 +7,17 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "executor/executor.h"
 #include "nodes/extensible.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/pathnode.h"
 #include "parser/parse_type.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
 
 #if PG_VERSION_NUM < 140000
 #error "pg_mirage needs PostgreSQL 14 or later"
@@ -25,6 +30,7 @@
 /* ExplainProperty* have a header of their own since 18. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
+#include "commands/explain_state.h"
 #else
 #include "commands/explain.h"
 #endif
@@ -44,6 +50,27 @@ mg_proc_aclcheck(Oid function, Oid role)
 	return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE);
 #else
 	return pg_proc_aclcheck(function, role, ACL_EXECUTE);
+#endif
+}
+
+static inline AclResult
+mg_namespace_aclcheck(Oid schema, Oid role, AclMode mode)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, role, mode);
+#else
+	return pg_namespace_aclcheck(schema, role, mode);
+#endif
+}
+
+/* A name as SQL would read it, in its parts. */
+static inline List *
+mg_qualified_name_list(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return stringToQualifiedNameList(name, NULL);
+#else
+	return stringToQualifiedNameList(name);
 #endif
 }
 
@@ -78,6 +105,49 @@ mg_parse_type(const char *text, Oid *type, int32 *typmod)
 	return OidIsValid(*type);
 }
 
+/*
+ * Input of a text by a type of the server's own whose input function does nothing but read; false where it is none.
+ * Before soft errors came with 16, the error is caught where it is about the value: such functions hold nothing.
+ */
+static inline bool
+mg_input_softly(Oid type, char *text, Datum *value)
+{
+	Oid input, ioparam;
+	FmgrInfo flinfo;
+
+	getTypeInputInfo(type, &input, &ioparam);
+	fmgr_info(input, &flinfo);
+	{
+#if PG_VERSION_NUM >= 160000
+		ErrorSaveContext soft = {.type = T_ErrorSaveContext};
+
+		return InputFunctionCallSafe(&flinfo, text, ioparam, -1, (Node *) &soft, value) && !soft.error_occurred;
+#else
+		MemoryContext context = CurrentMemoryContext;
+		volatile bool good = true;
+
+		PG_TRY();
+		{
+			*value = InputFunctionCall(&flinfo, text, ioparam, -1);
+		}
+		PG_CATCH();
+		{
+			ErrorData *error;
+
+			MemoryContextSwitchTo(context);
+			error = CopyErrorData();
+			if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+				PG_RE_THROW();
+			FlushErrorState();
+			FreeErrorData(error);
+			good = false;
+		}
+		PG_END_TRY();
+		return good;
+#endif
+	}
+}
+
 /* NOT ENFORCED constraints came with 18; their rows may break them. */
 #if PG_VERSION_NUM >= 180000
 #define MG_CONSTRAINT_ENFORCED(form) ((form)->conenforced)
@@ -86,6 +156,30 @@ mg_parse_type(const char *text, Oid *type, int32 *typmod)
 #define MG_CONSTRAINT_ENFORCED(form) (true)
 #define MG_CONSTRAINT_PERIOD(form) (false)
 #endif
+
+/* A path that scans one foreign table: it got clauses that it enforces in 17, disabled nodes in 18. */
+static inline ForeignPath *
+mg_foreignscan_path(PlannerInfo *root, RelOptInfo *rel, double rows, Cost startup, Cost total, Relids outer)
+{
+#if PG_VERSION_NUM >= 180000
+	return create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, NIL, outer, NULL, NIL, NIL);
+#elif PG_VERSION_NUM >= 170000
+	return create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL, NIL);
+#else
+	return create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, outer, NULL, NIL);
+#endif
+}
+
+/* Whose rights a scan of a foreign table has; InvalidOid: the current user's. In the plan itself since 16. */
+static inline Oid
+mg_foreignscan_user(const ForeignScan *scan, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return scan->checkAsUser;
+#else
+	return exec_rt_fetch(scan->scan.scanrelid, estate)->checkAsUser;
+#endif
+}
 
 /* A NOT NULL constraint of a table is a pg_constraint row, which may be NOT VALID, since 18. */
 #define MG_NOT_NULL_MAY_BE_INVALID (PG_VERSION_NUM >= 180000)

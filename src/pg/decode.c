@@ -17,8 +17,10 @@
 #include "fmgr.h"
 #include "pg/column_condition.h"
 #include "pg/constraints.h"
+#include "pg/identifier.h"
 #include "pg/pattern.h"
 #include "pg/types.h"
+#include "seal/seal.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datum.h"
@@ -70,6 +72,7 @@ typedef struct DecodeColumn
 	MgTypeClass cls; /* identifiers */
 	int32 typmod;    /* identifiers */
 	uint64 modulus;  /* identifiers: row numbers start anew there */
+	uint64 first;    /* identifiers: rows that came before */
 	const char *pattern;
 	uint64 seed;
 } DecodeColumn;
@@ -492,36 +495,19 @@ prepare_labels(DecodeColumn *d, const MgColumn *col)
 static void
 prepare_identifier(DecodeColumn *d, const MgColumn *col, uint64 seed)
 {
-	int32 most = col->base_typmod >= (int32) VARHDRSZ ? col->base_typmod - (int32) VARHDRSZ : 0;
-
 	d->seed = seed;
 	d->typmod = col->base_typmod;
-	switch (d->cls)
+	d->modulus = mg_identifier_room(col, col->base);
+	if (MG_TYPE_IS_INT(d->cls))
+		d->op = DECODE_ID_INT;
+	else if (d->cls == MG_TYPE_UUID)
+		d->op = DECODE_ID_UUID;
+	else
 	{
-		case MG_TYPE_INT2:
-			d->op = DECODE_ID_INT;
-			d->modulus = PG_INT16_MAX;
-			break;
-		case MG_TYPE_INT4:
-			d->op = DECODE_ID_INT;
-			d->modulus = PG_INT32_MAX;
-			break;
-		case MG_TYPE_INT8:
-			d->op = DECODE_ID_INT;
-			d->modulus = PG_INT64_MAX;
-			break;
-		case MG_TYPE_UUID:
-			d->op = DECODE_ID_UUID;
-			break;
-		default:
-			d->op = col->pattern != NULL ? DECODE_ID_PATTERN : DECODE_ID_TEXT;
-			d->pattern = col->pattern;
-			d->modulus = PG_UINT64_MAX;
-			if (col->pattern != NULL)
-				mg_pattern_check(col->pattern, col->base_typmod);
-			else if (most > 0 && most < 19)
-				d->modulus = (uint64) rint(mg_power10(most)) - 1;
-			break;
+		d->op = col->pattern != NULL ? DECODE_ID_PATTERN : DECODE_ID_TEXT;
+		d->pattern = col->pattern;
+		if (col->pattern != NULL)
+			mg_pattern_check(col->pattern, col->base_typmod);
 	}
 }
 
@@ -576,7 +562,14 @@ mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 k
 		if (!d->nullable && col->core >= 0)
 			set_fallback(d, col, d->cls);
 	}
+	mg_wipe(words, sizeof(words));
 	return dec;
+}
+
+void
+mg_decoder_continue(MgDecoder *dec, int i, uint64 first)
+{
+	dec->column[i].first = first;
 }
 
 /* ---------------------------------------------------------------- rows */
@@ -650,14 +643,14 @@ mg_decoder_row(MgDecoder *dec, const mg_batch *batch, uint32 row, uint64 row_num
 				values[i] = d->fallback;
 				continue;
 			case DECODE_ID_INT:
-				values[i] = fresh_int(d, row_number);
+				values[i] = fresh_int(d, d->first + row_number);
 				continue;
 			case DECODE_ID_UUID:
 				values[i] = fresh_uuid(d->seed, row_number);
 				continue;
 			case DECODE_ID_PATTERN:
 			case DECODE_ID_TEXT:
-				values[i] = fresh_text(d, row_number);
+				values[i] = fresh_text(d, d->first + row_number);
 				continue;
 			default:
 				break;

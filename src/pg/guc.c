@@ -13,12 +13,22 @@
 
 char *mg_guc_master_key_file;
 char *mg_guc_master_key_command;
+int mg_guc_master_key_timeout;
 char *mg_guc_high_water_file;
 int mg_guc_work_mem;
 int mg_guc_worker_timeout;
 int mg_guc_threads;
 double mg_guc_max_epsilon;
+bool mg_guc_require_approval;
+char *mg_guc_recipient;
 bool mg_guc_allow_unsafe_fsync;
+int mg_guc_max_failures;
+int mg_guc_failure_window;
+int mg_guc_max_releases_per_minute;
+int mg_guc_max_rows_per_hour;
+bool mg_guc_alerts;
+int mg_guc_alert_rows;
+double mg_guc_alert_rows_factor;
 
 static void
 define_key_gucs(void)
@@ -29,14 +39,62 @@ define_key_gucs(void)
 		"at the data directory. The first training makes the file where there is none.",
 		&mg_guc_master_key_file, "pg_mirage.key", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomStringVariable("pg_mirage.master_key_command", "Shell command that prints the master key.",
-							   "Its output is 64 hexadecimal digits. Where it is set, no key file is read or made.",
+							   "Its output is 64 hexadecimal digits. Where it is set, no key file is read or made. The "
+							   "environment variable PG_MIRAGE_KEY_FINGERPRINT says which key is wanted; empty: the "
+							   "one that is to be used from now on.",
 							   &mg_guc_master_key_command, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_mirage.master_key_timeout", "How long the master key command may take.",
+							"After it the command is killed with its children, and what needs the key is refused.",
+							&mg_guc_master_key_timeout, 10000, 1, INT_MAX / 2, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
+							NULL);
+}
+
+/* Limits on the calls of roles, and when alerts are raised. */
+static void
+define_watch_gucs(void)
+{
+	DefineCustomIntVariable("pg_mirage.max_failures", "Refused calls of one role that shut it out for a while.",
+							"So many within pg_mirage.failure_window; superusers are not shut out. 0: no limit.",
+							&mg_guc_max_failures, 100, 0, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_mirage.failure_window", "Time in which refused calls are counted.",
+							"And for which a role with too many is shut out.", &mg_guc_failure_window, 600, 1,
+							7 * 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_mirage.max_releases_per_minute", "Most releases of rows to one role in a minute.",
+							"Superusers are not limited. 0: no limit.", &mg_guc_max_releases_per_minute, 600, 0,
+							INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_mirage.max_rows_per_hour", "Most rows to one recipient in an hour.",
+							"Of all models together; superusers are not limited. 0: no limit.",
+							&mg_guc_max_rows_per_hour, 0, 0, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("pg_mirage.alerts", "Raises alerts about unusual use and failed verifications.",
+							 "They are rows of dp_alerts, warnings in the server's log, and notifications.",
+							 &mg_guc_alerts, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_mirage.alert_rows", "Rows to one recipient in a day that may raise an alert.",
+							"They do where they are pg_mirage.alert_rows_factor times its history, too. 0: they never "
+							"do.",
+							&mg_guc_alert_rows, 100000, 0, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("pg_mirage.alert_rows_factor", "How far above its history a recipient's rows are unusual.",
+							 "In multiples of its largest day of the last 30.", &mg_guc_alert_rows_factor, 10, 1, 1e6,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+define_release_gucs(void)
+{
+	DefineCustomBoolVariable("pg_mirage.require_approval",
+							 "New models release nothing until an administrator has approved them.",
+							 "A member of mirage_admin other than who trained the model calls dp_approve().",
+							 &mg_guc_require_approval, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_mirage.recipient", "Whom rows are for, where the login serves several people.",
+							   "Only logins that dp_allow_claims() names may set it; others are refused rows.",
+							   &mg_guc_recipient, "", PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
 void
 mg_define_gucs(void)
 {
 	define_key_gucs();
+	define_release_gucs();
+	define_watch_gucs();
 	DefineCustomStringVariable(
 		"pg_mirage.high_water_file", "File outside of the cluster that shows how much the ledger held.",
 		"An absolute path, to which each ledger adds a suffix of its own. A training is refused where the file shows "

@@ -3,6 +3,9 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "pg/pattern.h"
 
@@ -93,4 +96,90 @@ mg_pattern_write(const char *pattern, uint64 row, char *out)
 	}
 	out[len] = '\0';
 	return len;
+}
+
+uint64
+mg_pattern_capacity(const char *pattern)
+{
+	uint64 capacity = 1;
+
+	for (const char *p = pattern; *p != '\0'; p++)
+	{
+		uint32 radix = radix_of(*p);
+
+		if (*p == '\\' && p[1] != '\0')
+			p++;
+		else if (radix != 0)
+		{
+			if (capacity > PG_UINT64_MAX / radix)
+				return PG_UINT64_MAX;
+			capacity *= radix;
+		}
+	}
+	return capacity;
+}
+
+/* The digit that the character stands for in such a place; -1: none. */
+static int
+digit_of(char place, char c)
+{
+	if (c >= '0' && c <= '9')
+		return place == '@' ? -1 : c - '0';
+	if (c >= 'A' && c <= 'Z' && place != '#')
+		return c - 'A' + (place == '@' ? 0 : 10);
+	return -1;
+}
+
+bool
+mg_pattern_row(const char *pattern, const char *text, uint64 *row)
+{
+	uint64 n = 0;
+
+	for (const char *p = pattern; *p != '\0'; p++, text++)
+	{
+		uint32 radix = radix_of(*p);
+		int digit;
+
+		if (*p == '\\' && p[1] != '\0')
+			p++;
+		if (radix == 0)
+		{
+			if (*text != *p)
+				return false;
+			continue;
+		}
+		digit = digit_of(*p, *text);
+		if (digit < 0 || n > (PG_UINT64_MAX - (uint64) digit) / radix)
+			return false;
+		n = n * radix + (uint64) digit;
+	}
+	*row = n;
+	return *text == '\0';
+}
+
+char *
+mg_pattern_regex(const char *pattern)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '^');
+	for (const char *p = pattern; *p != '\0'; p++)
+	{
+		uint32 radix = radix_of(*p);
+
+		if (*p == '\\' && p[1] != '\0')
+			p++;
+		if (radix != 0)
+			appendStringInfoString(&buf, radix == 10 ? "[0-9]" : radix == 26 ? "[A-Z]" : "[0-9A-Z]");
+		else
+		{
+			/* a letter after a backslash would mean something, and what is no ASCII needs none */
+			if (!IS_HIGHBIT_SET(*p) && !isalnum((unsigned char) *p))
+				appendStringInfoChar(&buf, '\\');
+			appendStringInfoChar(&buf, *p);
+		}
+	}
+	appendStringInfoChar(&buf, '$');
+	return buf.data;
 }

@@ -25,4 +25,13 @@ extern void mg_pattern_check(const char *pattern, int32 typmod);
  */
 extern size_t mg_pattern_write(const char *pattern, uint64 row, char *out);
 
+/* How many rows have a text of their own. Saturates. */
+extern uint64 mg_pattern_capacity(const char *pattern);
+
+/* The row that `text` is the text of; false where it is none of the pattern, or one beyond 64 bits. */
+extern bool mg_pattern_row(const char *pattern, const char *text, uint64 *row);
+
+/* A regular expression that the pattern's texts match, and no others. palloc'ed. */
+extern char *mg_pattern_regex(const char *pattern);
+
 #endif

@@ -217,6 +217,49 @@ mg_sha256(mg_ctx *ctx, const void *p, size_t n, uint8_t out[MG_HASH_BYTES])
 	return MG_OK;
 }
 
+struct mg_hasher
+{
+	EVP_MD_CTX *md;
+};
+
+mg_code
+mg_hasher_create(mg_ctx *ctx, mg_hasher **out)
+{
+	mg_hasher *h = malloc(sizeof(*h));
+
+	if (h == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	h->md = EVP_MD_CTX_new();
+	if (h->md == NULL || EVP_DigestInit_ex(h->md, EVP_sha256(), NULL) != 1)
+	{
+		mg_hasher_destroy(h);
+		return crypto_failed(ctx, "hash");
+	}
+	*out = h;
+	return MG_OK;
+}
+
+mg_code
+mg_hasher_update(mg_ctx *ctx, mg_hasher *h, const void *p, size_t n)
+{
+	return EVP_DigestUpdate(h->md, p, n) == 1 ? MG_OK : crypto_failed(ctx, "hash");
+}
+
+mg_code
+mg_hasher_final(mg_ctx *ctx, mg_hasher *h, uint8_t out[MG_HASH_BYTES])
+{
+	return EVP_DigestFinal_ex(h->md, out, NULL) == 1 ? MG_OK : crypto_failed(ctx, "hash");
+}
+
+void
+mg_hasher_destroy(mg_hasher *h)
+{
+	if (h == NULL)
+		return;
+	EVP_MD_CTX_free(h->md);
+	free(h);
+}
+
 mg_code
 mg_hmac_sha256(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *p, size_t n, uint8_t out[MG_HASH_BYTES])
 {

@@ -46,6 +46,7 @@ CREATE TABLE mirage.budget (
   owner_name text NOT NULL,
   identity text NOT NULL,
   unit_kind text, -- what its units are; NULL until the first charge, which freezes it
+  require_approval boolean NOT NULL DEFAULT false,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 
@@ -147,6 +148,8 @@ CREATE TABLE mirage.job (
   epsilon float8 NOT NULL,
   role_oid oid NOT NULL,
   role_name text NOT NULL,
+  login_oid oid NOT NULL, -- who had logged in, whatever the role was then
+  login_name text NOT NULL,
   identity text NOT NULL,
   charge bigint NOT NULL,
   state text NOT NULL CHECK (state IN ('running', 'done', 'failed', 'cancelled')),
@@ -172,7 +175,7 @@ CREATE TABLE mirage.model (
   delta float8 NOT NULL,
   charge bigint NOT NULL,
   job bigint NOT NULL,
-  state text NOT NULL,
+  state text NOT NULL CHECK (state IN ('ready', 'pending', 'rejected', 'withdrawn')), -- only 'ready' releases rows
   total float8 NOT NULL,
   card jsonb NOT NULL,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
@@ -217,21 +220,61 @@ CREATE TABLE mirage.model_grant (
   identity text NOT NULL,
   granted_by text NOT NULL,
   valid_until timestamptz,
+  max_rows bigint, -- in any interval of this length; without one, for ever
+  per interval,
+  purposes text[], -- a call must name one of them
+  conditions jsonb, -- all rows satisfy them
+  columns text[], -- nothing else is emitted
   granted_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   PRIMARY KEY (model, grantee_name)
 );
+
+-- Roles that may say whom rows are for: a pooler's, whose clients share its login.
+CREATE TABLE mirage.claimant (
+  role_oid oid NOT NULL,
+  role_name text PRIMARY KEY,
+  identity text NOT NULL,
+  allowed_by text NOT NULL,
+  allowed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+
+-- What was decided about a model, and by whom; outlives the model.
+CREATE SEQUENCE mirage.decision_id;
+CREATE TABLE mirage.decision (
+  id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.decision_id'),
+  model bigint NOT NULL,
+  model_name text NOT NULL,
+  decision text NOT NULL CHECK (decision IN ('approve', 'reject', 'withdraw')),
+  role_name text NOT NULL,
+  login_name text NOT NULL,
+  note text NOT NULL,
+  decided_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX ON mirage.decision (model);
 
 CREATE SEQUENCE mirage.issuance_id;
 CREATE TABLE mirage.issuance (
   id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.issuance_id'),
   model bigint NOT NULL,
   model_name text NOT NULL,
+  role_oid oid NOT NULL,
   role_name text NOT NULL,
-  recipient text NOT NULL,
+  identity text NOT NULL,
+  recipient text NOT NULL, -- who had logged in, or whom a claimant named
+  claimed boolean NOT NULL,
+  grantee_oid oid, -- whose grant paid; NULL: the model's owner or a superuser
+  grantee_name text,
   requested_rows bigint NOT NULL,
   seeded boolean NOT NULL,
+  purpose text,
+  path text NOT NULL CHECK (path IN ('call', 'foreign', 'materialize')),
+  conditions jsonb, -- the names of the columns that were conditioned on; NULL: none
+  columns text[] NOT NULL, -- that left
+  watermark text, -- id of the recipient's mark key; NULL: unmarked
   issued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+CREATE INDEX ON mirage.issuance (model, issued_at) INCLUDE (grantee_oid, grantee_name, identity, requested_rows)
+  WHERE grantee_name IS NOT NULL;
 
 CREATE SEQUENCE mirage.log_id;
 CREATE TABLE mirage.log (
@@ -265,7 +308,7 @@ DO $$
 DECLARE
   t text;
 BEGIN
-  FOREACH t IN ARRAY ARRAY['budget_change', 'ledger', 'issuance', 'log', 'log_block'] LOOP
+  FOREACH t IN ARRAY ARRAY['budget_change', 'ledger', 'decision', 'issuance', 'log', 'log_block'] LOOP
     EXECUTE pg_catalog.format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON mirage.%I FOR EACH ROW '
                               'EXECUTE FUNCTION mirage.refuse_change()', t);
     EXECUTE pg_catalog.format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON mirage.%I FOR EACH STATEMENT '
@@ -275,9 +318,10 @@ BEGIN
   END LOOP;
   FOREACH t IN ARRAY ARRAY['budget', 'budget_change', 'relation', 'column_decl', 'share', 'ledger', 'job', 'model',
                            'model_column',
-                           'model_blob', 'wrapped_key', 'master_key', 'model_grant', 'issuance', 'log', 'log_block',
+                           'model_blob', 'wrapped_key', 'master_key', 'model_grant', 'claimant', 'decision',
+                           'issuance', 'log', 'log_block',
                            'budget_id', 'budget_change_id', 'relation_id', 'share_id', 'ledger_id', 'charge_id', 'job_id', 'model_id', 'wrapped_key_id',
-                           'issuance_id', 'log_id'] LOOP
+                           'decision_id', 'issuance_id', 'log_id'] LOOP
     PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('mirage.%I', t)::pg_catalog.regclass, '');
   END LOOP;
 END

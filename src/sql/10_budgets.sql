@@ -1,15 +1,16 @@
 -- Budgets and protection: ordinary transactional acts; every right is checked in C.
 
-CREATE FUNCTION dp_create_budget(name text, epsilon float8, delta float8 DEFAULT 1e-9, period interval DEFAULT NULL)
+CREATE FUNCTION dp_create_budget(name text, epsilon float8, delta float8 DEFAULT 1e-9, period interval DEFAULT NULL,
+                                 require_approval boolean DEFAULT false)
 RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION dp_create_budget(text, float8, float8, interval) IS
+COMMENT ON FUNCTION dp_create_budget(text, float8, float8, interval, boolean) IS
 'makes a privacy budget: the most that may ever be learnt about one person in the tables that share it';
 
 CREATE FUNCTION dp_alter_budget(name text, epsilon float8 DEFAULT NULL, delta float8 DEFAULT NULL,
-                                period interval DEFAULT NULL)
+                                period interval DEFAULT NULL, require_approval boolean DEFAULT NULL)
 RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
-COMMENT ON FUNCTION dp_alter_budget(text, float8, float8, interval) IS
-'moves a budget''s cap or period, never below what is spent; every cap it ever had shows on the cards of its models';
+COMMENT ON FUNCTION dp_alter_budget(text, float8, float8, interval, boolean) IS
+'moves a budget''s cap or period, never below what is spent, or says whether its models need approval; every cap it ever had shows on the cards of its models';
 
 CREATE FUNCTION dp_grant_budget(name text, grantee regrole, epsilon float8)
 RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';

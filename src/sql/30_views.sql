@@ -3,6 +3,8 @@
 
 CREATE FUNCTION mirage.is_me(role_oid oid, role_name text, identity text) RETURNS boolean
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_is_me';
+CREATE FUNCTION mirage.is_role(role_oid oid, role_name text, identity text) RETURNS boolean
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_is_role';
 CREATE FUNCTION mirage.owns(relid oid, identity text) RETURNS boolean
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_owns';
 CREATE FUNCTION mirage.oversees() RETURNS boolean
@@ -16,12 +18,26 @@ CREATE FUNCTION mirage.job_progress(job bigint, dsm_handle bigint, OUT alive boo
                                     OUT fraction float8)
 RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_job_progress';
 
+-- The issuances that count against a grant: of its last interval, or of all time; by grantee, whatever the grant was
+-- then. For other views and the catalog's own code; days are of 24 hours, whatever the time zone of who asks.
+CREATE VIEW mirage.grant_use AS
+SELECT g.model, g.grantee_name, g.per, i.id, i.issued_at, i.requested_rows
+FROM mirage.model_grant g JOIN mirage.issuance i
+  ON i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name IS NOT NULL
+ AND i.issued_at OPERATOR(pg_catalog.>) CASE WHEN g.per IS NULL THEN '-infinity'::timestamptz
+     ELSE pg_catalog.timezone('UTC', pg_catalog.timezone('UTC', pg_catalog.clock_timestamp())
+                                     OPERATOR(pg_catalog.-) g.per) END
+ AND (i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name
+      OR (i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid
+          AND pg_catalog.split_part(i.identity, ':', 1)
+              OPERATOR(pg_catalog.=) pg_catalog.split_part(g.identity, ':', 1)));
+
 CREATE VIEW dp_budgets WITH (security_barrier) AS
 SELECT b.name, b.epsilon, b.delta, f.used, f.spent, f.remaining, f.lifetime, b.period, b.owner_name AS owner,
        ARRAY(SELECT r.name FROM mirage.relation r WHERE r.budget OPERATOR(pg_catalog.=) b.id AND NOT r.inherited
              AND r.fingerprint IS NULL
              ORDER BY r.name) AS protected_tables,
-       b.unit_kind AS unit
+       b.unit_kind AS unit, b.require_approval
 FROM mirage.budget b, LATERAL mirage.budget_figures(b.id) f
 WHERE f.visible;
 COMMENT ON VIEW dp_budgets IS
@@ -51,7 +67,13 @@ SELECT m.name, m.relation, m.method, m.owner_name AS owner, m.epsilon, m.delta, 
                   'epsilon', c.epsilon, 'delta', c.delta, 'period', c.period::text, 'since', c.changed_at) ORDER BY c.id))
          FROM mirage.budget_change c, mirage.ledger l
          WHERE l.charge OPERATOR(pg_catalog.=) m.charge AND l.state OPERATOR(pg_catalog.=) 'reserved'
-           AND c.budget OPERATOR(pg_catalog.=) l.budget), '{}'::jsonb) AS card
+           AND c.budget OPERATOR(pg_catalog.=) l.budget), '{}'::jsonb)
+         OPERATOR(pg_catalog.||) coalesce((
+         SELECT pg_catalog.jsonb_build_object('decisions', pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+                  'decision', d.decision, 'by', d.role_name, 'login', d.login_name, 'at', d.decided_at,
+                  'note', d.note) ORDER BY d.id))
+         FROM mirage.decision d WHERE d.model OPERATOR(pg_catalog.=) m.id HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0),
+         '{}'::jsonb) AS card
 FROM mirage.model m
 WHERE mirage.oversees() OR mirage.is_me(m.owner_oid, m.owner_name, m.identity) OR mirage.may_release(m.name)
    OR mirage.owns(m.relid, m.identity);
@@ -83,4 +105,28 @@ WHERE mirage.oversees() OR mirage.is_me(g.role_oid, g.role_name, g.identity);
 COMMENT ON VIEW dp_audit_log IS
 'the tamper-evident log: everything for auditors, what it did itself for any other role';
 
-GRANT SELECT ON dp_budgets, dp_ledger, dp_models, dp_jobs, dp_audit_log TO PUBLIC;
+CREATE VIEW dp_grants WITH (security_barrier) AS
+SELECT m.name AS model, g.grantee_name AS grantee, g.max_rows, g.per, g.purposes, g.valid_until, g.conditions,
+       g.columns, u.used, CASE WHEN g.max_rows IS NOT NULL
+                               THEN GREATEST(g.max_rows::numeric OPERATOR(pg_catalog.-) u.used, 0) END AS remaining,
+       mirage.is_role(g.grantee_oid, g.grantee_name, g.identity)
+       AND (g.valid_until IS NULL OR g.valid_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) AS live,
+       g.granted_by, g.granted_at
+FROM mirage.model_grant g JOIN mirage.model m ON m.id OPERATOR(pg_catalog.=) g.model,
+     LATERAL (SELECT coalesce(pg_catalog.sum(c.requested_rows), 0) AS used FROM mirage.grant_use c
+              WHERE c.model OPERATOR(pg_catalog.=) g.model AND c.grantee_name OPERATOR(pg_catalog.=) g.grantee_name) u
+WHERE mirage.oversees() OR mirage.is_me(m.owner_oid, m.owner_name, m.identity)
+   OR mirage.is_me(g.grantee_oid, g.grantee_name, g.identity);
+COMMENT ON VIEW dp_grants IS
+'who may have rows of which model, and within which limits; used: rows given out under the grant within its last interval, or ever; a grant is live until it runs out, as long as its role is the one it was given to';
+
+CREATE VIEW dp_issuances WITH (security_barrier) AS
+SELECT i.id, i.model_name AS model, i.role_name AS role, i.recipient, i.claimed, i.requested_rows AS rows, i.purpose,
+       i.grantee_name AS grantee, i.path, i.issued_at, i.seeded, i.conditions, i.columns, i.watermark
+FROM mirage.issuance i LEFT JOIN mirage.model m ON m.id OPERATOR(pg_catalog.=) i.model
+WHERE mirage.oversees() OR mirage.is_me(i.role_oid, i.role_name, i.identity)
+   OR mirage.is_me(m.owner_oid, m.owner_name, m.identity);
+COMMENT ON VIEW dp_issuances IS
+'releases of rows: a role''s own, those of the models it owns, and all of them for auditors; grantee: whose grant paid, none for the owner; conditions: the columns that were conditioned on';
+
+GRANT SELECT ON dp_budgets, dp_ledger, dp_models, dp_jobs, dp_audit_log, dp_grants, dp_issuances TO PUBLIC;

@@ -151,6 +151,12 @@ mg_conditioned_sampler(const mg_conditioned *c)
 	return c->sampler;
 }
 
+const double *
+mg_conditioned_weight(const mg_conditioned *c, uint32_t col)
+{
+	return c->weight[col];
+}
+
 mg_decoder_column *
 mg_conditioned_decoder(const mg_conditioned *c, uint32_t col)
 {

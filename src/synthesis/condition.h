@@ -48,6 +48,11 @@ double mg_conditioned_probability(const mg_conditioned *c);
  */
 mg_code mg_stream_create_conditioned(mg_ctx *ctx, const mg_conditioned *c, const uint8_t key[32], mg_stream **out);
 
+/* Has a condition on a number an interval that meets [low, high], give or take the last places? */
+bool mg_condition_admits(const mg_condition *c, double low, double high);
+
+/* [ncoarse] the probability that each code of a column satisfies its condition; NULL: the column is free. */
+const double *mg_conditioned_weight(const mg_conditioned *c, uint32_t col);
 /* What a stream takes from it: the sampler, which stays its own, and a column's decoder, NULL where it is free. */
 const mg_model *mg_conditioned_model(const mg_conditioned *c);
 mg_sampler *mg_conditioned_sampler(const mg_conditioned *c);

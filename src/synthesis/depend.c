@@ -170,31 +170,35 @@ look_up(const mg_dependents *d, const mg_dependency *dep, const mg_values *colum
 	return dep->code[cell];
 }
 
+static inline void
+fill_row(const mg_dependents *d, const mg_dependency *dep, uint32_t row, uint16_t *const *codes, mg_values *column)
+{
+	uint32_t c = dep->column, at;
+	uint64_t hash;
+	mg_rng rng;
+
+	at = look_up(d, dep, column, row, &hash);
+	mg_rng_seed(&rng, hash);
+	codes[c][row] = dep->used == 1 ? d->model->columns[c].merge[at] : (uint16_t) at;
+	if (dep->used == 1)
+		mg_values_draw_cell(d->decoder[c], &rng, at, row, &column[c]);
+	else
+		mg_values_draw(d->decoder[c], &rng, codes[c][row], row, &column[c]);
+}
+
 void
 mg_dependents_fill(const mg_dependents *d, const bool *make, uint32_t rows, uint16_t *const *codes, mg_values *column)
 {
-	if (d == NULL)
-		return;
-	for (uint32_t i = 0; i < d->model->ndependencies; i++)
-	{
-		const mg_dependency *dep = &d->model->dependencies[i];
-		uint32_t c = dep->column;
+	for (uint32_t i = 0; d != NULL && i < d->model->ndependencies; i++)
+		for (uint32_t row = 0; make[d->model->dependencies[i].column] && row < rows; row++)
+			fill_row(d, &d->model->dependencies[i], row, codes, column);
+}
 
-		if (!make[c])
-			continue;
-		for (uint32_t row = 0; row < rows; row++)
-		{
-			uint32_t at;
-			uint64_t hash;
-			mg_rng rng;
-
-			at = look_up(d, dep, column, row, &hash);
-			mg_rng_seed(&rng, hash);
-			codes[c][row] = dep->used == 1 ? d->model->columns[c].merge[at] : (uint16_t) at;
-			if (dep->used == 1)
-				mg_values_draw_cell(d->decoder[c], &rng, at, row, &column[c]);
-			else
-				mg_values_draw(d->decoder[c], &rng, codes[c][row], row, &column[c]);
-		}
-	}
+void
+mg_dependents_fill_rows(const mg_dependents *d, const bool *make, const uint16_t *row, uint32_t nrows,
+						uint16_t *const *codes, mg_values *column)
+{
+	for (uint32_t i = 0; d != NULL && i < d->model->ndependencies; i++)
+		for (uint32_t k = 0; make[d->model->dependencies[i].column] && k < nrows; k++)
+			fill_row(d, &d->model->dependencies[i], row[k], codes, column);
 }

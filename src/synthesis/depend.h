@@ -25,5 +25,8 @@ bool mg_dependents_has(const mg_dependents *d, uint32_t col);
 /* Overwrites codes and values of the dependent columns with make[col] set, from the values of their determinants. */
 void mg_dependents_fill(const mg_dependents *d, const bool *make, uint32_t rows, uint16_t *const *codes,
 						mg_values *column);
+/* The same of row[0..nrows-1] alone. */
+void mg_dependents_fill_rows(const mg_dependents *d, const bool *make, const uint16_t *row, uint32_t nrows,
+							 uint16_t *const *codes, mg_values *column);
 
 #endif

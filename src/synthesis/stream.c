@@ -195,10 +195,26 @@ constrain(mg_ctx *ctx, mg_stream *s, uint32_t rows)
 	return mg_redraw_batch(ctx, s, &rng, rows);
 }
 
+/* Values of what is wanted, from codes that are final. */
+static void
+make_values(mg_stream *s, uint32_t rows, bool constrained)
+{
+	mg_rng rng;
+
+	for (uint32_t i = 0; i < s->model->ncolumns; i++)
+	{
+		if (!s->make[i] || mg_dependents_has(s->dependents, i) || (constrained && s->redraw->needed[i]))
+			continue;
+		mg_stream_seed(s, s->next, i, &rng);
+		mg_values_fill(s->decoder[i], &rng, s->codes[i], rows, &s->scratch, &s->batch.column[i]);
+	}
+	mg_dependents_fill(s->dependents, s->make, rows, s->codes, s->batch.column);
+}
+
 mg_code
 mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 {
-	bool constrained = s->redraw != NULL && wants_any(s);
+	bool constrained = s->redraw != NULL && (wants_any(s) || s->where != NULL);
 	mg_rng rng;
 
 	if (rows < 1 || rows > MG_BATCH_ROWS)
@@ -213,14 +229,10 @@ mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
 	}
 	if (constrained)
 		MG_TRY(constrain(ctx, s, rows));
-	for (uint32_t i = 0; i < s->model->ncolumns; i++)
-	{
-		if (!s->make[i] || mg_dependents_has(s->dependents, i) || (constrained && s->redraw->needed[i]))
-			continue;
-		mg_stream_seed(s, s->next, i, &rng);
-		mg_values_fill(s->decoder[i], &rng, s->codes[i], rows, &s->scratch, &s->batch.column[i]);
-	}
-	mg_dependents_fill(s->dependents, s->make, rows, s->codes, s->batch.column);
+	if (s->where != NULL)
+		MG_TRY(mg_where_batch(ctx, s, rows, constrained ? s->redraw->needed : NULL));
+	else
+		make_values(s, rows, constrained);
 	s->next++;
 	s->batch.rows = rows;
 	*out = &s->batch;

@@ -34,6 +34,19 @@ typedef struct mg_redraw
 	uint16_t *row;    /* [MG_BATCH_ROWS] those rows, in order */
 } mg_redraw;
 
+/* Which rows of a batch may satisfy a query's conditions (where.c). */
+typedef struct mg_where
+{
+	const mg_condition *condition; /* [n] */
+	uint32_t n;
+	bool **may;     /* [n][ncoarse] may the code satisfy it? NULL: of a column that depends on others */
+	bool dependent; /* is there one of those? */
+	bool *needed;   /* [ncolumns] the conditions' columns, and what they depend on */
+	bool *made;     /* [ncolumns] has its values in this batch */
+	uint16_t *row;  /* [MG_BATCH_ROWS] the rows that are left */
+	uint32_t nrows;
+} mg_where;
+
 struct mg_stream
 {
 	mg_arena *arena;
@@ -53,6 +66,7 @@ struct mg_stream
 	void *snap_arg;
 	mg_redraw *redraw; /* or NULL */
 	struct mg_marker *marker; /* NULL: unmarked */
+	mg_where *where;   /* NULL: all rows are asked for */
 };
 
 /* Memory for codes and values of a batch, once. */
@@ -76,5 +90,11 @@ mg_code mg_redraw_create(mg_ctx *ctx, mg_stream *s);
  * have changed with them. MG_IMPOSSIBLE: no row was found that does.
  */
 mg_code mg_redraw_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows);
+
+/*
+ * where.c: the batch's codes are there, and values of the columns made[] (NULL: of none): judges the rows, and makes
+ * what is wanted of those that are left.
+ */
+mg_code mg_where_batch(mg_ctx *ctx, mg_stream *s, uint32_t rows, const bool *made);
 
 #endif

@@ -17,6 +17,9 @@ typedef struct mg_batch
 {
 	uint32_t rows;
 	mg_values *column; /* [ncolumns] */
+	/* Of a stream with conditions (synthesis/where.h) the rows that have values, ascending; NULL: all have. */
+	const uint16_t *row;
+	uint32_t nrows;
 } mg_batch;
 
 typedef struct mg_stream mg_stream;

@@ -504,6 +504,90 @@ mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, 
 			emit_number(dc, rng, &dc->cell[s->cell[i]], i, out);
 }
 
+void
+mg_values_fill_rows(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n, const uint16_t *row,
+					uint32_t nrows, mg_values_scratch *s, mg_values *out)
+{
+	uint32_t k = 0;
+
+	if (nrows == n || nrows == 0)
+	{
+		if (nrows > 0)
+			mg_values_fill(dc, rng, codes, n, s, out);
+		return;
+	}
+	if (dc->direct)
+		for (uint32_t i = 0; i < nrows; i++)
+			s->cell[row[i]] = (uint16_t) dc->bin[codes[row[i]]].from;
+	else
+		deal(dc, rng, codes, n, s);
+	if (dc->direct || dc->col->domain.kind == MG_CATEGORY)
+	{
+		/* nothing more is drawn */
+		for (uint32_t i = 0; i < nrows; i++)
+		{
+			if (dc->col->domain.kind == MG_CATEGORY)
+				emit_category(&dc->cell[s->cell[row[i]]], row[i], out);
+			else
+				emit_number(dc, rng, &dc->cell[s->cell[row[i]]], row[i], out);
+		}
+		return;
+	}
+	/* rows between draw what they would have drawn: one word each, of cells with several values */
+	for (uint32_t i = 0; k < nrows; i++)
+	{
+		const out_cell *c = &dc->cell[s->cell[i]];
+
+		if (i == row[k])
+		{
+			emit_number(dc, rng, c, i, out);
+			k++;
+		}
+		else if (c->kind > CELL_SINGLE)
+			(void) mg_rng_u64(rng);
+	}
+}
+
+/* ---- what a code may become ---- */
+
+bool
+mg_values_may(const mg_decoder_column *dc, uint16_t code, const mg_condition *c, mg_snap snap, void *arg)
+{
+	const bin *b = &dc->bin[code];
+	uint32_t col = c->col;
+
+	for (uint32_t k = b->from; k < b->from + b->n; k++)
+	{
+		const out_cell *cell = &dc->cell[k];
+		double low = cell->base, high = cell->base;
+
+		if (cell->kind == CELL_NULL || cell->kind == CELL_LABEL)
+		{
+			if (cell->kind == CELL_NULL ? c->null : c->label[cell->label])
+				return true;
+			continue;
+		}
+		if (cell->kind == CELL_STEPS)
+		{
+			low = mg_grid_value(&dc->grid, cell->base);
+			high = mg_grid_value(&dc->grid, cell->base + (double) (cell->count - 1));
+		}
+		else if (cell->kind == CELL_SPAN)
+		{
+			low = cell->low;
+			high = cell->high;
+		}
+		if (snap != NULL)
+		{
+			low = snap(arg, col, low);
+			high = snap(arg, col, high);
+		}
+		if (mg_condition_admits(c, low, high))
+			return true;
+	}
+	return false;
+}
+
 static inline void
 emit_cell(const mg_decoder_column *dc, mg_rng *rng, uint32_t cell, uint32_t i, mg_values *out)
 {

@@ -37,6 +37,17 @@ typedef struct mg_values_scratch
 /* codes[n], n <= MG_BATCH_ROWS, each below the column's ncoarse. Fills null, and label or number. */
 void mg_values_fill(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n, mg_values_scratch *s,
 					mg_values *out);
+/*
+ * The same values of row[0..nrows-1] alone, which ascend; the other rows' are left as they are. `codes` are those of
+ * all n rows.
+ */
+void mg_values_fill_rows(const mg_decoder_column *dc, mg_rng *rng, const uint16_t *codes, uint32_t n,
+						 const uint16_t *row, uint32_t nrows, mg_values_scratch *s, mg_values *out);
+/*
+ * May a value of this code satisfy the condition, seen through snap (NULL: as drawn), which must be monotone? False
+ * only where none does; redraws within the code's cells (mg_values_within) are covered.
+ */
+bool mg_values_may(const mg_decoder_column *dc, uint16_t code, const struct mg_condition *c, mg_snap snap, void *arg);
 /* One value of `code` into row i, a function of the generator's state alone: no share of a batch is dealt out. */
 void mg_values_draw(const mg_decoder_column *dc, mg_rng *rng, uint16_t code, uint32_t i, mg_values *out);
 /* The same of a fine cell; of its code where the cell alone cannot be emitted. */

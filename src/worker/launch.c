@@ -77,7 +77,11 @@ launch_register(MgLaunch *launch, MgWork work)
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "pg_mirage", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "mg_worker_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, work == MG_WORK_TRAIN ? "pg_mirage training" : "pg_mirage release", BGW_MAXLEN);
+	strlcpy(worker.bgw_type,
+			work == MG_WORK_TRAIN    ? "pg_mirage training"
+			: work == MG_WORK_ROTATE ? "pg_mirage key rotation"
+									 : "pg_mirage release",
+			BGW_MAXLEN);
 	strlcpy(worker.bgw_name, worker.bgw_type, BGW_MAXLEN);
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(launch->segment));
 	worker.bgw_notify_pid = MyProcPid;
@@ -103,8 +107,10 @@ mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_
 			ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 							errmsg("pg_mirage neither trains nor releases on a standby"),
 							errhint("Connect to the primary: what is spent and what is released is recorded there.")));
-		if (IsInParallelMode())
-			elog(ERROR, "a worker of pg_mirage cannot be started in parallel mode");
+		/* a leader may, while it has parallel workers: our functions are unsafe there, but foreign scans are not run in
+		 * them either */
+		if (IsParallelWorker())
+			elog(ERROR, "a worker of pg_mirage cannot be started by a parallel worker");
 		if (params->failed)
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 		launch_segment(launch, work, job, params, own_settings);

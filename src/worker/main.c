@@ -97,6 +97,41 @@ mg_work_commit(void)
 	CommitTransactionCommand();
 }
 
+void
+mg_work_chain(MgShared *s, bool over)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		mg_keys_hold();
+		mg_work_begin(s, false);
+		mg_log_chain();
+		mg_work_commit();
+		mg_keys_drop();
+	}
+	PG_CATCH();
+	{
+		ErrorData *e;
+
+		if (!over && geterrcode() == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		e = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		mg_keys_drop_all();
+		QueryCancelPending = false;
+		RESUME_INTERRUPTS();
+		ereport(LOG, (errcode(e->sqlerrcode), errmsg_internal("the audit log was not chained: %s", e->message),
+					  errdetail("What is in no block yet is chained by the next job.")));
+		FreeErrorData(e);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
 static void
 force_settings(void)
 {
@@ -109,10 +144,25 @@ force_settings(void)
 	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_SESSION);
 	/* as long as honest queues last; the caller's own lock_timeout ends its wait, and with it the job */
 	SetConfigOption("lock_timeout", "60s", PGC_SUSET, PGC_S_SESSION);
+#if PG_VERSION_NUM >= 170000
+	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_SESSION);
+#endif
 	SetConfigOption("client_min_messages", "error", PGC_SUSET, PGC_S_SESSION);
 	/* errors are caught here, sanitised and settled: none may end the process */
 	SetConfigOption("exit_on_error", "off", PGC_SUSET, PGC_S_SESSION);
 	SetConfigOption("quote_all_identifiers", "off", PGC_SUSET, PGC_S_SESSION);
+}
+
+void
+mg_work_settings(void *callers)
+{
+	StartTransactionCommand();
+	if (callers != NULL)
+		RestoreGUCState(callers);
+	else
+		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION);
+	force_settings();
+	CommitTransactionCommand();
 }
 
 /* Cuts at a whole character. */
@@ -140,6 +190,31 @@ leave_error(MgShared *s, const ErrorData *e)
 }
 
 static void
+short_work(MgShared *s, mg_reader *params)
+{
+	switch (s->work)
+	{
+		case MG_WORK_RELEASE:
+			mg_work_release(s, params);
+			break;
+		case MG_WORK_ROTATE:
+			mg_work_rotate(s);
+			break;
+		case MG_WORK_NOTE:
+			mg_work_note(s, params);
+			break;
+		case MG_WORK_ROWS:
+			mg_work_rows(s, params);
+			break;
+		case MG_WORK_HEAD:
+			mg_work_head(s, params);
+			break;
+		case MG_WORK_TRAIN:
+			break; /* long: it reads the key when it needs it */
+	}
+}
+
+static void
 work(MgShared *s)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_mirage job", ALLOCSET_DEFAULT_SIZES);
@@ -154,7 +229,12 @@ work(MgShared *s)
 		if (s->work == MG_WORK_TRAIN)
 			mg_work_train(s, &params);
 		else
-			mg_work_release(s, &params);
+		{
+			/* short work: the master key is read once for all of it */
+			mg_keys_hold();
+			short_work(s, &params);
+			mg_keys_drop();
+		}
 		mg_work_state(s, MG_WORK_DONE);
 	}
 	PG_CATCH();
@@ -166,6 +246,7 @@ work(MgShared *s)
 		e = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
+		mg_keys_drop_all();
 		/* the relation: an abort releases it, but there may have been no transaction */
 		LockReleaseAll(DEFAULT_LOCKMETHOD, true);
 		QueryCancelPending = false;
@@ -226,14 +307,10 @@ mg_worker_main(Datum arg)
 	SpinLockRelease(&s->mutex);
 
 	BackgroundWorkerInitializeConnectionByOid(s->database, s->authenticated_user, 0);
-	StartTransactionCommand();
-	if (s->own_settings)
-		RestoreGUCState((char *) s + s->guc_offset);
-	else
-		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION);
-	force_settings();
-	CommitTransactionCommand();
-	pgstat_report_activity(STATE_RUNNING, s->work == MG_WORK_TRAIN ? "pg_mirage: training" : "pg_mirage: release");
+	mg_work_settings(s->own_settings ? (char *) s + s->guc_offset : NULL);
+	pgstat_report_activity(STATE_RUNNING, s->work == MG_WORK_TRAIN    ? "pg_mirage: training"
+										  : s->work == MG_WORK_ROTATE ? "pg_mirage: key rotation"
+																	  : "pg_mirage: release");
 	work(s);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	proc_exit(0);

@@ -1,29 +1,112 @@
 /*
  * worker/release.c: the autonomous transaction of a release: issuance and log entry, durable before the first row
  * leaves; and the chaining of the log, in a second transaction that nobody waits for.
+ *
+ * The caller has checked all that can refuse; between that and here a grant may have been revoked, a model withdrawn, a
+ * quota used up by others. So it is checked once more, on the latest state, under locks that whoever changes it needs
+ * too. Order of locks: the model (mg_model_lock, shared), rows of grants.
  */
 #include "worker/shared.h"
 
 #include "catalog/catalog.h"
+#include "catalog/receipt.h"
+#include "catalog/watermark.h"
+#include "catalog/watch.h"
+#include "miscadmin.h"
 #include "pg/server.h"
 #include "utils/json.h"
 
+/* ---------------------------------------------------------------- the call's parameters */
+
+static void
+put_text(mg_writer *w, const char *s)
+{
+	mg_put_u8(w, s != NULL);
+	if (s != NULL)
+		mg_put_str(w, s, strlen(s));
+}
+
+static char *
+get_text(mg_reader *r)
+{
+	size_t n;
+	const char *s;
+
+	if (mg_get_u8(r) == 0)
+		return NULL;
+	s = mg_get_str(r, &n);
+	return s == NULL ? pstrdup("") : pnstrdup(s, n);
+}
+
+static void
+pack_call(mg_writer *w, const MgIssuance *call)
+{
+	ListCell *lc;
+
+	mg_put_i64(w, call->model);
+	put_text(w, call->model_name);
+	put_text(w, call->role);
+	put_text(w, call->recipient);
+	mg_put_u8(w, call->claimed);
+	mg_put_i64(w, call->rows);
+	mg_put_u8(w, call->seeded);
+	put_text(w, call->purpose);
+	put_text(w, call->path);
+	put_text(w, call->conditioned);
+	put_text(w, call->watermark);
+	mg_put_u32(w, (uint32_t) list_length(call->columns));
+	foreach (lc, call->columns)
+		put_text(w, lfirst(lc));
+	mg_put_u32(w, (uint32_t) list_length(call->grants));
+	foreach (lc, call->grants)
+	{
+		put_text(w, ((MgGrantRef *) lfirst(lc))->recorded);
+		mg_put_i64(w, ((MgGrantRef *) lfirst(lc))->granted_at);
+	}
+}
+
+static void
+unpack_call(mg_reader *r, MgIssuance *call)
+{
+	uint32_t n;
+
+	memset(call, 0, sizeof(*call));
+	call->model = mg_get_i64(r);
+	call->model_name = get_text(r);
+	call->role = get_text(r);
+	call->recipient = get_text(r);
+	call->claimed = mg_get_u8(r) != 0;
+	call->rows = mg_get_i64(r);
+	call->seeded = mg_get_u8(r) != 0;
+	call->purpose = get_text(r);
+	call->path = get_text(r);
+	call->conditioned = get_text(r);
+	call->watermark = get_text(r);
+	n = mg_get_count(r, 1);
+	for (uint32_t i = 0; i < n; i++)
+		call->columns = lappend(call->columns, get_text(r));
+	n = mg_get_count(r, 9);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		MgGrantRef *grant = palloc(sizeof(MgGrantRef));
+
+		grant->recorded = get_text(r);
+		grant->granted_at = mg_get_i64(r);
+		call->grants = lappend(call->grants, grant);
+	}
+	if (r->failed)
+		elog(ERROR, "malformed parameters of a release");
+}
+
 int64
-mg_release_record(const MgReleaseCall *call)
+mg_release_record(const MgIssuance *call)
 {
 	MgLaunch launch;
 	mg_writer w;
 	int64 id;
 
 	mg_writer_init(&w);
-	mg_put_i64(&w, call->model);
-	mg_put_str(&w, call->model_name, strlen(call->model_name));
-	mg_put_str(&w, call->role, strlen(call->role));
-	mg_put_str(&w, call->recipient, strlen(call->recipient));
-	mg_put_i64(&w, call->rows);
-	mg_put_u8(&w, call->seeded);
-	mg_put_str(&w, call->conditioned != NULL ? call->conditioned : "",
-			   call->conditioned != NULL ? strlen(call->conditioned) : 0);
+	pack_call(&w, call);
 	mg_launch(&launch, MG_WORK_RELEASE, 0, &w, true);
 	mg_launch_wait(&launch, MG_WORK_RESERVED, false);
 	id = launch.shared->result;
@@ -31,46 +114,91 @@ mg_release_record(const MgReleaseCall *call)
 	return id;
 }
 
-static char *
-get_text(mg_reader *r)
-{
-	size_t n;
-	const char *s = mg_get_str(r, &n);
+/* ---------------------------------------------------------------- the record */
 
-	return s == NULL ? pstrdup("") : pnstrdup(s, n);
+/* Is the model still there, and the caller still allowed? Returns the grant that pays; NULL: the owner's own right. */
+static const MgGrant *
+check_again(const MgIssuance *call)
+{
+	MgModel *model;
+
+	mg_model_lock(call->model, AccessShareLock);
+	model = mg_model_find(call->model_name);
+	if (model == NULL || model->id != call->model)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", call->model_name)));
+	mg_model_require_released(model, GetUserId());
+	mg_mark_require(model, call->watermark != NULL);
+	if (call->claimed && !mg_may_claim())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\" may not say whom rows are for",
+							   GetUserNameFromId(GetAuthenticatedUserId(), false))));
+	if (call->grants != NIL)
+		return mg_grant_pay(model, call->grants, call->rows);
+	if (!mg_owns_model(model, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", model->name)));
+	return NULL;
+}
+
+static void
+append_text(StringInfo buf, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	appendStringInfo(buf, ", \"%s\": ", name);
+	escape_json(buf, value);
+}
+
+/* The log's entry: what is not said is as usual. */
+static char *
+entry_detail(const MgIssuance *call, int64 id, const MgGrant *payer)
+{
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	appendStringInfo(&detail,
+					 "{\"issuance\": " INT64_FORMAT ", \"rows\": " INT64_FORMAT ", \"seeded\": %s, \"recipient\": ", id,
+					 call->rows, call->seeded ? "true" : "false");
+	escape_json(&detail, call->recipient);
+	if (call->claimed)
+		appendStringInfoString(&detail, ", \"claimed\": true");
+	append_text(&detail, "grantee", payer != NULL ? payer->grantee.name : NULL);
+	append_text(&detail, "purpose", call->purpose);
+	append_text(&detail, "path", strcmp(call->path, "call") == 0 ? NULL : call->path);
+	append_text(&detail, "watermark", call->watermark);
+	if (call->conditioned != NULL)
+		appendStringInfo(&detail, ", \"conditions\": %s", call->conditioned);
+	appendStringInfoChar(&detail, '}');
+	return detail.data;
+}
+
+static int64
+record(const MgIssuance *call)
+{
+	const MgGrant *payer = check_again(call);
+	int64 id;
+
+	id = mg_issuance_insert(call, payer);
+	mg_receipt_write(id);
+	mg_log("release", call->model_name, entry_detail(call, id, payer));
+	mg_watch_release(call->recipient, call->claimed, call->rows, call->model_name);
+	return id;
 }
 
 void
 mg_work_release(MgShared *s, mg_reader *params)
 {
-	int64 model = mg_get_i64(params);
-	char *model_name = get_text(params), *role = get_text(params), *recipient = get_text(params);
-	int64 rows = mg_get_i64(params);
-	bool seeded = mg_get_u8(params) != 0;
-	char *conditioned = get_text(params);
-	StringInfoData detail;
+	MgIssuance call;
 	int64 id;
 
-	if (params->failed)
-		elog(ERROR, "malformed parameters of a release");
+	unpack_call(params, &call);
 	mg_work_begin(s, false);
-	id = mg_issuance_insert(model, model_name, role, recipient, rows, seeded);
-	initStringInfo(&detail);
-	appendStringInfo(&detail,
-					 "{\"issuance\": " INT64_FORMAT ", \"rows\": " INT64_FORMAT ", \"seeded\": %s, \"recipient\": ", id,
-					 rows, seeded ? "true" : "false");
-	escape_json(&detail, recipient);
-	if (conditioned[0] != '\0')
-		appendStringInfo(&detail, ", \"conditions\": %s", conditioned);
-	appendStringInfoChar(&detail, '}');
-	mg_log("release", model_name, detail.data);
+	mg_keys_warm(); /* the receipt's key, before the locks of the model and the grant */
+	id = record(&call);
 	mg_work_commit();
 	SpinLockAcquire(&s->mutex);
 	s->result = id;
 	SpinLockRelease(&s->mutex);
 	mg_work_state(s, MG_WORK_RESERVED);
-
-	mg_work_begin(s, false);
-	mg_log_chain();
-	mg_work_commit();
+	mg_work_chain(s, true);
 }

@@ -22,7 +22,11 @@
 typedef enum MgWork
 {
 	MG_WORK_TRAIN = 1,
-	MG_WORK_RELEASE = 2
+	MG_WORK_RELEASE = 2,
+	MG_WORK_ROTATE = 3,
+	MG_WORK_NOTE = 4,
+	MG_WORK_ROWS = 5, /* the hash of a release's rows */
+	MG_WORK_HEAD = 6  /* chains the log, for a head of it */
 } MgWork;
 
 typedef enum MgWorkState
@@ -81,14 +85,26 @@ extern void mg_launch_detach(MgLaunch *launch);
 extern void mg_work_state(MgShared *shared, MgWorkState state);
 extern void mg_work_progress(void *shared, const char *phase, double fraction);
 extern bool mg_work_cancelled(MgShared *shared);
+/* Settings of a worker: the caller's (serialised; NULL: those of a fresh session, search_path pinned), and what must be.
+ */
+extern void mg_work_settings(void *callers);
 /* A transaction of the worker's, as the caller's current user; read_only: one repeatable-read snapshot. */
 extern void mg_work_begin(MgShared *shared, bool read_only);
 extern void mg_work_commit(void);
 
-/* train.c, release.c */
+/* train.c, release.c, rotate.c */
 extern void mg_work_train(MgShared *shared, mg_reader *params);
 extern void mg_work_train_failed(MgShared *shared, ErrorData *error);
 extern void mg_work_release(MgShared *shared, mg_reader *params);
+extern void mg_work_rotate(MgShared *shared);
+/* Chains the log in a transaction of its own, after work that must not fail for want of the log's key: where it fails,
+ * the server's log says so, and the next worker chains. over: the work is done, and a cancel comes too late; else it ends the job. */
+extern void mg_work_chain(MgShared *shared, bool over);
+extern void mg_work_note(MgShared *shared, mg_reader *params); /* note.c */
+
+/* receipt.c */
+extern void mg_work_rows(MgShared *shared, mg_reader *params);
+extern void mg_work_head(MgShared *shared, mg_reader *params);
 
 /* Takes the lock that a living job holds until its process ends; false: another holds it. */
 extern bool mg_job_lock(int64 job);

@@ -15,9 +15,12 @@
 #include "catalog/catalog.h"
 #include "catalog/highwater.h"
 #include "catalog/pg_class.h"
+#include "catalog/receipt.h"
+#include "catalog/watermark.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "model/dependency.h"
+#include "postmaster/interrupt.h"
 #include "replication/syncrep.h"
 #include "pg/compat.h"
 #include "pg/constraints.h"
@@ -26,8 +29,11 @@
 #include "pg/reader.h"
 #include "pg/server.h"
 #include "pg/unit.h"
+#include "seal/seal.h"
 #include "storage/lmgr.h"
+#include "synthesis/marking.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
@@ -38,7 +44,7 @@
 static struct
 {
 	bool reserved, reading, read_done;
-	int64 charge;
+	int64 charge, model;
 	LockRelId relation;
 } progress;
 
@@ -124,6 +130,16 @@ mg_train_start(const MgTrainCall *call, bool wait)
 	mg_launch_detach(&launch);
 }
 
+/*
+ * Keys that a training keeps between its phases: of the unit's hash until the table is read, of the model and of mark
+ * plans until it is stored. They are taken with the reservation, when the model's is wrapped, so that the end of a long
+ * training needs no master key. Static, to be wiped also when an error has left every frame.
+ */
+static struct
+{
+	uint8 unit[MG_KEY_BYTES], model[MG_KEY_BYTES], plan[MG_KEY_BYTES];
+} secrets;
+
 /* Everything that a training holds between its phases. */
 typedef struct Training
 {
@@ -133,7 +149,6 @@ typedef struct Training
 	MgBudget *budget;
 	MgRelation *protection;
 	MgUnit *unit;       /* NULL: the row */
-	uint8 unit_key[32]; /* from the reservation to the reading */
 	char *relation_name;
 	double share_epsilon; /* 0: no share pays */
 	char *share_name;
@@ -146,6 +161,7 @@ typedef struct Training
 	mg_odometer odometer;
 	mg_curator *curator;
 	mg_model *model;
+	mg_mark_plan *mark_plan;
 } Training;
 
 static void
@@ -316,9 +332,10 @@ reserve(Training *t)
 {
 	MgCharge charge = {0};
 	MgJob job = {0};
-	uint8 key[32];
+	uint8 key[MG_KEY_BYTES];
 	MemoryContext old;
 
+	mg_keys_hold();
 	mg_work_begin(t->shared, false);
 	if (!mg_job_lock(t->call.job))
 		elog(ERROR, "job " INT64_FORMAT " runs already", t->call.job);
@@ -326,8 +343,10 @@ reserve(Training *t)
 	lock_relation(t);
 	mg_relation_lock_public_targets(t->call.base);
 	mg_master_key(key, true); /* no key: refuse before reading */
+	mg_wipe(key, sizeof(key));
 	mg_root_key("log", key, true);
-	explicit_bzero(key, sizeof(key));
+	mg_wipe(key, sizeof(key));
+	mg_mark_plan_key(secrets.plan);
 	mg_ledger_lock(t->call.budget);
 	mg_ledger_require_whole();
 	if (mg_high_water_kept())
@@ -338,7 +357,7 @@ reserve(Training *t)
 	describe(t);
 	mg_budget_require_kind(t->budget, t->unit != NULL ? t->unit->kind : MG_UNIT_KIND_ROW, true);
 	if (t->unit != NULL)
-		mg_root_key("unit", t->unit_key, true);
+		mg_root_key("unit", secrets.unit, true);
 	require_room(t);
 
 	charge.budget = t->budget->id;
@@ -354,6 +373,8 @@ reserve(Training *t)
 	charge.delta_atoms = t->request.allowance.delta_atoms;
 	charge.share = t->call.share;
 	charge.events = events_json(t);
+	progress.model = mg_model_next_id();
+	mg_model_key_create(progress.model, secrets.model);
 	progress.charge = mg_ledger_reserve(&charge);
 	mg_relation_stamp_family(t->call.base, t->budget->id, t->protection->unit, t->protection->max_rows);
 
@@ -378,12 +399,10 @@ reserve(Training *t)
 		mark_high_water(t);
 	mg_work_progress(t->shared, "charged", 0);
 	mg_work_state(t->shared, MG_WORK_RESERVED);
-	if (mg_high_water_kept())
-		return;
 	/* outside of the budget's lock, which others may be waiting for */
-	mg_work_begin(t->shared, false);
-	mg_log_chain();
-	mg_work_commit();
+	if (!mg_high_water_kept())
+		mg_work_chain(t->shared, false);
+	mg_keys_drop();
 }
 
 void
@@ -467,7 +486,7 @@ read_table(Training *t)
 {
 	MgIdentity id;
 	mg_store *store;
-	mg_units units = {t->request.rows_per_unit, t->unit_key};
+	mg_units units = {t->request.rows_per_unit, secrets.unit};
 	bool relied;
 	uint32 n = t->request.ncolumns;
 	List *joined;
@@ -497,8 +516,8 @@ read_table(Training *t)
 	/* in this order: whoever sees the phase knows that the charge is no longer given back */
 	progress.reading = true;
 	mg_work_progress(t->shared, "reading", 0);
-	mg_read_relation(&t->ctx, t->call.relid, t->columns, t->unit, t->unit_key, t->curator);
-	explicit_bzero(t->unit_key, sizeof(t->unit_key));
+	mg_read_relation(&t->ctx, t->call.relid, t->columns, t->unit, secrets.unit, t->curator);
+	mg_wipe(secrets.unit, sizeof(secrets.unit));
 	progress.read_done = true;
 	mg_identity_leave(&id);
 	joined = hold_joined(t);
@@ -526,6 +545,10 @@ fit(Training *t)
 	MG_CHECK(&t->ctx, mg_model_constrain(&t->ctx, t->model, t->request.constraints, t->request.nconstraints));
 	MG_CHECK(&t->ctx,
 			 mg_constraints_measure(&t->ctx, t->model, mg_snap_number, mg_snapper_create(t->columns, t->model)));
+	/* by what its rows will be marked: post-processing, by a public seed */
+	mg_work_progress(t->shared, "planning the watermark", 0);
+	MG_CHECK(&t->ctx, mg_mark_plan_make(&t->ctx, t->model, &t->mark_plan));
+	mg_release_with(t->context, (void (*)(void *)) mg_mark_plan_destroy, t->mark_plan);
 }
 
 /* Public tables whose keys bound domains, and columns that are functions of others, as JSON members. */
@@ -605,7 +628,7 @@ card_json(Training *t)
 	appendStringInfoString(&b, ", \"constraints\": ");
 	appendBinaryStringInfo(&b, (char *) w.data, (int) w.len);
 	mg_writer_free(&w);
-	appendStringInfoChar(&b, '}');
+	appendStringInfo(&b, ", \"watermark\": {\"marked\": %s}}", t->mark_plan->nsubsets > 0 ? "true" : "false");
 	return b.data;
 }
 
@@ -616,16 +639,19 @@ store_model(Training *t)
 	MgModel m = {0};
 	mg_writer w;
 	bytea *sealed;
-	uint8 key[32];
 
 	mg_work_progress(t->shared, "storing", 1);
+	if (ConfigReloadPending)
+	{
+		/* pg_mirage.require_approval may have been turned on while the training ran */
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
 	mg_writer_init(&w);
 	MG_CHECK(&t->ctx, mg_model_write(&t->ctx, t->model, &w));
 	mg_work_begin(t->shared, false);
-	m.id = mg_model_next_id();
-	mg_model_key_create(m.id, key);
-	explicit_bzero(key, sizeof(key));
-	sealed = mg_model_seal(m.id, w.data, w.len);
+	m.id = progress.model;
+	sealed = mg_model_seal_with(m.id, secrets.model, w.data, w.len);
 	mg_writer_free(&w);
 	m.name = (char *) t->call.model;
 	m.relation = t->relation_name;
@@ -637,17 +663,20 @@ store_model(Training *t)
 	m.delta = t->call.delta;
 	m.charge = progress.charge;
 	m.job = t->call.job;
-	m.state = pstrdup("ready");
+	m.state = pstrdup(mg_model_first_state(mg_budget_by_id(t->budget->id)));
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
+	mg_mark_plan_store_under(secrets.plan, m.id, m.name, t->mark_plan, t->columns);
+	mg_wipe(&secrets, sizeof(secrets));
+	mg_fingerprint_record(m.id, sealed);
 	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);
 	mg_log("train", m.name,
-		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"}", progress.charge,
-					t->call.job, m.method));
-	mg_log_chain();
+		   psprintf("{\"charge\": " INT64_FORMAT ", \"job\": " INT64_FORMAT ", \"method\": \"%s\"%s}", progress.charge,
+					t->call.job, m.method, strcmp(m.state, "ready") != 0 ? ", \"state\": \"pending\"" : ""));
 	mg_work_commit();
+	mg_work_chain(t->shared, true);
 }
 
 void
@@ -719,6 +748,7 @@ mg_work_train_failed(MgShared *s, ErrorData *e)
 {
 	bool cancelled = e->sqlerrcode == ERRCODE_QUERY_CANCELED;
 
+	mg_wipe(&secrets, sizeof(secrets));
 	if (progress.reading && !progress.read_done)
 		sanitise(e);
 	if (!progress.reserved)
@@ -729,6 +759,7 @@ mg_work_train_failed(MgShared *s, ErrorData *e)
 	mg_log(cancelled ? "cancel" : "fail", psprintf("job " INT64_FORMAT, s->job),
 		   psprintf("{\"charge\": " INT64_FORMAT ", \"state\": \"%s\"}", progress.charge,
 					progress.reading ? "spent" : "released"));
-	mg_log_chain();
+	mg_model_key_forget(progress.model);
 	mg_work_commit();
+	mg_work_chain(s, true);
 }

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "catalog/catalog.h"
 #include "nodes/pg_list.h"
 #include "pg/columns.h"
 #include "pg/unit.h"
@@ -38,16 +39,24 @@ extern bool mg_job_cancel(int64 job);
 /* Does the job's worker live? Its phase and fraction, where it can be asked. */
 extern bool mg_job_alive(int64 job, uint32 dsm_handle, char *phase, size_t phase_size, double *fraction);
 
-typedef struct MgReleaseCall
-{
-	int64 model;
-	const char *model_name, *role, *recipient;
-	int64 rows;
-	bool seeded;
-	const char *conditioned; /* a JSON array for the log's entry; NULL: none */
-} MgReleaseCall;
+/*
+ * Records an issuance and its log entry in a transaction of its own, durably; returns the issuance's number. Rights,
+ * the model's state and the limits of grants are checked again there, under locks; a refusal is raised here.
+ */
+extern int64 mg_release_record(const MgIssuance *call);
 
-/* Records an issuance and its log entry in a transaction of its own, durably; returns the issuance's number. */
-extern int64 mg_release_record(const MgReleaseCall *call);
+/*
+ * Wraps every key of this database under the next master key, in transactions of the worker's own: a ROLLBACK of the
+ * caller's changes nothing. Interrupted, it leaves a state that works; called again, it goes on. Shows progress.
+ */
+extern void mg_rotate(void);
+/* An entry of the log in a transaction of its own, durably: of what must be on record whatever becomes of the caller. */
+extern void mg_note_record(const char *action, const char *object, const char *detail);
+/* Records the hash of an issuance's rows, and a receipt with it, likewise; model: its name, for the log. */
+extern void mg_release_record_rows(int64 issuance, const char *model, const char *hash, int64 rows);
+/* Chains all that is committed in the log, an entry about this among it; returns when that is committed. */
+extern void mg_log_chain_now(void);
+/* Asks for a worker that writes the alerts that are due; returns at once, false where there is no slot. */
+extern bool mg_watch_start(void);
 
 #endif

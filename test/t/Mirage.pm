@@ -43,6 +43,8 @@ max_connections = 60
 restart_after_crash = on
 log_min_messages = log
 EOC
+	# what tests do in a minute is unusual: only who tests that has the limits on refused calls, and alerts
+	$node->append_conf('postgresql.conf', "pg_mirage.max_failures = 0\npg_mirage.alerts = off\n") unless $o{watched};
 	$node->append_conf('postgresql.conf', $o{conf}) if $o{conf};
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION pg_mirage') unless $o{bare};

@@ -1,6 +1,7 @@
 /*
  * test/unit/test_seal.c: encryption that refuses every change, key derivation, digests and signatures against published
- * vectors (FIPS 180-4, RFC 4231, RFC 8032), the chain.
+ * vectors (FIPS 180-4, RFC 4231, RFC 8032), the chain; keys and numbers as text (base58 of the Bitcoin project's
+ * drafts, appendix B of RFC 8785, a Multikey of the W3C's cryptosuites).
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,12 +9,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
 #include <openssl/hmac.h>
 
+#include "seal/encode.h"
 #include "seal/seal.h"
 
 static void
@@ -270,14 +274,178 @@ test_keys_and_wipe(void **state)
 	mg_wipe(NULL, 0);
 }
 
+/* The pieces of a message do not show in its hash. */
+static void
+test_hasher(void **state)
+{
+	uint8_t message[1000], whole[MG_HASH_BYTES], pieces[MG_HASH_BYTES];
+	mg_ctx ctx;
+
+	mg_ctx_init(&ctx);
+	for (size_t i = 0; i < sizeof(message); i++)
+		message[i] = (uint8_t) (i * 7);
+	assert_int_equal(mg_sha256(&ctx, message, sizeof(message), whole), MG_OK);
+	for (size_t step = 1; step < 1000; step += 111)
+	{
+		mg_hasher *h = NULL;
+
+		assert_int_equal(mg_hasher_create(&ctx, &h), MG_OK);
+		for (size_t at = 0; at < sizeof(message); at += step)
+			assert_int_equal(mg_hasher_update(&ctx, h, message + at,
+											  at + step < sizeof(message) ? step : sizeof(message) - at),
+							 MG_OK);
+		assert_int_equal(mg_hasher_final(&ctx, h, pieces), MG_OK);
+		mg_hasher_destroy(h);
+		assert_memory_equal(whole, pieces, MG_HASH_BYTES);
+	}
+	mg_hasher_destroy(NULL);
+}
+
+static void
+test_base58(void **state)
+{
+	static const struct
+	{
+		const char *hex, *text;
+	} known[] = {{"48656c6c6f20576f726c6421", "2NEpo7TZRRrLZSi2U"},
+				 {"0000287fb4cd", "11233QC4"},
+				 {"", ""},
+				 {"00", "1"},
+				 {"ff", "5Q"},
+				 {"516b6fcd0f", "ABnLTmg"}};
+	uint8_t bytes[64], back[64];
+	char text[mg_base58_size(64)];
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	{
+		size_t n = strlen(known[i].hex) / 2;
+
+		from_hex(known[i].hex, bytes);
+		mg_base58_encode(bytes, n, text);
+		assert_string_equal(text, known[i].text);
+		assert_true(mg_base58_decode(text, back, n));
+		assert_memory_equal(back, bytes, n);
+		assert_false(mg_base58_decode(text, back, n + 1));
+		assert_false(n > 0 && mg_base58_decode(text, back, n - 1));
+	}
+	for (unsigned fill = 0; fill < 256; fill += 51)
+		for (size_t n = 1; n <= 64; n++)
+		{
+			memset(bytes, (int) fill, n);
+			bytes[n / 2] ^= 0x5a;
+			mg_base58_encode(bytes, n, text);
+			assert_true(mg_base58_decode(text, back, n));
+			assert_memory_equal(back, bytes, n);
+		}
+	assert_false(mg_base58_decode("0", back, 1));
+	assert_false(mg_base58_decode("5Q ", back, 1));
+	assert_false(mg_base58_decode("zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", back, 8));
+}
+
+static void
+test_json_numbers(void **state)
+{
+	static const struct
+	{
+		uint64_t bits;
+		const char *text;
+	} known[] = {
+		{0x0000000000000000, "0"},
+		{0x8000000000000000, "0"},
+		{0x0000000000000001, "5e-324"},
+		{0x8000000000000001, "-5e-324"},
+		{0x7fefffffffffffff, "1.7976931348623157e+308"},
+		{0xffefffffffffffff, "-1.7976931348623157e+308"},
+		{0x4340000000000000, "9007199254740992"},
+		{0xc340000000000000, "-9007199254740992"},
+		{0x4430000000000000, "295147905179352830000"},
+		{0x44b52d02c7e14af5, "9.999999999999997e+22"},
+		{0x44b52d02c7e14af6, "1e+23"},
+		{0x44b52d02c7e14af7, "1.0000000000000001e+23"},
+		{0x444b1ae4d6e2ef4e, "999999999999999700000"},
+		{0x444b1ae4d6e2ef4f, "999999999999999900000"},
+		{0x444b1ae4d6e2ef50, "1e+21"},
+		{0x3eb0c6f7a0b5ed8c, "9.999999999999997e-7"},
+		{0x3eb0c6f7a0b5ed8d, "0.000001"},
+		{0x41b3de4355555553, "333333333.3333332"},
+		{0x41b3de4355555554, "333333333.33333325"},
+		{0x41b3de4355555555, "333333333.3333333"},
+		{0x41b3de4355555556, "333333333.3333334"},
+		{0x41b3de4355555557, "333333333.33333343"},
+		{0xbecbf647612f3696, "-0.0000033333333333333333"},
+		{0x43143ff3c1cb0959, "1424953923781206.2"},
+		/* a power of two: what is closest does not read back, what is a little farther does */
+		{0x3d30000000000000, "5.684341886080802e-14"},
+	};
+	char text[MG_JSON_NUMBER_SIZE];
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	{
+		double v;
+
+		memcpy(&v, &known[i].bits, sizeof(v));
+		assert_true(mg_json_number(v, text));
+		assert_string_equal(text, known[i].text);
+		assert_true(strtod(text, NULL) == v);
+	}
+	assert_true(mg_json_number(1e-9, text));
+	assert_string_equal(text, "1e-9");
+	assert_true(mg_json_number(1234.5, text));
+	assert_string_equal(text, "1234.5");
+	assert_false(mg_json_number(INFINITY, text));
+	assert_false(mg_json_number(-INFINITY, text));
+	assert_false(mg_json_number(NAN, text));
+}
+
+static void
+test_public_keys(void **state)
+{
+	uint8_t pub[32], back[32];
+	char text[MG_PEM_SIZE], hex[65];
+
+	for (unsigned i = 0; i < 32; i++)
+		pub[i] = (uint8_t) (i * 37 + 5);
+	for (int i = 0; i < 32; i++)
+		snprintf(hex + 2 * i, 3, "%02X", pub[i]);
+	assert_true(mg_public_parse(hex, back));
+	assert_memory_equal(back, pub, 32);
+	mg_public_pem(pub, text);
+	assert_true(mg_public_parse(text, back));
+	assert_memory_equal(back, pub, 32);
+	/* any other digit of the PEM text is another key, or none */
+	for (char *s = text; *s != '\0'; s++)
+	{
+		char was = *s;
+
+		*s = was == 'A' ? 'B' : 'A';
+		assert_false(mg_public_parse(text, back) && memcmp(back, pub, 32) == 0);
+		*s = was;
+	}
+	mg_multikey(pub, text);
+	assert_true(mg_public_parse(text, back));
+	assert_memory_equal(back, pub, 32);
+	/* the key of the worked examples of "Data Integrity EdDSA Cryptosuites v1.0" */
+	assert_true(mg_public_parse("z6MkrJVnaZkeFzdQyMZu1cgjg7k1pZZ6pvBQ7XJPt4swbTQ2", pub));
+	mg_multikey(pub, text);
+	assert_string_equal(text, "z6MkrJVnaZkeFzdQyMZu1cgjg7k1pZZ6pvBQ7XJPt4swbTQ2");
+	assert_false(mg_public_parse("", back));
+	assert_false(mg_public_parse("z", back));
+	assert_false(mg_public_parse("-----BEGIN PUBLIC KEY-----", back));
+	assert_false(mg_public_parse("-----BEGIN PUBLIC KEY----- -----END PUBLIC KEY-----", back));
+	hex[10] = 'g';
+	assert_false(mg_public_parse(hex, back));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_every_change_is_seen),
-		cmocka_unit_test(test_digests),     cmocka_unit_test(test_hkdf),
-		cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_signatures),
-		cmocka_unit_test(test_chain),       cmocka_unit_test(test_keys_and_wipe),
+		cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_every_change_is_seen),
+		cmocka_unit_test(test_digests),      cmocka_unit_test(test_hkdf),
+		cmocka_unit_test(test_fingerprint),  cmocka_unit_test(test_signatures),
+		cmocka_unit_test(test_chain),        cmocka_unit_test(test_keys_and_wipe),
+		cmocka_unit_test(test_hasher),       cmocka_unit_test(test_base58),
+		cmocka_unit_test(test_json_numbers), cmocka_unit_test(test_public_keys),
 	};
 
 	return cmocka_run_group_tests_name("seal", tests, NULL, NULL);

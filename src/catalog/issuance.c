@@ -1,0 +1,105 @@
+/*
+ * catalog/issuance.c: who rows are for, and the record that they were given out: append-only, written by a worker's
+ * transaction before the first row leaves.
+ */
+#include "postgres.h"
+
+#include "catalog/catalog.h"
+#include "catalog/seals.h"
+#include "miscadmin.h"
+#include "pg/guc.h"
+
+bool
+mg_may_claim(void)
+{
+	Oid login = GetAuthenticatedUserId();
+	MgQuery q;
+	bool may = false;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true, "SELECT role_oid, role_name, identity FROM mirage.claimant", 0, NULL);
+	for (uint64 i = 0; i < n && !may; i++)
+	{
+		MgRole r = mg_role_binding(mg_get_oid(i, 1), mg_get_text(&q, i, 2), mg_get_text(&q, i, 3));
+
+		may = r.live && r.oid == login;
+	}
+	mg_query_end(&q);
+	return may;
+}
+
+void
+mg_claimant_set(Oid role, bool allowed)
+{
+	MgArg args[] = {MG_TEXT(GetUserNameFromId(role, false)), MG_OID(role), MG_TEXT(mg_database_identity()),
+					MG_TEXT(GetUserNameFromId(GetUserId(), false))};
+	MgQuery q;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "DELETE FROM mirage.claimant WHERE role_name = $1 OR (role_oid = $2 "
+				 "AND split_part(identity, ':', 1) = split_part($3, ':', 1))",
+				 3, args);
+	if (allowed)
+		mg_query_run(&q, false,
+					 "INSERT INTO mirage.claimant (role_name, role_oid, identity, allowed_by) VALUES ($1, $2, $3, $4)",
+					 lengthof(args), args);
+	mg_query_end(&q);
+}
+
+MgRecipient
+mg_recipient(void)
+{
+	MgRecipient r = {.claimed = mg_guc_recipient != NULL && mg_guc_recipient[0] != '\0'};
+
+	if (r.claimed)
+	{
+		mg_check_name("recipient", mg_guc_recipient);
+		if (!mg_may_claim())
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							errmsg("role \"%s\" may not say whom rows are for",
+								   GetUserNameFromId(GetAuthenticatedUserId(), false)),
+							errhint("RESET pg_mirage.recipient, or let a member of mirage_admin call "
+									"dp_allow_claims() for the role that logs in.")));
+		r.name = pstrdup(mg_guc_recipient);
+	}
+	else
+		r.name = GetUserNameFromId(GetAuthenticatedUserId(), false);
+	r.label = psprintf("%s:%s", r.claimed ? "claim" : "role", r.name);
+	return r;
+}
+
+int64
+mg_issuance_insert(const MgIssuance *i, const MgGrant *payer)
+{
+	MgArg args[] = {MG_INT8(i->model),
+					MG_TEXT(i->model_name),
+					MG_OID(GetUserId()),
+					MG_TEXT(i->role),
+					MG_TEXT(mg_database_identity()),
+					MG_TEXT(i->recipient),
+					MG_BOOL(i->claimed),
+					{OIDOID, ObjectIdGetDatum(payer != NULL ? payer->grantee.oid : InvalidOid), payer == NULL},
+					MG_TEXT(payer != NULL ? payer->grantee.name : NULL),
+					MG_INT8(i->rows),
+					MG_BOOL(i->seeded),
+					MG_TEXT(i->purpose),
+					MG_TEXT(i->path),
+					MG_TEXT(i->conditioned),
+					{TEXTARRAYOID, mg_text_array(i->columns), false},
+					MG_TEXT(i->watermark)};
+	MgQuery q;
+	int64 id;
+
+	mg_query_begin(&q);
+	mg_query_run(&q, false,
+				 "INSERT INTO mirage.issuance (model, model_name, role_oid, role_name, identity, recipient, claimed, "
+				 "grantee_oid, grantee_name, requested_rows, seeded, purpose, path, conditions, columns, watermark) "
+				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16) RETURNING id",
+				 lengthof(args), args);
+	id = mg_get_int8(0, 1);
+	mg_row_written("issuance", id);
+	mg_query_end(&q);
+	return id;
+}
