@@ -210,6 +210,19 @@ refuse_purpose(const MgModel *model, const char *purpose)
 }
 
 List *
+mg_grants_held(const MgModel *model, Oid role)
+{
+	List *grants = NIL;
+	ListCell *lc;
+
+	foreach (lc, unexpired(model->id))
+		if (serves(lfirst(lc), role))
+			grants = lappend(grants, lfirst(lc));
+	list_sort(grants, compare_grants);
+	return grants;
+}
+
+List *
 mg_grants_for(const MgModel *model, Oid role, const char *purpose)
 {
 	List *grants = NIL;
