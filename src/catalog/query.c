@@ -58,8 +58,7 @@ mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *a
 		 * Where a plan has parallel parts the server takes no new snapshot of that name, but one for its catalogs,
 		 * which is as new.
 		 */
-		Snapshot snapshot =
-			RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(InvalidOid) : GetLatestSnapshot());
+		Snapshot snapshot = RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(InvalidOid) : GetLatestSnapshot());
 
 		rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot, true, false, 0);
 		UnregisterSnapshot(snapshot);

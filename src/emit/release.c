@@ -402,7 +402,7 @@ static mg_code
 make_stream(MgRelease *r, const uint8 *key, mg_stream **out)
 {
 	return r->limits.conditioned != NULL ? mg_stream_create_conditioned(&r->ctx, r->limits.conditioned, key, out)
-								  : mg_stream_create(&r->ctx, r->model, key, out);
+										 : mg_stream_create(&r->ctx, r->model, key, out);
 }
 
 static void
