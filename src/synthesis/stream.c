@@ -262,6 +262,7 @@ mg_stream_destroy(mg_stream *s)
 		return;
 	if (s->sampler != NULL && s->given == NULL)
 		s->sampler->destroy(s->sampler);
+	mg_marker_wipe(s->marker);
 	arena = s->arena;
 	for (int i = 0; i < 4; i++)
 		((volatile uint64_t *) s->key)[i] = 0;
