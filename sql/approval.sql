@@ -30,6 +30,10 @@ SELECT dp_grant('m', 'regress_reader');
 SELECT dp_synthesize('m', 1);
 \c - :super
 SELECT dp_synthesize('m', 1);
+BEGIN;
+UPDATE mirage.model SET state = 'ready' WHERE name = 'm';
+SELECT ok FROM dp_verify_audit();
+ROLLBACK;
 -- who may not decide: the owner, by whatever role
 \c - regress_owner
 SELECT dp_approve('m', 'mine');
@@ -124,6 +128,20 @@ SELECT dp_drop_model('m');
 SELECT model_name, decision, role_name, login_name FROM mirage.decision WHERE model_name IN ('m', 't') ORDER BY id;
 SELECT role, action, object, detail FROM dp_audit_log WHERE action IN ('approve', 'reject', 'withdraw') AND object IN ('m', 't') ORDER BY id;
 SELECT count(*) AS waiting FROM dp_audit_log WHERE action = 'train' AND detail ->> 'state' = 'pending';
+SELECT ok FROM dp_verify_audit();
+-- verification finds a state that nobody decided on, and decisions that were changed by force
+SET client_min_messages = notice;
+BEGIN;
+UPDATE mirage.model SET state = 'withdrawn' WHERE name = 't';
+SELECT ok FROM dp_verify_audit();
+ROLLBACK;
+BEGIN;
+ALTER TABLE mirage.decision DISABLE TRIGGER refuse_change;
+UPDATE mirage.decision SET role_name = 'regress_both' WHERE model_name = 't';
+ALTER TABLE mirage.decision ENABLE ALWAYS TRIGGER refuse_change;
+SELECT ok FROM dp_verify_audit();
+ROLLBACK;
+SET client_min_messages = warning;
 DELETE FROM mirage.decision;
 UPDATE mirage.decision SET note = '';
 TRUNCATE mirage.decision;

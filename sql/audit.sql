@@ -56,11 +56,33 @@ SELECT dp_verify_audit('latest');
 SELECT dp_verify_audit('');
 
 -- tampering
+CREATE FUNCTION append_only() RETURNS SETOF regclass LANGUAGE sql AS
+  $$SELECT DISTINCT tgrelid::regclass FROM pg_trigger WHERE tgfoid = 'mirage.refuse_change()'::regprocedure$$;
+CREATE PROCEDURE lift() LANGUAGE plpgsql AS $$
+DECLARE
+  t regclass;
+BEGIN
+  FOR t IN SELECT append_only() LOOP
+    EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', t);
+  END LOOP;
+END
+$$;
+CREATE PROCEDURE put_back() LANGUAGE plpgsql AS $$
+DECLARE
+  t regclass;
+BEGIN
+  FOR t IN SELECT append_only() LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER refuse_change', t);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER refuse_truncate', t);
+  END LOOP;
+END
+$$;
+-- with the triggers out of the way and back in force afterwards, as somebody does who covers the tracks
 CREATE FUNCTION tamper(command text) RETURNS TABLE (ok boolean, first_bad bigint) LANGUAGE plpgsql AS $$
 BEGIN
-  ALTER TABLE mirage.log DISABLE TRIGGER ALL;
-  ALTER TABLE mirage.log_block DISABLE TRIGGER ALL;
+  CALL lift();
   EXECUTE command;
+  CALL put_back();
   SELECT v.ok, v.first_bad INTO ok, first_bad FROM dp_verify_audit() v;
   RAISE EXCEPTION USING MESSAGE = 'undone', ERRCODE = 'XXUND';
 EXCEPTION WHEN SQLSTATE 'XXUND' THEN
@@ -88,22 +110,164 @@ UNION ALL SELECT 'signature cut', * FROM tamper($$UPDATE mirage.log_block SET si
 UNION ALL SELECT 'public key exchanged', * FROM tamper($$UPDATE mirage.wrapped_key SET public_key = sha256('x') WHERE purpose = 'log'$$)
 UNION ALL SELECT 'public key gone', * FROM tamper($$UPDATE mirage.wrapped_key SET public_key = NULL WHERE purpose = 'log'$$)
 UNION ALL SELECT 'seed damaged', * FROM tamper($$UPDATE mirage.wrapped_key SET wrapped = set_byte(wrapped, 20, 255 - get_byte(wrapped, 20)) WHERE purpose = 'log'$$);
+-- every value of every sealed row: the first row of each table, column by column
+CREATE FUNCTION altered(type text, col text) RETURNS text LANGUAGE sql AS $$
+  SELECT format(CASE type
+    WHEN 'bigint' THEN 'coalesce(%1$I, 0) + 1000'
+    WHEN 'oid' THEN '(coalesce(%1$I, 0)::bigint + 1)::oid'
+    WHEN 'text' THEN 'coalesce(%1$I, '''') || ''x'''
+    WHEN 'boolean' THEN 'NOT %1$I'
+    WHEN 'jsonb' THEN 'coalesce(%1$I, ''null'') || ''[0]'''
+    WHEN 'text[]' THEN 'array_append(%1$I, ''x'')'
+    WHEN 'bytea' THEN 'set_byte(%1$I, 0, 255 - get_byte(%1$I, 0))'
+    WHEN 'double precision' THEN 'coalesce(%1$I, 0) * (1 + 1e-15::float8) + 1e-300'
+    WHEN 'timestamp with time zone' THEN '%1$I + interval ''1 us'''
+    WHEN 'interval' THEN 'coalesce(%1$I, ''0'') + interval ''1 us''' END, col)
+$$;
+CREATE FUNCTION alter_all(t regclass) RETURNS TABLE (columns bigint, seen bigint, unseen text[]) LANGUAGE plpgsql AS $$
+DECLARE
+  a record;
+  c record;
+  drops text := '';
+  bad boolean;
+BEGIN
+  columns := 0;
+  seen := 0;
+  FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = t AND contype IN ('c', 'u') LOOP
+    drops := drops || format('ALTER TABLE %s DROP CONSTRAINT %I; ', t, c.conname);
+  END LOOP;
+  FOR c IN SELECT indexrelid::regclass AS name FROM pg_index WHERE indrelid = t AND indisunique
+           AND indexrelid NOT IN (SELECT conindid FROM pg_constraint) LOOP
+    drops := drops || format('DROP INDEX %s; ', c.name);
+  END LOOP;
+  FOR a IN SELECT attname, format_type(atttypid, atttypmod) AS type FROM pg_attribute
+           WHERE attrelid = t AND attnum > 0 AND NOT attisdropped LOOP
+    SELECT NOT ok INTO bad FROM tamper(format('%sUPDATE %s SET %I = %s WHERE ctid = (SELECT min(ctid) FROM %2$s)',
+                                               drops, t, a.attname, altered(a.type, a.attname)));
+    columns := columns + 1;
+    seen := seen + bad::int;
+    IF NOT bad THEN
+      unseen := unseen || a.attname::text;
+    END IF;
+  END LOOP;
+  RETURN NEXT;
+END
+$$;
+CREATE TEMP TABLE hashed AS SELECT * FROM dp_synthesize_as(NULL::people, 'm', 3, hash => true);
+SELECT dp_train('w', 'people', 'independent', epsilon => 0.1) > 0 AS trained;
+SELECT dp_withdraw('w', 'a note');
+SELECT dp_set_model('w', watermark => false);
+CALL chained();
+SELECT t, x.columns = (SELECT count(*) FROM pg_attribute WHERE attrelid = t AND attnum > 0) AS all_columns,
+  x.columns = x.seen AS all_seen, x.unseen
+FROM unnest(ARRAY['mirage.ledger', 'mirage.issuance', 'mirage.receipt', 'mirage.receipt_rows', 'mirage.budget_change',
+                  'mirage.model_fingerprint',
+                  'mirage.decision', 'mirage.mark_plan', 'mirage.mark_switch']::regclass[]) t, LATERAL alter_all(t) x;
+SELECT 'charge refunded' AS what, * FROM tamper($$INSERT INTO mirage.ledger SELECT (jsonb_populate_record(l, '{"id": 1000, "state": "released", "charge": 1000}')).* FROM mirage.ledger l WHERE state = 'reserved' AND charge = 1$$)
+UNION ALL SELECT 'charge gone', * FROM tamper($$DELETE FROM mirage.ledger$$)
+UNION ALL SELECT 'settlement gone', * FROM tamper($$DELETE FROM mirage.ledger WHERE state = 'spent'$$)
+UNION ALL SELECT 'issuance gone', * FROM tamper($$DELETE FROM mirage.issuance WHERE id = 3$$)
+UNION ALL SELECT 'all issuances gone', * FROM tamper($$TRUNCATE mirage.issuance$$)
+UNION ALL SELECT 'receipt gone', * FROM tamper($$DELETE FROM mirage.receipt WHERE issuance = 3$$)
+UNION ALL SELECT 'hash gone', * FROM tamper($$DELETE FROM mirage.receipt_rows$$)
+UNION ALL SELECT 'issuance invented', * FROM tamper($$INSERT INTO mirage.issuance SELECT (jsonb_populate_record(i, '{"id": 1000}')).* FROM mirage.issuance i WHERE id = 3$$)
+UNION ALL SELECT 'issuances exchanged', * FROM tamper($$UPDATE mirage.issuance SET id = CASE id WHEN 3 THEN 1004 ELSE 1003 END WHERE id IN (3, 4); UPDATE mirage.issuance SET id = id - 1000 WHERE id > 1000$$)
+UNION ALL SELECT 'seal altered', * FROM tamper($$UPDATE mirage.log SET seals = '[["issuance", 3, "00"]]' WHERE seals @> '[["issuance", 3]]'$$)
+UNION ALL SELECT 'seals that are none', * FROM tamper($$UPDATE mirage.log SET seals = '[5, ["ledger"], ["ledger", "x"], ["ledger", {}, []]]' WHERE id = 3$$)
+UNION ALL SELECT 'no seals', * FROM tamper($$UPDATE mirage.log SET seals = '"x"' WHERE id = 3$$)
+UNION ALL SELECT 'entry of another OID', * FROM tamper($$UPDATE mirage.log SET role_oid = 1 WHERE id = 4$$)
+UNION ALL SELECT 'cap raised', * FROM tamper($$UPDATE mirage.budget SET epsilon = 100$$)
+UNION ALL SELECT 'period given', * FROM tamper($$UPDATE mirage.budget SET period = '1 day'$$)
+UNION ALL SELECT 'price of a model', * FROM tamper($$UPDATE mirage.model SET epsilon = 0.1$$)
+UNION ALL SELECT 'parameters exchanged', * FROM tamper($$UPDATE mirage.model_blob SET sealed = set_byte(sealed, 100, 255 - get_byte(sealed, 100))$$)
+UNION ALL SELECT 'key of receipts exchanged', * FROM tamper($$UPDATE mirage.wrapped_key SET public_key = sha256('x') WHERE purpose = 'receipt'$$);
+
+-- triggers: in force for everybody, and missed when they are not
+CREATE FUNCTION attempts(command text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE command;
+  RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+  RETURN SQLSTATE;
+END
+$$;
+SET session_replication_role = replica;
+SELECT t, attempts(format('UPDATE %s SET %I = %2$I', t, (SELECT attname FROM pg_attribute WHERE attrelid = t AND attnum = 1))) AS update,
+  attempts(format('DELETE FROM %s', t)) AS delete, attempts(format('TRUNCATE %s', t)) AS truncate
+FROM unnest(ARRAY['mirage.ledger', 'mirage.issuance', 'mirage.receipt', 'mirage.receipt_rows', 'mirage.budget_change',
+                  'mirage.model_fingerprint', 'mirage.log', 'mirage.log_block']::regclass[]) t;
+RESET session_replication_role;
+CREATE FUNCTION without(command text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  result boolean;
+BEGIN
+  EXECUTE command;
+  SELECT v.ok INTO result FROM dp_verify_audit() v;
+  RAISE EXCEPTION USING MESSAGE = 'undone', ERRCODE = 'XXUND';
+EXCEPTION WHEN SQLSTATE 'XXUND' THEN
+  RETURN result;
+END
+$$;
+SELECT without('SELECT 1') AS untouched,
+  without('ALTER TABLE mirage.ledger DISABLE TRIGGER refuse_change') AS disabled,
+  without('ALTER TABLE mirage.log ENABLE TRIGGER refuse_change') AS not_always,
+  without('ALTER TABLE mirage.issuance ENABLE REPLICA TRIGGER refuse_truncate') AS replica_only,
+  without('DROP TRIGGER refuse_truncate ON mirage.log_block') AS dropped,
+  without('DROP TRIGGER refuse_change ON mirage.receipt; CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON mirage.receipt FOR EACH ROW WHEN (false) EXECUTE FUNCTION mirage.refuse_change(); ALTER TABLE mirage.receipt ENABLE ALWAYS TRIGGER refuse_change') AS never,
+  without('DROP TRIGGER refuse_change ON mirage.receipt; CREATE TRIGGER refuse_change BEFORE UPDATE ON mirage.receipt FOR EACH ROW EXECUTE FUNCTION mirage.refuse_change(); ALTER TABLE mirage.receipt ENABLE ALWAYS TRIGGER refuse_change') AS update_only,
+  without('CREATE OR REPLACE FUNCTION mirage.refuse_change() RETURNS trigger LANGUAGE plpgsql AS ''BEGIN RETURN NEW; END''') AS other_function;
+-- what a NOTICE says of it
+SET client_min_messages = notice;
+SELECT ok FROM tamper($$UPDATE mirage.ledger SET epsilon = 0.5; DELETE FROM mirage.receipt_rows; INSERT INTO mirage.issuance SELECT (jsonb_populate_record(i, '{"id": 1000}')).* FROM mirage.issuance i WHERE id = 3$$);
+SELECT without('ALTER TABLE mirage.ledger DISABLE TRIGGER refuse_change; UPDATE mirage.budget SET epsilon = 100') AS ok;
+SET client_min_messages = warning;
+
 -- cutting off the end is what an earlier head is for
+SELECT count(*) FROM dp_synthesize_as(NULL::people, 'm', 1);
+CALL chained();
 SELECT head AS latest FROM dp_verify_audit() \gset
 CREATE FUNCTION cut(latest text) RETURNS TABLE (alone boolean, with_head boolean) LANGUAGE plpgsql AS $$
+DECLARE
+  s record;
 BEGIN
-  ALTER TABLE mirage.log DISABLE TRIGGER ALL;
-  ALTER TABLE mirage.log_block DISABLE TRIGGER ALL;
+  CALL lift();
+  FOR s IN SELECT e.value->>0 AS name, e.value->>1 AS key FROM mirage.log l JOIN mirage.log_block b ON l.id = ANY (b.entries),
+           jsonb_array_elements(l.seals) e WHERE b.number = (SELECT max(number) FROM mirage.log_block) LOOP
+    EXECUTE format('DELETE FROM mirage.%I WHERE %s = %s', s.name, CASE WHEN s.name ~ 'receipt' THEN 'issuance' WHEN s.name ~ 'fingerprint|plan' THEN 'model'
+      WHEN s.name ~ 'acknowledged' THEN 'alert' ELSE 'id' END, s.key);
+  END LOOP;
   DELETE FROM mirage.log l USING mirage.log_block b WHERE l.id = ANY (b.entries) AND b.number = (SELECT max(number) FROM mirage.log_block);
   DELETE FROM mirage.log_block WHERE number = (SELECT max(number) FROM mirage.log_block);
+  CALL put_back();
   SELECT v.ok, w.ok INTO alone, with_head FROM dp_verify_audit() v, dp_verify_audit(latest) w;
   RAISE EXCEPTION USING MESSAGE = 'undone', ERRCODE = 'XXUND';
 EXCEPTION WHEN SQLSTATE 'XXUND' THEN
   RETURN NEXT;
 END
 $$;
+\set VERBOSITY terse
+SET client_min_messages = notice;
 SELECT * FROM cut(:'latest');
+SET client_min_messages = warning;
+\set VERBOSITY default
 SELECT ok FROM dp_verify_audit(:'latest');
+
+-- signed heads: of all that is committed, and of nobody else
+SELECT dp_grant('m', 'mirage_trainer');
+SELECT dp_audit_head() AS signed \gset
+SELECT bool_and(block IS NOT NULL) AS all_chained, max(action) FILTER (WHERE id = (SELECT max(id) FROM mirage.log)) AS last FROM dp_audit_log;
+SELECT :'signed' ~ '^pg_mirage-head-1;[0-9]+;[0-9a-f]{64};[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z;[0-9]+:[0-9]+;[0-9a-f]{128}$' AS form,
+  split_part(:'signed', ';', 2) || ':' || split_part(:'signed', ';', 3) = head AS same, ok FROM dp_verify_audit(:'signed');
+SELECT ok FROM dp_verify_audit(split_part(:'signed', ';', 2) || ':' || split_part(:'signed', ';', 3));
+\set VERBOSITY terse
+SET client_min_messages = notice;
+SELECT ok FROM dp_verify_audit(regexp_replace(:'signed', '[0-9]{2}Z', '99Z'));
+SELECT ok FROM dp_verify_audit(left(:'signed', -128) || repeat('0', 128));
+SELECT ok FROM dp_verify_audit(split_part(:'signed', ';', 2) || ':' || repeat('0', 64));
+SELECT ok FROM dp_verify_audit('1000000:' || repeat('0', 64));
+SELECT ok FROM dp_verify_audit(:'signed' || '00');
+SET client_min_messages = warning;
+\set VERBOSITY default
 
 -- damaged keys and models fail closed, and say what to do
 CREATE FUNCTION attempt(command text) RETURNS text LANGUAGE plpgsql AS $$
@@ -142,13 +306,15 @@ SET pg_mirage.no_such_setting = 1;
 SHOW pg_mirage.master_key_file;
 \set VERBOSITY default
 SELECT dp_verify_audit();
+SELECT dp_audit_head();
 RESET ROLE;
 GRANT mirage_auditor TO regress_user;
 SET ROLE regress_user;
 SELECT ok FROM dp_verify_audit();
+SELECT ok FROM dp_verify_audit(dp_audit_head());
 RESET ROLE;
 DROP EXTENSION pg_mirage CASCADE;
-DROP FUNCTION tamper, cut, attempt, le, field;
-DROP PROCEDURE chained;
+DROP FUNCTION tamper, cut, attempt, le, field, append_only, altered, alter_all, attempts, without;
+DROP PROCEDURE chained, lift, put_back;
 DROP TABLE people;
 DROP ROLE regress_user;

@@ -31,7 +31,9 @@ dp_verify_audit(PG_FUNCTION_ARGS)
 
 	require_auditor("verify");
 	mg_arg_materialize(fcinfo);
+	mg_keys_hold();
 	check = mg_log_verify(mg_arg_text_or_null(fcinfo, 0));
+	mg_keys_drop();
 	if (!check.ok)
 		mg_watch_event(MG_WATCH_AUDIT);
 	values[0] = Int64GetDatum(check.entries);

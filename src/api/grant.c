@@ -85,12 +85,27 @@ grant_detail(const char *grantee, const MgGrant *g)
 
 /* ---------------------------------------------------------------- grants */
 
+#define MOST_YEARS 1000
+
+/* A window must be one that can be reckoned back from now, in whatever parts it is given. */
+static void
+check_window(const Interval *per)
+{
+	if (per->month > MOST_YEARS * MONTHS_PER_YEAR || per->day > MOST_YEARS * 366 ||
+		per->time > MOST_YEARS * 366 * USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("per must be at most %d years", MOST_YEARS),
+				 errhint("Leave it out for a limit of all rows ever.")));
+}
+
 static void
 read_rows(FunctionCallInfo fcinfo, MgGrant *g)
 {
 	g->limited = !PG_ARGISNULL(2);
 	g->max_rows = g->limited ? PG_GETARG_INT64(2) : 0;
 	g->per = mg_arg_interval(fcinfo, 3, "per");
+	if (g->per != NULL)
+		check_window(g->per);
 	if (g->limited && g->max_rows < 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_rows must be at least 1"),
 						errhint("Take a grant back by dp_revoke().")));

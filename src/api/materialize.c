@@ -12,7 +12,7 @@ MG_FUNCTION(dp_materialize);
 Datum
 dp_materialize(PG_FUNCTION_ARGS)
 {
-	NullableDatum args[MG_RELEASE_ARGS];
+	NullableDatum args[MG_RELEASE_ARGS] = {0}; /* those that have no parameter here: false */
 	char *target = mg_arg_text(fcinfo, 1, "target");
 	MgExisting existing = MG_EXISTING_OR_NEW;
 

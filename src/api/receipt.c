@@ -1,7 +1,7 @@
 /*
  * api/receipt.c: dp_receipt, dp_verify_receipt, dp_public_key, dp_hash_rows.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include "access/xact.h"
 #include "catalog/keys.h"
@@ -11,6 +11,7 @@
 #include "pg/rowhash.h"
 #include "seal/encode.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 
 MG_FUNCTION(dp_receipt);
 MG_FUNCTION(dp_verify_receipt);
@@ -18,8 +19,7 @@ MG_FUNCTION(dp_public_key);
 MG_FUNCTION(dp_hash_rows);
 
 /* (issuance bigint). Whether there is an issuance of a number is not for everybody: one error for both cases. */
-Datum
-dp_receipt(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_receipt, MG_WATCHED_ACT)
 {
 	int64 issuance = PG_GETARG_INT64(0);
 	Jsonb *receipt = mg_receipt_may_read(issuance, GetUserId()) ? mg_receipt_find(issuance) : NULL;
@@ -38,15 +38,18 @@ dp_verify_receipt(PG_FUNCTION_ARGS)
 {
 	char *key = mg_arg_text_or_null(fcinfo, 1);
 	uint8 pub[32];
+	bool ok;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	if (key != NULL && !mg_public_parse(key, pub))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("public_key is not an Ed25519 public key"),
 						errhint("Give what dp_public_key() returned, 64 hexadecimal digits, or a Multikey (z6Mk..).")));
-	if (key == NULL && !mg_root_public("receipt", pub))
-		PG_RETURN_BOOL(false); /* this database has signed none */
-	PG_RETURN_BOOL(mg_receipt_verify(PG_GETARG_JSONB_P(0), pub));
+	/* without a key of its own this database has signed none */
+	ok = (key != NULL || mg_root_public("receipt", pub)) && mg_receipt_verify(PG_GETARG_JSONB_P(0), pub);
+	if (!ok)
+		mg_watch_event(MG_WATCH_RECEIPT);
+	PG_RETURN_BOOL(ok);
 }
 
 /* (purpose text) */
@@ -61,9 +64,10 @@ dp_public_key(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("nothing is signed for \"%s\"", purpose),
 						errhint("purpose is \"receipt\" or \"log\".")));
 	if (!mg_root_public(purpose, pub))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("nothing has been signed for \"%s\" yet", purpose),
-						errhint("The key is made with the first release of rows, that of the log with its first block.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("nothing has been signed for \"%s\" yet", purpose),
+				 errhint("The key is made with the first release of rows, that of the log with its first block.")));
 	mg_public_pem(pub, pem);
 	PG_RETURN_TEXT_P(cstring_to_text(pem));
 }
@@ -72,16 +76,19 @@ dp_public_key(PG_FUNCTION_ARGS)
 
 #define ROWS_PER_FETCH 1000
 
-/* One statement that returns rows, prepared with the caller's rights and search_path. */
+/* One SELECT, prepared with the caller's rights and search_path. */
 static Portal
 open_query(const char *query)
 {
 	SPIPlanPtr plan = SPI_prepare(query, 0, NULL);
+	CachedPlanSource *source;
 
 	if (plan == NULL)
 		elog(ERROR, "could not prepare the query: %s", SPI_result_code_string(SPI_result));
-	if (!SPI_is_cursor_plan(plan))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query must be one statement that returns rows"),
+	source = SPI_is_cursor_plan(plan) ? linitial(SPI_plan_get_plan_sources(plan)) : NULL;
+	if (source == NULL || source->commandTag != CMDTAG_SELECT ||
+		linitial_node(Query, source->query_list)->hasModifyingCTE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query must be one SELECT"),
 						errhint("For example 'TABLE copy', or 'SELECT * FROM copy ORDER BY id'.")));
 	return SPI_cursor_open(NULL, plan, NULL, NULL, true);
 }

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/seals.h"
 #include "catalog/watch.h"
 #include "commands/async.h"
 #include "common/hashfn.h"
@@ -69,6 +70,7 @@ insert_alert(MgQuery *q, const Alert *a)
 				 "INSERT INTO mirage.alert (kind, role_name, claimed, object, detail) VALUES ($1, $2, $3, $4, "
 				 "$5::jsonb) RETURNING id",
 				 lengthof(args), args);
+	mg_row_written("alert", mg_get_int8(0, 1));
 	return mg_get_int8(0, 1);
 }
 
@@ -285,6 +287,7 @@ mg_alert_acknowledge(int64 id, const char *note)
 						errhint("SELECT * FROM dp_alerts WHERE acknowledged_at IS NULL shows those that are open.")));
 	if (!first)
 		return false;
+	mg_row_written("alert_acknowledged", id);
 	initStringInfo(&detail);
 	appendStringInfo(&detail, "{\"alert\": " INT64_FORMAT ", \"note\": ", id);
 	escape_json(&detail, note);

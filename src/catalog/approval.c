@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/catalog.h"
+#include "catalog/seals.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
 #include "utils/acl.h"
@@ -87,7 +88,8 @@ mg_decide(const MgModel *model, const char *decision, const char *state, const c
 	mg_query_run(&q, false, "UPDATE mirage.model SET state = $2 WHERE id = $1", lengthof(change), change);
 	mg_query_run(&q, false,
 				 "INSERT INTO mirage.decision (model, model_name, decision, role_name, login_name, note) "
-				 "VALUES ($1, $2, $3, $4, $5, $6)",
+				 "VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
 				 lengthof(args), args);
+	mg_row_written("decision", mg_get_int8(0, 1));
 	mg_query_end(&q);
 }

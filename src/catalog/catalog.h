@@ -303,7 +303,8 @@ extern const char *mg_model_first_state(const MgBudget *budget); /* of a model t
 /* Is none of the roles that the session has, or logged in as, this role or a member of it? */
 extern bool mg_independent_of(const MgRole *role);
 extern MgRole mg_job_login(int64 job); /* who had logged in when it was started; no name: not known */
-/* Puts the model into `state` and records the decision; under its lock. */
+/* Puts the model into `state` and records the decision; under its lock. The log's entry, which is the caller's to write
+ * next, seals it. */
 extern void mg_decide(const MgModel *model, const char *decision, const char *state, const char *note);
 
 /* -- keys (catalog/keys.c) -- */
@@ -323,6 +324,8 @@ extern void mg_decide(const MgModel *model, const char *decision, const char *st
 extern void mg_keys_hold(void);
 extern void mg_keys_drop(void);
 extern void mg_keys_drop_all(void);
+/* Reads now the master key that roots are wrapped under, where it is not held: for whoever is about to take locks that others wait for. */
+extern void mg_keys_warm(void);
 extern void mg_master_key(uint8 key[32], bool create);
 /* A new random key for a model, wrapped under the master key and stored; and back. Wipe after use. */
 extern void mg_model_key_create(int64 model, uint8 key[32]);

@@ -102,6 +102,7 @@ typedef struct Wrapped
 {
 	bytea *bytes; /* NULL: there is none */
 	char *master; /* the fingerprint of what it is wrapped under */
+	bool known;   /* that is recorded as a master key of this database */
 } Wrapped;
 
 static Wrapped
@@ -112,11 +113,14 @@ wrapped_find(const char *purpose, int64 model)
 	MgQuery q;
 
 	mg_query_begin(&q);
-	if (mg_query_run(&q, true, "SELECT wrapped, master FROM mirage.wrapped_key WHERE purpose = $1 AND model = $2",
+	if (mg_query_run(&q, true,
+					 "SELECT w.wrapped, w.master, m.fingerprint IS NOT NULL FROM mirage.wrapped_key w "
+					 "LEFT JOIN mirage.master_key m ON m.fingerprint = w.master WHERE w.purpose = $1 AND w.model = $2",
 					 lengthof(args), args) > 0)
 	{
 		found.bytes = (bytea *) mg_get_varlena(&q, 0, 1);
 		found.master = mg_get_text(&q, 0, 2);
+		found.known = mg_get_bool(0, 3);
 	}
 	mg_query_end(&q);
 	return found;
@@ -139,6 +143,8 @@ wrapped_open(const char *purpose, int64 model, Wrapped *found, uint8 master[MG_K
 			return false;
 		if (before != NULL && strcmp(before, found->master) == 0)
 			return false;
+		if (!found->known)
+			return mg_master_unknown(found->master, why);
 		if (mg_master_find(found->master, master, why))
 			return true;
 		before = found->master;
@@ -277,6 +283,15 @@ mg_root_key(const char *purpose, uint8 key[MG_KEY_BYTES], bool create)
 		root_create(purpose);
 	snprintf(missing, sizeof(missing), "the root key for \"%s\" is missing", purpose);
 	unwrap_or_fail(purpose, 0, missing, "Restore the table mirage.wrapped_key from a backup.", key);
+}
+
+void
+mg_keys_warm(void)
+{
+	uint8 root[MG_KEY_BYTES];
+
+	mg_root_key("log", root, false); /* one that there is, and whose master key is the others' */
+	mg_wipe(root, sizeof(root));
 }
 
 bool

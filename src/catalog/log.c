@@ -14,8 +14,8 @@
  * or gone: settled = M. Else it stays as it was, and later blocks search a longer tail, which costs time and nothing
  * else.
  *
- * Lock order: the extension, then mirage.log_block in SHARE ROW EXCLUSIVE mode first, held to the end of the
- * transaction: one block at a time.
+ * Lock order: the extension, the log's key where it is made, then mirage.log_block in SHARE ROW EXCLUSIVE mode, held to
+ * the end of the transaction: one block at a time.
  *
  * The canonical bytes of an entry (version 2): integers of 64 bits big-endian, strings as their length and their bytes
  * in UTF-8; id, at in microseconds since 2000-01-01, role, session role, action, object, the role's OID, the database
@@ -58,8 +58,9 @@ mg_log(const char *action, const char *object, const char *detail)
 	/* before the identity changes: who does it, not who writes it down */
 	char *role = GetUserNameFromId(GetUserId(), false), *session_role = GetUserNameFromId(GetSessionUserId(), false);
 	char *seals = mg_seals_take();
-	MgArg args[] = {MG_TEXT(role),       MG_TEXT(session_role),           MG_TEXT(action), MG_TEXT(object), MG_TEXT(detail),
-					MG_OID(GetUserId()), MG_TEXT(mg_database_identity()), MG_TEXT(seals)};
+	MgArg args[] =
+		{MG_TEXT(role),       MG_TEXT(session_role),           MG_TEXT(action), MG_TEXT(object), MG_TEXT(detail),
+		 MG_OID(GetUserId()), MG_TEXT(mg_database_identity()), MG_TEXT(seals)};
 	MgQuery q;
 
 	mg_query_begin(&q);
@@ -83,7 +84,7 @@ put_text(StringInfo buf, const char *s)
 }
 
 /* An entry as both chaining and verification read it: the columns of ENTRY_COLUMNS, from column `first` of a result. */
-#define ENTRY_COLUMNS                                                                                                  \
+#define ENTRY_COLUMNS \
 	"l.id, l.at, l.role_name, l.session_role, l.action, l.object, l.role_oid, l.identity, l.detail::text, l.seals::text"
 
 static void
@@ -267,15 +268,15 @@ chain_all(void)
 	MgQuery q;
 	Block b;
 
-	mg_query_begin(&q);
-	mg_query_run(&q, false, "LOCK TABLE mirage.log_block IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
-	last_block(&q, &b);
-	mg_query_end(&q);
-	mg_root_key("log", seed, true);
+	mg_root_key("log", seed, true); /* before the lock: a key command may take a second */
 	PG_TRY();
 	{
 		bool more;
 
+		mg_query_begin(&q);
+		mg_query_run(&q, false, "LOCK TABLE mirage.log_block IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
+		last_block(&q, &b);
+		mg_query_end(&q);
 		do
 		{
 			CHECK_FOR_INTERRUPTS();

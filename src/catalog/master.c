@@ -81,12 +81,15 @@ typedef struct Held
 static Held ordinary[MAX_HELD]; /* where there is no page */
 static Held *held = ordinary;   /* else a page of its own */
 static int nheld, holds;
+static char refused[MG_FINGERPRINT_SIZE]; /* the key that was not to be had last, while keys are held; may be empty */
+static MgKeyProblem refusal;              /* and why: a command that hangs is not waited for twice */
 
 static void
 forget(void)
 {
 	mg_wipe(held, sizeof(Held) * MAX_HELD);
 	nheld = 0;
+	refused[0] = '\0';
 }
 
 static void
@@ -574,17 +577,37 @@ any_key(uint8 key[MG_KEY_BYTES], bool may_make, MgKeyProblem *why)
 bool
 mg_master_find(const char *fingerprint, uint8 key[MG_KEY_BYTES], MgKeyProblem *why)
 {
+	bool found;
+
 	if (find_held(fingerprint, key))
 		return true;
-	if (mg_master_by_command())
+	if (strcmp(refused, fingerprint) == 0)
 	{
-		if (!key_from_command(fingerprint, key, why) || !is_wanted(key, fingerprint, why))
-			return false;
-	}
-	else if (!configured(why) || !wanted_from_files(fingerprint, key, why))
+		*why = refusal;
 		return false;
-	hold(fingerprint, key);
-	return true;
+	}
+	if (mg_master_by_command())
+		found = key_from_command(fingerprint, key, why) && is_wanted(key, fingerprint, why);
+	else
+		found = configured(why) && wanted_from_files(fingerprint, key, why);
+	if (found)
+		hold(fingerprint, key);
+	else if (holds > 0)
+	{
+		strlcpy(refused, fingerprint, sizeof(refused));
+		refusal = *why;
+	}
+	return found;
+}
+
+bool
+mg_master_unknown(const char *fingerprint, MgKeyProblem *why)
+{
+	char hint[sizeof(why->hint)];
+
+	snprintf(hint, sizeof(hint), "Restore the table mirage.master_key, which must name the key with fingerprint %s.",
+			 fingerprint);
+	return problem(why, hint, "a key is wrapped under a master key that is not recorded in this database");
 }
 
 /* The first key of this database. */

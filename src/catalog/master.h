@@ -26,6 +26,8 @@ extern void mg_key_problem_raise(const MgKeyProblem *why) __attribute__((noretur
 extern char *mg_master_fingerprint(void);
 /* The key of that fingerprint, of what is held (mg_keys_hold) or as the site gives it. Wipe after use. */
 extern bool mg_master_find(const char *fingerprint, uint8 key[MG_KEY_BYTES], MgKeyProblem *why);
+/* False, and says that no such key is recorded. */
+extern bool mg_master_unknown(const char *fingerprint, MgKeyProblem *why);
 /*
  * The key in force and its fingerprint; error when it is not to be had. create: where none is recorded, what the site
  * gives is, and a file may be made.

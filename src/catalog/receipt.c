@@ -21,7 +21,6 @@
 #include "catalog/receipt.h"
 #include "catalog/seals.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pg/canonical.h"
 #include "pg/compat.h"
@@ -167,8 +166,6 @@ typedef struct Facts
 	const char **data_type;
 } Facts;
 
-#define UTC_TEXT(column) "pg_catalog.to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-
 static void
 find_facts(int64 issuance, Facts *f)
 {
@@ -180,8 +177,9 @@ find_facts(int64 issuance, Facts *f)
 	if (mg_query_run(
 			&q, false,
 			"SELECT i.id, i.model, i.requested_rows, m.charge, i.model_name, i.role_name, i.recipient, i.grantee_name, "
-			"i.purpose, i.path, i.conditions::text, i.watermark, " UTC_TEXT("i.issued_at") ", m.method, m.owner_name, "
-			"m.identity, l.budget_name, pg_catalog.encode(p.sha256, 'hex'), m.owner_oid, i.claimed, i.seeded, "
+			"i.purpose, i.path, i.conditions::text, i.watermark, "
+			"to_char(i.issued_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), m.method, m.owner_name, "
+			"m.identity, l.budget_name, encode(p.sha256, 'hex'), m.owner_oid, i.claimed, i.seeded, "
 			"m.epsilon, m.delta, (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'pg_mirage') "
 			"FROM mirage.issuance i JOIN mirage.model m ON m.id = i.model "
 			"JOIN mirage.ledger l ON l.charge = m.charge AND l.state = 'reserved' "
@@ -428,7 +426,7 @@ sign_document(const char *text)
 		sign_message(NULL, 0, NULL, pub);
 	pg_strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%SZ", pg_gmtime(&now));
 	s.created = pstrdup(created);
-	s.body = pg_any_to_server(body.data, body.len, PG_UTF8);
+	s.body = mg_from_utf8(body.data, body.len);
 	mg_multikey(pub, s.multikey);
 	options = canonical(parse_json(proof_options(s.body, created, s.multikey)), NULL);
 	signed_bytes(&options, &body, message);
@@ -539,11 +537,12 @@ mg_receipt_find(int64 issuance)
 	MgQuery q;
 
 	mg_query_begin(&q);
-	if (mg_query_run(&q, true,
-					 "SELECT body, created, public_key, signature FROM (SELECT issuance, 1 AS which, body, created, "
-					 "public_key, signature FROM mirage.receipt UNION ALL SELECT issuance, 2, body, created, "
-					 "public_key, signature FROM mirage.receipt_rows) r WHERE issuance = $1 ORDER BY which DESC LIMIT 1",
-					 1, &arg) > 0)
+	if (mg_query_run(
+			&q, true,
+			"SELECT body, created, public_key, signature FROM (SELECT issuance, 1 AS which, body, created, "
+			"public_key, signature FROM mirage.receipt UNION ALL SELECT issuance, 2, body, created, "
+			"public_key, signature FROM mirage.receipt_rows) r WHERE issuance = $1 ORDER BY which DESC LIMIT 1",
+			1, &arg) > 0)
 	{
 		body = mg_get_text(&q, 0, 1);
 		created = mg_get_text(&q, 0, 2);

@@ -30,22 +30,48 @@
 #include "catalog/pg_extension_d.h"
 #include "catalog/rotate.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "storage/lock.h"
 #include "utils/memutils.h"
 
 #define BATCH 256
+#define LOCK_TRIES 20
+#define LOCK_RETRY_MS 100L
 #define LOCK_NUMBER 1 /* beside the accounts of the high-water mark, whose number is 0 */
 
+static void
+rotation_tag(LOCKTAG *tag)
+{
+	/* no shared catalog is pg_extension, so nobody else's lock looks like this */
+	SET_LOCKTAG_OBJECT(*tag, InvalidOid, ExtensionRelationId, 0, LOCK_NUMBER);
+}
+
+/* Not for long: another one may be minutes away from its end. But one that was cancelled is about to go. */
 void
 mg_rotation_lock(void)
 {
 	LOCKTAG tag;
 
-	/* no shared catalog is pg_extension, so nobody else's lock looks like this */
-	SET_LOCKTAG_OBJECT(tag, InvalidOid, ExtensionRelationId, 0, LOCK_NUMBER);
-	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("the master key is being rotated already"),
-						errhint("By another session, perhaps in another database of this cluster. Wait for it.")));
+	rotation_tag(&tag);
+	for (int i = 0; LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL; i++)
+	{
+		if (i == LOCK_TRIES)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("the master key is being rotated already"),
+							errhint("By another session, perhaps in another database of this cluster. Wait for it.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOCK_RETRY_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+void
+mg_rotation_unlock(void)
+{
+	LOCKTAG tag;
+
+	rotation_tag(&tag);
+	(void) LockRelease(&tag, ExclusiveLock, true);
 }
 
 /* ---------------------------------------------------------------- choosing */

@@ -13,8 +13,10 @@ typedef struct MgRotation
 	int64 keys, damaged;
 } MgRotation;
 
-/* Error unless this process is the cluster's only one that exchanges keys; so it stays until the process ends. */
+/* Error unless this process is the cluster's only one that exchanges keys; so it stays to the unlock, an error or its
+ * end. */
 extern void mg_rotation_lock(void);
+extern void mg_rotation_unlock(void);
 /*
  * What is to be done: an interrupted rotation goes on; a database that is behind its cluster's key follows; else there
  * is a next key. Finds out that both keys are to be had. Writes nothing but the next key's file.

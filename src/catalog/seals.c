@@ -15,8 +15,8 @@
  * element is a string of its own. Neither the session's settings nor the order of columns counts, and a column that a
  * later version adds, NULL in older rows, changes no older hash.
  *
- * Beside the seals, what they imply is compared: the cap of a budget with its last recorded change, a model's price with
- * its charge, the stored parameters with their fingerprint; and the triggers that refuse changes must be in force.
+ * Beside the seals, what they imply is compared: the cap of a budget with its last recorded change, a model's state with
+ * what was decided about it last, its price with its charge, the stored parameters with their fingerprint; and the triggers that refuse changes must be in force.
  */
 #include "postgres.h"
 
@@ -26,8 +26,8 @@
 #include "catalog/seals.h"
 #include "executor/spi.h"
 #include "libpq/pqformat.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "pg/canonical.h"
 #include "seal/seal.h"
 #include "utils/array.h"
 #include "utils/json.h"
@@ -44,9 +44,17 @@ typedef struct SealedTable
 	const char *name, *key;
 } SealedTable;
 
-static const SealedTable sealed_tables[] = {{"ledger", "id"},        {"budget_change", "id"},
-											{"issuance", "id"},      {"model_fingerprint", "model"},
-											{"receipt", "issuance"}, {"receipt_rows", "issuance"}};
+static const SealedTable sealed_tables[] = {{"ledger", "id"},
+											{"budget_change", "id"},
+											{"decision", "id"},
+											{"issuance", "id"},
+											{"receipt", "issuance"},
+											{"receipt_rows", "issuance"},
+											{"model_fingerprint", "model"},
+											{"mark_plan", "model"},
+											{"mark_switch", "id"},
+											{"alert", "id"},
+											{"alert_acknowledged", "alert"}};
 
 /* Tables that refuse changes: those above, and these, which are sealed in other ways. */
 static const char *const chained_tables[] = {"log", "log_block"};
@@ -71,9 +79,10 @@ put_bytes(StringInfo buf, const char *p, size_t n)
 static void
 put_text(StringInfo buf, char *s)
 {
-	char *utf8 = pg_server_to_any(s, (int) strlen(s), PG_UTF8);
+	int n;
+	char *utf8 = mg_to_utf8(s, (int) strlen(s), &n);
 
-	put_bytes(buf, utf8, strlen(utf8));
+	put_bytes(buf, utf8, (size_t) n);
 }
 
 static void
@@ -382,6 +391,14 @@ verify_derived(MgFindings *f)
 				"mirage.budget_change c WHERE c.budget = b.id ORDER BY c.id DESC LIMIT 1) c WHERE c.epsilon = b.epsilon "
 				"AND c.delta = b.delta AND c.period IS NOT DISTINCT FROM b.period)",
 				0, NULL, "the cap of a budget is not the one that was recorded last", NULL);
+	/* without a decision it is the one that it was trained with */
+	verify_none(f,
+				"SELECT count(*) FROM mirage.model m LEFT JOIN (SELECT DISTINCT ON (model) model, decision FROM "
+				"mirage.decision ORDER BY model, id DESC) d ON d.model = m.id LEFT JOIN (SELECT detail->>'job' AS job, "
+				"min(detail->>'state') AS state FROM mirage.log WHERE action = 'train' GROUP BY 1) g ON g.job = "
+				"m.job::text WHERE m.state <> CASE d.decision WHEN 'approve' THEN 'ready' WHEN 'reject' THEN 'rejected' "
+				"WHEN 'withdraw' THEN 'withdrawn' ELSE coalesce(g.state, 'ready') END",
+				0, NULL, "the state of a model is not the one that was decided last", NULL);
 	verify_none(f,
 				"SELECT count(*) FROM mirage.model m WHERE NOT EXISTS (SELECT FROM mirage.ledger l WHERE l.charge = "
 				"m.charge AND l.state = 'spent' AND l.epsilon = m.epsilon AND l.delta = m.delta)",
@@ -422,21 +439,22 @@ verify_triggers(MgFindings *f)
 		tables[n++] = CStringGetTextDatum(sealed_tables[i].name);
 	for (size_t i = 0; i < lengthof(chained_tables); i++)
 		tables[n++] = CStringGetTextDatum(chained_tables[i]);
-	args[0] = (MgArg){TEXTARRAYOID,
-					  PointerGetDatum(construct_array(tables, n, TEXTOID, -1, false, TYPALIGN_INT)), false};
+	args[0] =
+		(MgArg){TEXTARRAYOID, PointerGetDatum(construct_array(tables, n, TEXTOID, -1, false, TYPALIGN_INT)), false};
 	args[1] = (MgArg) MG_TEXT(REFUSE_BODY);
-	verify_none(f,
-				"WITH r AS (SELECT p.oid FROM pg_proc p WHERE p.oid = 'mirage.refuse_change()'::regprocedure AND "
-				"pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex') = $2), "
-				"t AS (SELECT n.relname FROM pg_catalog.unnest($1) n (relname) UNION SELECT c.relname::text FROM "
-				"pg_class c, pg_trigger g WHERE c.relnamespace = 'mirage'::regnamespace AND g.tgrelid = c.oid AND "
-				"g.tgname IN ('refuse_change', 'refuse_truncate')) "
-				"SELECT count(*) FROM t, (VALUES ('refuse_change', 27), ('refuse_truncate', 34)) k (name, type) "
-				"WHERE NOT EXISTS (SELECT FROM pg_trigger g, pg_class c, r WHERE c.relnamespace = 'mirage'::regnamespace "
-				"AND c.relname = t.relname AND g.tgrelid = c.oid AND g.tgname = k.name AND g.tgtype = k.type AND "
-				"g.tgenabled = 'A' AND g.tgfoid = r.oid AND g.tgqual IS NULL AND g.tgattr::text = '')",
-				lengthof(args), args, "triggers that refuse changes are missing, disabled or not the original ones",
-				"Bring them back by ALTER TABLE .. ENABLE ALWAYS TRIGGER, or from the extension's script.");
+	verify_none(
+		f,
+		"WITH r AS (SELECT p.oid FROM pg_proc p WHERE p.oid = 'mirage.refuse_change()'::regprocedure AND "
+		"pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex') = $2), "
+		"t AS (SELECT n.relname FROM pg_catalog.unnest($1) n (relname) UNION SELECT c.relname::text FROM "
+		"pg_class c, pg_trigger g WHERE c.relnamespace = 'mirage'::regnamespace AND g.tgrelid = c.oid AND "
+		"g.tgname IN ('refuse_change', 'refuse_truncate')) "
+		"SELECT count(*) FROM t, (VALUES ('refuse_change', 27), ('refuse_truncate', 34)) k (name, type) "
+		"WHERE NOT EXISTS (SELECT FROM pg_trigger g, pg_class c, r WHERE c.relnamespace = 'mirage'::regnamespace "
+		"AND c.relname = t.relname AND g.tgrelid = c.oid AND g.tgname = k.name AND g.tgtype = k.type AND "
+		"g.tgenabled = 'A' AND g.tgfoid = r.oid AND g.tgqual IS NULL AND g.tgattr::text = '')",
+		lengthof(args), args, "triggers that refuse changes are missing, disabled or not the original ones",
+		"Bring them back by ALTER TABLE .. ENABLE ALWAYS TRIGGER, or from the extension's script.");
 }
 
 void

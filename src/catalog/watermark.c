@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/seals.h"
 #include "catalog/watermark.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -74,15 +75,20 @@ mg_mark_switch(int64 model, bool marked)
 	char *by = GetUserNameFromId(GetUserId(), false);
 	MgArg args[] = {MG_INT8(model), MG_BOOL(marked), MG_TEXT(by)};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "WITH s AS (INSERT INTO mirage.mark_switch (model, marked, switched_by) VALUES ($1, $2, $3) "
-				 "RETURNING switched_at) UPDATE mirage.model m SET card = m.card || jsonb_build_object('watermark', "
-				 "jsonb_build_object('marked', $2 AND coalesce((SELECT carries FROM mirage.mark_plan p "
-				 "WHERE p.model = $1), true), 'switched_by', $3, 'switched_at', s.switched_at)) "
-				 "FROM s WHERE m.id = $1",
-				 lengthof(args), args);
+	n = mg_query_run(
+		&q, false,
+		"WITH s AS (INSERT INTO mirage.mark_switch (model, marked, switched_by) VALUES ($1, $2, $3) "
+		"RETURNING id, switched_at) UPDATE mirage.model m SET card = m.card || jsonb_build_object('watermark', "
+		"jsonb_build_object('marked', $2 AND coalesce((SELECT carries FROM mirage.mark_plan p "
+		"WHERE p.model = $1), true), 'switched_by', $3, 'switched_at', s.switched_at)) "
+		"FROM s WHERE m.id = $1 RETURNING s.id",
+		lengthof(args), args);
+	if (n == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the model was dropped meanwhile")));
+	mg_row_written("mark_switch", mg_get_int8(0, 1));
 	mg_query_end(&q);
 }
 
@@ -111,40 +117,30 @@ plan_aad(char *aad, size_t size, int64 model)
 	return (size_t) snprintf(aad, size, "pg_mirage mark plan|" INT64_FORMAT, model);
 }
 
-/* The bundle under the plan's key, into the core's memory. */
-static mg_code
-seal_bundle(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const mg_writer *w, uint8_t **out, size_t *len)
-{
-	uint8 key[MG_KEY_BYTES];
-	char aad[64];
-	mg_code code = plan_key(ctx, root, key);
-
-	if (code == MG_OK)
-		code = mg_seal(ctx, key, aad, plan_aad(aad, sizeof(aad), model), w->data, w->len, out, len);
-	mg_wipe(key, sizeof(key));
-	return code;
-}
-
-static bytea *
-seal_plan(int64 model, const mg_mark_plan *plan, const MgColumns *columns)
+void
+mg_mark_plan_key(uint8 key[MG_KEY_BYTES])
 {
 	MgMarkRoot root;
-	mg_writer w;
-	uint8_t *out = NULL;
-	size_t len = 0;
-	bytea *sealed = NULL;
 	mg_ctx ctx;
 	mg_code code;
 
 	mg_ctx_init(&ctx);
 	mg_mark_root_open(&root, true);
-	mg_writer_init(&w);
-	code = mg_mark_bundle_write(&ctx, plan, columns, &w);
-	if (code == MG_OK)
-		code = seal_bundle(&ctx, &root, model, &w, &out, &len);
-	mg_writer_free(&w);
+	code = plan_key(&ctx, &root, key);
 	mg_mark_root_close(&root);
 	MG_CHECK(&ctx, code);
+}
+
+static bytea *
+seal_plan(mg_ctx *ctx, const uint8 key[MG_KEY_BYTES], int64 model, const mg_writer *w)
+{
+	char aad[64];
+	uint8_t *out;
+	size_t len;
+	bytea *sealed = NULL;
+
+	if (mg_seal(ctx, key, aad, plan_aad(aad, sizeof(aad), model), w->data, w->len, &out, &len) != MG_OK)
+		return NULL;
 	if (len <= MaxAllocSize - VARHDRSZ)
 		sealed = MemoryContextAllocExtended(CurrentMemoryContext, VARHDRSZ + len, MCXT_ALLOC_NO_OOM);
 	if (sealed != NULL)
@@ -152,26 +148,63 @@ seal_plan(int64 model, const mg_mark_plan *plan, const MgColumns *columns)
 		SET_VARSIZE(sealed, VARHDRSZ + len);
 		memcpy(VARDATA(sealed), out, len);
 	}
+	else
+		(void) mg_fail(ctx, MG_NOMEM, "out of memory");
 	free(out);
-	if (sealed == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	return sealed;
+}
+
+static void
+store_sealed(int64 model, const char *model_name, const mg_mark_plan *plan, const bytea *sealed)
+{
+	MgArg args[] = {MG_INT8(model), MG_TEXT(model_name), MG_BOOL(plan->nsubsets > 0), MG_BYTEA(sealed)};
+	MgQuery q;
+	bool stored;
+
+	mg_query_begin(&q);
+	/* where another session made it meanwhile, that one counts: both follow from the same model */
+	stored = mg_query_run(&q, false,
+						  "INSERT INTO mirage.mark_plan (model, model_name, carries, sealed) VALUES ($1, $2, $3, $4) "
+						  "ON CONFLICT (model) DO NOTHING",
+						  lengthof(args), args) > 0;
+	if (stored)
+		mg_row_written("mark_plan", model);
+	mg_query_end(&q);
+}
+
+void
+mg_mark_plan_store_under(const uint8 key[MG_KEY_BYTES], int64 model, const char *model_name, const mg_mark_plan *plan,
+						 const MgColumns *columns)
+{
+	bytea *sealed = NULL;
+	mg_writer w;
+	mg_ctx ctx;
+
+	mg_ctx_init(&ctx);
+	mg_writer_init(&w);
+	if (mg_mark_bundle_write(&ctx, plan, columns, &w) == MG_OK)
+		sealed = seal_plan(&ctx, key, model, &w);
+	mg_writer_free(&w);
+	if (sealed == NULL)
+		mg_throw(&ctx);
+	store_sealed(model, model_name, plan, sealed);
 }
 
 void
 mg_mark_plan_store(int64 model, const char *model_name, const mg_mark_plan *plan, const MgColumns *columns)
 {
-	bytea *sealed = seal_plan(model, plan, columns);
-	MgArg args[] = {MG_INT8(model), MG_TEXT(model_name), MG_BOOL(plan->nsubsets > 0), MG_BYTEA(sealed)};
-	MgQuery q;
+	uint8 key[MG_KEY_BYTES];
 
-	mg_query_begin(&q);
-	/* where another session made it meanwhile, that one counts: both follow from the same model */
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.mark_plan (model, model_name, carries, sealed) VALUES ($1, $2, $3, $4) "
-				 "ON CONFLICT (model) DO NOTHING",
-				 lengthof(args), args);
-	mg_query_end(&q);
+	mg_mark_plan_key(key);
+	PG_TRY();
+	{
+		mg_mark_plan_store_under(key, model, model_name, plan, columns);
+	}
+	PG_FINALLY();
+	{
+		mg_wipe(key, sizeof(key));
+	}
+	PG_END_TRY();
 }
 
 bool

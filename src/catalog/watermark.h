@@ -51,6 +51,10 @@ extern void mg_mark_require(const MgModel *model, bool marked);
  * none.
  */
 extern void mg_mark_plan_store(int64 model, const char *model_name, const mg_mark_plan *plan, const MgColumns *columns);
+/* The key that plans are sealed under, for whoever stores one later, when the master key may not be to be had. */
+extern void mg_mark_plan_key(uint8 key[MG_KEY_BYTES]);
+extern void mg_mark_plan_store_under(const uint8 key[MG_KEY_BYTES], int64 model, const char *model_name,
+									 const mg_mark_plan *plan, const MgColumns *columns);
 /* Back. Its plan is the caller's to destroy; NULL where the model has none, and after a failure. */
 extern mg_code mg_mark_plan_load(mg_ctx *ctx, const MgMarkRoot *root, int64 model, MgMarkBundle *out);
 

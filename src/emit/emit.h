@@ -76,7 +76,7 @@ extern void mg_release_where(MgRelease *release, const mg_condition *where, uint
 /* What was passed over since begin. */
 typedef struct MgSkipped
 {
-	int64 rows, blocks;         /* blocks: batches of which no row was left */
+	int64 rows, blocks;       /* blocks: batches of which no row was left */
 	int64 of_rows, of_blocks; /* that were looked at */
 } MgSkipped;
 extern MgSkipped mg_release_skipped(const MgRelease *release);
@@ -120,7 +120,8 @@ extern TupleDesc mg_rows_record(const MgRelease *release);
  * of them.
  */
 extern MgRows *mg_rows_create(MgRelease *release, TupleDesc desc, bool must_exist, const int *attrs, int nattrs);
-/* The model's column that the k-th of attrs is, as it is: NULL where there is none, or where its values are converted. */
+/* The model's column that the k-th of attrs is, as it is: NULL where there is none, or where its values are converted.
+ */
 extern const MgColumn *mg_rows_column(const MgRows *rows, int k);
 /* Before begin: identifiers of attrs[i] are made as if the rows came after first[i] others; kept by reference. */
 extern void mg_rows_continue(MgRows *rows, const uint64 *first);

@@ -98,7 +98,7 @@ try_grants(mg_ctx *ctx, MgLimits *l, List *alike)
 	if (code == MG_IMPOSSIBLE)
 		return REACH_COLUMNS;
 	MG_CHECK(ctx, code);
-	return any_has_room(alike, l->rows) ? REACH_ALL : REACH_SATISFIABLE;
+	return l->repeats || any_has_room(alike, l->rows) ? REACH_ALL : REACH_SATISFIABLE;
 }
 
 /* The grants in classes of what they confine to, both in the order of the list: a List of Lists. */

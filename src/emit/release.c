@@ -92,12 +92,12 @@ release_free(void *arg)
 
 /* ---------------------------------------------------------------- open */
 
+static void start_stream(MgRelease *r);
+
 /*
  * The model, provided that the caller may have its rows. That a model of a name exists is no secret: undefined_object
  * and insufficient_privilege tell it apart, as they do for tables.
  */
-static void start_stream(MgRelease *r);
-
 static MgModel *
 require_right(const char *name)
 {
@@ -194,6 +194,7 @@ open_release(const NullableDatum *args, TupleDesc listed)
 	mg_keys_drop();
 	r->limits.conditions = args[MG_ARG_CONDITIONS].isnull ? NULL : DatumGetJsonbP(args[MG_ARG_CONDITIONS].value);
 	r->limits.listed = listed_names(listed);
+	r->limits.repeats = !args[MG_ARG_SEED].isnull;
 	r->limits.has_rows = !args[MG_ARG_N].isnull;
 	r->limits.rows = r->limits.has_rows ? DatumGetInt64(args[MG_ARG_N].value) : 0;
 	mg_limits_apply(&r->ctx, &r->limits, grants);

@@ -152,8 +152,8 @@ all_vars(Index relid, const RangeTblFunction *function)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
 		if (!att->attisdropped)
-			vars = lappend(vars,
-						   makeVar((int) relid, (AttrNumber) (i + 1), att->atttypid, att->atttypmod, att->attcollation, 0));
+			vars = lappend(vars, makeVar((int) relid, (AttrNumber) (i + 1), att->atttypid, att->atttypmod,
+										 att->attcollation, 0));
 	}
 	return vars;
 }

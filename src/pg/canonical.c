@@ -1,6 +1,6 @@
 /*
- * pg/canonical.c: the canonical form of JSON after RFC 8785: no white space, members in the order of their names' UTF-16
- * code units, numbers as ECMAScript prints them, strings with as few escapes as there can be.
+ * pg/canonical.c: the canonical form of JSON after RFC 8785: no white space, members in the order of their names'
+ * UTF-16 code units, numbers as ECMAScript prints them, strings with as few escapes as there can be.
  *
  * jsonb has parsed the document before: of members of one name the last counts. Numbers are numerics there; one counts
  * as canonical only if its double, printed, is the same number again, so that no two numbers share a form.
@@ -16,21 +16,26 @@
 
 static bool put_container(StringInfo buf, JsonbContainer *c, const char *except);
 
-/* To UTF-8. palloc'ed, or `s` itself. */
-static char *
-utf8(const char *s, int len, int *out_len)
+char *
+mg_to_utf8(const char *s, int len, int *out_len)
 {
-	char *text = pg_server_to_any(s, len, PG_UTF8);
+	char *text = GetDatabaseEncoding() == PG_SQL_ASCII ? (char *) s : pg_server_to_any(s, len, PG_UTF8);
 
 	*out_len = text == s ? len : (int) strlen(text);
 	return text;
+}
+
+char *
+mg_from_utf8(const char *s, int len)
+{
+	return GetDatabaseEncoding() == PG_SQL_ASCII ? pnstrdup(s, (Size) len) : pg_any_to_server(s, len, PG_UTF8);
 }
 
 static void
 put_string(StringInfo buf, const char *s, int len)
 {
 	int n;
-	const char *text = utf8(s, len, &n);
+	const char *text = mg_to_utf8(s, len, &n);
 
 	appendStringInfoChar(buf, '"');
 	for (int i = 0; i < n; i++)
@@ -117,7 +122,8 @@ typedef struct Member
 	JsonbValue key, value;
 } Member;
 
-/* Where UTF-16 puts a code unit: it sorts what it writes as surrogates (four bytes in UTF-8) before U+E000 to U+FFFF. */
+/* Where UTF-16 puts a code unit: it sorts what it writes as surrogates (four bytes in UTF-8) before U+E000 to U+FFFF.
+ */
 static int
 rank_of_lead(unsigned char c)
 {
@@ -157,7 +163,7 @@ put_object(StringInfo buf, JsonbContainer *c, const char *except)
 		Member *m = &member[n];
 
 		m->key = v;
-		m->name = utf8(v.val.string.val, v.val.string.len, &m->len);
+		m->name = mg_to_utf8(v.val.string.val, v.val.string.len, &m->len);
 		(void) JsonbIteratorNext(&it, &m->value, true);
 		if (except == NULL || m->len != (int) strlen(except) || memcmp(m->name, except, (size_t) m->len) != 0)
 			n++;

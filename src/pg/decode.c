@@ -20,6 +20,7 @@
 #include "pg/identifier.h"
 #include "pg/pattern.h"
 #include "pg/types.h"
+#include "seal/seal.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datum.h"
@@ -561,6 +562,7 @@ mg_decoder_create(const MgColumns *columns, const mg_model *model, const uint8 k
 		if (!d->nullable && col->core >= 0)
 			set_fallback(d, col, d->cls);
 	}
+	mg_wipe(words, sizeof(words));
 	return dec;
 }
 

@@ -17,8 +17,8 @@
 #include "access/htup_details.h"
 
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "pg/canonical.h"
 #include "pg/server.h"
 #include "pgtime.h"
 #include "port/pg_bswap.h"
@@ -35,8 +35,8 @@ struct MgRowHash
 {
 	mg_ctx ctx;
 	mg_hasher *hasher;
-	int n; /* attributes that count */
-	int *from; /* [n] place in the arrays of a row */
+	int n;         /* attributes that count */
+	int *from;     /* [n] place in the arrays of a row */
 	FmgrInfo *out; /* [n] */
 	MemoryContext row_context;
 	int64 rows;
@@ -101,11 +101,11 @@ put_int64(MgRowHash *h, int64 v)
 static void
 put_text(MgRowHash *h, const char *s)
 {
-	const char *utf8 = pg_server_to_any(s, (int) strlen(s), PG_UTF8);
-	size_t n = strlen(utf8);
+	int n;
+	const char *utf8 = mg_to_utf8(s, (int) strlen(s), &n);
 
-	put_int64(h, (int64) n);
-	put(h, utf8, n);
+	put_int64(h, n);
+	put(h, utf8, (size_t) n);
 }
 
 static char *

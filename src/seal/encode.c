@@ -17,7 +17,8 @@ void
 mg_base58_encode(const uint8_t *p, size_t n, char *out)
 {
 	size_t room = mg_base58_size(n) - 1, zeros = 0, used = 0, begin;
-	uint8_t *digit = (uint8_t *) out; /* the last `used` of room places hold the number so far, most significant first */
+	uint8_t *digit =
+		(uint8_t *) out; /* the last `used` of room places hold the number so far, most significant first */
 
 	while (zeros < n && p[zeros] == 0)
 		zeros++;

@@ -7,7 +7,8 @@
 
 #include "seal/seal.h"
 
-/* n bytes in the alphabet of base58 (Bitcoin's), one '1' for each leading zero byte; out has mg_base58_size(n) bytes. */
+/* n bytes in the alphabet of base58 (Bitcoin's), one '1' for each leading zero byte; out has mg_base58_size(n) bytes.
+ */
 #define mg_base58_size(n) ((n) *138 / 100 + 2)
 void mg_base58_encode(const uint8_t *p, size_t n, char *out);
 /* Exactly n bytes; false for anything else. */

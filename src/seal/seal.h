@@ -27,12 +27,14 @@ mg_code mg_unseal(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *aad,
 /* RFC 5869 with SHA-256, no salt; len in 1..255 * 32. */
 mg_code mg_hkdf(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *info, size_t info_len, uint8_t *out,
 				size_t len);
-/* The first len bytes of the AES-256-CTR keystream of a key that is used for nothing else (the counter begins at zero). */
+/* The first len bytes of the AES-256-CTR keystream of a key that is used for nothing else (the counter begins at zero).
+ */
 mg_code mg_keystream(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], uint8_t *out, size_t len);
 mg_code mg_sha256(mg_ctx *ctx, const void *p, size_t n, uint8_t out[MG_HASH_BYTES]);
 mg_code mg_hmac_sha256(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *p, size_t n,
 					   uint8_t out[MG_HASH_BYTES]);
-/* SHA-256 of bytes that come in pieces: create, update any number of times, final once; destroy frees (NULL is fine). */
+/* SHA-256 of bytes that come in pieces: create, update any number of times, final once; destroy frees (NULL is fine).
+ */
 typedef struct mg_hasher mg_hasher;
 mg_code mg_hasher_create(mg_ctx *ctx, mg_hasher **out);
 mg_code mg_hasher_update(mg_ctx *ctx, mg_hasher *h, const void *p, size_t n);

@@ -61,13 +61,15 @@ score_cells(mg_ctx *ctx, body *b, const uint8_t *model_key, const uint8_t *recip
 {
 	const mg_mark_plan *plan = b->mark.plan;
 	uint8_t *bits;
+	mg_code code;
 
 	MG_NEW(ctx, b->arena, b->mark.score, (size_t) plan->cells + 1);
 	MG_NEW(ctx, b->arena, bits, (size_t) plan->cells / 8 + 1);
-	MG_TRY(add_key(ctx, plan, model_key, bits, b->mark.score));
-	if (recipient_key != NULL)
-		MG_TRY(add_key(ctx, plan, recipient_key, bits, b->mark.score));
+	code = add_key(ctx, plan, model_key, bits, b->mark.score);
+	if (code == MG_OK && recipient_key != NULL)
+		code = add_key(ctx, plan, recipient_key, bits, b->mark.score);
 	mg_wipe(bits, (size_t) plan->cells / 8 + 1);
+	MG_TRY(code);
 	for (uint32_t s = 0; s < plan->nsubsets; s++)
 	{
 		const mg_mark_subset *of = &plan->subset[s];

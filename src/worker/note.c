@@ -41,8 +41,5 @@ mg_work_note(MgShared *s, mg_reader *params)
 	mg_log(action, object, detail);
 	mg_work_commit();
 	mg_work_state(s, MG_WORK_RESERVED);
-
-	mg_work_begin(s, false);
-	mg_log_chain();
-	mg_work_commit();
+	mg_work_chain(s, true);
 }

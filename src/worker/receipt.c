@@ -49,10 +49,7 @@ mg_work_rows(MgShared *s, mg_reader *params)
 					hash));
 	mg_work_commit();
 	mg_work_state(s, MG_WORK_RESERVED);
-
-	mg_work_begin(s, false);
-	mg_log_chain();
-	mg_work_commit();
+	mg_work_chain(s, true);
 }
 
 void

@@ -193,14 +193,12 @@ mg_work_release(MgShared *s, mg_reader *params)
 
 	unpack_call(params, &call);
 	mg_work_begin(s, false);
+	mg_keys_warm(); /* the receipt's key, before the locks of the model and the grant */
 	id = record(&call);
 	mg_work_commit();
 	SpinLockAcquire(&s->mutex);
 	s->result = id;
 	SpinLockRelease(&s->mutex);
 	mg_work_state(s, MG_WORK_RESERVED);
-
-	mg_work_begin(s, false);
-	mg_log_chain();
-	mg_work_commit();
+	mg_work_chain(s, true);
 }

@@ -9,6 +9,7 @@
 #include "catalog/catalog.h"
 #include "catalog/rotate.h"
 #include "miscadmin.h"
+#include "pg/guc.h"
 #include "pg/server.h"
 
 void
@@ -17,6 +18,10 @@ mg_rotate(void)
 	MgLaunch launch;
 	mg_writer w;
 
+	if (!enableFsync && !mg_guc_allow_unsafe_fsync)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the server runs with fsync = off: a key could be lost in a crash"),
+						errhint("Turn fsync on. For tests only, a superuser may set pg_mirage.allow_unsafe_fsync.")));
 	mg_writer_init(&w);
 	mg_put_u8(&w, 0); /* nothing to say: who calls is in the segment */
 	mg_launch(&launch, MG_WORK_ROTATE, 0, &w, false);
@@ -59,5 +64,6 @@ mg_work_rotate(MgShared *s)
 	mg_work_begin(s, false);
 	mg_rotation_finish(&r);
 	mg_work_commit();
+	mg_rotation_unlock();
 	mg_work_chain(s, true);
 }

@@ -131,13 +131,13 @@ mg_train_start(const MgTrainCall *call, bool wait)
 }
 
 /*
- * Keys that a training keeps between its phases: of the unit's hash until the table is read, of the model until it is
- * stored. The model's is made and wrapped with the reservation, so that the end of a long training needs no master key.
- * Static, to be wiped also when an error has left every frame.
+ * Keys that a training keeps between its phases: of the unit's hash until the table is read, of the model and of mark
+ * plans until it is stored. They are taken with the reservation, when the model's is wrapped, so that the end of a long
+ * training needs no master key. Static, to be wiped also when an error has left every frame.
  */
 static struct
 {
-	uint8 unit[MG_KEY_BYTES], model[MG_KEY_BYTES];
+	uint8 unit[MG_KEY_BYTES], model[MG_KEY_BYTES], plan[MG_KEY_BYTES];
 } secrets;
 
 /* Everything that a training holds between its phases. */
@@ -346,6 +346,7 @@ reserve(Training *t)
 	mg_wipe(key, sizeof(key));
 	mg_root_key("log", key, true);
 	mg_wipe(key, sizeof(key));
+	mg_mark_plan_key(secrets.plan);
 	mg_ledger_lock(t->call.budget);
 	mg_ledger_require_whole();
 	if (mg_high_water_kept())
@@ -651,7 +652,6 @@ store_model(Training *t)
 	mg_work_begin(t->shared, false);
 	m.id = progress.model;
 	sealed = mg_model_seal_with(m.id, secrets.model, w.data, w.len);
-	mg_wipe(secrets.model, sizeof(secrets.model));
 	mg_writer_free(&w);
 	m.name = (char *) t->call.model;
 	m.relation = t->relation_name;
@@ -667,7 +667,8 @@ store_model(Training *t)
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);
-	mg_mark_plan_store(m.id, m.name, t->mark_plan, t->columns);
+	mg_mark_plan_store_under(secrets.plan, m.id, m.name, t->mark_plan, t->columns);
+	mg_wipe(&secrets, sizeof(secrets));
 	mg_fingerprint_record(m.id, sealed);
 	mg_ledger_settle(progress.charge, "spent", &t->odometer);
 	mg_job_finish(t->call.job, "done", NULL, NULL);

@@ -60,9 +60,7 @@ write_due(void)
 		foreach (cell, due)
 			mg_watch_written(lfirst(cell));
 	}
-	mg_work_begin(&as_ourselves, false);
-	mg_log_chain();
-	mg_work_commit();
+	mg_work_chain(&as_ourselves, true);
 }
 
 void

@@ -116,10 +116,17 @@ like($g->err, qr/ERROR:\s+42501/, 'and none once the grant is gone');
 $g->query('ROLLBACK');
 value($node, 'owner', "SELECT dp_grant('m', 'guest')");
 
-# A grant is the owner's transaction: nobody else sees it before its end.
-$a->query("BEGIN; SELECT dp_revoke('m', 'guest')");
-is($g->query("SELECT count(*) FROM dp_synthesize('m', 10) AS t(age int)"), '10', 'a revocation counts when it commits');
-$a->query('ROLLBACK');
+# A grant is the owner's transaction: nobody else sees it before its end, and a release waits for what becomes of a revocation.
+for my $end ('ROLLBACK', 'COMMIT')
+{
+	$a->query("BEGIN; SELECT dp_revoke('m', 'guest')");
+	$g->start("SELECT count(*) FROM dp_synthesize('m', 10) AS t(age int)");
+	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage release' AND wait_event_type = 'Lock'", 1);
+	$a->query($end);
+	is($g->finish, $end eq 'COMMIT' ? '' : '10', "a revocation counts when it commits: $end");
+}
+like($g->err, qr/ERROR:\s+42501/, 'which is why rows are refused');
+value($node, 'owner', "SELECT dp_grant('m', 'guest')");
 $a->query("BEGIN; SELECT dp_grant('m', 'other')");
 refused($node, 'other', "SELECT dp_synthesize('m', 1)", '42501', undef, 'as does a grant');
 $a->query('ROLLBACK');

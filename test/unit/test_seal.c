@@ -291,9 +291,9 @@ test_hasher(void **state)
 
 		assert_int_equal(mg_hasher_create(&ctx, &h), MG_OK);
 		for (size_t at = 0; at < sizeof(message); at += step)
-			assert_int_equal(
-				mg_hasher_update(&ctx, h, message + at, at + step < sizeof(message) ? step : sizeof(message) - at),
-				MG_OK);
+			assert_int_equal(mg_hasher_update(&ctx, h, message + at,
+											  at + step < sizeof(message) ? step : sizeof(message) - at),
+							 MG_OK);
 		assert_int_equal(mg_hasher_final(&ctx, h, pieces), MG_OK);
 		mg_hasher_destroy(h);
 		assert_memory_equal(whole, pieces, MG_HASH_BYTES);
@@ -440,11 +440,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_every_change_is_seen),
-		cmocka_unit_test(test_digests),     cmocka_unit_test(test_hkdf),
-		cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_signatures),
-		cmocka_unit_test(test_chain),       cmocka_unit_test(test_keys_and_wipe),
-		cmocka_unit_test(test_hasher),      cmocka_unit_test(test_base58),
+		cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_every_change_is_seen),
+		cmocka_unit_test(test_digests),      cmocka_unit_test(test_hkdf),
+		cmocka_unit_test(test_fingerprint),  cmocka_unit_test(test_signatures),
+		cmocka_unit_test(test_chain),        cmocka_unit_test(test_keys_and_wipe),
+		cmocka_unit_test(test_hasher),       cmocka_unit_test(test_base58),
 		cmocka_unit_test(test_json_numbers), cmocka_unit_test(test_public_keys),
 	};
 
