@@ -39,10 +39,10 @@ mg_separator_fits(const mg_model *m, const mg_branch *b)
 }
 
 /* The group of this key, a new one where it has none. */
-static uint16_t
-group_of_key(mg_row_groups *g, uint64_t key)
+static inline uint16_t
+group_of_key(mg_row_groups *g, uint64_t key, bool few)
 {
-	uint32_t at = (uint32_t) (mg_mix64(key + 1) % SLOTS);
+	uint32_t at = few ? (uint32_t) key : (uint32_t) (mg_mix64(key + 1) % SLOTS);
 
 	while (g->slot[at] != 0 && g->key[g->slot[at] - 1] != key)
 		at = at + 1 == SLOTS ? 0 : at + 1;
@@ -58,7 +58,10 @@ void
 mg_group_rows(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n, mg_row_groups *g)
 {
 	uint32_t sum = 0;
+	uint64_t cells = 1;
 
+	for (uint32_t j = 0; j < b->nsep && cells <= SLOTS; j++)
+		cells *= m->columns[b->sep[j]].ncoarse;
 	g->n = 0;
 	memset(g->slot, 0, SLOTS * sizeof(*g->slot));
 	memset(g->start, 0, (n + 1) * sizeof(*g->start));
@@ -68,7 +71,7 @@ mg_group_rows(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uin
 
 		for (uint32_t j = 0; j < b->nsep; j++)
 			key = key * m->columns[b->sep[j]].ncoarse + codes[b->sep[j]][i];
-		g->group[i] = group_of_key(g, key);
+		g->group[i] = group_of_key(g, key, cells <= SLOTS);
 		g->start[g->group[i]]++;
 	}
 	for (uint32_t i = 0; i < g->n; i++)
@@ -85,22 +88,13 @@ mg_group_rows(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uin
 	g->start[0] = 0;
 }
 
-mg_code
-mg_branch_reach(mg_ctx *ctx, mg_arena *work, const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n,
-				double *reach)
+double
+mg_branch_reach(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n, mg_row_groups *g)
 {
-	mg_row_groups g = {0};
-	uint32_t paired = 0;
-
-	*reach = 0;
 	if (!mg_separator_fits(m, b))
-		return MG_OK;
-	MG_TRY(mg_row_groups_make(ctx, work, &g));
+		return 0;
 	for (uint32_t i = 0; i < n; i++)
-		g.order[i] = (uint16_t) i;
-	mg_group_rows(m, b, codes, n, &g);
-	for (uint32_t i = 0; i < g.n; i++)
-		paired += g.start[i + 1] - g.start[i] > 1 ? g.start[i + 1] - g.start[i] - 1 : 0;
-	*reach = (double) paired / n;
-	return MG_OK;
+		g->order[i] = (uint16_t) i;
+	mg_group_rows(m, b, codes, n, g);
+	return (double) (n - g->n) / n;
 }

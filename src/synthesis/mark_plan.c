@@ -17,20 +17,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GATE 0.002
+#define GATE 0.0002
+#define GATE_PAIRS 210.0 /* of 15 columns: n (n - 1) */
+#define MOST_WIDE 5.0
+#define GATES 8
+#define ENOUGH 1.5 /* rare cells of a row, below which the gate is raised */
 #define PLAN_BATCHES 16
 #define PLAN_CELLS ((size_t) 1 << 27) /* rows * columns that are drawn, at most, in more than two batches */
-#define NUMBER_GROUPS 8
-#define LABEL_GROUPS 12
-#define PILOT 8192
+#define NUMBER_GROUPS 24
+#define LABEL_GROUPS 24
+#define PILOT 16384
 #define SUBSETS 64
+#define BRANCHES 6
+#define LEAST_WORTH 0.05
+#define SEED UINT64_C(0x6d61726b20706c61)
 #define POOL 6000
+#define TRIPLES 0.4     /* what a triple is worth beside a pair: fewer survive when columns are dropped */
+#define QUADRUPLES 0.2
+#define LEAST_RARE 0.01 /* least mass of a subset on rare cells */
+#define WEIGHT 2.0      /* of a subset all of whose cells are rare; others' are such that all tell as much */
+#define BALANCE 0.5
+#define TRIED_KEYS 3
+#define DRAG_ROUNDS 4
 #define TYPICAL_ROWS 1000 /* of a batch, for which branches are judged */
+
+enum
+{
+	WITHIN = 1,
+	WITHOUT = 2
+};
 
 typedef struct candidate
 {
 	uint32_t k, cols[MG_MARK_ARITY];
-	double value;
+	double reach, rare[GATES]; /* share of rows on cells below each gate */
 } candidate;
 
 typedef struct maker
@@ -39,6 +59,7 @@ typedef struct maker
 	mg_arena *work;
 	mg_mark_plan *plan;
 	mg_mark_column *column;
+	mg_mark_subset *subset;
 	const double **margin;
 	mg_sampler *sampler;
 	uint16_t **codes;      /* [ncolumns][MG_BATCH_ROWS] */
@@ -49,8 +70,10 @@ typedef struct maker
 	const mg_branch *branch;
 	uint32_t nbranches;
 	double *reach;         /* [nbranches] share of rows that have a partner */
+	uint8_t **side;        /* [nbranches][ncolumns] WITHIN the branch, WITHOUT, or 0: of the separator */
 	candidate *pool;
 	uint32_t npool;
+	double gate[GATES]; /* each twice the one before */
 } maker;
 
 static double
@@ -61,29 +84,44 @@ rows_drawn(const maker *k)
 
 /* ---- groups ---- */
 
-/* Lightest-first: labels' codes in falling order of mass, each into the group that has least. */
-static void
-group_labels(const maker *k, uint32_t c, uint32_t codes, uint8_t *group, uint32_t *ngroups)
+typedef struct heavy
 {
-	uint32_t most = codes < LABEL_GROUPS ? codes : LABEL_GROUPS;
-	double load[LABEL_GROUPS] = {0};
+	uint32_t count, code;
+} heavy;
 
+static int
+compare_heavy(const void *a, const void *b)
+{
+	const heavy *x = a, *y = b;
+
+	if (x->count != y->count)
+		return x->count > y->count ? -1 : 1;
+	return (x->code > y->code) - (x->code < y->code);
+}
+
+/* Codes in falling order of mass, each into the group that has least. */
+static mg_code
+group_labels(mg_ctx *ctx, const maker *k, uint32_t c, uint32_t codes, uint8_t *group, uint32_t *ngroups)
+{
+	double load[LABEL_GROUPS] = {0};
+	heavy *list;
+
+	*ngroups = codes < LABEL_GROUPS ? codes : LABEL_GROUPS;
+	MG_NEW(ctx, k->work, list, (size_t) codes + 1);
 	for (uint32_t i = 0; i < codes; i++)
-		group[i] = MG_MARK_MISSING;
+		list[i] = (heavy){k->code_count[c][i], i};
+	qsort(list, codes, sizeof(*list), compare_heavy);
 	for (uint32_t i = 0; i < codes; i++)
 	{
-		uint32_t best = codes, least = 0;
+		uint32_t least = 0;
 
-		for (uint32_t j = 0; j < codes; j++)
-			if (group[j] == MG_MARK_MISSING && (best == codes || k->code_count[c][j] > k->code_count[c][best]))
-				best = j;
-		for (uint32_t g = 1; g < most; g++)
+		for (uint32_t g = 1; g < *ngroups; g++)
 			if (load[g] < load[least])
 				least = g;
-		group[best] = (uint8_t) least;
-		load[least] += k->code_count[c][best] + 1e-9;
+		group[list[i].code] = (uint8_t) least;
+		load[least] += list[i].count + 1e-9; /* codes that never came spread out too */
 	}
-	*ngroups = most;
+	return MG_OK;
 }
 
 static int
@@ -108,7 +146,7 @@ make_category(mg_ctx *ctx, maker *k, uint32_t c)
 	uint64_t(*entry)[2], *label;
 	uint8_t *group = k->group_of[c], *label_group;
 
-	group_labels(k, c, codes, group, &ngroups);
+	MG_TRY(group_labels(ctx, k, c, codes, group, &ngroups));
 	out->null_group = MG_MARK_MISSING;
 	if (d->nullable)
 		out->null_group = group[codes] = (uint8_t) ngroups++;
@@ -270,27 +308,23 @@ has(const uint32_t *cols, uint32_t n, uint32_t col)
 	return false;
 }
 
-bool
-mg_branch_reaches(const mg_branch *b, const uint32_t *cols, uint32_t k)
+/* Is one of the columns in the branch, and one neither there nor in the separator? Only then an exchange moves them. */
+static bool
+reaches(const uint8_t *side, const uint32_t *cols, uint32_t k)
 {
-	bool in = false, out = false;
+	uint8_t seen = 0;
 
 	for (uint32_t i = 0; i < k; i++)
-	{
-		bool branch = has(b->branch, b->nbranch, cols[i]);
-
-		in = in || branch;
-		out = out || (!branch && !has(b->sep, b->nsep, cols[i]));
-	}
-	return in && out;
+		seen |= side[cols[i]];
+	return seen == (WITHIN | WITHOUT);
 }
 
-/* Share of the pilot's rows on cells that are no more frequent than the gate; count[] is zero between calls. */
-static double
-rare_share(const maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *at)
+/*
+ * Shares of the pilot's rows on cells that are no more frequent than each of the gates; count[] is zero between calls.
+ */
+static void
+rare_shares(const maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *at, double *rare)
 {
-	uint32_t rare = 0;
-
 	memset(at, 0, PILOT * sizeof(*at));
 	for (uint32_t i = 0; i < n; i++)
 	{
@@ -303,10 +337,14 @@ rare_share(const maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, ui
 	for (uint32_t r = 0; r < PILOT; r++)
 		count[at[r]]++;
 	for (uint32_t r = 0; r < PILOT; r++)
-		rare += count[at[r]] <= GATE * PILOT;
-	for (uint32_t r = 0; r < PILOT; r++)
+	{
+		uint32_t c = count[at[r]];
+
+		/* all rows of a cell at the first of them */
 		count[at[r]] = 0;
-	return rare / (double) PILOT;
+		for (uint32_t g = GATES; g-- > 0 && c <= k->gate[g] * PILOT;)
+			rare[g] += (double) c / PILOT;
+	}
 }
 
 static void
@@ -320,14 +358,16 @@ consider(maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *
 	if (k->npool == POOL || cells > MG_MARK_CELLS)
 		return;
 	for (uint32_t b = 0; b < k->nbranches; b++)
-		if (mg_branch_reaches(&k->branch[b], cols, n))
+		if (reaches(k->side[b], cols, n))
 			reach += k->reach[b];
-	if (reach < 0.05)
+	if (reach < LEAST_WORTH)
 		return;
+	memset(c, 0, sizeof(*c));
 	c->k = n;
 	memcpy(c->cols, cols, n * sizeof(*cols));
-	c->value = rare_share(k, cols, n, count, at) * sqrt(fmin(reach, 3));
-	k->npool += c->value > 0.01;
+	c->reach = fmin(reach, 2);
+	rare_shares(k, cols, n, count, at, c->rare);
+	k->npool += c->rare[GATES - 1] > LEAST_RARE;
 }
 
 /* Columns that tell something, in the order of how even their groups are (entropy), at most `most` of them. */
@@ -370,6 +410,18 @@ sort_columns(uint32_t *cols, uint32_t n)
 		}
 }
 
+/*
+ * The more columns a table has, the smaller the part of its pairs and triples that bears the mark, and the less it shows
+ * in any average over them. Where few cells are rare the gate is raised step by step (choose_subsets).
+ */
+static void
+set_gates(maker *k, uint32_t columns)
+{
+	k->gate[0] = GATE * fmin(fmax(columns * (columns - 1.0) / GATE_PAIRS, 1), MOST_WIDE);
+	for (uint32_t g = 1; g < GATES; g++)
+		k->gate[g] = 2 * k->gate[g - 1];
+}
+
 /* All pairs and triples where they are few, else as many at random; quadruples at random. */
 static mg_code
 fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
@@ -384,8 +436,9 @@ fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
 	MG_NEW(ctx, k->work, at, PILOT);
 	MG_NEW(ctx, k->work, k->pool, (size_t) POOL + 1);
 	n = list_columns(k, cols, entropy, most);
-	for (uint32_t arity = 2; arity <= 3; arity++)
-		for (uint32_t tries = 0; tries < 2000 && n >= arity; tries++)
+	set_gates(k, n);
+	for (uint32_t arity = 2; arity <= MG_MARK_ARITY; arity++)
+		for (uint32_t tries = 0; tries < (arity < 4 ? 2000 : 1000) && n >= arity; tries++)
 		{
 			uint32_t pick[MG_MARK_ARITY];
 
@@ -410,30 +463,45 @@ already(const mg_mark_plan *p, const candidate *c)
 	return false;
 }
 
-/* Greedily: value, less where its columns have been used. */
-static mg_code
-choose_subsets(mg_ctx *ctx, maker *k)
+static uint32_t
+cells_of(const maker *k, const candidate *c)
 {
-	mg_mark_plan *p = k->plan;
-	mg_mark_subset *subset;
-	double *used;
+	uint32_t cells = 1;
 
-	MG_NEW(ctx, p->arena, subset, SUBSETS);
-	MG_NEW(ctx, k->work, used, k->model->ncolumns);
-	p->subset = subset;
+	for (uint32_t i = 0; i < c->k; i++)
+		cells *= k->column[c->cols[i]].ngroups;
+	return cells;
+}
+
+/*
+ * Greedily at one gate: rare mass that branches reach, less where its columns have been used. *mass: rare cells a row.
+ * Subsets weigh the more the less mass they have, so that each tells as much as any other: whichever columns a table
+ * is left with, it is their number that counts.
+ */
+static void
+choose_at(maker *k, uint32_t level, mg_mark_subset *subset, double *used, double *mass)
+{
+	static const double worth_of[MG_MARK_ARITY + 1] = {0, 0, 1, TRIPLES, QUADRUPLES};
+	mg_mark_plan *p = k->plan;
+
+	memset(used, 0, k->model->ncolumns * sizeof(*used));
+	p->nsubsets = p->cells = 0;
+	*mass = 0;
 	while (p->nsubsets < SUBSETS)
 	{
 		const candidate *best = NULL;
 		mg_mark_subset *s = &subset[p->nsubsets];
-		double most = 0;
+		double most = 0, weight;
 
 		for (uint32_t i = 0; i < k->npool; i++)
 		{
-			double worth = k->pool[i].value;
+			double worth = k->pool[i].rare[level] > LEAST_RARE
+							   ? sqrt(k->pool[i].rare[level] * k->pool[i].reach) * worth_of[k->pool[i].k]
+							   : 0;
 
 			for (uint32_t j = 0; j < k->pool[i].k; j++)
-				worth /= 1 + 0.5 * used[k->pool[i].cols[j]];
-			if (worth > most && !already(p, &k->pool[i]))
+				worth /= 1 + BALANCE * used[k->pool[i].cols[j]];
+			if (worth > most && p->cells + cells_of(k, &k->pool[i]) <= MG_MARK_ALL_CELLS && !already(p, &k->pool[i]))
 			{
 				most = worth;
 				best = &k->pool[i];
@@ -450,10 +518,30 @@ choose_subsets(mg_ctx *ctx, maker *k)
 			s->cells *= k->column[s->cols[i]].ngroups;
 			used[s->cols[i]]++;
 		}
-		s->weight = 1;
+		*mass += best->rare[level];
+		weight = WEIGHT / sqrt(best->rare[level]) + 0.5;
+		s->tells = 1;
+		s->weight = (uint8_t) (weight > MG_MARK_WEIGHTS ? MG_MARK_WEIGHTS : weight);
 		s->first = p->cells;
 		p->cells += s->cells;
 		p->nsubsets++;
+	}
+}
+
+static mg_code
+choose_subsets(mg_ctx *ctx, maker *k)
+{
+	mg_mark_subset *subset;
+	double *used, mass = 0;
+
+	MG_NEW(ctx, k->plan->arena, subset, SUBSETS);
+	MG_NEW(ctx, k->work, used, k->model->ncolumns);
+	k->plan->subset = k->subset = subset;
+	for (uint32_t level = 0; level < GATES && mass < ENOUGH; level++)
+	{
+		MG_TRY(mg_poll(ctx));
+		choose_at(k, level, subset, used, &mass);
+		k->plan->gate = k->gate[level];
 	}
 	return MG_OK;
 }
@@ -461,22 +549,22 @@ choose_subsets(mg_ctx *ctx, maker *k)
 /* ---- rows ---- */
 
 static mg_code
-draw_rows(mg_ctx *ctx, maker *k, void (*take)(maker *k, uint32_t batch, void *arg), void *arg)
+draw_rows(mg_ctx *ctx, maker *k, uint32_t batches, void (*take)(maker *k, void *arg), void *arg)
 {
 	mg_rng rng;
 
-	mg_rng_seed(&rng, UINT64_C(0x6d61726b20706c61));
-	for (uint32_t b = 0; b < k->batches; b++)
+	mg_rng_seed(&rng, SEED);
+	for (uint32_t b = 0; b < batches; b++)
 	{
 		MG_TRY(mg_poll(ctx));
 		MG_TRY(k->sampler->batch(ctx, k->sampler, &rng, MG_BATCH_ROWS, k->codes));
-		take(k, b, arg);
+		take(k, arg);
 	}
 	return MG_OK;
 }
 
 static void
-count_codes(maker *k, uint32_t batch, void *arg)
+count_codes(maker *k, void *arg)
 {
 	for (uint32_t c = 0; c < k->model->ncolumns; c++)
 		for (uint32_t r = 0; r < MG_BATCH_ROWS; r++)
@@ -484,16 +572,16 @@ count_codes(maker *k, uint32_t batch, void *arg)
 }
 
 static void
-keep_pilot(maker *k, uint32_t batch, void *arg)
+keep_pilot(maker *k, void *arg)
 {
-	for (uint32_t c = 0; batch == 0 && c < k->model->ncolumns; c++)
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
 		for (uint32_t r = 0; k->column[c].ngroups > 0 && r < PILOT; r++)
 			k->pilot[c][r] = k->group_of[c][k->codes[c][r]];
 }
 
 /* arg: counts of all cells */
 static void
-count_cells(maker *k, uint32_t batch, void *arg)
+count_cells(maker *k, void *arg)
 {
 	uint32_t *count = arg;
 
@@ -512,20 +600,76 @@ count_cells(maker *k, uint32_t batch, void *arg)
 	}
 }
 
-/* Shares of rows that find a partner of the same separator in a batch of TYPICAL_ROWS; the pilot's codes are there. */
 static mg_code
 judge_branches(mg_ctx *ctx, maker *k)
 {
+	const mg_model *m = k->model;
+	mg_row_groups groups = {0};
 	mg_rng rng;
 
-	if (k->model->method->branches == NULL)
+	if (m->method->branches == NULL)
 		return MG_OK;
-	MG_TRY(k->model->method->branches(ctx, k->model, k->work, &k->branch, &k->nbranches));
+	MG_TRY(m->method->branches(ctx, m, k->work, &k->branch, &k->nbranches));
 	MG_NEW(ctx, k->work, k->reach, (size_t) k->nbranches + 1);
-	mg_rng_seed(&rng, UINT64_C(0x6d61726b20706c61));
+	MG_NEW(ctx, k->work, k->side, (size_t) k->nbranches + 1);
+	MG_TRY(mg_row_groups_make(ctx, k->work, &groups));
+	mg_rng_seed(&rng, SEED);
 	MG_TRY(k->sampler->batch(ctx, k->sampler, &rng, TYPICAL_ROWS, k->codes));
 	for (uint32_t b = 0; b < k->nbranches; b++)
-		MG_TRY(mg_branch_reach(ctx, k->work, k->model, &k->branch[b], k->codes, TYPICAL_ROWS, &k->reach[b]));
+	{
+		MG_TRY(mg_poll(ctx));
+		k->reach[b] = mg_branch_reach(m, &k->branch[b], k->codes, TYPICAL_ROWS, &groups);
+		MG_NEW(ctx, k->work, k->side[b], m->ncolumns);
+		memset(k->side[b], WITHOUT, m->ncolumns);
+		for (uint32_t i = 0; i < k->branch[b].nsep; i++)
+			k->side[b][k->branch[b].sep[i]] = 0;
+		for (uint32_t i = 0; i < k->branch[b].nbranch; i++)
+			k->side[b][k->branch[b].branch[i]] = WITHIN;
+	}
+	return MG_OK;
+}
+
+/*
+ * The branches in the order of what they promise: the share of rows with a partner, and the subsets that straddle them,
+ * less those that branches before them reach already. All subsets weigh alike.
+ */
+static mg_code
+choose_branches(mg_ctx *ctx, maker *k)
+{
+	mg_mark_plan *p = k->plan;
+	uint16_t *branch;
+	double *seen;
+
+	MG_NEW(ctx, p->arena, branch, MG_MARK_BRANCHES);
+	MG_NEW(ctx, k->work, seen, (size_t) p->nsubsets + 1);
+	p->branch = branch;
+	while (p->nbranches < BRANCHES)
+	{
+		double most = LEAST_WORTH;
+		uint32_t best = k->nbranches;
+
+		for (uint32_t b = 0; b < k->nbranches && b <= UINT16_MAX; b++)
+		{
+			double straddle = 0, worth;
+
+			for (uint32_t t = 0; t < p->nsubsets; t++)
+				if (reaches(k->side[b], p->subset[t].cols, p->subset[t].k))
+					straddle += 1 / (1 + seen[t]);
+			worth = k->reach[b] * sqrt(straddle);
+			if (worth > most)
+			{
+				most = worth;
+				best = b;
+			}
+		}
+		if (best == k->nbranches)
+			break;
+		branch[p->nbranches++] = (uint16_t) best;
+		for (uint32_t t = 0; t < p->nsubsets; t++)
+			if (reaches(k->side[best], p->subset[t].cols, p->subset[t].k))
+				seen[t] += k->reach[best];
+		k->reach[best] = 0;
+	}
 	return MG_OK;
 }
 
@@ -538,15 +682,117 @@ set_probabilities(mg_ctx *ctx, maker *k)
 
 	MG_NEW(ctx, k->work, count, (size_t) p->cells + 1);
 	MG_NEW(ctx, p->arena, q, (size_t) p->cells + 1);
-	MG_TRY(draw_rows(ctx, k, count_cells, count));
+	MG_TRY(draw_rows(ctx, k, k->batches, count_cells, count));
 	for (uint32_t i = 0; i < p->cells; i++)
 	{
-		double share = count[i] / rows_drawn(k), steps = share > 0 ? -8 * log2(share / GATE) : MG_MARK_NEVER;
+		double share = count[i] / rows_drawn(k), steps = share > 0 ? -8 * log2(share / p->gate) : MG_MARK_NEVER;
 
 		q[i] = steps < 0 ? MG_MARK_FREQUENT : steps >= MG_MARK_NEVER ? MG_MARK_NEVER : (uint8_t) steps;
 	}
 	for (uint32_t s = 0; s < p->nsubsets; s++)
-		((mg_mark_subset *) p->subset)[s].q = q + p->subset[s].first;
+		k->subset[s].q = q + k->subset[s].first;
+	return MG_OK;
+}
+
+/* ---- how much a subset tells ---- */
+
+/* What rare cells did in rows made with keys that everyone knows. */
+typedef struct tally
+{
+	double sum;    /* of the signs of both keys, halved */
+	double seen;   /* rare cells */
+	double before; /* and before rows were marked; of large batches only, as the next */
+	double after;
+} tally;
+
+static void
+add_signs(const maker *k, const mg_mark *mark, uint16_t *const *codes, uint32_t rows, bool before, tally *t)
+{
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+	{
+		const mg_mark_subset *s = &k->plan->subset[i];
+
+		for (uint32_t r = 0; r < rows; r++)
+		{
+			uint32_t at = 0;
+
+			for (uint32_t j = 0; j < s->k; j++)
+				at += k->group_of[s->cols[j]][codes[s->cols[j]][r]] * s->stride[j];
+			if (s->q[at] == MG_MARK_FREQUENT)
+				continue;
+			t[i].before += before;
+			t[i].after += !before && rows == MG_BATCH_ROWS;
+			t[i].seen += !before;
+			t[i].sum += before ? 0 : (mark->score[s->first + at] + s->drag) / (2.0 * s->weight);
+		}
+	}
+}
+
+/* One batch of a stream that bears this mark, as codes only. */
+static mg_code
+try_batch(mg_ctx *ctx, const maker *k, const mg_mark *mark, mg_stream *s, uint32_t rows, uint64_t seed, tally *t)
+{
+	mg_rng rng;
+
+	mg_rng_seed(&rng, seed);
+	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
+	if (rows == MG_BATCH_ROWS)
+		add_signs(k, mark, s->codes, rows, true, t);
+	MG_TRY(mg_mark_batch(ctx, s, &rng, rows));
+	add_signs(k, mark, s->codes, rows, false, t);
+	return MG_OK;
+}
+
+static mg_code
+try_key(mg_ctx *ctx, maker *k, uint8_t number, tally *t)
+{
+	static const uint32_t rows[] = {MG_BATCH_ROWS, MG_BATCH_ROWS, 3000, 3000, 3000, 3000};
+	const uint8_t model[MG_KEY_BYTES] = {number, 1}, recipient[MG_KEY_BYTES] = {number, 2};
+	mg_mark *mark = NULL;
+	mg_stream *s = NULL;
+	mg_code code = mg_mark_create(ctx, k->plan, model, recipient, &mark);
+
+	if (code == MG_OK)
+		code = mg_stream_create(ctx, k->model, model, &s);
+	if (code == MG_OK)
+		code = mg_stream_mark(ctx, s, mark);
+	for (uint32_t i = 0; i < sizeof(rows) / sizeof(*rows) && code == MG_OK; i++)
+		code = try_batch(ctx, k, mark, s, rows[i], number * UINT64_C(16) + i, t);
+	mg_stream_destroy(s);
+	mg_mark_destroy(mark);
+	return code;
+}
+
+/*
+ * tells: a rare cell of sign + came more often by a factor 1 + d, one of sign - less often by 1 - d: the best weight of
+ * a feature is d, which differs between subsets, since the branches that are exchanged reach some more than others.
+ *
+ * drag: a cell of sign + is sought and one of sign - avoided, a frequent one neither; where there are many to choose from the
+ * seeking wins, and rare cells came more often over all keys. With a tilt of exp(l s) the factor is cosh l, and
+ * log(cosh l) / l off every score takes it away. Found by trial, a few rounds, since l is not known beforehand.
+ */
+static mg_code
+weigh_subsets(mg_ctx *ctx, maker *k)
+{
+	tally *t;
+
+	MG_NEW(ctx, k->work, t, (size_t) k->plan->nsubsets + 1);
+	for (uint8_t round = 0; round <= DRAG_ROUNDS && k->plan->nsubsets > 0; round++)
+	{
+		memset(t, 0, k->plan->nsubsets * sizeof(*t));
+		for (uint8_t i = 0; i < TRIED_KEYS; i++)
+			MG_TRY(try_key(ctx, k, (uint8_t) (TRIED_KEYS * round + i), t));
+		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+		{
+			mg_mark_subset *s = &k->subset[i];
+			double d = fmin(fmax(t[i].sum / (t[i].seen + 1), 0.005), 0.99), off;
+
+			s->tells = (uint8_t) fmax(MG_MARK_TELLS * d, 1);
+			off = s->drag + s->weight * log((t[i].after + 1) / (t[i].before + 1)) / atanh(fmax(d, 0.1));
+			if (round < DRAG_ROUNDS && k->plan->nbranches > 0)
+				s->drag = (uint8_t) fmin(fmax(off + 0.5, 0), MG_MARK_DRAG);
+		}
+	}
 	return MG_OK;
 }
 
@@ -568,7 +814,6 @@ begin(mg_ctx *ctx, maker *k)
 	k->plan->ncolumns = n;
 	k->plan->column = k->column;
 	k->plan->margin = k->margin;
-	k->plan->gate = GATE;
 	for (uint32_t c = 0; c < n; c++)
 	{
 		MG_NEW(ctx, k->work, k->codes[c], MG_BATCH_ROWS);
@@ -586,14 +831,16 @@ make(mg_ctx *ctx, maker *k)
 
 	mg_rng_seed(&rng, UINT64_C(0x7375627365747321));
 	MG_TRY(begin(ctx, k));
-	MG_TRY(draw_rows(ctx, k, count_codes, NULL));
+	MG_TRY(draw_rows(ctx, k, k->batches, count_codes, NULL));
 	for (uint32_t c = 0; c < k->model->ncolumns; c++)
 		MG_TRY(make_column(ctx, k, c));
-	MG_TRY(draw_rows(ctx, k, keep_pilot, NULL));
+	MG_TRY(draw_rows(ctx, k, 1, keep_pilot, NULL));
 	MG_TRY(judge_branches(ctx, k));
 	MG_TRY(fill_pool(ctx, k, &rng));
 	MG_TRY(choose_subsets(ctx, k));
-	return set_probabilities(ctx, k);
+	MG_TRY(choose_branches(ctx, k));
+	MG_TRY(set_probabilities(ctx, k));
+	return weigh_subsets(ctx, k);
 }
 
 mg_code

@@ -13,50 +13,56 @@
  */
 #include "synthesis/marking_private.h"
 
+#include "graphical/factor.h"
 #include "model/dependency.h"
 
 #include <math.h>
 #include <string.h>
 
-#define EDGES 4
+#define HAND 2           /* branches that are carried */
+#define LEAST_PASSES 2   /* over a batch, each of one branch: what a large one gets */
+#define MOST_PASSES 16   /* what a small one gets, in which few rows agree on a separator */
 #define SMALL_ROWS 4096
-#define MOST_ROUNDS 8
-#define PILOT_ROWS 1024
+#define PASSED_ROWS 49152
+#define GIVEN_ROWS 8192  /* of a conditioned stream, by which its cells are gated */
+#define GIVEN_GATE 8     /* gates: what a cell may have there */
+#define LANES 16 /* lists of cells are padded to a multiple of it, for the vector units */
 
-/* A column of a straddling subset: its place in the row's groups, and what a group of it adds to the subset's cell. */
-typedef struct term
+/* Sixteen cells at once: two or one of the processor's vectors. */
+typedef uint16_t lanes __attribute__((vector_size(2 * LANES)));
+
+/* A marked column on one side of an edge: what each group of it adds to the cells of the edge's subsets. */
+typedef struct side
 {
-	uint16_t subset, slot;
-	uint16_t stride;
-} term;
+	uint32_t slot;
+	const lanes *add; /* [groups][nlanes] */
+} side;
 
+/* A branch as it is used: the subsets that straddle it, and their columns on both sides. */
 typedef struct edge
 {
 	const mg_branch *branch;
-	double worth;
-	uint32_t nsubsets;
-	uint16_t *subset; /* [nsubsets] that straddle it */
-	uint32_t nterms;
-	term *term; /* columns of these that are in the branch */
-	uint32_t nslots;
-	uint16_t *slot; /* marked columns of the branch */
+	uint32_t nsubsets, nlanes; /* the subsets' cells fill so many lanes, the last of them with cells that score nothing */
+	uint16_t *subset;          /* [nsubsets] that straddle it */
+	lanes *base;               /* [nlanes] first cell of each */
+	uint32_t nwithin, nwithout;
+	side *within, *without; /* columns in the branch; all others, the separator's too */
 } edge;
 
 struct mg_marker
 {
 	const mg_mark *mark;
 	const mg_mark_plan *plan;
-	int8_t *score;      /* the mark's, without cells that a condition made frequent */
+	int8_t *score;      /* [cells + 1] the mark's, without cells that a condition made frequent; the last 0 */
 	uint8_t **group_of; /* [ncolumns] [ncoarse]; NULL: column of no subset */
 	uint32_t nslots;    /* columns of subsets */
 	uint32_t *col;      /* [nslots] */
 	uint32_t nedges;
 	edge *edge;
 	mg_row_groups groups;
-	uint8_t *row;    /* [MG_BATCH_ROWS][nslots] groups */
-	uint16_t *cell;  /* [MG_BATCH_ROWS][nsubsets] */
-	uint16_t *from;  /* [MG_BATCH_ROWS] whose branch a row has */
-	uint16_t *copy;  /* [MG_BATCH_ROWS] */
+	uint8_t *row;     /* [MG_BATCH_ROWS][nslots] groups */
+	uint16_t *from;   /* [MG_BATCH_ROWS] whose branch a row gets */
+	uint16_t *copy;   /* [MG_BATCH_ROWS] */
 	uint16_t **other; /* [ncolumns][MG_BATCH_ROWS] second draws, where there are no branches */
 };
 
@@ -118,16 +124,6 @@ map_columns(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 	return MG_OK;
 }
 
-static uint16_t
-slot_of(const mg_marker *k, uint32_t col)
-{
-	uint16_t i = 0;
-
-	while (k->col[i] != col)
-		i++;
-	return i;
-}
-
 static bool
 in_branch(const mg_branch *b, uint32_t col)
 {
@@ -137,6 +133,55 @@ in_branch(const mg_branch *b, uint32_t col)
 	return false;
 }
 
+/* The columns of slots that are in the branch (or are not), with what they add. */
+static mg_code
+make_side(mg_ctx *ctx, mg_stream *s, const mg_marker *k, const edge *e, bool within, side **out, uint32_t *n)
+{
+	MG_NEW(ctx, s->arena, *out, (size_t) k->nslots + 1);
+	for (uint32_t i = 0; i < k->nslots; i++)
+	{
+		uint32_t col = k->col[i], groups = k->plan->column[col].ngroups;
+		bool any = false;
+		lanes *add;
+
+		if (in_branch(e->branch, col) != within)
+			continue;
+		MG_NEW(ctx, s->arena, add, (size_t) groups * e->nlanes);
+		for (uint32_t t = 0; t < e->nsubsets; t++)
+		{
+			const mg_mark_subset *of = &k->plan->subset[e->subset[t]];
+
+			for (uint32_t j = 0; j < of->k; j++)
+				for (uint32_t g = 0; of->cols[j] == col && g < groups; g++)
+				{
+					add[(size_t) g * e->nlanes + t / LANES][t % LANES] = (uint16_t) (g * of->stride[j]);
+					any = true;
+				}
+		}
+		if (any)
+			(*out)[(*n)++] = (side){i, add};
+	}
+	return MG_OK;
+}
+
+/* Has the subset columns on both sides? */
+static bool
+straddles(const mg_branch *b, const mg_mark_subset *of)
+{
+	bool within = false, without = false;
+
+	for (uint32_t j = 0; j < of->k; j++)
+	{
+		bool sep = false;
+
+		for (uint32_t i = 0; i < b->nsep; i++)
+			sep = sep || b->sep[i] == of->cols[j];
+		within = within || in_branch(b, of->cols[j]);
+		without = without || (!sep && !in_branch(b, of->cols[j]));
+	}
+	return within && without;
+}
+
 static mg_code
 make_edge(mg_ctx *ctx, mg_stream *s, mg_marker *k, const mg_branch *b, edge *e)
 {
@@ -144,105 +189,130 @@ make_edge(mg_ctx *ctx, mg_stream *s, mg_marker *k, const mg_branch *b, edge *e)
 
 	e->branch = b;
 	MG_NEW(ctx, s->arena, e->subset, (size_t) p->nsubsets + 1);
-	MG_NEW(ctx, s->arena, e->term, (size_t) p->nsubsets * MG_MARK_ARITY + 1);
-	MG_NEW(ctx, s->arena, e->slot, (size_t) k->nslots + 1);
 	for (uint16_t i = 0; i < p->nsubsets; i++)
-	{
-		const mg_mark_subset *of = &p->subset[i];
-
-		if (!mg_branch_reaches(b, of->cols, of->k))
-			continue;
-		for (uint32_t j = 0; j < of->k; j++)
-			if (in_branch(b, of->cols[j]))
-				e->term[e->nterms++] =
-					(term){(uint16_t) e->nsubsets, slot_of(k, of->cols[j]), (uint16_t) of->stride[j]};
-		e->subset[e->nsubsets++] = i;
-	}
-	for (uint16_t i = 0; i < k->nslots; i++)
-		if (in_branch(b, k->col[i]))
-			e->slot[e->nslots++] = i;
-	return MG_OK;
+		if (straddles(b, &p->subset[i]))
+			e->subset[e->nsubsets++] = i;
+	e->nlanes = (e->nsubsets + LANES - 1) / LANES;
+	MG_NEW(ctx, s->arena, e->base, (size_t) e->nlanes + 1);
+	for (uint32_t t = 0; t < e->nlanes * LANES; t++)
+		e->base[t / LANES][t % LANES] = (uint16_t) (t < e->nsubsets ? k->plan->subset[e->subset[t]].first : k->plan->cells);
+	MG_TRY(make_side(ctx, s, k, e, true, &e->within, &e->nwithin));
+	return make_side(ctx, s, k, e, false, &e->without, &e->nwithout);
 }
 
-/* ---- rows as groups and cells ---- */
+/* ---- rows as groups ---- */
+
+static void
+read_column(const mg_marker *k, uint32_t slot, uint16_t *const *codes, uint32_t rows)
+{
+	const uint8_t *group = k->group_of[k->col[slot]];
+	const uint16_t *code = codes[k->col[slot]];
+
+	for (uint32_t r = 0; r < rows; r++)
+		k->row[(size_t) r * k->nslots + slot] = group[code[r]];
+}
 
 static void
 read_rows(const mg_marker *k, uint16_t *const *codes, uint32_t rows)
 {
 	for (uint32_t i = 0; i < k->nslots; i++)
-	{
-		const uint8_t *group = k->group_of[k->col[i]];
-		const uint16_t *code = codes[k->col[i]];
-
-		for (uint32_t r = 0; r < rows; r++)
-			k->row[(size_t) r * k->nslots + i] = group[code[r]];
-	}
-}
-
-static void
-read_cells(const mg_marker *k, uint32_t rows)
-{
-	uint32_t n = k->plan->nsubsets;
-
-	memset(k->cell, 0, (size_t) rows * n * sizeof(*k->cell));
-	for (uint32_t i = 0; i < n; i++)
-		for (uint32_t j = 0; j < k->plan->subset[i].k; j++)
-		{
-			uint32_t stride = k->plan->subset[i].stride[j], slot = slot_of(k, k->plan->subset[i].cols[j]);
-
-			for (uint32_t r = 0; r < rows; r++)
-				k->cell[(size_t) r * n + i] =
-					(uint16_t) (k->cell[(size_t) r * n + i] + k->row[(size_t) r * k->nslots + slot] * stride);
-		}
+		read_column(k, i, codes, rows);
 }
 
 /* ---- exchange ---- */
 
-/* What row r's branch adds to the cells of the edge's subsets. */
+/* cell += what the columns of a side add, for the row whose groups these are. */
 static inline void
-branch_part(const mg_marker *k, const edge *e, uint32_t r, uint16_t *part)
+add_side(const side *list, uint32_t n, const uint8_t *row, uint32_t nlanes, lanes *cell)
 {
-	const uint8_t *g = k->row + (size_t) r * k->nslots;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const lanes *add = list[i].add + (size_t) row[list[i].slot] * nlanes;
 
-	memset(part, 0, e->nsubsets * sizeof(*part));
-	for (uint32_t i = 0; i < e->nterms; i++)
-		part[e->term[i].subset] = (uint16_t) (part[e->term[i].subset] + g[e->term[i].slot] * e->term[i].stride);
+		for (uint32_t t = 0; t < nlanes; t++)
+			cell[t] += add[t];
+	}
 }
 
-/* Passes branches around one group; k->from says whose each row gets. */
-static void
+/*
+ * The score of a row with this rest and this branch. The cells are stored before they are looked up: a compiler that
+ * keeps them in a vector takes them out again one by one, at several times the cost.
+ */
+static inline int
+score_of(const int8_t *score, const lanes *rest, const lanes *part, uint32_t nlanes)
+{
+	lanes sum[MG_MARK_SUBSETS / LANES];
+	const uint16_t *cell = (const uint16_t *) sum;
+	int a = 0, b = 0, c = 0, d = 0;
+
+	for (uint32_t t = 0; t < nlanes; t++)
+		sum[t] = rest[t] + part[t];
+	__asm__ volatile("" : : "r"(sum) : "memory");
+	for (uint32_t t = 0; t < nlanes * LANES; t += 4)
+	{
+		a += score[cell[t]];
+		b += score[cell[t + 1]];
+		c += score[cell[t + 2]];
+		d += score[cell[t + 3]];
+	}
+	return a + b + c + d;
+}
+
+/* A branch in hand: whose it was, and what it adds to cells. */
+typedef struct held
+{
+	lanes part[MG_MARK_SUBSETS / LANES];
+	uint16_t row;
+} held;
+
+/*
+ * Passes branches around one group: k->from says whose each row gets. The first rows' branches are taken into the hand;
+ * each other row takes the best of its own and those in the hand, and leaves its own there; in the end the first rows
+ * choose from what is left.
+ */
+static MG_WIDE void
 pass_group(const mg_marker *k, const edge *e, const uint16_t *row, uint32_t n)
 {
-	uint16_t parts[2][MG_MARK_SUBSETS], *own = parts[0], *carried = parts[1];
-	uint32_t holder = row[0], nsubsets = k->plan->nsubsets;
+	held space[HAND + 1], *hand[HAND + 1];
+	lanes rest[MG_MARK_SUBSETS / LANES];
+	uint32_t inhand = n >= 2 * HAND ? HAND : n / 2;
 
-	branch_part(k, e, row[0], carried);
-	for (uint32_t i = 1; i < n; i++)
+	for (uint32_t i = 0; i <= inhand; i++)
+		hand[i] = &space[i];
+	for (uint32_t i = 0; i < n + inhand; i++)
 	{
-		uint32_t r = row[i];
-		const uint16_t *cell = k->cell + (size_t) r * nsubsets;
-		int gain = 0;
+		uint32_t r = row[i < n ? i : i - n], choices = i < n ? inhand + 1 : n + inhand - i, best = choices - 1;
+		const uint8_t *groups = k->row + (size_t) r * k->nslots;
+		held *own = hand[i < n ? (i < inhand ? i : inhand) : 0];
+		int most;
 
-		branch_part(k, e, r, own);
-		for (uint32_t t = 0; t < e->nsubsets; t++)
+		if (i < n)
 		{
-			const int8_t *score = k->score + k->plan->subset[e->subset[t]].first;
-			uint32_t c = cell[e->subset[t]];
-
-			gain += score[c - own[t] + carried[t]] - score[c];
+			own->row = (uint16_t) r;
+			memset(own->part, 0, e->nlanes * sizeof(*own->part));
+			add_side(e->within, e->nwithin, groups, e->nlanes, own->part);
 		}
-		k->from[r] = (uint16_t) r;
-		if (gain > 0)
+		if (i < inhand)
+			continue;
+		memcpy(rest, e->base, e->nlanes * sizeof(*rest));
+		add_side(e->without, e->nwithout, groups, e->nlanes, rest);
+		most = score_of(k->score, rest, hand[best]->part, e->nlanes);
+		for (uint32_t h = 0; h + 1 < choices; h++)
 		{
-			uint16_t *swap = own;
+			int score = score_of(k->score, rest, hand[h]->part, e->nlanes);
 
-			k->from[r] = (uint16_t) holder;
-			holder = r;
-			own = carried;
-			carried = swap;
+			if (score > most)
+			{
+				most = score;
+				best = h;
+			}
 		}
+		k->from[r] = hand[best]->row;
+		/* what was taken makes room: for the next row's own, or nothing more */
+		own = hand[best];
+		hand[best] = hand[choices - 1];
+		hand[choices - 1] = own;
 	}
-	k->from[row[0]] = (uint16_t) holder;
 }
 
 /* Rows get the branches that k->from says. */
@@ -257,48 +327,60 @@ move_branches(mg_marker *k, const edge *e, uint16_t *const *codes, uint32_t rows
 			k->copy[r] = code[k->from[r]];
 		memcpy(code, k->copy, rows * sizeof(*code));
 	}
+	for (uint32_t i = 0; i < k->nslots; i++)
+		if (in_branch(e->branch, k->col[i]))
+			read_column(k, i, codes, rows);
 }
 
 static void
-pass_edge(mg_stream *s, mg_marker *k, const edge *e, mg_rng *rng, uint32_t rows)
+pass_edge(mg_stream *s, mg_marker *k, const edge *e, uint32_t rows)
 {
 	mg_row_groups *g = &k->groups;
 
-	mg_rng_permutation16(rng, g->order, rows);
 	mg_group_rows(s->model, e->branch, s->codes, rows, g);
 	for (uint32_t i = 0; i < g->n; i++)
-		pass_group(k, e, g->row + g->start[i], g->start[i + 1] - g->start[i]);
+	{
+		uint32_t n = g->start[i + 1] - g->start[i];
+
+		if (n > 1)
+			pass_group(k, e, g->row + g->start[i], n);
+		else
+			k->from[g->row[g->start[i]]] = g->row[g->start[i]];
+	}
 	move_branches(k, e, s->codes, rows);
-	read_rows(k, s->codes, rows);
-	read_cells(k, rows);
 }
 
 /* ---- candidates ---- */
 
+/* The cell of subset i that row r lies in, among all subsets'. */
+static uint32_t
+cell_of(const mg_marker *k, uint32_t i, uint16_t *const *codes, uint32_t r)
+{
+	const mg_mark_subset *of = &k->plan->subset[i];
+	uint32_t cell = of->first;
+
+	for (uint32_t j = 0; j < of->k; j++)
+		cell += k->group_of[of->cols[j]][codes[of->cols[j]][r]] * of->stride[j];
+	return cell;
+}
+
+static int
+score_row(const mg_marker *k, uint16_t *const *codes, uint32_t r)
+{
+	int sum = 0;
+
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+		sum += k->score[cell_of(k, i, codes, r)];
+	return sum;
+}
+
 static void
 choose_rows(mg_stream *s, mg_marker *k, uint32_t rows)
 {
-	uint32_t n = k->plan->nsubsets;
-
-	read_rows(k, s->codes, rows);
-	read_cells(k, rows);
 	for (uint32_t r = 0; r < rows; r++)
-	{
-		int own = 0, other = 0;
-
-		for (uint32_t i = 0; i < n; i++)
-		{
-			const mg_mark_subset *of = &k->plan->subset[i];
-			uint32_t cell = 0;
-
-			for (uint32_t j = 0; j < of->k; j++)
-				cell += k->group_of[of->cols[j]][k->other[of->cols[j]][r]] * of->stride[j];
-			own += k->score[of->first + k->cell[(size_t) r * n + i]];
-			other += k->score[of->first + cell];
-		}
-		for (uint32_t c = 0; other > own && c < s->model->ncolumns; c++)
-			s->codes[c][r] = k->other[c][r];
-	}
+		if (score_row(k, k->other, r) > score_row(k, s->codes, r))
+			for (uint32_t c = 0; c < s->model->ncolumns; c++)
+				s->codes[c][r] = k->other[c][r];
 }
 
 /* ---- a stream ---- */
@@ -307,7 +389,7 @@ mg_code
 mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 {
 	mg_marker *k = s->marker;
-	uint32_t rounds = 1;
+	uint32_t passes = rows <= SMALL_ROWS ? PASSED_ROWS / rows : LEAST_PASSES;
 
 	if (k->plan->nsubsets == 0)
 		return MG_OK;
@@ -317,94 +399,78 @@ mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 		choose_rows(s, k, rows);
 		return MG_OK;
 	}
-	while (rows * rounds * 2 <= SMALL_ROWS && rounds < MOST_ROUNDS)
-		rounds *= 2;
+	passes = passes > MOST_PASSES ? MOST_PASSES : passes;
 	read_rows(k, s->codes, rows);
-	read_cells(k, rows);
-	for (uint32_t i = 0; i < rounds * k->nedges; i++)
+	for (uint32_t i = 0; i < rows; i++)
+		k->groups.order[i] = (uint16_t) i;
+	for (uint32_t i = 0; i < passes; i++)
 	{
 		MG_TRY(mg_poll(ctx));
-		pass_edge(s, k, &k->edge[i % k->nedges], rng, rows);
+		/* the sampler's rows are in random order: only who meets again needs a new one */
+		if (i >= k->nedges)
+			mg_rng_permutation16(rng, k->groups.order, rows);
+		pass_edge(s, k, &k->edge[i % k->nedges], rows);
 	}
 	return MG_OK;
 }
 
-/* Branches in the order of what they promise: the share of rows with a partner, and the rare mass that straddles them,
- * less what those before them straddle already. */
+/* Cells that the conditions made frequent carry no mark. */
 static mg_code
-choose_edges(mg_ctx *ctx, mg_stream *s, mg_marker *k, const mg_branch *branch, uint32_t n)
+gate_given(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 {
-	double *reach, *seen, *rare;
-	edge *all;
+	uint32_t *count;
 	mg_rng rng;
 
-	MG_NEW(ctx, s->arena, reach, (size_t) n + 1);
-	MG_NEW(ctx, s->arena, all, (size_t) n + 1);
-	MG_NEW(ctx, s->arena, seen, (size_t) k->plan->nsubsets + 1);
-	MG_NEW(ctx, s->arena, rare, (size_t) k->plan->nsubsets + 1);
-	MG_NEW(ctx, s->arena, k->edge, EDGES);
-	mg_rng_seed(&rng, UINT64_C(0x6d61726b20656467));
-	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, PILOT_ROWS, s->codes));
-	read_rows(k, s->codes, PILOT_ROWS);
-	read_cells(k, PILOT_ROWS);
+	MG_NEW(ctx, s->arena, count, (size_t) k->plan->cells + 1);
+	mg_rng_seed(&rng, UINT64_C(0x676976656e206d6b));
+	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, GIVEN_ROWS, s->codes));
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-		for (uint32_t r = 0; r < PILOT_ROWS; r++)
-			rare[i] += (k->score[k->plan->subset[i].first + k->cell[(size_t) r * k->plan->nsubsets + i]] != 0) /
-					   (double) PILOT_ROWS;
-	for (uint32_t i = 0; i < n; i++)
-	{
-		MG_TRY(mg_branch_reach(ctx, s->arena, s->model, &branch[i], s->codes, PILOT_ROWS, &reach[i]));
-		MG_TRY(make_edge(ctx, s, k, &branch[i], &all[i]));
-	}
-	while (k->nedges < EDGES)
-	{
-		edge *best = NULL;
-
-		for (uint32_t i = 0; i < n; i++)
-		{
-			double mass = 0;
-
-			for (uint32_t t = 0; t < all[i].nsubsets; t++)
-				mass += rare[all[i].subset[t]] / (1 + seen[all[i].subset[t]]);
-			all[i].worth = all[i].branch == NULL ? 0 : reach[i] * sqrt(mass);
-			if (all[i].worth > 0.05 && (best == NULL || all[i].worth > best->worth))
-				best = &all[i];
-		}
-		if (best == NULL)
-			break;
-		for (uint32_t t = 0; t < best->nsubsets; t++)
-			seen[best->subset[t]] += reach[best - all];
-		k->edge[k->nedges++] = *best;
-		best->branch = NULL;
-	}
+		for (uint32_t r = 0; r < GIVEN_ROWS; r++)
+			count[cell_of(k, i, s->codes, r)]++;
+	for (uint32_t i = 0; i < k->plan->cells; i++)
+		if (count[i] > GIVEN_GATE * k->plan->gate * GIVEN_ROWS)
+			k->score[i] = 0;
 	return MG_OK;
 }
 
 static mg_code
-prepare(mg_ctx *ctx, mg_stream *s, mg_marker *k)
+prepare_edges(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 {
 	const mg_branch *branch = NULL;
 	uint32_t n = 0;
 
-	MG_TRY(map_columns(ctx, s, k));
-	k->score = k->mark->score;
-	if (k->plan->nsubsets == 0)
-		return MG_OK;
-	MG_TRY(mg_stream_ready(ctx, s));
-	MG_TRY(mg_row_groups_make(ctx, s->arena, &k->groups));
-	MG_NEW(ctx, s->arena, k->row, (size_t) MG_BATCH_ROWS * k->nslots);
-	MG_NEW(ctx, s->arena, k->cell, (size_t) MG_BATCH_ROWS * k->plan->nsubsets);
-	MG_NEW(ctx, s->arena, k->from, MG_BATCH_ROWS);
-	MG_NEW(ctx, s->arena, k->copy, MG_BATCH_ROWS);
 	if (s->model->method->branches != NULL)
 		MG_TRY(s->model->method->branches(ctx, s->model, s->arena, &branch, &n));
-	MG_TRY(choose_edges(ctx, s, k, branch, n));
+	MG_NEW(ctx, s->arena, k->edge, MG_MARK_BRANCHES);
+	for (uint32_t i = 0; i < k->plan->nbranches; i++)
+	{
+		if (k->plan->branch[i] >= n || !mg_separator_fits(s->model, &branch[k->plan->branch[i]]))
+			return mismatch(ctx);
+		MG_TRY(make_edge(ctx, s, k, &branch[k->plan->branch[i]], &k->edge[k->nedges++]));
+	}
 	if (k->nedges > 0)
 		return MG_OK;
 	MG_NEW(ctx, s->arena, k->other, s->model->ncolumns);
 	for (uint32_t c = 0; c < s->model->ncolumns; c++)
 		MG_NEW(ctx, s->arena, k->other[c], MG_BATCH_ROWS);
 	return MG_OK;
+}
+
+static mg_code
+prepare(mg_ctx *ctx, mg_stream *s, mg_marker *k)
+{
+	MG_TRY(map_columns(ctx, s, k));
+	if (k->plan->nsubsets == 0)
+		return MG_OK;
+	MG_NEW(ctx, s->arena, k->score, (size_t) k->plan->cells + 1);
+	memcpy(k->score, k->mark->score, k->plan->cells);
+	MG_TRY(mg_stream_ready(ctx, s));
+	MG_TRY(mg_row_groups_make(ctx, s->arena, &k->groups));
+	MG_NEW(ctx, s->arena, k->row, (size_t) MG_BATCH_ROWS * k->nslots);
+	MG_NEW(ctx, s->arena, k->from, MG_BATCH_ROWS);
+	MG_NEW(ctx, s->arena, k->copy, MG_BATCH_ROWS);
+	MG_TRY(prepare_edges(ctx, s, k));
+	return s->given != NULL ? gate_given(ctx, s, k) : MG_OK;
 }
 
 mg_code
@@ -418,4 +484,11 @@ mg_stream_mark(mg_ctx *ctx, mg_stream *s, const mg_mark *mark)
 	MG_TRY(prepare(ctx, s, k));
 	s->marker = k;
 	return MG_OK;
+}
+
+void
+mg_marker_wipe(mg_marker *k)
+{
+	if (k != NULL && k->score != NULL)
+		mg_wipe(k->score, k->plan->cells);
 }

@@ -7,13 +7,6 @@
 #include "synthesis/marking.h"
 #include "synthesis/stream_private.h"
 
-/* Is one of the columns in the branch, and one neither there nor in the separator? Only then an exchange moves them. */
-bool mg_branch_reaches(const mg_branch *b, const uint32_t *cols, uint32_t k);
-
-/* Share of n rows that have a partner with the same codes of the separator. */
-mg_code mg_branch_reach(mg_ctx *ctx, mg_arena *work, const mg_model *m, const mg_branch *b, uint16_t *const *codes,
-						uint32_t n, double *reach);
-
 /* The marker of a stream: NULL where it is unmarked. Memory is the stream's arena. */
 struct mg_marker;
 typedef struct mg_marker mg_marker;
@@ -36,7 +29,13 @@ bool mg_separator_fits(const mg_model *m, const mg_branch *b);
 /* Rows in g->order, dealt to groups; their order is kept. */
 void mg_group_rows(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n, mg_row_groups *g);
 
+/* Share of n rows that have a partner with the same codes of the separator, less one a group; 0 where it does not fit. */
+double mg_branch_reach(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n, mg_row_groups *g);
+
 /* Chooses how the batch's rows are put together: s->codes[][0..rows) change. */
 mg_code mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows);
+
+/* The signs that a marker holds; NULL allowed. */
+void mg_marker_wipe(mg_marker *k);
 
 #endif

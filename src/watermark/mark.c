@@ -10,6 +10,7 @@ typedef struct body
 {
 	mg_mark mark;
 	mg_arena *arena;
+	uint32_t cells;
 } body;
 
 mg_code
@@ -70,9 +71,17 @@ score_cells(mg_ctx *ctx, body *b, const uint8_t *model_key, const uint8_t *recip
 	mg_wipe(bits, (size_t) plan->cells / 8 + 1);
 	MG_TRY(code);
 	for (uint32_t s = 0; s < plan->nsubsets; s++)
-		for (uint32_t i = 0; i < plan->subset[s].cells; i++)
-			if (plan->subset[s].q[i] == MG_MARK_FREQUENT)
-				b->mark.score[plan->subset[s].first + i] = 0;
+	{
+		const mg_mark_subset *of = &plan->subset[s];
+		int drag = recipient_key != NULL ? of->drag : of->drag / 2;
+
+		for (uint32_t i = 0; i < of->cells; i++)
+		{
+			int8_t *score = &b->mark.score[of->first + i];
+
+			*score = (int8_t) (of->q[i] == MG_MARK_FREQUENT ? 0 : *score * of->weight - drag);
+		}
+	}
 	return MG_OK;
 }
 
@@ -92,6 +101,7 @@ mg_mark_create(mg_ctx *ctx, const mg_mark_plan *plan, const uint8_t model_key[MG
 	}
 	b->arena = arena;
 	b->mark.plan = plan;
+	b->cells = plan->cells;
 	code = score_cells(ctx, b, model_key, recipient_key);
 	if (code != MG_OK)
 	{
@@ -110,6 +120,6 @@ mg_mark_destroy(mg_mark *m)
 	if (b == NULL)
 		return;
 	if (m->score != NULL)
-		mg_wipe(m->score, m->plan->cells);
+		mg_wipe(m->score, b->cells);
 	mg_arena_destroy(b->arena);
 }

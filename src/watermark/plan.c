@@ -7,7 +7,8 @@
  *             (u32, then hash u64 and group u8 each) and other_group u8, or a number's breaks (u32, f64 each); and the
  *             margin, f64 a group
  *   gate      f64
- *   subsets   u32, each: k u8, columns u32 each, weight f64, bytes of its cells as runs (u8 length - 1, u8 value)
+ *   subsets   u32, each: k u8, columns u32 each, weight u8, drag u8, tells u8, bytes of its cells as runs (u8 length - 1, u8 value)
+ *   branches  u8, each: u16
  *
  * Strides, cells and places follow from the groups and are not written. Runs, because most cells of a sparse subset
  * never occur: a plan of adult is some ten thousand bytes.
@@ -115,7 +116,9 @@ write_subset(const mg_mark_subset *s, mg_writer *w)
 	mg_put_u8(w, (uint8_t) s->k);
 	for (uint32_t i = 0; i < s->k; i++)
 		mg_put_u32(w, s->cols[i]);
-	mg_put_f64(w, (double) s->weight);
+	mg_put_u8(w, s->weight);
+	mg_put_u8(w, s->drag);
+	mg_put_u8(w, s->tells);
 	for (uint32_t i = 0, run; i < s->cells; i += run)
 	{
 		for (run = 1; run < 256 && i + run < s->cells && s->q[i + run] == s->q[i];)
@@ -137,6 +140,9 @@ mg_mark_plan_write(const mg_mark_plan *p, mg_writer *w)
 	mg_put_u32(w, p->nsubsets);
 	for (uint32_t i = 0; i < p->nsubsets; i++)
 		write_subset(&p->subset[i], w);
+	mg_put_u8(w, (uint8_t) p->nbranches);
+	for (uint32_t i = 0; i < p->nbranches; i++)
+		mg_put_u16(w, p->branch[i]);
 }
 
 /* ---- reading ---- */
@@ -250,7 +256,6 @@ lay_out(const mg_mark_plan *p, mg_mark_subset *s)
 static mg_code
 read_subset(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r, mg_mark_subset *s)
 {
-	double weight;
 	uint8_t *q;
 
 	s->k = mg_get_u8(r);
@@ -258,10 +263,13 @@ read_subset(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r, mg_mark_subset *s)
 		return corrupt(ctx);
 	for (uint32_t i = 0; i < s->k; i++)
 		s->cols[i] = mg_get_u32(r);
-	weight = mg_get_f64(r);
-	if (r->failed || !lay_out(p, s) || !(weight > 1e-6 && weight < 1e6))
+	s->weight = mg_get_u8(r);
+	s->drag = mg_get_u8(r);
+	s->tells = mg_get_u8(r);
+	if (r->failed || !lay_out(p, s) || s->weight < 1 || s->weight > MG_MARK_WEIGHTS ||
+		s->drag > MG_MARK_DRAG || s->tells < 1 || s->tells > MG_MARK_TELLS ||
+		p->cells + s->cells > MG_MARK_ALL_CELLS)
 		return corrupt(ctx);
-	s->weight = (float) weight;
 	s->first = p->cells;
 	p->cells += s->cells;
 	MG_NEW(ctx, p->arena, q, s->cells);
@@ -277,6 +285,21 @@ read_subset(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r, mg_mark_subset *s)
 	}
 	s->q = q;
 	return MG_OK;
+}
+
+static mg_code
+read_branches(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r)
+{
+	uint16_t *branch;
+
+	p->nbranches = mg_get_u8(r);
+	if (r->failed || p->nbranches > MG_MARK_BRANCHES)
+		return corrupt(ctx);
+	MG_NEW(ctx, p->arena, branch, (size_t) p->nbranches + 1);
+	for (uint32_t i = 0; i < p->nbranches; i++)
+		branch[i] = mg_get_u16(r);
+	p->branch = branch;
+	return !r->failed && mg_reader_left(r) == 0 ? MG_OK : corrupt(ctx);
 }
 
 static mg_code
@@ -299,14 +322,14 @@ read_plan(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r)
 	for (uint32_t i = 0; i < p->ncolumns; i++)
 		MG_TRY(read_column(ctx, p->arena, r, &column[i], &margin[i]));
 	p->gate = mg_get_f64(r);
-	p->nsubsets = mg_get_count(r, 17);
+	p->nsubsets = mg_get_count(r, 14);
 	if (r->failed || !(p->gate > 0 && p->gate < 1) || p->nsubsets > MG_MARK_SUBSETS)
 		return corrupt(ctx);
 	MG_NEW(ctx, p->arena, subset, (size_t) p->nsubsets + 1);
 	p->subset = subset;
 	for (uint32_t i = 0; i < p->nsubsets; i++)
 		MG_TRY(read_subset(ctx, p, r, &subset[i]));
-	return mg_reader_left(r) == 0 ? MG_OK : corrupt(ctx);
+	return read_branches(ctx, p, r);
 }
 
 mg_code

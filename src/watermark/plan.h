@@ -22,6 +22,11 @@
 #define MG_MARK_SUBSETS 128 /* most subsets of a plan */
 #define MG_MARK_ARITY 4     /* most columns of a subset */
 #define MG_MARK_CELLS 4096  /* most cells of a subset */
+#define MG_MARK_ALL_CELLS 65535 /* most of all subsets together: 16 bits tell them apart */
+#define MG_MARK_BRANCHES 8  /* most branches that emission uses */
+#define MG_MARK_DRAG 60
+#define MG_MARK_TELLS 200
+#define MG_MARK_WEIGHTS 30  /* most weight of a subset; scores are bytes */
 
 typedef struct mg_mark_column
 {
@@ -57,7 +62,9 @@ typedef struct mg_mark_subset
 	uint32_t cells;
 	uint32_t first;     /* index of its first cell among all subsets' */
 	const uint8_t *q;   /* [cells] */
-	float weight;       /* how much a feature of it counts in detection; > 0, public, independent of any key */
+	uint8_t weight;     /* 1..MG_MARK_WEIGHTS: how much a feature of it counts when rows are made */
+	uint8_t drag;       /* taken off the score of its rare cells, so that over all keys they come no more often */
+	uint8_t tells;      /* 1..MG_MARK_TELLS: and when they are judged; no key enters either */
 } mg_mark_subset;
 
 typedef struct mg_mark_plan
@@ -70,6 +77,9 @@ typedef struct mg_mark_plan
 	uint32_t nsubsets;
 	const mg_mark_subset *subset;
 	uint32_t cells; /* of all subsets */
+	/* Which of the method's branches emission exchanges, the best first; detection has no use for them. */
+	uint32_t nbranches;
+	const uint16_t *branch;
 } mg_mark_plan;
 
 /* Groups of values. */
