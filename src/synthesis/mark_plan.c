@@ -21,7 +21,9 @@
 #define GATE_PAIRS 210.0 /* of 15 columns: n (n - 1) */
 #define MOST_WIDE 5.0
 #define GATES 8
-#define ENOUGH 1.5 /* rare cells of a row, below which the gate is raised */
+#define ENOUGH 1.5      /* rare cells of a row, below which the gate is raised */
+#define MOST_FOR_PAIRS 2 /* steps for the sake of these */
+#define ENOUGH_PAIRS 16 /* and pairs among the subsets, which survive best when columns are dropped */
 #define PLAN_BATCHES 16
 #define PLAN_CELLS ((size_t) 1 << 27) /* rows * columns that are drawn, at most, in more than two batches */
 #define NUMBER_GROUPS 24
@@ -533,15 +535,21 @@ choose_subsets(mg_ctx *ctx, maker *k)
 {
 	mg_mark_subset *subset;
 	double *used, mass = 0;
+	uint32_t pairs = 0;
 
 	MG_NEW(ctx, k->plan->arena, subset, SUBSETS);
 	MG_NEW(ctx, k->work, used, k->model->ncolumns);
 	k->plan->subset = k->subset = subset;
-	for (uint32_t level = 0; level < GATES && mass < ENOUGH; level++)
+	for (uint32_t level = 0; level < GATES && (mass < ENOUGH || pairs < ENOUGH_PAIRS); level++)
 	{
+		if (mass >= ENOUGH && level > MOST_FOR_PAIRS)
+			break;
 		MG_TRY(mg_poll(ctx));
 		choose_at(k, level, subset, used, &mass);
 		k->plan->gate = k->gate[level];
+		pairs = 0;
+		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+			pairs += subset[i].k == 2;
 	}
 	return MG_OK;
 }

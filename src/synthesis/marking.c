@@ -19,7 +19,7 @@
 #include <math.h>
 #include <string.h>
 
-#define HAND 2           /* branches that are carried in a large batch */
+#define HAND 3           /* branches that are carried in a large batch */
 #define MOST_HAND 8      /* and in a small one */
 #define LEAST_PASSES 2   /* over a batch, each of one branch: what a large one gets */
 #define MOST_PASSES 16   /* what a small one gets, in which few rows agree on a separator */

@@ -632,6 +632,7 @@ plans_of_other_models_are_refused(void **state)
 	fill_columns(w->model);
 	w->model->columns[w->plan->subset[0].cols[0]].domain.labels = fewer;
 	w->model->columns[w->plan->subset[0].cols[0]].domain.nlabels = 2;
+	w->model->columns[w->plan->subset[0].cols[0]].nfine = 4;
 	assert_int_equal(mg_stream_create(&w->ctx, w->model, w->key, &s), MG_OK);
 	assert_int_equal(mg_stream_mark(&w->ctx, s, w->mark), MG_INVALID);
 	mg_stream_destroy(s);
