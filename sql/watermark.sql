@@ -42,7 +42,7 @@ SELECT count(*) FROM mirage.mark_plan;
 RESET ROLE;
 
 -- all three ways by which rows leave, and conditions
-CREATE TABLE typed AS SELECT * FROM dp_synthesize_as(NULL::people, 'm', 2000);
+CREATE TABLE typed AS SELECT * FROM dp_synthesize_as(NULL::people, 'm', 5000);
 CREATE TABLE records AS SELECT (r).* FROM (SELECT x::people AS r FROM (SELECT dp_synthesize_as(NULL::people, 'm', 2000) x OFFSET 0) y) z;
 CREATE TABLE listed AS SELECT * FROM dp_synthesize('m', 2000)
   AS t(visits int, city varchar(10), age numeric, size text, born timestamp, seen timestamptz, price float8);
@@ -61,15 +61,15 @@ SELECT * FROM found('SELECT * FROM given');
 SELECT * FROM found('SELECT p.* FROM json, json_populate_record(NULL::people, row) p', 'm');
 SELECT * FROM found('SELECT * FROM foreign_rows');
 -- real rows, no rows, and one column: nothing
-SELECT * FROM found('SELECT * FROM people');
+SELECT * FROM found('SELECT * FROM people') ORDER BY model;
 SELECT model, recipient, features, score, p_value FROM dp_trace('SELECT * FROM typed WHERE false', 'm');
 SELECT * FROM found('TABLE typed', 'm');
 SELECT * FROM found($$VALUES ('F', 'Graz'), ('M', 'Wien')$$, 'm', '{"column1": "sex", "column2": "city"}');
 
 -- renamed, reordered, dropped, further columns; a part of the rows, mixed with real ones
-SELECT * FROM found('SELECT 1 AS further, born AS b, city AS c, visits, seen, price, size FROM typed LIMIT 1500', 'm',
+SELECT * FROM found('SELECT 1 AS further, born AS b, city AS c, visits, seen, price, size FROM typed LIMIT 4000', 'm',
   '{"b": "born", "c": "city"}') WHERE recipient IS NULL;
-SELECT * FROM found('SELECT age, sex, city, size, price FROM typed', 'm');
+SELECT * FROM found('SELECT age, born, city, size, price, visits FROM typed', 'm') WHERE recipient IS NULL;
 SELECT * FROM found('SELECT * FROM typed UNION ALL SELECT * FROM people WHERE id <= 2000', 'm') WHERE recipient IS NULL;
 SELECT * FROM found('SELECT city, size, round(age, -1) AS age, round(price, -2) AS price, born, seen, visits, round(score) AS score FROM typed', 'm')
   WHERE recipient IS NULL;
@@ -82,7 +82,7 @@ SELECT (SELECT array_agg((features, round(score::numeric, 6)) ORDER BY recipient
   (SELECT array_agg((features, round(score::numeric, 6)) ORDER BY recipient NULLS FIRST) FROM dp_trace('SELECT * FROM typed', 'm')) AS same;
 -- other types of the same values
 SELECT (SELECT array_agg((features, round(score::numeric, 6)) ORDER BY recipient NULLS FIRST) FROM dp_trace(
-    'SELECT age::numeric, sex::char(3), city::varchar, size::text, price::float8, member::int, born::timestamp, seen::text, score::numeric, visits::bigint FROM typed', 'm')) =
+    'SELECT age::numeric, sex::char(3), city::varchar, size::text, price::float8, member::int, born::timestamp, seen::text, score::text, visits::bigint FROM typed', 'm')) =
   (SELECT array_agg((features, round(score::numeric, 6)) ORDER BY recipient NULLS FIRST) FROM dp_trace('SELECT * FROM typed', 'm')) AS same;
 -- what cannot be read counts as missing
 SELECT count(*) > 0 AS traced, bool_and(features = 0) AS nothing
@@ -90,6 +90,49 @@ SELECT count(*) > 0 AS traced, bool_and(features = 0) AS nothing
     '{1}'::int[] AS member FROM typed$$, 'm');
 SELECT * FROM found($$SELECT *, 'often' AS v, 'never' AS w FROM (SELECT city, size, price, visits, age FROM typed) t
   UNION ALL SELECT 'Atlantis', NULL, 'Infinity', NULL, NULL, '', '' FROM generate_series(1, 100)$$, 'm') WHERE recipient IS NULL;
+
+-- every type, as a number and as a category: by its own values and by texts, whatever the session's settings
+CREATE FUNCTION skewed(i int, n int) RETURNS int LANGUAGE sql AS 'SELECT 1 + (n * (abs(hashint4(i)) % 1000 / 1000.0) ^ 3)::int % n';
+CREATE TABLE kinds AS SELECT skewed(i, 4) - 1 AS icat, (ARRAY[0.5, 1.25, 100, -3])[skewed(i * 3, 4)]::numeric AS ncat,
+  date '2019-12-31' + skewed(i * 5, 3) AS dcat, (ARRAY['10:00', '11:30', '23:59:59'])[skewed(i * 7, 3)]::time AS tcat,
+  ('00000000-0000-0000-0000-00000000000' || skewed(i * 11, 4) - 1)::uuid AS u, hashint4(i * 13) % 20 = 0 AS b,
+  (ARRAY['ab', 'abc', 'x', NULL])[skewed(i * 17, 4)]::char(4) AS c, abs(hashint4(i * 19)) % 86400 * interval '1 second' AS iv,
+  time '00:00' + abs(hashint4(i * 23)) % 86400 * interval '1 second' AS t,
+  timestamp '2020-01-01' + abs(hashint4(i * 29)) % 1000 * interval '1 hour' AS ts,
+  timestamptz '2020-01-01 00:00+00' + abs(hashint4(i * 31)) % 1000 * interval '1 hour' AS tz,
+  (hashint4(i * 37) % 1000 / 8.0)::real AS r, (hashint4(i * 41) % 100000)::bigint AS l,
+  (ARRAY[0.5, 2.25, -1e10])[skewed(i * 43, 3)]::float8 AS fcat FROM generate_series(1, 3000) i;
+SELECT dp_protect('kinds', epsilon => 100);
+SELECT count(dp_set_column('kinds', c, 'category', categories => k)) FROM (VALUES ('icat', ARRAY['0', '1', '2', '3']),
+  ('ncat', ARRAY['0.5', '1.25', '100', '-3']), ('dcat', ARRAY['2020-01-01', '2020-01-02', '2020-01-03']),
+  ('tcat', ARRAY['10:00', '11:30', '23:59:59']), ('fcat', ARRAY['0.5', '2.25', '-1e10']),
+  ('u', ARRAY['00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000001',
+   '00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000003'])) x(c, k);
+SELECT count(dp_set_column('kinds', c, lower => l, upper => u)) FROM (VALUES ('iv', '0', '1 day'), ('t', '00:00', '23:59:59'),
+  ('ts', '2020-01-01', '2020-03-01'), ('tz', '2020-01-01 00:00+00', '2020-03-01 00:00+00'), ('r', '-130', '130'), ('l', '-100000', '100000')) x(c, l, u);
+SELECT dp_train('kinds', 'kinds', 'independent', epsilon => 50) > 0 AS trained;
+CREATE TABLE k AS SELECT * FROM dp_synthesize_as(NULL::kinds, 'kinds', 2000);
+CREATE FUNCTION figures(query text) RETURNS text LANGUAGE sql AS
+$$ SELECT string_agg(concat_ws(' ', recipient, features, round(score::numeric, 6)), ', ' ORDER BY recipient NULLS FIRST) FROM dp_trace(query, 'kinds') $$;
+SELECT * FROM found('SELECT * FROM k', 'kinds');
+CREATE FUNCTION with_one(col text, as_what text) RETURNS text LANGUAGE sql AS
+$$ SELECT figures(format('SELECT %s FROM k', string_agg(CASE WHEN attname = col THEN as_what ELSE attname END, ', ')))
+   FROM pg_attribute WHERE attrelid = 'k'::regclass AND attnum > 0 $$;
+SELECT string_agg(format('SELECT %1$L AS col, with_one(%1$L, %2$L) = with_one(%1$L, %3$L) AS same, with_one(%1$L, %2$L) <> with_one(%1$L, %4$L) AS matters',
+    attname, attname, attname || '::text', $$'none' AS $$ || attname), ' UNION ALL ' ORDER BY attnum) AS each
+  FROM pg_attribute WHERE attrelid = 'k'::regclass AND attnum > 0 \gset
+:each;
+SET TimeZone = 'Asia/Tokyo';
+SET DateStyle = 'German';
+SET IntervalStyle = 'iso_8601';
+:each;
+SELECT figures('SELECT icat::float8, ncat::float8, dcat::timestamp, b::int, c::text, iv, t, ts::text, tz::timestamp, r::float8, l::float8, fcat::numeric, u FROM k') =
+  figures('SELECT icat, ncat, dcat, b, c, iv, t, ts, tz, r, l, fcat, u FROM k') AS same;
+SELECT figures($$SELECT ' ' || icat || '.0 ' AS icat, CASE b WHEN true THEN 'yes' WHEN false THEN '0' END AS b, c || '  ' AS c, upper(u::text) AS u, l || 'e0' AS l,
+  iv, t, ts, tz, r, fcat, ncat, dcat, tcat FROM k$$) = figures('SELECT * FROM k') AS same;
+RESET TimeZone;
+RESET DateStyle;
+RESET IntervalStyle;
 
 -- queries that are none
 SELECT * FROM dp_trace(NULL);
@@ -213,8 +256,8 @@ DROP TYPE wm_size CASCADE;
 SELECT * FROM found('SELECT * FROM csv', 'm');
 SELECT count(*) FROM mirage.mark_plan WHERE model_name = 'm';
 
-DROP TABLE csv, typed, records, listed, given, json, foreign_rows, bare, again, s1, s2, s3, made, kept, narrow;
-DROP FUNCTION found, writes;
+DROP TABLE kinds, k, csv, typed, records, listed, given, json, foreign_rows, bare, again, s1, s2, s3, made, kept, narrow;
+DROP FUNCTION found, with_one, figures, writes, skewed;
 DROP EXTENSION pg_mirage CASCADE;
 DROP SCHEMA IF EXISTS mirage CASCADE;
 DROP OWNED BY regress_wm_trainer, regress_wm_reader, regress_wm_auditor, regress_wm_admin;

@@ -100,6 +100,7 @@ run_tap()
 		give "$work/tap"
 		private_dir=$work/tap/$name
 		guarded env ${MIRAGE_FAILURES:+"MIRAGE_FAILURES=$MIRAGE_FAILURES"} ${MIRAGE_SEED:+"MIRAGE_SEED=$MIRAGE_SEED"} \
+			${MIRAGE_WHOLE:+"MIRAGE_WHOLE=$MIRAGE_WHOLE"} \
 			TESTDIR="$private_dir" TESTDATADIR="$private_dir/data" TESTLOGDIR="$private_dir/log" \
 			PG_REGRESS="$pgxs/../test/regress/pg_regress" PGPORT=65432 PERL5LIB="$perl:$work/src/test/t" \
 			TAR="$(command -v tar)" top_builddir="$private_dir" \

@@ -11,7 +11,7 @@
  *
  * Keys exist while they are tried, after the caller's query has ended, and nothing raises an error meanwhile.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include <math.h>
 
@@ -146,9 +146,9 @@ check_mapping(Trace *t, TupleDesc desc)
 		for (int j = 0; j < desc->natts; j++)
 			found |= strcmp(NameStr(TupleDescAttr(desc, j)->attname), t->mapping[i].query) == 0;
 		if (!found)
-			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-							errmsg("the query has no column \"%s\", which parameter \"mapping\" names",
-								   t->mapping[i].query)));
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("the query has no column \"%s\", which parameter \"mapping\" names", t->mapping[i].query)));
 	}
 }
 
@@ -229,10 +229,9 @@ static void
 refuse_columns(const Trace *t, const char *names)
 {
 	if (t->model != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("the query has fewer than two columns of model \"%s\"", t->model),
-				 errhint("Its columns are: %s. Name them by aliases, or by parameter \"mapping\".", names)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("the query has fewer than two columns of model \"%s\"", t->model),
+						errhint("Its columns are: %s. Name them by aliases, or by parameter \"mapping\".", names)));
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("the query has fewer than two columns of any model"),
 					names != NULL ? errhint("Name them as the model does, by aliases or by parameter \"mapping\"; "
 											"the columns of the latest model are: %s.",
@@ -268,20 +267,20 @@ begin_query(void *arg, TupleDesc desc)
 		refuse_columns(t, names);
 	for (int i = 0; i < t->nmappings; i++)
 		if (!t->mapping[i].used)
-			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-							errmsg("no model that is tried has a marked column \"%s\", which parameter \"mapping\" names",
-								   t->mapping[i].model),
-							names != NULL ? errhint("Columns are: %s.", names)
-										  : errhint("Columns of \"%s\" are: %s.", t->suspect[0].model->name,
-													column_names(t->suspect[0].bundle.plan))));
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("no model that is tried has a marked column \"%s\", which parameter \"mapping\" names",
+							t->mapping[i].model),
+					 names != NULL ? errhint("Columns are: %s.", names)
+								   : errhint("Columns of \"%s\" are: %s.", t->suspect[0].model->name,
+											 column_names(t->suspect[0].bundle.plan))));
 }
 
 static void
 suspect_flush(Trace *t, Suspect *s)
 {
 	if (mg_groups_rows(s->groups) > 0)
-		MG_CHECK(&t->ctx,
-				 mg_detect_add(&t->ctx, s->detector, mg_groups_columns(s->groups), mg_groups_rows(s->groups)));
+		MG_CHECK(&t->ctx, mg_detect_add(&t->ctx, s->detector, mg_groups_columns(s->groups), mg_groups_rows(s->groups)));
 	mg_groups_clear(s->groups);
 }
 
@@ -327,8 +326,8 @@ try_keys(Trace *t)
 		Finding *f = &t->finding[i];
 		const Suspect *s = &t->suspect[f->suspect];
 		uint8 key[MG_KEY_BYTES];
-		mg_code code = mg_mark_key(&t->ctx, &t->root, s->model->id, f->recipient != NULL ? f->recipient->label : NULL,
-								   key);
+		mg_code code =
+			mg_mark_key(&t->ctx, &t->root, s->model->id, f->recipient != NULL ? f->recipient->label : NULL, key);
 
 		if (code == MG_OK)
 			code = mg_detect_key(&t->ctx, s->detector, key, &f->detection);
@@ -440,8 +439,7 @@ record(const Trace *t)
 }
 
 /* (query text, model text, mapping jsonb) RETURNS TABLE (model, recipient, features, score, p_value) */
-Datum
-dp_trace(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_trace, MG_WATCHED_RELEASE)
 {
 	MgSelectSink sink = {.begin = begin_query, .row = query_row};
 	MemoryContext context, old;

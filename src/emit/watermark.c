@@ -1,6 +1,6 @@
 /*
- * emit/watermark.c: see watermark.h. Keys are on the stack for as long as the mark is compiled from them; the mark holds
- * signs, and is wiped with the release.
+ * emit/watermark.c: see watermark.h. Keys are on the stack for as long as the mark is compiled from them; the mark
+ * holds signs, and is wiped with the release.
  */
 #include "postgres.h"
 
@@ -30,11 +30,12 @@ mg_release_mark_open(MgReleaseMark *m, mg_ctx *ctx, const MgModel *model, const 
 	MgMarkBundle bundle;
 
 	if (state == MG_MARK_UNPLANNED)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("model \"%s\" has no plan to mark its rows by", model->name),
-						errdetail("It was trained by a version that did not mark rows."),
-						errhint("A member of mirage_admin can make the plan: SELECT dp_set_model(%s, watermark => true)",
-								quote_literal_cstr(model->name))));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has no plan to mark its rows by", model->name),
+				 errdetail("It was trained by a version that did not mark rows."),
+				 errhint("A member of mirage_admin can make the plan: SELECT dp_set_model(%s, watermark => true)",
+						 quote_literal_cstr(model->name))));
 	if (state != MG_MARK_ON)
 		return;
 	mg_mark_root_open(&m->root, false); /* closed after errors too, with the release */

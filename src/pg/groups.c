@@ -1,6 +1,6 @@
 /*
- * pg/groups.c: see groups.h. Hot: a million rows by fifteen columns are read in seconds, so that numbers of number types
- * go straight to their group, and whatever needs a text does it once for each distinct value in a while: a small
+ * pg/groups.c: see groups.h. Hot: a million rows by fifteen columns are read in seconds, so that numbers of number
+ * types go straight to their group, and whatever needs a text does it once for each distinct value in a while: a small
  * direct-mapped cache a column keeps (bytes, group).
  *
  * What single values need is allocated in a scratch context that is reset every few rows.
@@ -31,14 +31,14 @@ static const struct
 {
 	MgTypeClass cls;
 	const char *name;
-} class_names[] = {{MG_TYPE_BOOL, "boolean"},     {MG_TYPE_INT2, "smallint"},
-				   {MG_TYPE_INT4, "integer"},     {MG_TYPE_INT8, "bigint"},
-				   {MG_TYPE_FLOAT4, "real"},      {MG_TYPE_FLOAT8, "double precision"},
-				   {MG_TYPE_NUMERIC, "numeric"},  {MG_TYPE_TEXT, "text"},
-				   {MG_TYPE_BPCHAR, "character"}, {MG_TYPE_ENUM, "enum"},
-				   {MG_TYPE_DATE, "date"},        {MG_TYPE_TIME, "time"},
+} class_names[] = {{MG_TYPE_BOOL, "boolean"},      {MG_TYPE_INT2, "smallint"},
+				   {MG_TYPE_INT4, "integer"},      {MG_TYPE_INT8, "bigint"},
+				   {MG_TYPE_FLOAT4, "real"},       {MG_TYPE_FLOAT8, "double precision"},
+				   {MG_TYPE_NUMERIC, "numeric"},   {MG_TYPE_TEXT, "text"},
+				   {MG_TYPE_BPCHAR, "character"},  {MG_TYPE_ENUM, "enum"},
+				   {MG_TYPE_DATE, "date"},         {MG_TYPE_TIME, "time"},
 				   {MG_TYPE_INTERVAL, "interval"}, {MG_TYPE_TIMESTAMP, "timestamp"},
-				   {MG_TYPE_UUID, "uuid"},        {MG_TYPE_TIMESTAMPTZ, "timestamptz"}};
+				   {MG_TYPE_UUID, "uuid"},         {MG_TYPE_TIMESTAMPTZ, "timestamptz"}};
 
 static const char *
 class_name(MgTypeClass cls)
@@ -229,6 +229,13 @@ mg_groups_clear(MgGroups *g)
 	g->rows = 0;
 }
 
+/* The model's column of class real saw singles: breaks may lie on one. */
+static inline uint8
+number_group(const GroupColumn *c, double v)
+{
+	return mg_mark_number_group(c->plan, c->cls == MG_TYPE_FLOAT4 ? (double) (float) v : v);
+}
+
 /* ---------------------------------------------------------------- texts */
 
 #define NUMBER_TEXT 64 /* longer ones are no numbers */
@@ -352,7 +359,7 @@ text_group(const GroupColumn *c, char *s, size_t len)
 	if (len == 0 && !(c->plan->kind == MG_CATEGORY && is_text && has_label(c->plan, s, 0)))
 		return c->plan->null_group;
 	if (c->plan->kind == MG_NUMBER)
-		return len <= NUMBER_TEXT && text_point(c->cls, s, &v) ? mg_mark_number_group(c->plan, v) : MG_MARK_MISSING;
+		return len <= NUMBER_TEXT && text_point(c->cls, s, &v) ? number_group(c, v) : MG_MARK_MISSING;
 	if (!is_text && len > NUMBER_TEXT)
 		return MG_MARK_MISSING;
 	s = text_label(c->cls, s);
@@ -398,8 +405,8 @@ value_group(GroupColumn *c, Datum value)
 	char *text;
 	double v;
 
-	if (c->plan->kind == MG_CATEGORY && c->cls == c->from && (!MG_TYPE_HAS_AXIS(c->cls) ||
-															  mg_axis_value(c->cls, value, &v)))
+	if (c->plan->kind == MG_CATEGORY && c->cls == c->from &&
+		(!MG_TYPE_HAS_AXIS(c->cls) || mg_axis_value(c->cls, value, &v)))
 	{
 		text = mg_value_text(c->cls, value);
 		return mg_mark_text_group(c->plan, text, strlen(text));
@@ -407,7 +414,7 @@ value_group(GroupColumn *c, Datum value)
 	if (value_point(c->cls, c->from, value, &v))
 	{
 		if (c->plan->kind == MG_NUMBER)
-			return mg_mark_number_group(c->plan, v);
+			return number_group(c, v);
 		if (MG_TYPE_IS_NUMBER(c->cls))
 		{
 			text = number_label(c->cls, v);
@@ -482,7 +489,7 @@ point_group(const GroupColumn *c, Datum value)
 
 	if (!mg_axis_value(c->from, value, &v))
 		return c->plan->null_group; /* as training codes what has no place on the axis */
-	return mg_mark_number_group(c->plan, v);
+	return number_group(c, v);
 }
 
 bool

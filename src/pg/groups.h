@@ -2,13 +2,13 @@
  * pg/groups.h: values of any query as groups of a watermark's plan (watermark/plan.h).
  *
  * A plan knows groups by labels' texts and by points on the axis of the column's type. Which type that was is kept
- * beside the plan, by class (pg/types.h): a *bundle* is a plan with the classes of its columns, and needs no catalog, so
- * that it can outlive model, table and types.
+ * beside the plan, by class (pg/types.h): a *bundle* is a plan with the classes of its columns, and needs no catalog,
+ * so that it can outlive model, table and types.
  *
- * A query's column may be of another type than the model's: the rows may come from a CSV whose columns are all texts, or
- * an integer may have become a numeric. Values are brought to the model's class where they fit it, else by their text; a
- * text that is empty counts as NULL where the model has no such label. What cannot be read counts as missing. No value
- * raises an error.
+ * A query's column may be of another type than the model's: the rows may come from a CSV whose columns are all texts,
+ * or an integer may have become a numeric. Values are brought to the model's class where they fit it, else by their
+ * text; a text that is empty counts as NULL where the model has no such label. What cannot be read counts as missing.
+ * No value raises an error.
  */
 #ifndef MIRAGE_PG_GROUPS_H
 #define MIRAGE_PG_GROUPS_H

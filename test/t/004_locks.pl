@@ -300,6 +300,8 @@ $node->wait_for_catchup($standby);
 refused($standby, 'owner', "SELECT dp_train('x', 'folk')", '25006', qr/standby.*HINT.*primary/s,
 	'a standby does not train', timeout => 30);
 refused($standby, 'owner', "SELECT dp_synthesize('m', 1)", '25006', undef, 'nor release', timeout => 30);
+refused($standby, undef, "SELECT dp_trace('SELECT 1 AS age, 2 AS sex')", '25006', undef, 'nor trace', timeout => 30);
+refused($standby, undef, "SELECT dp_set_model('m', watermark => false)", '25006', undef, 'nor switch a mark', timeout => 30);
 refused($standby, 'owner', "SELECT dp_protect('folk', epsilon => 1)", '25006', undef, 'nor protect', timeout => 30);
 is(value($standby, 'owner', "SELECT count(*) > 0 FROM dp_ledger"), 't', 'but the views can be read');
 is(value($standby, undef, "SELECT ok FROM dp_verify_audit()"), 't', 'and the log verified');
