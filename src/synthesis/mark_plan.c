@@ -20,9 +20,9 @@
 #define GATE 0.00014
 #define GATE_PAIRS 210.0 /* of 15 columns: n (n - 1) */
 #define MOST_WIDE 5.0
-#define GATES 8
+#define GATES 14
 #define ENOUGH 1.5       /* rare cells of a row, below which the gate is raised */
-#define MOST_FOR_PAIRS 2 /* steps for the sake of these */
+#define MOST_FOR_PAIRS 3 /* steps for the sake of these */
 #define ENOUGH_PAIRS 16  /* and pairs among the subsets, which survive best when columns are dropped */
 #define PLAN_BATCHES 16
 #define PLAN_CELLS ((size_t) 1 << 27) /* rows * columns that are drawn, at most, in more than two batches */
@@ -75,7 +75,7 @@ typedef struct maker
 	uint8_t **side; /* [nbranches][ncolumns] WITHIN the branch, WITHOUT, or 0: of the separator */
 	candidate *pool;
 	uint32_t npool;
-	double gate[GATES]; /* each twice the one before */
+	double gate[GATES]; /* each the root of two times the one before */
 } maker;
 
 static double
@@ -421,7 +421,7 @@ set_gates(maker *k, uint32_t columns)
 {
 	k->gate[0] = GATE * fmin(fmax(columns * (columns - 1.0) / GATE_PAIRS, 1), MOST_WIDE);
 	for (uint32_t g = 1; g < GATES; g++)
-		k->gate[g] = 2 * k->gate[g - 1];
+		k->gate[g] = M_SQRT2 * k->gate[g - 1];
 }
 
 /* All pairs and triples where they are few, else as many at random; quadruples at random. */
