@@ -19,7 +19,7 @@
 #include <math.h>
 #include <string.h>
 
-#define HAND 3         /* branches that are carried in a large batch */
+#define HAND 2         /* branches that are carried in a large batch, one more in its first pass */
 #define MOST_HAND 8    /* and in a small one */
 #define LEAST_PASSES 2 /* over a batch, each of one branch: what a large one gets */
 #define MOST_PASSES 16 /* what a small one gets, in which few rows agree on a separator */
@@ -337,7 +337,7 @@ move_branches(mg_marker *k, const edge *e, uint16_t *const *codes, uint32_t rows
 }
 
 static void
-pass_edge(mg_stream *s, mg_marker *k, const edge *e, uint32_t rows)
+pass_edge(mg_stream *s, mg_marker *k, const edge *e, uint32_t most_hand, uint32_t rows)
 {
 	mg_row_groups *g = &k->groups;
 
@@ -347,7 +347,7 @@ pass_edge(mg_stream *s, mg_marker *k, const edge *e, uint32_t rows)
 		uint32_t n = g->start[i + 1] - g->start[i];
 
 		if (n > 1)
-			pass_group(k, e, rows <= SMALL_ROWS ? MOST_HAND : HAND, g->row + g->start[i], n);
+			pass_group(k, e, most_hand, g->row + g->start[i], n);
 		else
 			k->from[g->row[g->start[i]]] = g->row[g->start[i]];
 	}
@@ -413,7 +413,7 @@ mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 		/* the sampler's rows are in random order: only who meets again needs a new one */
 		if (i >= k->nedges)
 			mg_rng_permutation16(rng, k->groups.order, rows);
-		pass_edge(s, k, &k->edge[i % k->nedges], rows);
+		pass_edge(s, k, &k->edge[i % k->nedges], rows <= SMALL_ROWS ? MOST_HAND : HAND + (i == 0), rows);
 	}
 	return MG_OK;
 }
