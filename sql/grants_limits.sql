@@ -115,13 +115,18 @@ SELECT count(*) BETWEEN 100 AND 300 AS as_many, bool_and(region IN ('north', 'so
 RESET SESSION AUTHORIZATION;
 CREATE TABLE exact (x numeric CHECK (x BETWEEN 0 AND 1));
 INSERT INTO exact SELECT i / 100.0 FROM generate_series(0, 100) i;
+INSERT INTO exact SELECT (ARRAY[0.3, 0.7])[1 + i % 2] FROM generate_series(1, 600) i;
 SELECT dp_protect('exact', epsilon => 5);
 SELECT dp_train('exact', 'exact', epsilon => 2) > 0 AS trained;
-SELECT dp_grant('exact', 'regress_reader', conditions => '{"x": [0.30000000000000000001, 0.6999999999999999999]}');
+SELECT dp_grant('exact', 'regress_reader', conditions => '{"x": [0.3, 0.69999999999999999999]}');
 SET SESSION AUTHORIZATION regress_reader;
-SELECT count(*), bool_and(x BETWEEN 0.30000000000000000001 AND 0.6999999999999999999) AS within, bool_and(x NOT BETWEEN 0.4 AND 0.5) AS outside
+SELECT count(*), bool_and(x BETWEEN 0.30000000000000000001 AND 0.69999999999999999999) AS within, count(*) FILTER (WHERE x < 0.3000001) > 100 AS low,
+  count(*) FILTER (WHERE x > 0.6999999) > 100 AS high FROM dp_synthesize('exact', 5000, '{"x": [0.30000000000000000001, 0.7]}') AS t(x numeric);
+SELECT count(*), bool_and(x BETWEEN 0.3 AND 0.69999999999999999999) AS within, bool_and(x NOT BETWEEN 0.4 AND 0.5) AS outside
   FROM dp_synthesize('exact', 5000, '{"x": {"not": [0.4, 0.5]}}') AS t(x numeric);
-SELECT attempt('SELECT dp_synthesize(''exact'', 1, ''{"x": [null, 0.3]}'')');
+SELECT count(*), bool_and(x = 0.3) AS the_one FROM dp_synthesize('exact', 500, '{"x": [null, 0.30000000000000000001]}') AS t(x numeric);
+SELECT attempt('SELECT dp_synthesize(''exact'', 1, ''{"x": [null, 0.29]}'')');
+SELECT attempt('SELECT dp_synthesize(''exact'', 1, ''{"x": [null, 0.29999999999999999999]}'')');
 
 -- columns: the others are not there for the grantee
 SET SESSION AUTHORIZATION regress_owner;

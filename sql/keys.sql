@@ -11,7 +11,7 @@ CREATE TABLE people (age int NOT NULL CHECK (age BETWEEN 0 AND 99));
 INSERT INTO people SELECT i % 100 FROM generate_series(1, 500) i;
 SELECT dp_protect('people', epsilon => 10);
 SELECT dp_train('m', 'people', epsilon => 1) > 0 AS trained;
-SELECT in_force, keys, rotating FROM dp_keys;
+SELECT in_force, keys > 0 AS keys, rotating FROM dp_keys;
 SELECT fingerprint AS before FROM dp_keys \gset
 SELECT string_agg(t::text, ' ') AS rows FROM dp_synthesize_as(NULL::people, 'm', 20, seed => 1) t \gset
 SELECT head FROM dp_verify_audit() \gset
@@ -44,14 +44,14 @@ SELECT count(*) FROM dp_keys;
 SELECT dp_rotate_key() ~ '^[0-9a-f]{32}$' AS rotated;
 ROLLBACK;
 RESET ROLE;
-SELECT fingerprint = :'before' AS old, in_force, keys, rotating FROM dp_keys ORDER BY recorded_at;
+SELECT fingerprint = :'before' AS old, in_force, keys > 0 AS keys, rotating FROM dp_keys ORDER BY recorded_at;
 SELECT string_agg(t::text, ' ') = :'rows' AS same FROM dp_synthesize_as(NULL::people, 'm', 20, seed => 1) t;
 SELECT ok FROM dp_verify_audit(:'head');
 SELECT role, action, object, detail->>'from' = :'before' AS from_it, detail->>'state' AS state FROM dp_audit_log
   WHERE action = 'rotate key' ORDER BY id;
 SELECT old = :'before' AS old, role_name, finished_at IS NOT NULL AS finished FROM mirage.key_rotation;
 SELECT dp_train('m2', 'people', epsilon => 1) > 0 AS trained;
-SELECT fingerprint = :'before' AS old, keys FROM dp_keys ORDER BY recorded_at;
+SELECT fingerprint = :'before' AS old, keys > 0 AS keys FROM dp_keys ORDER BY recorded_at;
 
 -- a look-alike on the search_path changes nothing
 CREATE SCHEMA shadow;
@@ -59,10 +59,10 @@ CREATE FUNCTION shadow.eq(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT tr
 CREATE OPERATOR shadow.= (LEFTARG = text, RIGHTARG = text, FUNCTION = shadow.eq);
 CREATE TABLE shadow.wrapped_key (master text);
 SET search_path = shadow, public, pg_catalog;
-SELECT fingerprint OPERATOR(pg_catalog.=) :'before' AS old, in_force, keys FROM dp_keys ORDER BY recorded_at;
+SELECT fingerprint OPERATOR(pg_catalog.=) :'before' AS old, in_force, keys > 0 AS keys FROM dp_keys ORDER BY recorded_at;
 SELECT dp_rotate_key() IS NOT NULL AS rotated;
 RESET search_path;
-SELECT in_force, keys FROM dp_keys ORDER BY recorded_at;
+SELECT in_force, keys > 0 AS keys FROM dp_keys ORDER BY recorded_at;
 
 DROP EXTENSION pg_mirage;
 DROP SCHEMA shadow CASCADE;

@@ -66,6 +66,13 @@ check "120 columns, no trailing blanks" "$rc"
 rc=0
 for f in tools/*.sh .ci/run; do bash -n "$f" >>"$out" 2>&1 || rc=1; done
 check "shell syntax" "$rc"
+# A claim of the threat model is worth what its test is.
+rc=0
+: >"$out"
+while read -r f; do
+	[ -e "$f" ] || { echo "docs/security.md: there is no $f" >>"$out"; rc=1; }
+done < <(grep -oE '`(test|sql|src|docs|tools)/[A-Za-z0-9_./-]+`' docs/security.md | tr -d '`' | sort -u)
+check "tests that docs/security.md names" "$rc"
 rc=0
 tools/check-version.sh >"$out" 2>&1 || rc=$?
 check "versions agree" "$rc"

@@ -29,8 +29,9 @@ arg_note(FunctionCallInfo fcinfo)
 		bad |= (c < 32 && c != '\n' && c != '\t') || c == 127;
 	}
 	if (blank || bad)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a decision needs a note"),
-						errhint("Say why in 1 to %d bytes of text; it is shown on the model's card.", MOST_NOTE_BYTES)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a decision needs a note"),
+				 errhint("Say why in 1 to %d bytes of text; it is shown on the model's card.", MOST_NOTE_BYTES)));
 	return note;
 }
 

@@ -143,14 +143,14 @@ dp_alter_budget(PG_FUNCTION_ARGS)
 	if (approval != budget->require_approval)
 		set_approval(budget, approval);
 	mg_budget_alter(budget, epsilon, delta, period == NULL ? budget->period : period);
-	mg_log(
-		"alter budget", budget->name,
-		psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"was_epsilon\": %.17g, \"was_delta\": %.17g, \"renews\": %s%s}",
-				 epsilon, delta, budget->epsilon, budget->filter.delta,
-				 period == NULL && budget->period == NULL ? "false" : "true",
-				 approval == budget->require_approval ? ""
-				 : approval                           ? ", \"require_approval\": true"
-													  : ", \"require_approval\": false"));
+	mg_log("alter budget", budget->name,
+		   psprintf(
+			   "{\"epsilon\": %.17g, \"delta\": %.17g, \"was_epsilon\": %.17g, \"was_delta\": %.17g, \"renews\": %s%s}",
+			   epsilon, delta, budget->epsilon, budget->filter.delta,
+			   period == NULL && budget->period == NULL ? "false" : "true",
+			   approval == budget->require_approval ? ""
+			   : approval                           ? ", \"require_approval\": true"
+													: ", \"require_approval\": false"));
 	PG_RETURN_VOID();
 }
 

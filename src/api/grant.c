@@ -70,9 +70,10 @@ grant_detail(const char *grantee, const MgGrant *g)
 		appendStringInfo(&buf, ", \"max_rows\": " INT64_FORMAT, g->max_rows);
 	if (g != NULL && g->per != NULL)
 		appendStringInfo(&buf, ", \"per_seconds\": %s",
-						 DatumGetCString(DirectFunctionCall1(
-							 numeric_out, DirectFunctionCall2(extract_interval, CStringGetTextDatum("epoch"),
-															  IntervalPGetDatum(g->per)))));
+						 DatumGetCString(
+							 DirectFunctionCall1(numeric_out,
+												 DirectFunctionCall2(extract_interval, CStringGetTextDatum("epoch"),
+																	 IntervalPGetDatum(g->per)))));
 	if (g != NULL)
 	{
 		append_texts(&buf, "purposes", g->purposes);
@@ -93,9 +94,8 @@ check_window(const Interval *per)
 {
 	if (per->month > MOST_YEARS * MONTHS_PER_YEAR || per->day > MOST_YEARS * 366 ||
 		per->time > MOST_YEARS * 366 * USECS_PER_DAY)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("per must be at most %d years", MOST_YEARS),
-				 errhint("Leave it out for a limit of all rows ever.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("per must be at most %d years", MOST_YEARS),
+						errhint("Leave it out for a limit of all rows ever.")));
 }
 
 static void

@@ -2,7 +2,7 @@
  * api/keys.c: dp_rotate_key. The work is autonomous: keys must not go back under a master key that the site has done
  * away with, whatever becomes of the caller's transaction.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include "catalog/master.h"
 #include "miscadmin.h"
@@ -11,8 +11,7 @@
 MG_FUNCTION(dp_rotate_key);
 
 /* () RETURNS text: the fingerprint that is in force now. */
-Datum
-dp_rotate_key(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_rotate_key, MG_WATCHED_ACT)
 {
 	char *before, *now;
 

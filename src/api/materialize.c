@@ -1,7 +1,7 @@
 /*
  * api/materialize.c: dp_materialize.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include "emit/emit.h"
 #include "emit/materialize.h"
@@ -9,8 +9,7 @@
 MG_FUNCTION(dp_materialize);
 
 /* (model text, target text, n bigint, conditions jsonb, seed bigint, purpose text, existing boolean) */
-Datum
-dp_materialize(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_materialize, MG_WATCHED_RELEASE)
 {
 	NullableDatum args[MG_RELEASE_ARGS] = {0}; /* those that have no parameter here: false */
 	char *target = mg_arg_text(fcinfo, 1, "target");

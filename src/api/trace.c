@@ -11,7 +11,7 @@
  *
  * Keys exist while they are tried, after the caller's query has ended, and nothing raises an error meanwhile.
  */
-#include "api/args.h"
+#include "api/watch.h"
 
 #include <math.h>
 
@@ -439,8 +439,7 @@ record(const Trace *t)
 }
 
 /* (query text, model text, mapping jsonb) RETURNS TABLE (model, recipient, features, score, p_value) */
-Datum
-dp_trace(PG_FUNCTION_ARGS)
+MG_WATCHED_FUNCTION(dp_trace, MG_WATCHED_RELEASE)
 {
 	MgSelectSink sink = {.begin = begin_query, .row = query_row};
 	MemoryContext context, old;

@@ -10,12 +10,12 @@
 extern Datum mg_watched(MgWatched what, PGFunction function, FunctionCallInfo fcinfo);
 
 /* Opens the definition of a function that SQL calls: "MG_WATCHED_FUNCTION(dp_x, MG_WATCHED_ACT) { .. }". */
-#define MG_WATCHED_FUNCTION(name, what)                \
-	static Datum name##_call(PG_FUNCTION_ARGS);        \
-	Datum name(PG_FUNCTION_ARGS)                       \
-	{                                                  \
+#define MG_WATCHED_FUNCTION(name, what)                 \
+	static Datum name##_call(PG_FUNCTION_ARGS);         \
+	Datum name(PG_FUNCTION_ARGS)                        \
+	{                                                   \
 		return mg_watched((what), name##_call, fcinfo); \
-	}                                                  \
+	}                                                   \
 	static Datum name##_call(PG_FUNCTION_ARGS)
 
 /* Called once, from _PG_init. */

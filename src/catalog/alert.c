@@ -18,7 +18,6 @@
 #include "miscadmin.h"
 #include "pg/guc.h"
 #include "storage/lock.h"
-#include "utils/acl.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 
@@ -127,9 +126,8 @@ static const char *const kind_name[MG_WATCH_KINDS] = {[MG_WATCH_REFUSED] = "refu
 													  [MG_WATCH_REWIND] = "rewind",
 													  [MG_WATCH_CONFIGURATION] = "configuration failure",
 													  [MG_WATCH_DAMAGE] = "damage"};
-static const char *const kind_object[MG_WATCH_KINDS] = {[MG_WATCH_AUDIT] = "audit log",
-														[MG_WATCH_RECEIPT] = "receipt",
-														[MG_WATCH_REWIND] = "high-water mark"};
+static const char *const kind_object[MG_WATCH_KINDS] =
+	{[MG_WATCH_AUDIT] = "audit log", [MG_WATCH_RECEIPT] = "receipt", [MG_WATCH_REWIND] = "high-water mark"};
 
 void
 mg_alerts_write(const List *due)
@@ -222,21 +220,12 @@ largest_day_before(const char *recipient, bool claimed)
 	return largest;
 }
 
-/* Is the named recipient a superuser that logged in? */
-static bool
-is_exempt(const char *recipient, bool claimed)
-{
-	Oid role = claimed ? InvalidOid : get_role_oid(recipient, true);
-
-	return OidIsValid(role) && superuser_arg(role);
-}
-
 void
 mg_watch_release(const char *recipient, bool claimed, int64 rows, const char *model)
 {
 	double today, before;
 
-	if (mg_guc_max_rows_per_hour > 0 && !is_exempt(recipient, claimed))
+	if (mg_guc_max_rows_per_hour > 0 && !superuser_arg(GetAuthenticatedUserId()))
 	{
 		/* what is ours to decide is counted by now, and what others decide is committed or waits */
 		lock_name("use_day", recipient);

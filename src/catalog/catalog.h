@@ -276,6 +276,8 @@ typedef struct MgGrantRef
  * purpose, or were made by this very transaction, which no worker can see.
  */
 extern List *mg_grants_for(const MgModel *model, Oid role, const char *purpose);
+/* All of them, whatever they ask for, in the same order; never an error. */
+extern List *mg_grants_held(const MgModel *model, Oid role);
 /* Do both confine the rows to the same? */
 extern bool mg_grants_alike(const MgGrant *a, const MgGrant *b);
 /* Is there room for so many rows at this moment? */

@@ -14,8 +14,8 @@
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
 
-#define GRANT_COLUMNS                                                                                              \
-	"g.grantee_name, g.grantee_oid, g.identity, g.granted_at, g.valid_until, g.max_rows, g.per, g.purposes, "      \
+#define GRANT_COLUMNS                                                                                         \
+	"g.grantee_name, g.grantee_oid, g.identity, g.granted_at, g.valid_until, g.max_rows, g.per, g.purposes, " \
 	"g.conditions, g.columns, g.xmin"
 
 bool
@@ -210,6 +210,19 @@ refuse_purpose(const MgModel *model, const char *purpose)
 }
 
 List *
+mg_grants_held(const MgModel *model, Oid role)
+{
+	List *grants = NIL;
+	ListCell *lc;
+
+	foreach (lc, unexpired(model->id))
+		if (serves(lfirst(lc), role))
+			grants = lappend(grants, lfirst(lc));
+	list_sort(grants, compare_grants);
+	return grants;
+}
+
+List *
 mg_grants_for(const MgModel *model, Oid role, const char *purpose)
 {
 	List *grants = NIL;
@@ -230,10 +243,10 @@ mg_grants_for(const MgModel *model, Oid role, const char *purpose)
 			grants = lappend(grants, g);
 	}
 	if (grants == NIL && uncommitted)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the grant on model \"%s\" was made by this transaction, which has not committed",
-							   model->name),
-						errhint("Commit first: the background worker that records the release cannot see it yet.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the grant on model \"%s\" was made by this transaction, which has not committed", model->name),
+				 errhint("Commit first: the background worker that records the release cannot see it yet.")));
 	if (grants == NIL && purposeless)
 		refuse_purpose(model, purpose);
 	if (grants == NIL)
@@ -260,9 +273,8 @@ mg_grants_alike(const MgGrant *a, const MgGrant *b)
 {
 	if ((a->conditions != NULL) != (b->conditions != NULL) || !same_texts(a->columns, b->columns))
 		return false;
-	return a->conditions == NULL ||
-		   (VARSIZE(a->conditions) == VARSIZE(b->conditions) &&
-			memcmp(a->conditions, b->conditions, VARSIZE(a->conditions)) == 0);
+	return a->conditions == NULL || (VARSIZE(a->conditions) == VARSIZE(b->conditions) &&
+									 memcmp(a->conditions, b->conditions, VARSIZE(a->conditions)) == 0);
 }
 
 /* ---------------------------------------------------------------- limits of rows */
@@ -318,7 +330,8 @@ room_from(MgQuery *q, const MgGrant *g, int64 rows)
 static void
 refuse_rows(const MgModel *model, const MgGrant *g, const char *from)
 {
-	char *window = g->per == NULL ? NULL : DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(g->per)));
+	char *window =
+		g->per == NULL ? NULL : DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(g->per)));
 
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

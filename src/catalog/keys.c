@@ -33,8 +33,8 @@ wrap(mg_ctx *ctx, uint8 master[MG_KEY_BYTES], const char *purpose, int64 model, 
 	char aad[128];
 	uint8_t *out;
 	size_t len;
-	mg_code code = mg_seal(ctx, master, aad, (size_t) wrap_aad(aad, sizeof(aad), purpose, model), key, MG_KEY_BYTES,
-						   &out, &len);
+	mg_code code =
+		mg_seal(ctx, master, aad, (size_t) wrap_aad(aad, sizeof(aad), purpose, model), key, MG_KEY_BYTES, &out, &len);
 
 	mg_wipe(master, MG_KEY_BYTES);
 	if (code != MG_OK)

@@ -8,15 +8,15 @@
  *
  * Files. Beside the key file FILE there may be FILE.new, which holds the next key while keys are exchanged, and
  * FILE.<fingerprint> with keys that were in force before. A key that is wanted is looked for in FILE, FILE.<its
- * fingerprint> and FILE.new, and what counts is its fingerprint, so that it is found at every moment of an exchange: the
- * old key has its second name before FILE is replaced, which a rename does at once.
+ * fingerprint> and FILE.new, and what counts is its fingerprint, so that it is found at every moment of an exchange:
+ * the old key has its second name before FILE is replaced, which a rename does at once.
  *
  * A command gets the wanted fingerprint in the environment variable PG_MIRAGE_KEY_FINGERPRINT; empty: any that the site
  * wants to be used from now on.
  *
- * Holding. Between mg_keys_hold and mg_keys_drop each key is read once: a command may take a second. What is held lies in
- * one page that is not swapped, not in core dumps and not in children, where the system can do that; it is wiped at the
- * last drop, by the abort of any transaction or subtransaction, at the end of the process and, in sessions, of the
+ * Holding. Between mg_keys_hold and mg_keys_drop each key is read once: a command may take a second. What is held lies
+ * in one page that is not swapped, not in core dumps and not in children, where the system can do that; it is wiped at
+ * the last drop, by the abort of any transaction or subtransaction, at the end of the process and, in sessions, of the
  * transaction. Elsewhere key bytes lie on the stack and are wiped before anything can raise an error or return. No
  * message shows a byte of a key, or what a command printed.
  */
@@ -271,7 +271,8 @@ key_from_command(const char *wanted, uint8 key[MG_KEY_BYTES], MgKeyProblem *why)
 	switch (end)
 	{
 		case MG_COMMAND_TIMEOUT:
-			return problem(why, "What needs the key is refused until the command answers; see pg_mirage.master_key_timeout.",
+			return problem(why,
+						   "What needs the key is refused until the command answers; see pg_mirage.master_key_timeout.",
 						   "the master key command did not end within %d ms", mg_guc_master_key_timeout);
 		case MG_COMMAND_FAILED:
 			return problem(why, hint, "could not run the master key command: %s", strerror(command.error));
@@ -529,7 +530,7 @@ wanted_from_files(const char *wanted, uint8 key[MG_KEY_BYTES], MgKeyProblem *why
 	char own[MG_FINGERPRINT_SIZE + 1];
 	/* the key file once more: since the first look, the next key's may have taken its place */
 	const char *suffixes[] = {"", own, NEXT_SUFFIX, ""};
-	MgKeyProblem other;
+	MgKeyProblem other = {{0}};
 	char path[MAXPGPATH];
 	bool missing;
 
@@ -650,8 +651,7 @@ mg_master_require(uint8 key[MG_KEY_BYTES], char fingerprint[MG_FINGERPRINT_SIZE]
 	else if (create)
 		found = first_key(key, fingerprint, &why);
 	else
-		problem(&why,
-				"The first training records one; where there are models, restore the table mirage.master_key.",
+		problem(&why, "The first training records one; where there are models, restore the table mirage.master_key.",
 				"no master key is recorded in this database");
 	if (!found)
 		mg_key_problem_raise(&why);

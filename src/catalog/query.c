@@ -58,8 +58,7 @@ mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *a
 		 * Where a plan has parallel parts the server takes no new snapshot of that name, but one for its catalogs,
 		 * which is as new.
 		 */
-		Snapshot snapshot =
-			RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(InvalidOid) : GetLatestSnapshot());
+		Snapshot snapshot = RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(InvalidOid) : GetLatestSnapshot());
 
 		rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot, true, false, 0);
 		UnregisterSnapshot(snapshot);
@@ -72,12 +71,23 @@ mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *a
 	return SPI_processed;
 }
 
+/* A trigger or rule that somebody forced upon a table of ours may keep a row from it, which RETURNING then lacks. */
+static HeapTuple
+tuple(uint64 row)
+{
+	if (SPI_tuptable == NULL || row >= SPI_tuptable->numvals)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("a table of the schema mirage did not take a row"),
+						errhint("Drop the triggers and rules that are not the extension's own.")));
+	return SPI_tuptable->vals[row];
+}
+
 Datum
 mg_get_datum(uint64 row, int col)
 {
 	bool isnull;
 
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col, &isnull);
+	return SPI_getbinval(tuple(row), SPI_tuptable->tupdesc, col, &isnull);
 }
 
 bool
@@ -85,7 +95,7 @@ mg_get_null(uint64 row, int col)
 {
 	bool isnull;
 
-	(void) SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col, &isnull);
+	(void) SPI_getbinval(tuple(row), SPI_tuptable->tupdesc, col, &isnull);
 	return isnull;
 }
 
@@ -116,7 +126,7 @@ mg_get_bool(uint64 row, int col)
 char *
 mg_get_text(MgQuery *q, uint64 row, int col)
 {
-	char *value = SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, col);
+	char *value = SPI_getvalue(tuple(row), SPI_tuptable->tupdesc, col);
 
 	return value == NULL ? NULL : MemoryContextStrdup(q->caller, value);
 }

@@ -186,8 +186,7 @@ mg_rotation_record(MgRotation *r)
 	mg_query_begin(&q);
 	mg_query_run(&q, false, "LOCK TABLE mirage.master_key IN EXCLUSIVE MODE", 0, NULL);
 	mg_query_run(&q, false, "INSERT INTO mirage.master_key (fingerprint) VALUES ($1) ON CONFLICT DO NOTHING", 1, &to);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.key_rotation (old, new, role_name) VALUES ($1, $2, $3) RETURNING id",
+	mg_query_run(&q, false, "INSERT INTO mirage.key_rotation (old, new, role_name) VALUES ($1, $2, $3) RETURNING id",
 				 lengthof(args), args);
 	r->id = mg_get_int8(0, 1);
 	mg_query_end(&q);
@@ -246,8 +245,8 @@ rewrap_row(const MgRotation *r, const Row *row)
 		MgArg args[] = {MG_INT8(row->id), MG_TEXT(r->to), MG_BYTEA(wrapped)};
 
 		mg_query_begin(&q);
-		mg_query_run(&q, false, "UPDATE mirage.wrapped_key SET master = $2, wrapped = $3 WHERE id = $1",
-					 lengthof(args), args);
+		mg_query_run(&q, false, "UPDATE mirage.wrapped_key SET master = $2, wrapped = $3 WHERE id = $1", lengthof(args),
+					 args);
 		mg_query_end(&q);
 	}
 	return true;

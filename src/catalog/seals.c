@@ -15,8 +15,9 @@
  * element is a string of its own. Neither the session's settings nor the order of columns counts, and a column that a
  * later version adds, NULL in older rows, changes no older hash.
  *
- * Beside the seals, what they imply is compared: the cap of a budget with its last recorded change, a model's state with
- * what was decided about it last, its price with its charge, the stored parameters with their fingerprint; and the triggers that refuse changes must be in force.
+ * Beside the seals, what they imply is compared: the cap of a budget with its last recorded change, a model's state
+ * with what was decided about it last, its price with its charge, the stored parameters with their fingerprint; and the
+ * triggers that refuse changes must be in force.
  */
 #include "postgres.h"
 
@@ -386,19 +387,21 @@ verify_none(MgFindings *f, const char *sql, int nargs, const MgArg *args, const 
 static void
 verify_derived(MgFindings *f)
 {
-	verify_none(f,
-				"SELECT count(*) FROM mirage.budget b WHERE NOT EXISTS (SELECT FROM (SELECT * FROM "
-				"mirage.budget_change c WHERE c.budget = b.id ORDER BY c.id DESC LIMIT 1) c WHERE c.epsilon = b.epsilon "
-				"AND c.delta = b.delta AND c.period IS NOT DISTINCT FROM b.period)",
-				0, NULL, "the cap of a budget is not the one that was recorded last", NULL);
+	verify_none(
+		f,
+		"SELECT count(*) FROM mirage.budget b WHERE NOT EXISTS (SELECT FROM (SELECT * FROM "
+		"mirage.budget_change c WHERE c.budget = b.id ORDER BY c.id DESC LIMIT 1) c WHERE c.epsilon = b.epsilon "
+		"AND c.delta = b.delta AND c.period IS NOT DISTINCT FROM b.period)",
+		0, NULL, "the cap of a budget is not the one that was recorded last", NULL);
 	/* without a decision it is the one that it was trained with */
-	verify_none(f,
-				"SELECT count(*) FROM mirage.model m LEFT JOIN (SELECT DISTINCT ON (model) model, decision FROM "
-				"mirage.decision ORDER BY model, id DESC) d ON d.model = m.id LEFT JOIN (SELECT detail->>'job' AS job, "
-				"min(detail->>'state') AS state FROM mirage.log WHERE action = 'train' GROUP BY 1) g ON g.job = "
-				"m.job::text WHERE m.state <> CASE d.decision WHEN 'approve' THEN 'ready' WHEN 'reject' THEN 'rejected' "
-				"WHEN 'withdraw' THEN 'withdrawn' ELSE coalesce(g.state, 'ready') END",
-				0, NULL, "the state of a model is not the one that was decided last", NULL);
+	verify_none(
+		f,
+		"SELECT count(*) FROM mirage.model m LEFT JOIN (SELECT DISTINCT ON (model) model, decision FROM "
+		"mirage.decision ORDER BY model, id DESC) d ON d.model = m.id LEFT JOIN (SELECT detail->>'job' AS job, "
+		"min(detail->>'state') AS state FROM mirage.log WHERE action = 'train' GROUP BY 1) g ON g.job = "
+		"m.job::text WHERE m.state <> CASE d.decision WHEN 'approve' THEN 'ready' WHEN 'reject' THEN 'rejected' "
+		"WHEN 'withdraw' THEN 'withdrawn' ELSE coalesce(g.state, 'ready') END",
+		0, NULL, "the state of a model is not the one that was decided last", NULL);
 	verify_none(f,
 				"SELECT count(*) FROM mirage.model m WHERE NOT EXISTS (SELECT FROM mirage.ledger l WHERE l.charge = "
 				"m.charge AND l.state = 'spent' AND l.epsilon = m.epsilon AND l.delta = m.delta)",

@@ -42,12 +42,12 @@ typedef struct Counter
 
 typedef struct Entry
 {
-	Oid database, role;     /* role InvalidOid: free */
-	TimestampTz seen;       /* the last event */
-	TimestampTz window;     /* when the window of the counters was opened */
-	TimestampTz shut_at;    /* refused for a window from then on; 0: not */
-	TimestampTz minute;     /* when the minute of `releases` began */
-	TimestampTz tried;      /* when a worker was last asked for what is due; 0: not since something was written */
+	Oid database, role;  /* role InvalidOid: free */
+	TimestampTz seen;    /* the last event */
+	TimestampTz window;  /* when the window of the counters was opened */
+	TimestampTz shut_at; /* refused for a window from then on; 0: not */
+	TimestampTz minute;  /* when the minute of `releases` began */
+	TimestampTz tried;   /* when a worker was last asked for what is due; 0: not since something was written */
 	int releases;
 	int sqlstate; /* of the last refusal */
 	Counter counter[MG_WATCH_KINDS];
@@ -62,7 +62,7 @@ typedef struct Watch
 
 static Watch *watch;
 static bool no_memory;
-static int depth; /* of watched calls */
+static bool counted; /* the error that is on its way, by a watched call within this one */
 static MgWatchStarter starter;
 
 void
@@ -420,7 +420,8 @@ mg_watch_call(MgWatched what, void (*call)(void *), void *arg)
 	Oid role = GetAuthenticatedUserId();
 	bool exempt;
 
-	if (depth > 0 || attach() == NULL)
+	counted = false;
+	if (attach() == NULL)
 	{
 		call(arg);
 		return;
@@ -430,7 +431,6 @@ mg_watch_call(MgWatched what, void (*call)(void *), void *arg)
 		press();
 	if (!exempt && what != MG_WATCHED_ACT)
 		require_not_shut_out(role);
-	depth++;
 	PG_TRY();
 	{
 		call(arg);
@@ -440,13 +440,12 @@ mg_watch_call(MgWatched what, void (*call)(void *), void *arg)
 		MgWatchKind kind, also;
 		int sqlstate = geterrcode();
 
-		depth--;
-		if (classify(what, sqlstate, &kind, &also))
+		if (!counted && classify(what, sqlstate, &kind, &also))
 			note(role, exempt, kind, also, sqlstate);
+		counted = true;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	depth--;
 }
 
 /* ---------------------------------------------------------------- rates */

@@ -2,8 +2,8 @@
  * catalog/watch.h: watching: limits on refused calls and on rates, and alerts.
  *
  * Counters are about the calls of roles, never about rows. Who is counted is the user that logged in, which SET
- * ROLE and SECURITY DEFINER do not change. Counters live in shared memory (catalog/watch.c): they outlive transactions and
- * sessions, not the server; alerts are rows (catalog/alert.c), written by workers in transactions of their own.
+ * ROLE and SECURITY DEFINER do not change. Counters live in shared memory (catalog/watch.c): they outlive transactions
+ * and sessions, not the server; alerts are rows (catalog/alert.c), written by workers in transactions of their own.
  */
 #ifndef MIRAGE_CATALOG_WATCH_H
 #define MIRAGE_CATALOG_WATCH_H
@@ -33,15 +33,16 @@ typedef enum MgWatched
 } MgWatched;
 
 /*
- * Runs call(arg), unless the user that logged in is shut out for too many refused calls (53400). Where it ends in an error
- * that is a refusal, by its SQLSTATE, that is counted, and the error goes on as it is. Nested calls count once.
+ * Runs call(arg), unless the user that logged in is shut out for too many refused calls (53400). Where it ends in an
+ * error that is a refusal, by its SQLSTATE, that is counted, and the error goes on as it is. An error that passes
+ * several of these calls counts once.
  */
 extern void mg_watch_call(MgWatched what, void (*call)(void *), void *arg);
 /* Counts what is no error: a verification that found something. */
 extern void mg_watch_event(MgWatchKind kind);
 /*
- * Before a worker is asked to record a release: error (53400) where the user that logged in has had its releases of this
- * minute, or the recipient its rows of this hour. Superusers pass.
+ * Before a worker is asked to record a release: error (53400) where the user that logged in has had its releases of
+ * this minute, or the recipient its rows of this hour. Superusers pass.
  */
 extern void mg_watch_admit(const char *recipient, bool claimed, int64 rows);
 

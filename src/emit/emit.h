@@ -48,7 +48,7 @@ extern MgRelease *mg_release_open_listed(const NullableDatum *args, TupleDesc li
 /* Error unless the grant's columns are the model's, and its conditions such as some rows can satisfy. */
 extern void mg_release_check_grant(MgModel *model, MgGrant *grant);
 /* The same, to look at the model only: NULL where the caller may have none of its rows, or cannot have them now. */
-extern MgRelease *mg_release_peek(const NullableDatum *args);
+extern MgRelease *mg_release_peek(const NullableDatum *args, TupleDesc listed);
 extern const char *mg_release_model_name(const MgRelease *release);
 /* What it was opened with, or what stands for it: the rows that there are. */
 extern int64 mg_release_rows(const MgRelease *release);

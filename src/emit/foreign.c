@@ -52,12 +52,15 @@
 /* ---------------------------------------------------------------- opening */
 
 MgRelease *
-mg_foreign_open(const MgForeignOptions *options, Oid role, bool peek)
+mg_foreign_open(const MgForeignOptions *options, Oid role, TupleDesc shape, bool peek)
 {
-	NullableDatum args[MG_RELEASE_ARGS] = {0};
+	NullableDatum args[MG_RELEASE_ARGS];
 	MgIdentity identity;
 	MgRelease *release;
 
+	for (int i = 0; i < MG_RELEASE_ARGS; i++)
+		args[i] = (NullableDatum){.isnull = true};
+	args[MG_ARG_MODEL].isnull = args[MG_ARG_SEED].isnull = false;
 	args[MG_ARG_MODEL].value = CStringGetTextDatum(options->model);
 	args[MG_ARG_N].isnull = !options->has_rows;
 	args[MG_ARG_N].value = Int64GetDatum(options->rows);
@@ -69,7 +72,7 @@ mg_foreign_open(const MgForeignOptions *options, Oid role, bool peek)
 	if (options->purpose != NULL)
 		args[MG_ARG_PURPOSE].value = CStringGetTextDatum(options->purpose);
 	mg_identity_enter(&identity, role);
-	release = peek ? mg_release_peek(args) : mg_release_open(args);
+	release = peek ? mg_release_peek(args, shape) : mg_release_open_listed(args, shape);
 	mg_identity_leave(&identity);
 	if (release != NULL)
 		mg_release_set_path(release, "foreign");
@@ -83,7 +86,7 @@ typedef struct ScanPlan
 	List *usable; /* of RestrictInfo */
 	List *attnos; /* of them, their attributes */
 	double rows;  /* of the table */
-	double left;  /* of them, those that are not passed over */
+	double share; /* of them that is not passed over, as far as it is known */
 	int codes;    /* learnt columns of the model */
 } ScanPlan;
 
@@ -146,75 +149,23 @@ known_clauses(PlannerInfo *root, Index relid, List *rinfos)
 	return out;
 }
 
-/*
- * Selectivity of the clauses by the model's own marginals, where they can be told from them; the rest as for any other
- * table, by its statistics if there are any. Conditions on several columns are taken to be independent.
- */
-static double
-selectivity(PlannerInfo *root, RelOptInfo *rel, Oid relid, MgRelease *release, const ScanPlan *plan, double *passed)
-{
-	Relation relation = table_open(relid, NoLock);
-	MgRows *rows = NULL;
-	ExprContext *econtext = CreateStandaloneExprContext();
-	List *rest = list_copy(rel->baserestrictinfo), *seen = NIL;
-	double share = 1;
-	ListCell *cell;
-
-	foreach (cell, plan->attnos)
-	{
-		int attnum = lfirst_int(cell);
-		List *rinfos = clauses_on(plan->usable, plan->attnos, attnum), *clauses;
-		const MgColumn *column;
-		mg_condition condition;
-
-		if (list_member_int(seen, attnum) || (clauses = known_clauses(root, rel->relid, rinfos)) == NIL)
-			continue;
-		seen = lappend_int(seen, attnum);
-		rows = mg_rows_create(release, mg_foreign_shape(relid, RelationGetDescr(relation), &attnum, 1), true, NULL, 0);
-		column = mg_rows_column(rows, 0);
-		if (column == NULL || column->core < 0)
-			continue;
-		condition = mg_where_condition(release, column, clauses, NULL, econtext);
-		if (condition.nintervals > MG_CONDITION_INTERVALS)
-			continue;
-		share *= mg_release_share(release, &condition, 1);
-		rest = list_difference_ptr(rest, rinfos);
-	}
-	table_close(relation, NoLock);
-	*passed = share;
-	return share * clauselist_selectivity(root, rest, 0, JOIN_INNER, NULL);
-}
-
+/* Of the clauses on one attribute no use can be made after all: the model's column is not what it shows. */
 static void
-get_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+forget_clauses(ScanPlan *plan, int attnum)
 {
-	MgForeignOptions options = mg_foreign_options(relid);
-	ScanPlan *plan = palloc0(sizeof(ScanPlan));
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage estimate", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old;
-	MgRelease *release;
-	double chosen;
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(plan));
+	List *usable = NIL, *attnos = NIL;
+	ListCell *clause, *on;
 
-	choose_clauses(rel, plan);
-	plan->rows = options.has_rows ? (double) options.rows : UNKNOWN_ROWS;
-	plan->left = 1;
-	plan->codes = rel->max_attr;
-	old = MemoryContextSwitchTo(context);
-	release = mg_foreign_open(&options, OidIsValid(rel->userid) ? rel->userid : GetUserId(), true);
-	if (release == NULL)
-		chosen = clauselist_selectivity(root, rel->baserestrictinfo, 0, JOIN_INNER, NULL);
-	else
-	{
-		plan->rows = (double) mg_release_rows(release);
-		plan->codes = (int) mg_release_model(release)->ncolumns;
-		chosen = selectivity(root, rel, relid, release, plan, &plan->left);
-	}
+	forboth (clause, plan->usable, on, plan->attnos)
+		if (lfirst_int(on) != attnum)
+		{
+			usable = lappend(usable, lfirst(clause));
+			attnos = lappend_int(attnos, lfirst_int(on));
+		}
+	plan->usable = usable;
+	plan->attnos = attnos;
 	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	plan->left *= plan->rows;
-	rel->tuples = plan->rows;
-	rel->rows = clamp_row_est(plan->rows * chosen);
-	rel->fdw_private = plan;
 }
 
 /* Attributes that the scan has to make, as integers: those of expressions that may be evaluated on its rows. */
@@ -238,6 +189,103 @@ attributes_read(RelOptInfo *rel, Oid relid, List *clauses)
 	return out;
 }
 
+static TupleDesc
+shape_of(Oid relid, List *attnos)
+{
+	Relation relation = table_open(relid, NoLock);
+	int *attrs = palloc(sizeof(int) * Max(list_length(attnos), 1)), n = 0;
+	TupleDesc shape;
+	ListCell *cell;
+
+	foreach (cell, attnos)
+		attrs[n++] = lfirst_int(cell);
+	shape = mg_foreign_shape(relid, RelationGetDescr(relation), attrs, n);
+	table_close(relation, NoLock);
+	return shape;
+}
+
+/* Looks at the model, where that can tell more than the options: NULL where it cannot, or the user may not. */
+static MgRelease *
+look_at_model(const MgForeignOptions *options, RelOptInfo *rel, Oid relid, const ScanPlan *plan)
+{
+	List *clauses = extract_actual_clauses(rel->baserestrictinfo, false);
+
+	if (plan->usable == NIL && options->has_rows)
+		return NULL;
+	return mg_foreign_open(options, OidIsValid(rel->userid) ? rel->userid : GetUserId(),
+						   shape_of(relid, attributes_read(rel, relid, clauses)), true);
+}
+
+/*
+ * Selectivity of the clauses by the model's own marginals, where they can be told from them; the rest as for any other
+ * table, by its statistics if there are any. Conditions on several columns are taken to be independent.
+ */
+static double
+selectivity(PlannerInfo *root, RelOptInfo *rel, Oid relid, MgRelease *release, ScanPlan *plan)
+{
+	ExprContext *econtext = CreateStandaloneExprContext();
+	List *rest = list_copy(rel->baserestrictinfo), *seen = NIL;
+	ListCell *cell;
+
+	foreach (cell, plan->attnos)
+	{
+		int attnum = lfirst_int(cell);
+		List *rinfos = clauses_on(plan->usable, plan->attnos, attnum), *clauses;
+		TupleDesc shape = shape_of(relid, list_make1_int(attnum));
+		const MgColumn *column;
+		mg_condition condition;
+
+		if (list_member_int(seen, attnum))
+			continue;
+		seen = lappend_int(seen, attnum);
+		column = mg_rows_column(mg_rows_create(release, shape, true, NULL, 0), 0);
+		if (column == NULL || column->core < 0)
+		{
+			forget_clauses(plan, attnum);
+			continue;
+		}
+		if ((clauses = known_clauses(root, rel->relid, rinfos)) == NIL)
+			continue;
+		condition = mg_where_condition(release, column, clauses, NULL, econtext);
+		if (condition.nintervals > MG_CONDITION_INTERVALS)
+			continue;
+		plan->share *= mg_release_share(release, &condition, 1);
+		rest = list_difference_ptr(rest, rinfos);
+	}
+	return plan->share * clauselist_selectivity(root, rest, 0, JOIN_INNER, NULL);
+}
+
+static void
+get_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	MgForeignOptions options = mg_foreign_options(relid);
+	ScanPlan *plan = palloc0(sizeof(ScanPlan));
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage estimate", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	MgRelease *release;
+	double chosen;
+
+	choose_clauses(rel, plan);
+	plan->rows = options.has_rows ? (double) options.rows : UNKNOWN_ROWS;
+	plan->share = 1;
+	plan->codes = rel->max_attr;
+	old = MemoryContextSwitchTo(context);
+	release = look_at_model(&options, rel, relid, plan);
+	if (release == NULL)
+		chosen = clauselist_selectivity(root, rel->baserestrictinfo, 0, JOIN_INNER, NULL);
+	else
+	{
+		plan->rows = (double) mg_release_rows(release);
+		plan->codes = (int) mg_release_model(release)->ncolumns;
+		chosen = selectivity(root, rel, relid, release, plan);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	rel->tuples = plan->rows;
+	rel->rows = clamp_row_est(plan->rows * chosen);
+	rel->fdw_private = plan;
+}
+
 static void
 get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 {
@@ -247,7 +295,7 @@ get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	Cost startup = STARTUP_COST + rel->baserestrictcost.startup, run;
 
 	run = plan->rows * (read > 0 ? plan->codes * CODE_COST : 0);
-	run += plan->left * (cpu_tuple_cost + read * cpu_operator_cost + rel->baserestrictcost.per_tuple);
+	run += plan->rows * plan->share * (cpu_tuple_cost + read * cpu_operator_cost + rel->baserestrictcost.per_tuple);
 	run += rel->rows * rel->reltarget->cost.per_tuple;
 	add_path(rel, (Path *) mg_foreignscan_path(root, rel, rel->rows, startup + rel->reltarget->cost.startup,
 											   startup + rel->reltarget->cost.startup + run, rel->lateral_relids));
@@ -361,7 +409,7 @@ begin_rows(ForeignScanState *node)
 	TupleDesc shape = mg_foreign_shape(RelationGetRelid(relation), RelationGetDescr(relation), s->attrs, s->nattrs);
 	MgIdentity identity;
 
-	s->release = mg_foreign_open(&s->options, s->role, false);
+	s->release = mg_foreign_open(&s->options, s->role, shape, false);
 	s->rows = mg_rows_create(s->release, shape, true, NULL, 0);
 	set_where(node);
 	mg_identity_enter(&identity, s->role);

@@ -43,7 +43,10 @@ extern bool mg_foreign_analyze(Relation relation, AcquireSampleRowsFunc *acquire
 /* -- emit/foreign.c, for these -- */
 
 struct MgRelease;
-/* Opens the release that the options ask for as `role`; peek: NULL where it may not (mg_release_peek). */
-extern struct MgRelease *mg_foreign_open(const MgForeignOptions *options, Oid role, bool peek);
+/*
+ * Opens the release that the options ask for as `role`, for these columns (mg_foreign_shape); peek: NULL where it may
+ * not (mg_release_peek).
+ */
+extern struct MgRelease *mg_foreign_open(const MgForeignOptions *options, Oid role, TupleDesc shape, bool peek);
 
 #endif

@@ -103,12 +103,12 @@ acquire_rows(Relation relation, int elevel, HeapTuple *out, int most, double *to
 	TupleDesc desc = RelationGetDescr(relation);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_mirage sample", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	MgRelease *release = mg_foreign_open(&options, GetUserId(), false);
-	Sample s = {.total = (uint64) mg_release_rows(release)};
 	int natts, taken;
 	int *attrs = all_attributes(desc, &natts);
-	MgRows *rows =
-		mg_rows_create(release, mg_foreign_shape(RelationGetRelid(relation), desc, attrs, natts), true, NULL, 0);
+	TupleDesc shape = mg_foreign_shape(RelationGetRelid(relation), desc, attrs, natts);
+	MgRelease *release = mg_foreign_open(&options, GetUserId(), shape, false);
+	MgRows *rows = mg_rows_create(release, shape, true, NULL, 0);
+	Sample s = {.total = (uint64) mg_release_rows(release)};
 
 	s.size = Min(s.total, (uint64) most);
 	mg_rng_seed(&s.rng, (uint64) options.seed);

@@ -75,6 +75,26 @@ table_command(const char *model, List *shape, const char *server, const char *op
 	return n > 0 ? buf.data : NULL;
 }
 
+/* The columns that the user may have: of one grant, the least restrictive, since a scan is made under one. */
+static List *
+visible_shape(const MgModel *model)
+{
+	List *grants = mg_owns_model(model, GetUserId()) ? NIL : mg_grants_held(model, GetUserId()), *out = NIL;
+	const MgGrant *grant = grants != NIL ? linitial(grants) : NULL;
+	ListCell *cell, *name;
+
+	foreach (cell, mg_model_shape(model->id))
+	{
+		bool named = grant == NULL || grant->columns == NIL;
+
+		foreach (name, named ? NIL : grant->columns)
+			named |= strcmp(lfirst(name), ((MgShapeColumn *) lfirst(cell))->name) == 0;
+		if (named)
+			out = lappend(out, lfirst(cell));
+	}
+	return out;
+}
+
 static bool
 is_asked_for(const ImportForeignSchemaStmt *stmt, const char *name)
 {
@@ -103,7 +123,7 @@ mg_foreign_import(ImportForeignSchemaStmt *stmt, Oid server)
 
 		if (model == NULL || strcmp(model->state, "ready") != 0 || !mg_may_release(model, GetUserId()))
 			continue;
-		command = table_command(name, mg_model_shape(model->id), server_name, options);
+		command = table_command(name, visible_shape(model), server_name, options);
 		if (command != NULL)
 			commands = lappend(commands, command);
 	}

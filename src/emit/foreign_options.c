@@ -43,16 +43,26 @@ integer_option(DefElem *def, int64 least)
 	return v;
 }
 
+/* Around the server's own reading of JSON, whose errors know no option. */
+static void
+name_option(void *def)
+{
+	errcontext("option \"%s\"", ((DefElem *) def)->defname);
+	errhint("As in condition '{\"sex\": \"Female\", \"age\": [30, 39]}'.");
+}
+
 static void
 check_condition(DefElem *def)
 {
-	char *text = defGetString(def);
-	Jsonb *json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	ErrorContextCallback context = {.previous = error_context_stack, .callback = name_option, .arg = def};
+	Jsonb *json;
 
+	error_context_stack = &context;
+	json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(defGetString(def))));
 	if (!JB_ROOT_IS_OBJECT(json))
 		ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-						errmsg("option \"%s\" must be a JSON object", def->defname),
-						errhint("As in condition '{\"sex\": \"Female\", \"age\": [30, 39]}'.")));
+						errmsg("option \"%s\" must be a JSON object", def->defname)));
+	error_context_stack = context.previous;
 }
 
 static void

@@ -1,6 +1,6 @@
 /*
- * emit/given.h: the conditions of a release: {"column": condition, ..}, a conjunction, of the call and of the grant that
- * it is made by.
+ * emit/given.h: the conditions of a release: {"column": condition, ..}, a conjunction, of the call and of the grant
+ * that it is made by.
  */
 #ifndef MIRAGE_EMIT_GIVEN_H
 #define MIRAGE_EMIT_GIVEN_H

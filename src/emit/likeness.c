@@ -2,8 +2,8 @@
  * emit/likeness.c: a new table like the one behind a model; see likeness.h.
  *
  * The caller names a model and a table to make; that the model's table has a DEFAULT or a CHECK which calls somebody's
- * function is nothing that the caller asked for. Where the caller is not a member of the role that owns the source
- * (being a superuser is no membership), only inert expressions are kept, and domains become the types that they are
+ * function is nothing that the caller asked for. Where the caller is not the role itself that owns the source (a member
+ * or a superuser is not), only inert expressions are kept, and domains become the types that they are
  * over. Sequences of the source are left alone: a column that draws from one becomes an identity column.
  */
 #include "postgres.h"
@@ -444,7 +444,7 @@ trusts(Oid source)
 	if (owner == NULL)
 		return false;
 	role = (Oid) strtoul(owner, NULL, 10);
-	return is_member_of_role_nosuper(GetUserId(), role);
+	return role == GetUserId();
 }
 
 MgLikeness *

@@ -1,6 +1,6 @@
 /*
- * emit/limits.c: see limits.h. Conditions are exact inference, so that a grant's confinement holds in every row, and the
- * rows of a confined call have the distribution that the model's own rows have within it.
+ * emit/limits.c: see limits.h. Conditions are exact inference, so that a grant's confinement holds in every row, and
+ * the rows of a confined call have the distribution that the model's own rows have within it.
  */
 #include "postgres.h"
 
@@ -40,8 +40,7 @@ confine(mg_ctx *ctx, MgLimits *l, const MgGrant *g)
 
 	mg_conditioned_destroy(l->conditioned);
 	l->conditioned = NULL;
-	l->given =
-		mg_given_parse(l->conditions, g != NULL ? g->conditions : NULL, l->columns, columns, l->entry->name);
+	l->given = mg_given_parse(l->conditions, g != NULL ? g->conditions : NULL, l->columns, columns, l->entry->name);
 	l->visible = mg_columns_named(l->columns, columns);
 	if (l->given.n > 0)
 		MG_TRY(mg_conditioned_create(ctx, l->model, l->given.condition, (uint32_t) l->given.n, &l->conditioned));
@@ -146,10 +145,10 @@ references(List *grants)
 static void
 tell_narrower(const MgLimits *l, const MgGrant *full, const MgGrant *instead)
 {
-	ereport(NOTICE, (errmsg("the limit of rows of model \"%s\" for role \"%s\" is reached", l->entry->name,
-							full->grantee.name),
-					 errdetail("These rows come under the grant to role \"%s\", which confines them in another way.",
-							   instead->grantee.name)));
+	ereport(NOTICE,
+			(errmsg("the limit of rows of model \"%s\" for role \"%s\" is reached", l->entry->name, full->grantee.name),
+			 errdetail("These rows come under the grant to role \"%s\", which confines them in another way.",
+					   instead->grantee.name)));
 }
 
 void

@@ -31,9 +31,9 @@ typedef struct MgLimits
 /*
  * Fits the call to the grants (of MgGrant *, the least restrictive first; NIL: the caller needs none): the first that
  * permits it decides what the rows are confined to, and those that confine to the same may pay too. A grant permits a
- * call when it has the columns that the call lists and conditions on, when call and grant together can be satisfied, and
- * when there is room for the rows, which is not asked where the call repeats. Where none does, the error is that of the grant that came nearest; that there is no
- * room is left for the record to find.
+ * call when it has the columns that the call lists and conditions on, when call and grant together can be satisfied,
+ * and when there is room for the rows, which is not asked where the call repeats. Where none does, the error is that of
+ * the grant that came nearest; that there is no room is left for the record to find.
  */
 extern void mg_limits_apply(mg_ctx *ctx, MgLimits *limits, List *grants);
 

@@ -60,6 +60,8 @@ struct MgRelease
 	uint8 key[2 * MG_KEY_BYTES];   /* sampler, decoder */
 };
 
+static void start_stream(MgRelease *r);
+
 static MgRecorder recorder;
 static MgRowsRecorder rows_recorder;
 
@@ -169,8 +171,9 @@ read_purpose(const NullableDatum *arg)
 	return purpose;
 }
 
+/* peek: to look at the model only, so that what rows are made with is left out. */
 static MgRelease *
-open_release(const NullableDatum *args, TupleDesc listed)
+open_release(const NullableDatum *args, TupleDesc listed, bool peek)
 {
 	MgRelease *r;
 	List *grants = NIL;
@@ -189,8 +192,11 @@ open_release(const NullableDatum *args, TupleDesc listed)
 	mg_release_with(r->context, release_free, r);
 	mg_keys_hold();
 	load_model(r);
-	mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
-	mg_release_mark_open(&r->mark, &r->ctx, r->entry, &r->recipient);
+	if (!peek)
+	{
+		mg_model_key(r->entry->id, r->model_key); /* now: after the record nothing more should be able to fail */
+		mg_release_mark_open(&r->mark, &r->ctx, r->entry, &r->recipient);
+	}
 	mg_keys_drop();
 	r->limits.conditions = args[MG_ARG_CONDITIONS].isnull ? NULL : DatumGetJsonbP(args[MG_ARG_CONDITIONS].value);
 	r->limits.listed = listed_names(listed);
@@ -209,6 +215,7 @@ typedef struct OpenCall
 {
 	const NullableDatum *args;
 	TupleDesc listed;
+	bool peek;
 	MgRelease *release;
 } OpenCall;
 
@@ -217,13 +224,13 @@ run_open(void *arg)
 {
 	OpenCall *call = arg;
 
-	call->release = open_release(call->args, call->listed);
+	call->release = open_release(call->args, call->listed, call->peek);
 }
 
 MgRelease *
 mg_release_open_listed(const NullableDatum *args, TupleDesc listed)
 {
-	OpenCall call = {args, listed, NULL};
+	OpenCall call = {.args = args, .listed = listed};
 
 	mg_watch_call(MG_WATCHED_RELEASE, run_open, &call);
 	return call.release;
@@ -255,8 +262,9 @@ mg_release_check_grant(MgModel *entry, MgGrant *grant)
 }
 
 MgRelease *
-mg_release_peek(const NullableDatum *args)
+mg_release_peek(const NullableDatum *args, TupleDesc listed)
 {
+	OpenCall call = {.args = args, .listed = listed, .peek = true};
 	MgModel *entry;
 
 	if (RecoveryInProgress() || args[MG_ARG_MODEL].isnull)
@@ -264,7 +272,8 @@ mg_release_peek(const NullableDatum *args)
 	entry = mg_model_find(TextDatumGetCString(args[MG_ARG_MODEL].value));
 	if (entry == NULL || strcmp(entry->state, "ready") != 0 || !mg_may_release(entry, GetUserId()))
 		return NULL;
-	return mg_release_open(args);
+	mg_watch_call(MG_WATCHED_RELEASE, run_open, &call);
+	return call.release;
 }
 
 int64

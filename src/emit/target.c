@@ -186,16 +186,16 @@ check_room(const MgRelease *release, const MgColumn *c, Oid type, bool known, ui
 }
 
 static bool
-may_look(Oid relid, AttrNumber attnum)
+may(AclMode what, Oid relid, AttrNumber attnum)
 {
-	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		   pg_attribute_aclcheck(relid, attnum, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+	return pg_class_aclcheck(relid, GetUserId(), what) == ACLCHECK_OK ||
+		   pg_attribute_aclcheck(relid, attnum, GetUserId(), what) == ACLCHECK_OK;
 }
 
 static void
 require_look(const MgTarget *t, Form_pg_attribute att)
 {
-	if (!may_look(t->relid, att->attnum))
+	if (!may(ACL_SELECT, t->relid, att->attnum))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("permission denied for column \"%s\" of table %s", NameStr(att->attname), t->name),
 						errhint("Its identifiers go on after the largest that it has: that takes SELECT on the "
@@ -246,7 +246,7 @@ catch_up(const MgTarget *t, Form_pg_attribute att)
 	char *sequence;
 	Oid seq;
 
-	if (name == NULL || !may_look(t->relid, att->attnum))
+	if (name == NULL || !may(ACL_SELECT, t->relid, att->attnum))
 		return;
 	sequence = quote_literal_cstr(name);
 	seq = (Oid) strtoul(mg_statement_text(psprintf("SELECT %s::pg_catalog.regclass::pg_catalog.oid", sequence)), NULL,
@@ -262,13 +262,19 @@ catch_up(const MgTarget *t, Form_pg_attribute att)
 
 /* ---------------------------------------------------------------- all of it */
 
-static void
-add_attribute(MgTarget *t, Form_pg_attribute att)
+/* A descriptor cannot grow: where its attributes are depends on how many it has. */
+static TupleDesc
+describe(const Form_pg_attribute *atts, int n)
 {
-	AttrNumber n = (AttrNumber) (++t->desc->natts);
+	TupleDesc desc = CreateTemplateTupleDesc(n);
 
-	TupleDescInitEntry(t->desc, n, NameStr(att->attname), att->atttypid, att->atttypmod, att->attndims);
-	TupleDescInitEntryCollation(t->desc, n, att->attcollation);
+	for (int i = 0; i < n; i++)
+	{
+		TupleDescInitEntry(desc, (AttrNumber) (i + 1), NameStr(atts[i]->attname), atts[i]->atttypid, atts[i]->atttypmod,
+						   atts[i]->attndims);
+		TupleDescInitEntryCollation(desc, (AttrNumber) (i + 1), atts[i]->attcollation);
+	}
+	return desc;
 }
 
 static void
@@ -276,10 +282,10 @@ map_columns(MgTarget *t, MgRelease *release, Relation rel)
 {
 	const MgColumns *columns = mg_release_columns(release);
 	TupleDesc all = RelationGetDescr(rel);
+	Form_pg_attribute *mapped = palloc(sizeof(Form_pg_attribute) * Max(all->natts, 1));
 	bool locked = false;
+	int n = 0;
 
-	t->desc = CreateTemplateTupleDesc(all->natts);
-	t->desc->natts = 0;
 	t->first = palloc0(sizeof(uint64) * Max(all->natts, 1));
 	for (int i = 0; i < all->natts; i++)
 	{
@@ -297,10 +303,14 @@ map_columns(MgTarget *t, MgRelease *release, Relation rel)
 			}
 			continue;
 		}
+		if (!may(ACL_INSERT, t->relid, att->attnum))
+			aclcheck_error_col(ACLCHECK_NO_PRIV, get_relkind_objtype(rel->rd_rel->relkind),
+							   RelationGetRelationName(rel), NameStr(att->attname));
 		if (c->kind == MG_COLUMN_IDENTIFIER)
-			number(t, release, c, att, &t->first[t->desc->natts], &locked);
-		add_attribute(t, att);
+			number(t, release, c, att, &t->first[n], &locked);
+		mapped[n++] = att;
 	}
+	t->desc = describe(mapped, n);
 }
 
 MgTarget *

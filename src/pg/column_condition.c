@@ -568,10 +568,10 @@ mg_condition_both(const MgColumnCondition *a, const MgColumnCondition *b)
 	c->hole = both_holes(a, b, &c->nholes);
 	set_allowed(c);
 	if (c->nallowed > MG_CONDITION_INTERVALS)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("condition on column \"%s\" comes to more than %d ranges", c->name,
-							   MG_CONDITION_INTERVALS),
-						errhint("The grant's condition on the column is joined with the call's.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("condition on column \"%s\" comes to more than %d ranges", c->name, MG_CONDITION_INTERVALS),
+				 errhint("The grant's condition on the column is joined with the call's.")));
 	return c;
 }
 

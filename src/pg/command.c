@@ -35,8 +35,8 @@
 #include "utils/timestamp.h"
 
 #define SHELL "/bin/sh"
-#define LOOK_MS 50L       /* has the shell ended, though something keeps its output open? */
-#define FIRST_LOOK_MS 1L  /* after the output's end, the shell's own is near */
+#define LOOK_MS 50L      /* has the shell ended, though something keeps its output open? */
+#define FIRST_LOOK_MS 1L /* after the output's end, the shell's own is near */
 #define FIRST_FD 3
 #define MANY_FDS 65536
 
@@ -140,8 +140,7 @@ start(MgCommand *c, Running *r)
 		return false;
 	}
 	/* pipes below FIRST_FD would be closed or overwritten in the child; a server's own are never that low */
-	if (pipes[1] < FIRST_FD || fcntl(pipes[0], F_SETFD, FD_CLOEXEC) != 0 ||
-		fcntl(pipes[0], F_SETFL, O_NONBLOCK) != 0)
+	if (pipes[1] < FIRST_FD || fcntl(pipes[0], F_SETFD, FD_CLOEXEC) != 0 || fcntl(pipes[0], F_SETFL, O_NONBLOCK) != 0)
 	{
 		c->error = pipes[1] < FIRST_FD ? EBADF : errno;
 		close(pipes[0]);

@@ -16,13 +16,13 @@ typedef enum MgCommandEnd
 
 typedef struct MgCommand
 {
-	const char *command;             /* for /bin/sh -c */
-	const char *variable, *value;    /* an environment variable that it gets in addition to the server's */
+	const char *command;          /* for /bin/sh -c */
+	const char *variable, *value; /* an environment variable that it gets in addition to the server's */
 	int timeout_ms;
-	char *out;                       /* room for `size` bytes of output; the caller wipes it, also after errors */
+	char *out; /* room for `size` bytes of output; the caller wipes it, also after errors */
 	size_t size, len;
-	int status;                      /* as of waitpid */
-	int error;                       /* an errno */
+	int status; /* as of waitpid */
+	int error;  /* an errno */
 } MgCommand;
 
 /*

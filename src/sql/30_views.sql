@@ -19,13 +19,14 @@ CREATE FUNCTION mirage.job_progress(job bigint, dsm_handle bigint, OUT alive boo
 RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_job_progress';
 
 -- The issuances that count against a grant: of its last interval, or of all time; by grantee, whatever the grant was
--- then. For other views and the catalog's own code; days are of 24 hours, whatever the time zone of who asks.
+-- then. For other views and the catalog's own code. Days are of 24 hours, whatever the time zone of who asks;
+-- an interval ends where the statement began, so it is a moment longer than asked for, never shorter, and an index serves it.
 CREATE VIEW mirage.grant_use AS
 SELECT g.model, g.grantee_name, g.per, i.id, i.issued_at, i.requested_rows
 FROM mirage.model_grant g JOIN mirage.issuance i
   ON i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name IS NOT NULL
  AND i.issued_at OPERATOR(pg_catalog.>) CASE WHEN g.per IS NULL THEN '-infinity'::timestamptz
-     ELSE pg_catalog.timezone('UTC', pg_catalog.timezone('UTC', pg_catalog.clock_timestamp())
+     ELSE pg_catalog.timezone('UTC', pg_catalog.timezone('UTC', pg_catalog.statement_timestamp())
                                      OPERATOR(pg_catalog.-) g.per) END
  AND (i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name
       OR (i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid

@@ -25,14 +25,17 @@ CREATE VIEW dp_keys WITH (security_barrier) AS
 SELECT m.fingerprint,
        m.fingerprint OPERATOR(pg_catalog.=) coalesce(
          (SELECT r.new FROM mirage.key_rotation r ORDER BY r.id DESC LIMIT 1),
-         (SELECT n.fingerprint FROM mirage.master_key n ORDER BY n.recorded_at DESC, n.fingerprint LIMIT 1)) AS in_force,
+         (SELECT n.fingerprint FROM mirage.master_key n ORDER BY n.recorded_at DESC, n.fingerprint LIMIT 1))
+         AS in_force,
        (SELECT pg_catalog.count(*) FROM mirage.wrapped_key w
         WHERE w.master OPERATOR(pg_catalog.=) m.fingerprint) AS keys,
        EXISTS (SELECT FROM mirage.key_rotation r WHERE r.finished_at IS NULL
                AND r.id OPERATOR(pg_catalog.=) (SELECT pg_catalog.max(x.id) FROM mirage.key_rotation x)
-               AND (r.old OPERATOR(pg_catalog.=) m.fingerprint OR r.new OPERATOR(pg_catalog.=) m.fingerprint)) AS rotating,
+               AND (r.old OPERATOR(pg_catalog.=) m.fingerprint OR r.new OPERATOR(pg_catalog.=) m.fingerprint))
+         AS rotating,
        m.recorded_at
 FROM mirage.master_key m;
-COMMENT ON VIEW dp_keys IS 'the fingerprints of the master keys of this database, and how many keys are wrapped under each';
+COMMENT ON VIEW dp_keys IS
+'the fingerprints of the master keys of this database, and how many keys are wrapped under each';
 REVOKE ALL ON dp_keys FROM PUBLIC;
 GRANT SELECT ON dp_keys TO mirage_admin, mirage_auditor;

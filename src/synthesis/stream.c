@@ -211,24 +211,32 @@ make_values(mg_stream *s, uint32_t rows, bool constrained)
 	mg_dependents_fill(s->dependents, s->make, rows, s->codes, s->batch.column);
 }
 
-mg_code
-mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
+/* Codes as they stay: drawn, marked, held to the constraints, whose columns have their values then. */
+static mg_code
+make_codes(mg_ctx *ctx, mg_stream *s, uint32_t rows, bool marked, bool constrained)
 {
-	bool constrained = s->redraw != NULL && (wants_any(s) || s->where != NULL);
 	mg_rng rng;
 
-	if (rows < 1 || rows > MG_BATCH_ROWS)
-		return mg_fail(ctx, MG_INTERNAL, "a batch of %u rows", (unsigned) rows);
-	MG_TRY(mg_stream_ready(ctx, s));
 	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
 	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
-	if (s->marker != NULL && wants_any(s))
+	if (marked)
 	{
 		mg_stream_seed(s, s->next, MG_LANE_MARK, &rng);
 		MG_TRY(mg_mark_batch(ctx, s, &rng, rows));
 	}
-	if (constrained)
-		MG_TRY(constrain(ctx, s, rows));
+	return constrained ? constrain(ctx, s, rows) : MG_OK;
+}
+
+mg_code
+mg_stream_next(mg_ctx *ctx, mg_stream *s, uint32_t rows, const mg_batch **out)
+{
+	bool any = wants_any(s) || s->where != NULL, constrained = s->redraw != NULL && any;
+
+	if (rows < 1 || rows > MG_BATCH_ROWS)
+		return mg_fail(ctx, MG_INTERNAL, "a batch of %u rows", (unsigned) rows);
+	MG_TRY(mg_stream_ready(ctx, s));
+	if (s->where == NULL || !s->where->nothing)
+		MG_TRY(make_codes(ctx, s, rows, s->marker != NULL && any, constrained));
 	if (s->where != NULL)
 		MG_TRY(mg_where_batch(ctx, s, rows, constrained ? s->redraw->needed : NULL));
 	else

@@ -41,6 +41,7 @@ typedef struct mg_where
 	uint32_t n;
 	bool **may;     /* [n][ncoarse] may the code satisfy it? NULL: of a column that depends on others */
 	bool dependent; /* is there one of those? */
+	bool nothing;   /* no code of one of the columns may satisfy its condition: no row does */
 	bool *needed;   /* [ncolumns] the conditions' columns, and what they depend on */
 	bool *made;     /* [ncolumns] has its values in this batch */
 	uint16_t *row;  /* [MG_BATCH_ROWS] the rows that are left */

@@ -32,19 +32,24 @@ check_where(mg_ctx *ctx, const mg_model *m, const bool *has, const mg_condition 
 	return MG_OK;
 }
 
-/* Which codes may become a value that satisfies the condition. */
+/* Which codes may become a value that satisfies the condition; *any: one at least, as far as codes tell. */
 static mg_code
-prepare_codes(mg_ctx *ctx, mg_stream *s, const mg_condition *c, bool **out)
+prepare_codes(mg_ctx *ctx, mg_stream *s, const mg_condition *c, bool **out, bool *any)
 {
 	uint32_t n = s->model->columns[c->col].ncoarse;
 	bool *may;
 
+	*any = true;
 	*out = NULL;
 	if (mg_dependents_has(s->dependents, c->col))
 		return MG_OK;
 	MG_NEW(ctx, s->arena, may, n);
+	*any = false;
 	for (uint32_t code = 0; code < n; code++)
+	{
 		may[code] = mg_values_may(s->decoder[c->col], (uint16_t) code, c, s->snap, s->snap_arg);
+		*any = *any || may[code];
+	}
 	*out = may;
 	return MG_OK;
 }
@@ -72,7 +77,12 @@ mg_stream_where(mg_ctx *ctx, mg_stream *s, const mg_condition *where, uint32_t n
 		w->dependent = w->dependent || mg_dependents_has(s->dependents, where[i].col);
 	}
 	for (uint32_t i = 0; i < n; i++)
-		MG_TRY(prepare_codes(ctx, s, &where[i], &w->may[i]));
+	{
+		bool any;
+
+		MG_TRY(prepare_codes(ctx, s, &where[i], &w->may[i], &any));
+		w->nothing = w->nothing || !any;
+	}
 	/* and what these depend on */
 	mg_dependents_want(s->dependents, w->needed, ncolumns, w->needed);
 	s->where = w;
@@ -194,6 +204,10 @@ mg_where_batch(mg_ctx *ctx, mg_stream *s, uint32_t rows, const bool *made)
 {
 	mg_where *w = s->where;
 
+	s->batch.row = w->row;
+	s->batch.nrows = 0;
+	if (w->nothing)
+		return MG_OK;
 	for (uint32_t col = 0; col < s->model->ncolumns; col++)
 		w->made[col] = made != NULL && made[col] && !mg_dependents_has(s->dependents, col);
 	judge_codes(s, rows);
@@ -210,7 +224,6 @@ mg_where_batch(mg_ctx *ctx, mg_stream *s, uint32_t rows, const bool *made)
 			make_column(s, col, rows);
 	if (w->nrows > 0)
 		mg_dependents_fill_rows(s->dependents, s->make, w->row, w->nrows, s->codes, s->batch.column);
-	s->batch.row = w->row;
 	s->batch.nrows = w->nrows;
 	return MG_OK;
 }

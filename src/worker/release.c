@@ -129,14 +129,13 @@ check_again(const MgIssuance *call)
 	mg_model_require_released(model, GetUserId());
 	mg_mark_require(model, call->watermark != NULL);
 	if (call->claimed && !mg_may_claim())
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("role \"%s\" may not say whom rows are for",
-							   GetUserNameFromId(GetAuthenticatedUserId(), false))));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("role \"%s\" may not say whom rows are for",
+																 GetUserNameFromId(GetAuthenticatedUserId(), false))));
 	if (call->grants != NIL)
 		return mg_grant_pay(model, call->grants, call->rows);
 	if (!mg_owns_model(model, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", model->name)));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", model->name)));
 	return NULL;
 }
 

@@ -85,7 +85,8 @@ extern void mg_launch_detach(MgLaunch *launch);
 extern void mg_work_state(MgShared *shared, MgWorkState state);
 extern void mg_work_progress(void *shared, const char *phase, double fraction);
 extern bool mg_work_cancelled(MgShared *shared);
-/* Settings of a worker: the caller's (serialised; NULL: those of a fresh session, search_path pinned), and what must be.
+/* Settings of a worker: the caller's (serialised; NULL: those of a fresh session, search_path pinned), and what must
+ * be.
  */
 extern void mg_work_settings(void *callers);
 /* A transaction of the worker's, as the caller's current user; read_only: one repeatable-read snapshot. */
@@ -98,7 +99,8 @@ extern void mg_work_train_failed(MgShared *shared, ErrorData *error);
 extern void mg_work_release(MgShared *shared, mg_reader *params);
 extern void mg_work_rotate(MgShared *shared);
 /* Chains the log in a transaction of its own, after work that must not fail for want of the log's key: where it fails,
- * the server's log says so, and the next worker chains. over: the work is done, and a cancel comes too late; else it ends the job. */
+ * the server's log says so, and the next worker chains. over: the work is done, and a cancel comes too late; else it
+ * ends the job. */
 extern void mg_work_chain(MgShared *shared, bool over);
 extern void mg_work_note(MgShared *shared, mg_reader *params); /* note.c */
 

@@ -148,7 +148,7 @@ typedef struct Training
 	MgColumns *columns;
 	MgBudget *budget;
 	MgRelation *protection;
-	MgUnit *unit;       /* NULL: the row */
+	MgUnit *unit; /* NULL: the row */
 	char *relation_name;
 	double share_epsilon; /* 0: no share pays */
 	char *share_name;

@@ -70,8 +70,13 @@ value($node, undef, "SELECT dp_grant('m', 'nobody')");
 my $with_seed = "SELECT md5(string_agg(t::text, ',')) FROM dp_synthesize_as(NULL::folk, 'm', 50, seed => 7) t";
 my $seeded = value($node, undef, $with_seed);
 my ($head) = value($node, undef, 'SELECT head FROM dp_verify_audit()');
-value($node, undef, "CREATE TABLE leaked AS SELECT * FROM dp_synthesize_as(NULL::folk, 'm', 2000)");
-my $trace = "SELECT * FROM dp_trace('SELECT age, sex, city, member FROM leaked')";
+my $columns = join(', ', map { "c$_" } 1 .. 10);
+value($node, undef, 'CREATE TABLE wide AS SELECT ' . join(', ', map { "abs(hashint4(i * $_)) % 16 AS c$_" } 1 .. 10)
+	  . " FROM generate_series(1, 3000) i; SELECT dp_protect('wide', epsilon => 30)");
+can_train($node, undef, 'w', 'wide', 'a model with columns enough for a mark', epsilon => 10);
+value($node, undef, "CREATE TABLE leaked AS SELECT * FROM dp_synthesize_as(NULL::wide, 'w', 3000)");
+my $trace = "SELECT model, recipient, features, score, p_value < 1e-6 "
+  . "FROM dp_trace('SELECT $columns FROM leaked', 'w')";
 my $traced = value($node, undef, $trace);
 my $receipt = value($node, undef, 'SELECT dp_receipt(max(id)) FROM mirage.issuance');
 my $public = value($node, undef, 'SELECT dp_public_key()');
@@ -97,7 +102,7 @@ is(value($node, undef, $with_seed), $seeded, 'a seed gives the same rows as befo
 is(value($node, undef, "SELECT ok FROM dp_verify_audit('$head')"), 't', 'the log holds its old head');
 is(value($node, undef, "SELECT string_agg(detail->>'state', ' ' ORDER BY id) FROM dp_audit_log WHERE action = "
 	  . "'rotate key' AND role = 'boss'"), 'begun done', 'the log says who did it');
-like($traced, qr/\|postgres\|/, 'rows that were given out before were traced to somebody');
+like($traced, qr/\|[a-z]+\|.*\|t$/m, 'rows that were given out before were traced to somebody');
 is(value($node, undef, $trace), $traced, 'and are traced to the same, by the same signs');
 is(value($node, undef, 'SELECT dp_public_key()'), $public, 'receipts have the same key');
 is(value($node, undef, "SELECT dp_verify_receipt(\$r\$$receipt\$r\$)"), 't', 'and one from before is genuine');
@@ -249,7 +254,8 @@ SKIP:
 	usable('after that');
 	rename($path, "$path.away");
 	unlink(glob("$path.$before"));
-	refused($node, undef, 'SELECT dp_rotate_key()', 'F0000', qr/could not open/, 'without the old key there is no next');
+	refused($node, undef, 'SELECT dp_rotate_key()', 'F0000', qr/could not open/,
+		'without the old key there is no next');
 	ok(!-e $path, 'and none is made');
 	rename("$path.away", $path);
 	usable('put back');
@@ -285,8 +291,8 @@ SKIP:
 	$holder->query('BEGIN; LOCK TABLE mirage.ledger IN SHARE MODE');
 	my $training = session($node, undef);
 	$training->start("SET client_min_messages = warning; SELECT dp_train('pinned', 'folk', epsilon => 0.05)");
-	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage training' AND wait_event_type = "
-		  . "'Lock'", 1);
+	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage training' AND "
+		  . "wait_event_type = 'Lock'", 1);
 	$first->start('SET statement_timeout = 0; SELECT dp_rotate_key()');
 	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage key rotation' AND "
 		  . "wait_event_type = 'Lock'", 1);

@@ -62,13 +62,16 @@ CREATE ROLE greedy LOGIN;
 CREATE ROLE steady LOGIN;
 CREATE ROLE prober LOGIN;
 CREATE ROLE late LOGIN;
+CREATE ROLE looper LOGIN;
+CREATE ROLE pooler LOGIN;
 GRANT CREATE ON SCHEMA public TO owner;
 GRANT other TO stranger;
+GRANT owner TO greedy;
 EOC
 people($node, 'folk', 300, owner => 'owner');
 value($node, 'owner', "SET client_min_messages = warning; SELECT dp_protect('folk', epsilon => 2); "
 	  . "SELECT dp_train('m', 'folk', 'mst', 1); "
-	  . join(' ', map { "SELECT dp_grant('m', '$_');" } qw(consumer fast greedy steady prober)));
+	  . join(' ', map { "SELECT dp_grant('m', '$_');" } qw(consumer fast steady prober pooler)));
 
 # ---------------------------------------------------------------- refused calls
 
@@ -85,7 +88,7 @@ is(value($node, undef, 'SELECT count(*) FROM dp_alerts'), '0', 'four refused cal
 refused($node, 'stranger', "SELECT dp_synthesize('nothing', 1)", '42704', undef, 'the fifth ends in its own error');
 raised('refused calls', 'stranger', 'and raises an alert');
 for my $sql ($denied, "SELECT dp_synthesize('m', 1)", "SELECT dp_train('x', 'folk')", "SELECT * FROM dp_plan('folk')",
-	"SET ROLE other; $denied")
+	"SET ROLE other; $denied", "SELECT dp_materialize('m', 'mine')")
 {
 	refused($node, 'stranger', $sql, '53400', qr/too many calls of role "stranger".*HINT.*in \d+ seconds/s,
 		"the role is shut out: $sql");
@@ -152,6 +155,15 @@ $_->close for @crowd;
 raised('refused calls', 'prober', 'and one alert');
 is(value($node, undef, "SELECT detail->>'count' FROM dp_alerts WHERE role = 'prober'"), '40', 'which counts them');
 
+# One statement: what it catches counts, and an error that passes several calls counts once.
+my $loop = "FOR i IN 1..%d LOOP BEGIN PERFORM dp_synthesize('nothing', 1); EXCEPTION WHEN undefined_object THEN NULL; "
+  . "END; END LOOP;";
+quietly($node, 'looper', sprintf("DO \$\$ BEGIN $loop END \$\$", 39), 'a loop that catches 39 refusals');
+refused($node, 'looper', "SELECT dp_materialize('nothing', 'mine')", '42704', undef, 'and one more, by two calls');
+refused($node, 'looper', $denied, '53400', undef, 'are forty');
+raised('refused calls', 'looper', 'and an alert');
+is(value($node, undef, "SELECT detail->>'count' FROM dp_alerts WHERE role = 'looper'"), '40', 'of forty');
+
 # Off is off.
 set('pg_mirage.max_failures', 0);
 is(value($node, 'prober', "SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm', 5)"), '5',
@@ -170,6 +182,14 @@ is(value($node, 'auditor', "SELECT ok FROM dp_verify_audit('1:" . '0' x 64 . "')
 raised('audit verification failed', 'auditor', 'raises an alert');
 value($node, 'auditor', "SELECT ok FROM dp_verify_audit('1:" . '0' x 64 . "')") for 1 .. 3;
 
+my $receipt = value($node, 'consumer', "SELECT dp_receipt(1)");
+(my $forged = $receipt) =~ s/consumer/somebody/ or die $receipt;
+is(value($node, 'consumer', "SELECT dp_verify_receipt('$receipt')"), 't', 'a receipt');
+is(value($node, 'consumer', "SELECT dp_verify_receipt('$forged')"), 'f', 'that was altered') for 1 .. 2;
+is(alerts('receipt verification failed', 'consumer'), '0', 'twice is no alert');
+is(value($node, 'consumer', "SELECT dp_verify_receipt('$forged')"), 'f', 'and altered');
+raised('receipt verification failed', 'consumer', 'three times is one');
+
 my $key = $node->data_dir . '/pg_mirage.key';
 rename($key, "$key.away") or die $!;
 refused($node, 'consumer', "SELECT dp_synthesize('m', 1)", 'F0000', undef, 'no key, no rows') for 1 .. 3;
@@ -182,7 +202,8 @@ my $marks = PostgreSQL::Test::Utils::tempdir();
 set('pg_mirage.high_water_file', "$marks/mark");
 can_train($node, 'owner', 'marked', 'folk', 'a training leaves a mark', epsilon => 0.1);
 unlink(glob("$marks/*")) or die $!;
-refused($node, 'owner', "SELECT dp_train('later', 'folk', epsilon => 0.1)", 'MG001', undef, 'which is missed') for 1 .. 2;
+refused($node, 'owner', "SELECT dp_train('later', 'folk', epsilon => 0.1)", 'MG001', undef, 'which is missed')
+  for 1 .. 2;
 raised('rewind', 'owner', 'and raises an alert');
 set('pg_mirage.high_water_file', '');
 is(alerts('audit verification failed', 'auditor'), '1', 'none is raised twice');
@@ -207,7 +228,15 @@ set('pg_mirage.max_releases_per_minute', 0);
 
 set('pg_mirage.max_rows_per_hour', 1000);
 @crowd = map { session($node, 'greedy') } 1 .. 12;
+# held where their issuances are inserted and none is committed: who counts then without waiting for others counts
+# too little
+my $holder = session($node, undef);
+$holder->query('BEGIN; LOCK TABLE mirage.use_day IN EXCLUSIVE MODE');
 $_->start("BEGIN; SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm', 110); ROLLBACK") for @crowd;
+await($node, "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted "
+	  . "AND backend_type = 'pg_mirage release'", '12') or die;
+$holder->query('COMMIT');
+$holder->close;
 my $got = grep { $_->finish =~ /^110$/m } @crowd;
 my $over = grep { $_->err =~ /ERROR:\s+53400:\s+"greedy" would have more rows than 1000 in an hour/ } @crowd;
 $_->close for @crowd;
@@ -219,6 +248,14 @@ is(value($node, 'greedy', "SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm'
 refused($node, 'greedy', "SELECT dp_synthesize('m', 9223372036854775807)", '53400', undef, 'no number overflows');
 is(value($node, undef, "SELECT count(*) FROM (SELECT dp_synthesize('m', 2000)) x"), '2000',
 	'a superuser is not limited');
+value($node, 'admin', "SELECT dp_allow_claims('pooler')");
+for my $who (qw(ann greedy))
+{
+	my $ask = "SET pg_mirage.recipient = '$who'; SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm', 600)";
+
+	is(value($node, 'pooler', $ask), '600', "$who, as a pooler names it, has a limit of its own");
+	refused($node, 'pooler', $ask, '53400', qr/"$who" would have more/, 'and reaches it');
+}
 set('pg_mirage.max_rows_per_hour', 0);
 
 # ---------------------------------------------------------------- rows far above a role's history

@@ -41,12 +41,13 @@ is(value($node, undef, 'SELECT count(*), count(DISTINCT id) FROM drawn'), '20000
 my ($first, $second) = @crowd;
 my $waits = sub {
 	my ($s) = @_;
-	return await($node, "SELECT count(*) = 1 FROM pg_locks WHERE pid = $s->{pid} AND locktype = 'object' AND NOT granted");
+	return await($node,
+		"SELECT count(*) = 1 FROM pg_locks WHERE pid = $s->{pid} AND locktype = 'object' AND NOT granted");
 };
 
 $first->query('BEGIN');
 $first->query("SELECT dp_materialize('m', 'drawn', 10)");
-is($second->query("SELECT dp_materialize('m', 'drawn', 10)"), '10', 'an open fill of an identity column holds nobody up');
+is($second->query("SELECT dp_materialize('m', 'drawn', 10)"), '10', 'an open fill of an identity column holds none up');
 $first->query("SELECT dp_materialize('m', 'numbered', 10)");
 # a snapshot from before the first one commits must not decide where the second goes on
 $second->query('BEGIN ISOLATION LEVEL REPEATABLE READ');
@@ -67,7 +68,8 @@ $second->start("SELECT dp_materialize('m', 'numbered', 10)");
 ok($waits->($second), 'or until it rolls back');
 $first->query('ROLLBACK');
 is($second->finish, '10', 'the second then takes the numbers');
-is(value($node, undef, "SELECT max(id), to_regclass('made') IS NULL FROM numbered"), '21030|t', 'and nothing else is left');
+is(value($node, undef, "SELECT max(id), to_regclass('made') IS NULL FROM numbered"), '21030|t',
+	'and nothing else is left');
 is(value($node, undef, 'SELECT count(*) FROM mirage.issuance') - $issued, 3, 'but the records of all three releases');
 # cancelled while it waits: nothing has been released yet
 $first->query('BEGIN');
@@ -127,6 +129,41 @@ SKIP:
 	note("$small MB, $large MB");
 	$s->close;
 }
+
+# ---------------------------------------------------------------- shadows
+
+# Whatever a stranger puts before pg_catalog in the search_path: none of it is called, no table taken for another.
+my @hits = map { "CREATE FUNCTION evil.hit($_, $_) RETURNS boolean LANGUAGE plpgsql AS "
+	  . "'BEGIN INSERT INTO evil.hits VALUES (''operator''); RETURN true; END'" } qw(int bigint text oid);
+my @shadowed = map { "CREATE OPERATOR evil.$_->[0] (LEFTARG = $_->[1], RIGHTARG = $_->[1], FUNCTION = evil.hit)" }
+  ([ '>', 'int' ], [ '>', 'bigint' ], [ '=', 'text' ], [ '=', 'oid' ], [ '<>', 'oid' ], [ '~', 'text' ],
+	[ '-', 'bigint' ]);
+
+value($node, undef, join(";\n", <<'EOC', @hits, @shadowed));
+CREATE ROLE stranger LOGIN;
+CREATE SCHEMA evil AUTHORIZATION stranger;
+SET ROLE stranger;
+CREATE TABLE evil.hits (what text);
+GRANT USAGE ON SCHEMA evil TO PUBLIC;
+CREATE TABLE evil.pg_class (oid oid);
+CREATE TABLE evil.pg_mirage_batch (id int, age int);
+CREATE FUNCTION evil.max(int) RETURNS int LANGUAGE plpgsql AS
+  $$BEGIN INSERT INTO evil.hits VALUES ('max'); RETURN 1; END$$;
+CREATE FUNCTION evil.setval(regclass, bigint) RETURNS int LANGUAGE plpgsql AS
+  $$BEGIN INSERT INTO evil.hits VALUES ('setval'); RETURN 1; END$$
+EOC
+value($node, undef, <<'EOC');
+SET search_path = evil, pg_catalog, public;
+CREATE TABLE public.serials (id serial, age int, city text);
+INSERT INTO public.serials VALUES (50, 1, 'x');
+SELECT dp_materialize('m', 'public.shadowed', 10, conditions => '{"age": [20, 60]}');
+SELECT dp_materialize('m', 'public.shadowed', 10);
+SELECT dp_materialize('m', 'public.numbered', 10);
+SELECT dp_materialize('m', 'public.serials', 10);
+EOC
+is(value($node, undef, 'SELECT count(*) FROM evil.hits'), '0', 'what is put before pg_catalog is not called');
+is(value($node, undef, 'SELECT count(*) FROM evil.pg_mirage_batch'), '0', 'and not written');
+is(value($node, undef, 'SELECT max(id) FROM serials'), '60', 'the sequence was moved behind the largest');
 
 audit_ok($node, 'the log is whole');
 $_->close for @crowd;

@@ -14,6 +14,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "synthesis/marking.h"
 #include "synthesis/where.h"
 #include "toy_model.h"
 
@@ -72,9 +73,9 @@ satisfies(const world *w, const mg_condition *c, const mg_values *v, uint32_t i,
 }
 
 static double
-to_halves(void *arg, uint32_t col, double v)
+to_fours(void *arg, uint32_t col, double v)
 {
-	return rint(2 * v) / 2;
+	return 4 * rint(v / 4);
 }
 
 /* ---- models ---- */
@@ -100,18 +101,36 @@ constrain(world *w)
 
 typedef struct variant
 {
-	bool depends, constrained;
+	bool depends, constrained, marked;
 	mg_snap snap;
+	mg_mark_plan *plan; /* of the model there is, where rows are marked; and the mark */
+	mg_mark *mark;
 } variant;
 
 static void
-random_model(world *w, const variant *v)
+forget_mark(variant *v)
 {
+	mg_mark_destroy(v->mark);
+	mg_mark_plan_destroy(v->plan);
+	v->mark = NULL;
+	v->plan = NULL;
+}
+
+static void
+random_model(world *w, variant *v)
+{
+	static const uint8_t key[MG_KEY_BYTES] = "a key of marks";
+
+	forget_mark(v);
 	make_mixed(w, &even);
 	if (v->depends)
 		assert_int_equal(mg_model_depend(&w->ctx, w->model, mixed, NMIXED), MG_OK);
 	if (v->constrained)
 		constrain(w);
+	if (!v->marked)
+		return;
+	assert_int_equal(mg_mark_plan_make(&w->ctx, w->model, &v->plan), MG_OK);
+	assert_int_equal(mg_mark_create(&w->ctx, v->plan, key, NULL, &v->mark), MG_OK);
 }
 
 static mg_stream *
@@ -121,6 +140,8 @@ open_stream(world *w, const variant *v, const bool *want)
 	mg_stream *s;
 
 	assert_int_equal(mg_stream_create(&w->ctx, w->model, key, &s), MG_OK);
+	if (v->mark != NULL)
+		assert_int_equal(mg_stream_mark(&w->ctx, s, v->mark), MG_OK);
 	mg_stream_snap(s, v->snap, NULL);
 	mg_stream_want(s, want);
 	return s;
@@ -204,7 +225,7 @@ random_scan(world *w, const variant *v, tally *t)
 }
 
 static void
-scans_are_filtered_scans(world *w, const variant *v)
+scans_are_filtered_scans(world *w, variant *v)
 {
 	tally t = {0};
 
@@ -216,6 +237,7 @@ scans_are_filtered_scans(world *w, const variant *v)
 	}
 	/* it was about something: rows of both kinds, and batches without any */
 	assert_true(t.satisfied > t.rows / 100 && t.satisfied < t.rows / 2 && t.empty > 20);
+	forget_mark(v);
 }
 
 static void
@@ -239,8 +261,14 @@ rows_drawn_again(void **state)
 static void
 rounded_numbers(void **state)
 {
-	scans_are_filtered_scans(*state, &(variant){.snap = to_halves});
-	scans_are_filtered_scans(*state, &(variant){.depends = true, .constrained = true, .snap = to_halves});
+	scans_are_filtered_scans(*state, &(variant){.snap = to_fours});
+	scans_are_filtered_scans(*state, &(variant){.depends = true, .constrained = true, .snap = to_fours});
+}
+
+static void
+marked_rows(void **state)
+{
+	scans_are_filtered_scans(*state, &(variant){.depends = true, .constrained = true, .marked = true});
 }
 
 /* ---- codes ---- */
@@ -361,6 +389,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(dependent_columns, toy_set_up, toy_tear_down),
 		cmocka_unit_test_setup_teardown(rows_drawn_again, toy_set_up, toy_tear_down),
 		cmocka_unit_test_setup_teardown(rounded_numbers, toy_set_up, toy_tear_down),
+		cmocka_unit_test_setup_teardown(marked_rows, toy_set_up, toy_tear_down),
 		cmocka_unit_test_setup_teardown(codes_decide, toy_set_up, toy_tear_down),
 		cmocka_unit_test_setup_teardown(batches_by_number, toy_set_up, toy_tear_down),
 		cmocka_unit_test_setup_teardown(wrong_conditions, toy_set_up, toy_tear_down),
