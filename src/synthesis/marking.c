@@ -24,6 +24,7 @@
 #define LEAST_PASSES 2 /* over a batch, each of one branch: what a large one gets */
 #define MOST_PASSES 16 /* what a small one gets, in which few rows agree on a separator */
 #define SMALL_ROWS 4096
+#define LEAST_ROWS 512   /* that are drawn for a batch: in one of a single row there would be nobody to exchange with */
 #define PASSED_ROWS 49152
 #define GIVEN_ROWS 8192 /* of a conditioned stream, by which its cells are gated */
 #define GIVEN_GATE 8    /* gates: what a cell may have there */
@@ -389,6 +390,12 @@ choose_rows(mg_stream *s, mg_marker *k, uint32_t rows)
 
 /* ---- a stream ---- */
 
+uint32_t
+mg_mark_drawn(const mg_marker *k, uint32_t rows)
+{
+	return k->nedges > 0 && rows < LEAST_ROWS ? LEAST_ROWS : rows;
+}
+
 mg_code
 mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 {
@@ -410,8 +417,9 @@ mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 	for (uint32_t i = 0; i < passes; i++)
 	{
 		MG_TRY(mg_poll(ctx));
-		/* the sampler's rows are in random order: only who meets again needs a new one */
-		if (i >= k->nedges)
+		/* the sampler's rows are in random order: only who meets again needs a new one; or where some of the rows are
+		 * left out, since the first of a group choose last */
+		if (i >= k->nedges || rows <= LEAST_ROWS)
 			mg_rng_permutation16(rng, k->groups.order, rows);
 		pass_edge(s, k, &k->edge[i % k->nedges], rows <= SMALL_ROWS ? MOST_HAND : HAND + (i == 0), rows);
 	}
@@ -481,11 +489,17 @@ mg_code
 mg_stream_mark(mg_ctx *ctx, mg_stream *s, const mg_mark *mark)
 {
 	mg_marker *k;
+	mg_code code;
 
 	MG_NEW(ctx, s->arena, k, 1);
 	k->mark = mark;
 	k->plan = mark->plan;
-	MG_TRY(prepare(ctx, s, k));
+	code = prepare(ctx, s, k);
+	if (code != MG_OK)
+	{
+		mg_marker_wipe(k);
+		return code;
+	}
 	s->marker = k;
 	return MG_OK;
 }
