@@ -32,7 +32,7 @@
 #define LEAST_WORTH 0.05
 #define SEED UINT64_C(0x6d61726b20706c61)
 #define POOL 6000
-#define TRIPLES 0.4     /* what a triple is worth beside a pair: fewer survive when columns are dropped */
+#define TRIPLES 0.4 /* what a triple is worth beside a pair: fewer survive when columns are dropped */
 #define QUADRUPLES 0.2
 #define LEAST_RARE 0.01 /* least mass of a subset on rare cells */
 #define WEIGHT 2.0      /* of a subset all of whose cells are rare; others' are such that all tell as much */
@@ -62,15 +62,15 @@ typedef struct maker
 	mg_mark_subset *subset;
 	const double **margin;
 	mg_sampler *sampler;
-	uint16_t **codes;      /* [ncolumns][MG_BATCH_ROWS] */
+	uint16_t **codes; /* [ncolumns][MG_BATCH_ROWS] */
 	uint32_t batches;
 	uint32_t **code_count; /* [ncolumns][ncoarse] of all rows drawn */
 	uint8_t **group_of;    /* [ncolumns][ncoarse] */
 	uint8_t **pilot;       /* [ncolumns][PILOT] groups */
 	const mg_branch *branch;
 	uint32_t nbranches;
-	double *reach;         /* [nbranches] share of rows that have a partner */
-	uint8_t **side;        /* [nbranches][ncolumns] WITHIN the branch, WITHOUT, or 0: of the separator */
+	double *reach;  /* [nbranches] share of rows that have a partner */
+	uint8_t **side; /* [nbranches][ncolumns] WITHIN the branch, WITHOUT, or 0: of the separator */
 	candidate *pool;
 	uint32_t npool;
 	double gate[GATES]; /* each twice the one before */
@@ -411,8 +411,8 @@ sort_columns(uint32_t *cols, uint32_t n)
 }
 
 /*
- * The more columns a table has, the smaller the part of its pairs and triples that bears the mark, and the less it shows
- * in any average over them. Where few cells are rare the gate is raised step by step (choose_subsets).
+ * The more columns a table has, the smaller the part of its pairs and triples that bears the mark, and the less it
+ * shows in any average over them. Where few cells are rare the gate is raised step by step (choose_subsets).
  */
 static void
 set_gates(maker *k, uint32_t columns)
@@ -767,9 +767,9 @@ try_key(mg_ctx *ctx, maker *k, uint8_t number, tally *t)
  * tells: a rare cell of sign + came more often by a factor 1 + d, one of sign - less often by 1 - d: the best weight of
  * a feature is d, which differs between subsets, since the branches that are exchanged reach some more than others.
  *
- * drag: a cell of sign + is sought and one of sign - avoided, a frequent one neither; where there are many to choose from the
- * seeking wins, and rare cells came more often over all keys. With a tilt of exp(l s) the factor is cosh l, and
- * log(cosh l) / l off every score takes it away. Found by trial, a few rounds, since l is not known beforehand.
+ * drag: a cell of sign + is sought and one of sign - avoided, a frequent one neither; where there are many to choose
+ * from the seeking wins, and rare cells came more often over all keys. With a tilt of exp(l s) the factor is cosh l,
+ * and log(cosh l) / l off every score takes it away. Found by trial, a few rounds, since l is not known beforehand.
  */
 static mg_code
 weigh_subsets(mg_ctx *ctx, maker *k)

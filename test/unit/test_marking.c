@@ -321,8 +321,9 @@ cliques_keep_their_counts(void **state)
 }
 
 /*
- * Over keys, how far the mean shift of a cell's count is from zero, beside the shift that one key makes: the largest such ratio
- * over cells of pairs across separators. Of n keys about 1 / sqrt n where nothing is preferred; near 1 where all push the same way.
+ * Over keys, how far the mean shift of a cell's count is from zero, beside the shift that one key makes: the largest
+ * such ratio over cells of pairs across separators. Of n keys about 1 / sqrt n where nothing is preferred; near 1 where
+ * all push the same way.
  */
 #define KEYS 40
 #define FEW_KEYS 8
