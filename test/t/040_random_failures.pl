@@ -486,8 +486,8 @@ sub judge_training
 	  unless "$charge $job" =~ /^(?:none none|reserved orphaned|(?:released|spent) (?:failed|cancelled)|spent done)$/;
 	push @wrong, "job $job, and the model is " . ($row{model} // 'none') if ($job eq 'done') != defined $row{model};
 
-	# Where the worker stood when it was ended at once is known, and so is what it had committed. The last chaining of the
-	# log is a transaction of its own, after the one that stores the model and settles the charge: nothing undoes that.
+	# Where the worker stood when it was ended at once is known, and so is what it had committed. The last chaining of
+	# the log is a transaction of its own, after the one that stores the model and settles the charge.
 	if ($m->{held} && $m->{struck} && $fault =~ /^(?:kill9_worker|immediate|terminate_worker)$/)
 	{
 		my $want = $stage eq 'reservation' ? 'none none' : $stage eq 'settling' ? 'spent done' : 'reserved orphaned';
