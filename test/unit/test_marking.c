@@ -320,8 +320,9 @@ cliques_keep_their_counts(void **state)
 }
 
 /*
- * Over keys, how far the mean shift of a cell's count is from zero, beside the shift that one key makes: the largest such ratio
- * over cells of pairs across separators. Of n keys about 1 / sqrt n where nothing is preferred; near 1 where all push the same way.
+ * Over keys, how far the mean shift of a cell's count is from zero, beside the shift that one key makes: the largest
+ * such ratio over cells of pairs across separators. Of n keys about 1 / sqrt n where nothing is preferred; near 1 where
+ * all push the same way.
  */
 #define KEYS 40
 #define FEW_KEYS 8
@@ -685,6 +686,7 @@ plans_of_other_models_are_refused(void **state)
 	fill_columns(w->model);
 	w->model->columns[w->plan->subset[0].cols[0]].domain.labels = fewer;
 	w->model->columns[w->plan->subset[0].cols[0]].domain.nlabels = 2;
+	w->model->columns[w->plan->subset[0].cols[0]].nfine = 4;
 	assert_int_equal(mg_stream_create(&w->ctx, w->model, w->key, &s), MG_OK);
 	assert_int_equal(mg_stream_mark(&w->ctx, s, w->mark), MG_INVALID);
 	mg_stream_destroy(s);
