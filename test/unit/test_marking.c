@@ -603,8 +603,8 @@ small_batches_are_marked(void **state)
 
 	for (size_t k = 0; k < sizeof(sizes) / sizeof(*sizes); k++)
 	{
-		draw_small(w, w->mark, sizes[k], ROWS / 2, &marked);
-		draw_small(w, NULL, sizes[k], ROWS / 2, &plain);
+		draw_small(w, w->mark, sizes[k], ROWS / 4, &marked);
+		draw_small(w, NULL, sizes[k], ROWS / 4, &plain);
 		assert_true(detect(w, &marked, w->model_key).p < 1e-6);
 		assert_true(detect(w, &marked, w->recipient_key).p < 1e-6);
 		assert_true(detect(w, &plain, w->model_key).p > 1e-3);
