@@ -597,7 +597,7 @@ alike(const rows *a, const rows *b, const mg_column_set *clique)
 static void
 small_batches_are_marked(void **state)
 {
-	static const uint32_t sizes[] = {1, 2, 7, 60};
+	static const uint32_t sizes[] = {1, 7, 60};
 	world *w = *state;
 	static rows marked, plain;
 
