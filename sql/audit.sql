@@ -221,6 +221,7 @@ SELECT without('SELECT 1') AS untouched,
 SET client_min_messages = notice;
 SELECT ok FROM tamper($$UPDATE mirage.ledger SET epsilon = 0.5; DELETE FROM mirage.receipt_rows; INSERT INTO mirage.issuance SELECT (jsonb_populate_record(i, '{"id": 1000}')).* FROM mirage.issuance i WHERE id = 3$$);
 SELECT without('ALTER TABLE mirage.ledger DISABLE TRIGGER refuse_change; UPDATE mirage.budget SET epsilon = 100') AS ok;
+SELECT without($$INSERT INTO mirage.log (at, role_name, session_role, action, object) VALUES (now() - interval '2 hours', 'a', 'b', 'c', 'd')$$) AS ok;
 SET client_min_messages = warning;
 
 -- cutting off the end is what an earlier head is for; a block of its own, without what leaves traces elsewhere

@@ -442,8 +442,11 @@ verify_page(Verify *v)
 	return n > 0;
 }
 
-/* How many entries there are; those that are in two blocks, or that came after everything of their number was settled,
- * are bad. */
+/*
+ * How many entries there are; those that are in two blocks, or that came after everything of their number was settled,
+ * are bad. Those that wait for their block for long are worth a word: the next job chains them, if nothing is in its
+ * way.
+ */
 static int64
 verify_entries(Verify *v)
 {
@@ -455,9 +458,14 @@ verify_entries(Verify *v)
 		"WITH c AS (SELECT e.id, pg_catalog.count(*) AS n FROM mirage.log_block b, pg_catalog.unnest(b.entries) e (id) "
 		"GROUP BY e.id) "
 		"SELECT pg_catalog.count(l.id), pg_catalog.min(l.id) FILTER (WHERE c.id IS NULL AND l.id <= $1), "
-		"(SELECT pg_catalog.min(id) FROM c WHERE n > 1) FROM mirage.log l LEFT JOIN c ON c.id = l.id",
+		"(SELECT pg_catalog.min(id) FROM c WHERE n > 1), pg_catalog.bool_or(c.id IS NULL AND l.at < "
+		"pg_catalog.clock_timestamp() - interval '1 hour') FROM mirage.log l LEFT JOIN c ON c.id = l.id",
 		1, &arg);
 	entries = mg_get_int8(0, 1);
+	if (mg_get_bool(0, 4))
+		ereport(NOTICE, (errmsg("there are entries older than an hour that are in no block of the log yet"),
+						 errdetail("Only what is in a block is protected against changes by force."),
+						 errhint("SELECT dp_audit_head() chains them, or says why it cannot be done.")));
 	for (int col = 2; col <= 3; col++)
 		if (!mg_get_null(0, col))
 			mg_found(&v->found, mg_get_int8(0, col));
