@@ -150,13 +150,6 @@ mg_arg_materialize(FunctionCallInfo fcinfo)
 }
 
 void
-mg_refuse_parameter(const char *name)
-{
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("parameter \"%s\" is not served by this version", name), errhint("Leave it out.")));
-}
-
-void
 mg_check_epsilon(double epsilon)
 {
 	if (!isfinite(epsilon) || epsilon <= 0)

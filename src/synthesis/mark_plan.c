@@ -32,9 +32,9 @@
 #define LEAST_WORTH 0.05
 #define SEED UINT64_C(0x6d61726b20706c61)
 #define POOL 6000
-#define TRIPLES 0.4     /* what a triple is worth beside a pair: fewer survive when columns are dropped */
-#define QUADRUPLES 0.2
-#define LEAST_RARE 0.01 /* least mass of a subset on rare cells */
+#define TRIPLES 0.25     /* what a triple is worth beside a pair: fewer survive when columns are dropped */
+#define QUADRUPLES 0.1
+#define LEAST_RARE 0.004 /* least mass of a subset on rare cells */
 #define WEIGHT 2.0      /* of a subset all of whose cells are rare; others' are such that all tell as much */
 #define BALANCE 0.5
 #define TRIED_KEYS 3

@@ -19,7 +19,8 @@
 #include <math.h>
 #include <string.h>
 
-#define HAND 2           /* branches that are carried */
+#define HAND 2           /* branches that are carried in a large batch */
+#define MOST_HAND 8      /* and in a small one */
 #define LEAST_PASSES 2   /* over a batch, each of one branch: what a large one gets */
 #define MOST_PASSES 16   /* what a small one gets, in which few rows agree on a separator */
 #define SMALL_ROWS 4096
@@ -271,11 +272,11 @@ typedef struct held
  * choose from what is left.
  */
 static MG_WIDE void
-pass_group(const mg_marker *k, const edge *e, const uint16_t *row, uint32_t n)
+pass_group(const mg_marker *k, const edge *e, uint32_t most_hand, const uint16_t *row, uint32_t n)
 {
-	held space[HAND + 1], *hand[HAND + 1];
+	held space[MOST_HAND + 1], *hand[MOST_HAND + 1];
 	lanes rest[MG_MARK_SUBSETS / LANES];
-	uint32_t inhand = n >= 2 * HAND ? HAND : n / 2;
+	uint32_t inhand = n >= 2 * most_hand ? most_hand : n / 2;
 
 	for (uint32_t i = 0; i <= inhand; i++)
 		hand[i] = &space[i];
@@ -343,7 +344,7 @@ pass_edge(mg_stream *s, mg_marker *k, const edge *e, uint32_t rows)
 		uint32_t n = g->start[i + 1] - g->start[i];
 
 		if (n > 1)
-			pass_group(k, e, g->row + g->start[i], n);
+			pass_group(k, e, rows <= SMALL_ROWS ? MOST_HAND : HAND, g->row + g->start[i], n);
 		else
 			k->from[g->row[g->start[i]]] = g->row[g->start[i]];
 	}

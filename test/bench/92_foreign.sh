@@ -8,7 +8,7 @@
 #   count      SELECT count(*): makes no rows
 #   half       count(c1), .. WHERE sex = 'Male'
 #   rare       WHERE age = 80 AND education_num = 16
-#   none       WHERE age > 119: no code can satisfy it
+#   none       WHERE age > 200: no code can satisfy it, nothing is drawn
 #   filtered   the clauses of `rare` on the rows of the call, which makes them all: what `rare` saves
 #   limit      SELECT * .. LIMIT 10, in ms: the record, one block
 #   planning   EXPLAIN (SUMMARY) of `all` and of `rare`, in ms
@@ -66,7 +66,7 @@ declare -A query=(
 	[count]="SELECT count(*) FROM f.m"
 	[half]="SELECT $counts FROM f.m WHERE sex = 'Male'"
 	[rare]="SELECT $counts FROM f.m WHERE $rare"
-	[none]="SELECT $counts FROM f.m WHERE age > 119"
+	[none]="SELECT $counts FROM f.m WHERE age > 200"
 	[filtered]="SELECT $counts FROM $call WHERE $rare"
 	[limit]="SELECT * FROM f.m LIMIT 10"
 )

@@ -315,10 +315,19 @@ is(value($node, undef, "SELECT count(*) FROM dp_audit_log WHERE block IS NULL AN
 	'the late entries are in a block by now');
 audit_ok($node, 'the log is whole in the end');
 
-# A revoke that is only prepared has not revoked; one that is committed has.
+# A revoke that is only prepared has not revoked, but a release waits for what becomes of it; one that is committed has.
 quietly($node, 'owner', "BEGIN; SELECT dp_revoke('row', 'analyst'); PREPARE TRANSACTION 'p5'", 'a revoke is prepared');
-is(value($node, 'analyst', "SELECT count(*) FROM dp_synthesize('row', 3) AS t(age int)"), '3', 'the grant still holds');
-value($node, 'owner', "COMMIT PREPARED 'p5'");
+my $waiting = session($node, 'analyst');
+for my $end ('ROLLBACK', 'COMMIT')
+{
+	value($node, 'owner', "BEGIN; SELECT dp_revoke('row', 'analyst'); PREPARE TRANSACTION 'p5'") if $end eq 'COMMIT';
+	$waiting->start("SELECT count(*) FROM dp_synthesize('row', 3) AS t(age int)");
+	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage release' "
+		  . "AND wait_event_type = 'Lock'", 1);
+	value($node, 'owner', "$end PREPARED 'p5'");
+	is($waiting->finish, $end eq 'COMMIT' ? '' : '3', "and a release waits for it: $end");
+}
+$waiting->close;
 refused($node, 'analyst', "SELECT dp_synthesize('row', 1)", '42501', undef, 'and then no more');
 
 # A release, too, is written down whatever becomes of its transaction.
