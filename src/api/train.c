@@ -227,8 +227,8 @@ MG_WATCHED_FUNCTION(dp_train, MG_WATCHED_TRAINING)
 	mg_check_name("model", model);
 	mg_require_writable("dp_train");
 	if (mg_model_find(model) != NULL)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" exists", model),
-						errhint("Choose another name, or drop it with dp_drop_model('%s').", model)));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", model),
+						errhint("Choose another name, or drop it with dp_drop_model(%s).", quote_literal_cstr(model))));
 	mg_require_visible_to_workers(mg_arg_oid(fcinfo, 1, "relation"));
 	understand(fcinfo, 1, &r);
 	if (r.base != r.relid)
