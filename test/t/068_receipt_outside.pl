@@ -66,14 +66,16 @@ for my $change (
 	my $text = JSON::PP->new->utf8->encode($changed);
 
 	ok(!verify($pem, $text), "openssl sees a change of $change->[0]");
-	is(value($node, undef, 'SELECT dp_verify_receipt(:\'r\')', psql => [ '-v', "r=$text" ]), 'f', 'and so does the server');
+	is(value($node, undef, 'SELECT dp_verify_receipt(:\'r\')', psql => [ '-v', "r=$text" ]), 'f',
+		'and so does the server');
 }
 # Written by another program: its own order, white space, and way of writing numbers.
 my $pretty = JSON::PP->new->utf8->ascii->pretty->encode($read);
 
 isnt($pretty, $receipt, 'another program writes it in its own way');
 ok(verify($pem, $pretty), 'openssl verifies that');
-is(value($node, undef, 'SELECT dp_verify_receipt(:\'r\')', psql => [ '-v', "r=$pretty" ]), 't', 'and so does the server');
+is(value($node, undef, 'SELECT dp_verify_receipt(:\'r\')', psql => [ '-v', "r=$pretty" ]), 't',
+	'and so does the server');
 
 # ---------------------------------------------------------------- another database
 
@@ -81,12 +83,15 @@ my $other = new_node('other', init => { extra => [ '--encoding=UTF8', '--locale=
 
 is(value($other, undef, 'SELECT dp_verify_receipt(:\'r\')', psql => [ '-v', "r=$receipt" ]), 'f',
 	'a database without a key');
-is(value($other, undef, 'SELECT dp_verify_receipt(:\'r\', :\'k\')', psql => [ '-v', "r=$receipt", '-v', "k=$pem" ]), 't',
+is(value($other, undef, 'SELECT dp_verify_receipt(:\'r\', :\'k\')',
+		psql => [ '-v', "r=$receipt", '-v', "k=$pem" ]), 't',
 	'with the public key');
 people($other, 'folk', 100);
 value($other, undef, "SELECT dp_protect('folk', epsilon => 10); "
-	  . "SELECT dp_train('m', 'folk', method => 'independent', epsilon => 1); SELECT count(*) FROM (SELECT dp_synthesize('m', 1)) x");
-is(value($other, undef, 'SELECT dp_verify_receipt(:\'r\'), dp_verify_receipt(:\'r\', :\'k\'), dp_verify_receipt(dp_receipt(1)), '
+	  . "SELECT dp_train('m', 'folk', method => 'independent', epsilon => 1); "
+	  . "SELECT count(*) FROM (SELECT dp_synthesize('m', 1)) x");
+is(value($other, undef, 'SELECT dp_verify_receipt(:\'r\'), dp_verify_receipt(:\'r\', :\'k\'), '
+		  . 'dp_verify_receipt(dp_receipt(1)), '
 		  . 'dp_verify_receipt(dp_receipt(1), :\'k\')', psql => [ '-v', "r=$receipt", '-v', "k=$pem" ]), 'f|t|t|f',
 	'a database with a key of its own');
 
