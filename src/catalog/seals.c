@@ -16,8 +16,8 @@
  * later version adds, NULL in older rows, changes no older hash.
  *
  * Beside the seals, what they imply is compared: the cap of a budget with its last recorded change, a model's state
- * with what was decided about it last, its price with its charge, the stored parameters with their fingerprint; and the
- * triggers that refuse changes must be in force.
+ * with what was decided about it last, its price with its charge, the stored parameters with their fingerprint; the
+ * running totals of releases must add up (catalog/quota.c); and the triggers that refuse changes must be in force.
  */
 #include "postgres.h"
 
@@ -402,6 +402,19 @@ verify_derived(MgFindings *f)
 		"m.job::text WHERE m.state <> CASE d.decision WHEN 'approve' THEN 'ready' WHEN 'reject' THEN 'rejected' "
 		"WHEN 'withdraw' THEN 'withdrawn' ELSE coalesce(g.state, 'ready') END",
 		0, NULL, "the state of a model is not the one that was decided last", NULL);
+	verify_none(
+		f,
+		"SELECT count(*) FROM (SELECT name_total, oid_total, both_total, recipient_total, issued_at, grantee_name, "
+		"sum(requested_rows) OVER n AS by_name, sum(requested_rows) OVER o AS by_oid, sum(requested_rows) OVER b AS "
+		"by_both, sum(requested_rows) OVER r AS by_recipient, max(issued_at) OVER n AS at_name, max(issued_at) OVER o "
+		"AS at_oid, max(issued_at) OVER r AS at_recipient FROM mirage.issuance "
+		"WINDOW n AS (PARTITION BY model, grantee_name ORDER BY id), "
+		"o AS (PARTITION BY model, grantee_oid, split_part(identity, ':', 1) ORDER BY id), "
+		"b AS (PARTITION BY model, grantee_oid, split_part(identity, ':', 1), grantee_name ORDER BY id), "
+		"r AS (PARTITION BY recipient, claimed ORDER BY id)) i WHERE recipient_total <> by_recipient OR "
+		"issued_at < at_recipient OR (grantee_name IS NOT NULL AND (name_total <> by_name OR oid_total <> by_oid OR "
+		"both_total <> by_both OR issued_at < greatest(at_name, at_oid)))",
+		0, NULL, "the running totals of releases do not add up", NULL);
 	verify_none(f,
 				"SELECT count(*) FROM mirage.model m WHERE NOT EXISTS (SELECT FROM mirage.ledger l WHERE l.charge = "
 				"m.charge AND l.state = 'spent' AND l.epsilon = m.epsilon AND l.delta = m.delta)",
