@@ -215,7 +215,7 @@ typedef struct MgModel
 	MgRole owner;
 	double epsilon, delta, total;
 	int64 charge, job;
-	char *card; /* json text */
+	char *card; /* json text; for mg_model_insert: what was found has none */
 } MgModel;
 
 extern MgModel *mg_model_find(const char *name); /* NULL: none */
@@ -336,15 +336,18 @@ extern void mg_decide(const MgModel *model, const char *decision, const char *st
  * key whose fingerprint is recorded. create: may make the file and record the fingerprint (workers, before a
  * reservation).
  *
- * Until the matching mg_keys_drop, this process reads a master key at most once, whatever of the functions below are
- * called; nested pairs are one. Within one C function that does not return in between: an error forgets by itself. An
+ * Until the matching mg_keys_drop, this process reads a master key at most once, and unwraps what is wrapped under it at
+ * most once, whatever of the functions below are called; nested pairs are one. Within one C function that does not return in between: an error forgets by itself. An
  * error that is caught without the abort of a transaction needs mg_keys_drop_all.
  */
 extern void mg_keys_hold(void);
 extern void mg_keys_drop(void);
 extern void mg_keys_drop_all(void);
-/* Reads now the master key that roots are wrapped under, where it is not held: for whoever is about to take locks that others wait for. */
-extern void mg_keys_warm(void);
+/*
+ * Unwraps a root that will be wanted, made where there is none, while keys are held: for whoever is about to take locks
+ * that others wait for.
+ */
+extern void mg_keys_warm(const char *purpose);
 extern void mg_master_key(uint8 key[32], bool create);
 /* A new random key for a model, wrapped under the master key and stored; and back. Wipe after use. */
 extern void mg_model_key_create(int64 model, uint8 key[32]);

@@ -91,7 +91,7 @@ static const char insert_statement[] =
 				 "AND split_part(identity, ':', 1) = split_part($5, ':', 1)") "o ON true " LAST("both_total",
 																								"model = $1 AND grantee_name = $9 AND grantee_oid = $8 "
 																								"AND split_part(identity, ':', 1) = split_part($5, ':', 1)") "b ON true " LAST("recipient_total",
-																																											   "recipient = $6 AND claimed = $7") "r ON true RETURNING id";
+																																											   "recipient = $6 AND claimed = $7") "r ON true RETURNING *";
 
 int64
 mg_issuance_insert(const MgIssuance *i, const MgGrant *payer)
@@ -119,7 +119,7 @@ mg_issuance_insert(const MgIssuance *i, const MgGrant *payer)
 	mg_query_begin(&q);
 	mg_query_run(&q, false, insert_statement, lengthof(args), args);
 	id = mg_get_int8(0, 1);
-	mg_row_written("issuance", id);
+	mg_row_returned("issuance", id);
 	mg_query_end(&q);
 	return id;
 }

@@ -180,6 +180,7 @@ typedef struct Written
 {
 	const SealedTable *table;
 	int64 key;
+	char hash[2 * MG_HASH_BYTES + 1]; /* empty: not known yet */
 } Written;
 
 static List *written; /* of Written *, in TopTransactionContext; NIL whenever that is reset */
@@ -198,8 +199,8 @@ require_sealed(XactEvent event, void *arg)
 			 ((Written *) linitial(written))->table->name);
 }
 
-void
-mg_row_written(const char *table, int64 key)
+static Written *
+note_written(const char *table, int64 key)
 {
 	static bool registered;
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
@@ -207,6 +208,7 @@ mg_row_written(const char *table, int64 key)
 
 	w->table = NULL;
 	w->key = key;
+	w->hash[0] = '\0';
 	for (size_t i = 0; i < lengthof(sealed_tables); i++)
 		if (strcmp(sealed_tables[i].name, table) == 0)
 			w->table = &sealed_tables[i];
@@ -219,6 +221,20 @@ mg_row_written(const char *table, int64 key)
 		mg_release_with(TopTransactionContext, forget_written, NULL);
 	written = lappend(written, w);
 	MemoryContextSwitchTo(old);
+	return w;
+}
+
+void
+mg_row_written(const char *table, int64 key)
+{
+	(void) note_written(table, key);
+}
+
+void
+mg_row_returned(const char *table, int64 key)
+{
+	(void) mg_get_int8(0, 1); /* error where the row was not taken */
+	hash_row(table, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, note_written(table, key)->hash);
 }
 
 /* False where the row is not there: a savepoint was rolled back. */
@@ -228,10 +244,13 @@ append_seal(MgQuery *q, StringInfo buf, const Written *w)
 	MgArg arg = MG_INT8(w->key);
 	char hash[2 * MG_HASH_BYTES + 1];
 
-	if (mg_query_run(q, false, psprintf("SELECT * FROM mirage.%s WHERE %s = $1", w->table->name, w->table->key), 1,
-					 &arg) == 0)
+	if (w->hash[0] != '\0')
+		strlcpy(hash, w->hash, sizeof(hash));
+	else if (mg_query_run(q, false, psprintf("SELECT * FROM mirage.%s WHERE %s = $1", w->table->name, w->table->key), 1,
+						  &arg) == 0)
 		return false;
-	hash_row(w->table->name, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, hash);
+	else
+		hash_row(w->table->name, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, hash);
 	appendStringInfo(buf, "[\"%s\", " INT64_FORMAT ", \"%s\"]", w->table->name, w->key, hash);
 	return true;
 }
