@@ -136,10 +136,10 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 	if (id == 0)
 		ereport(
 			ERROR,
-			(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("a budget called \"%s\" exists", name),
+			(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("budget \"%s\" already exists", name),
 			 errhint(
-				 "Join it with dp_protect(..., budget => '%s'), or give the new one another name with dp_create_budget.",
-				 name)));
+				 "Join it with dp_protect(..., budget => %s), or give the new one another name with dp_create_budget.",
+				 quote_literal_cstr(name))));
 	return id;
 }
 
