@@ -411,7 +411,8 @@ verify_derived(MgFindings *f)
 		"SELECT count(*) FROM mirage.budget b WHERE NOT EXISTS (SELECT FROM (SELECT * FROM "
 		"mirage.budget_change c WHERE c.budget = b.id ORDER BY c.id DESC LIMIT 1) c WHERE c.epsilon = b.epsilon "
 		"AND c.delta = b.delta AND c.alpha = b.alpha AND c.period IS NOT DISTINCT FROM b.period)",
-		0, NULL, "the cap of a budget, or the order that it is reckoned at, is not the one that was recorded last", NULL);
+		0, NULL, "the cap of a budget, or the order that it is reckoned at, is not the one that was recorded last",
+		NULL);
 	/* without a decision it is the one that it was trained with */
 	verify_none(
 		f,

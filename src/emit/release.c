@@ -262,8 +262,8 @@ mg_release_check_grant(MgModel *entry, MgGrant *grant)
 }
 
 /*
- * May figures of the model be shown that no record tells of? Who may have so many rows and no more could draw any number
- * of its marginals out of estimates.
+ * May figures of the model be shown that no record tells of? Who may have so many rows and no more could draw any
+ * number of its marginals out of estimates.
  */
 static bool
 may_peek(const MgModel *entry, Oid role)

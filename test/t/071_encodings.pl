@@ -43,7 +43,8 @@ sub unchained
 
 	$node->psql($db, 'SELECT dp_audit_head()');
 	return $node->safe_psql($db,
-		'SELECT count(*) FROM mirage.log l WHERE NOT EXISTS (SELECT FROM mirage.log_block b WHERE l.id = ANY (b.entries))');
+		'SELECT count(*) FROM mirage.log l WHERE NOT EXISTS (SELECT FROM mirage.log_block b WHERE l.id = ANY '
+			  . '(b.entries))');
 }
 
 # bytes are bytes: they are hashed as they are
