@@ -20,9 +20,9 @@ RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 
 
 -- The rows given out that count against a grant: of its last interval, or of all time; by grantee, whatever the grant
 -- was then. A release counts where it was paid by a grantee of the grant's name, or of its OID in this cluster: what
--- either sums up to, less what both do; each as the difference of two running totals, so that an index finds it however many
--- releases there were. Days are of 24 hours, whatever the time zone of who asks; an interval ends where the statement
--- began, so it is a moment longer than asked for, never shorter. catalog/quota.c decides by the same sums.
+-- either sums up to, less what both do; each as the difference of two running totals, so that an index finds it however
+-- many releases there were. Days are of 24 hours, whatever the time zone of who asks; an interval ends where the
+-- statement began, so it is a moment longer than asked for, never shorter. catalog/quota.c decides by the same sums.
 CREATE VIEW mirage.grant_use AS
 SELECT g.model, g.grantee_name, g.per, w.since,
        coalesce((SELECT i.name_total FROM mirage.issuance i
