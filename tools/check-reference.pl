@@ -104,7 +104,8 @@ for my $name (sort keys %setting)
 	push @wrong, "docs/reference.md: $name may be set by: $who; its context is $context"
 	  if ($who{$who} // 'user') ne $context;
 }
-push @wrong, map { "docs/reference.md: there is no setting $_" } grep { /^pg_mirage\./ && !$setting{$_} } sort keys %row;
+push @wrong, map { "docs/reference.md: there is no setting $_" }
+  grep { /^pg_mirage\./ && !$setting{$_} } sort keys %row;
 
 # ---------------------------------------------------------------- all documents
 

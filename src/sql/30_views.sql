@@ -18,11 +18,11 @@ CREATE FUNCTION mirage.job_progress(job bigint, dsm_handle bigint, OUT alive boo
                                     OUT fraction float8)
 RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_job_progress';
 
--- The rows given out that count against a grant: of its last interval, or of all time; by grantee, whatever the grant was
--- then. A release counts where it was paid by a grantee of the grant's name, or of its OID in this cluster: what either
--- sums up to, less what both do; each as the difference of two running totals, so that an index finds it however many
--- releases there were. Days are of 24 hours, whatever the time zone of who asks; an interval ends where the statement
--- began, so it is a moment longer than asked for, never shorter. catalog/quota.c decides by the same sums.
+-- The rows given out that count against a grant: of its last interval, or of all time; by grantee, whatever the grant
+-- was then. A release counts where it was paid by a grantee of the grant's name, or of its OID in this cluster: what
+-- either sums up to, less what both do; each as the difference of two running totals, so that an index finds it however
+-- many releases there were. Days are of 24 hours, whatever the time zone of who asks; an interval ends where the
+-- statement began, so it is a moment longer than asked for, never shorter. catalog/quota.c decides by the same sums.
 CREATE VIEW mirage.grant_use AS
 SELECT g.model, g.grantee_name, g.per, w.since,
        coalesce((SELECT i.name_total FROM mirage.issuance i
@@ -46,12 +46,14 @@ SELECT g.model, g.grantee_name, g.per, w.since,
           ORDER BY i.issued_at DESC, i.id DESC LIMIT 1), 0))
        OPERATOR(pg_catalog.-)
        (coalesce((SELECT i.both_total FROM mirage.issuance i
-          WHERE i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name AND i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid
+          WHERE i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name
+            AND i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid
           AND pg_catalog.split_part(i.identity, ':', 1) OPERATOR(pg_catalog.=) pg_catalog.split_part(g.identity, ':', 1)
           AND i.grantee_name IS NOT NULL
           ORDER BY i.issued_at DESC, i.id DESC LIMIT 1), 0)
         OPERATOR(pg_catalog.-) coalesce((SELECT i.both_total FROM mirage.issuance i
-          WHERE i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name AND i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid
+          WHERE i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name
+            AND i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid
           AND pg_catalog.split_part(i.identity, ':', 1) OPERATOR(pg_catalog.=) pg_catalog.split_part(g.identity, ':', 1)
           AND i.grantee_name IS NOT NULL AND i.issued_at OPERATOR(pg_catalog.<=) w.since
           ORDER BY i.issued_at DESC, i.id DESC LIMIT 1), 0)) AS used

@@ -41,7 +41,8 @@ BEGIN
       WHERE m.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
         AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner)
     SELECT pg_catalog.format('%s ON %s %s FROM %s', g.privilege_type, g.what, g.name,
-                             CASE WHEN r.rolname IS NULL THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END) AS words
+                             CASE WHEN r.rolname IS NULL THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END)
+                               AS words
     FROM granted g LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) g.grantee
     WHERE NOT g.usual OR g.is_grantable
        OR (r.rolname IS NOT NULL AND r.rolname OPERATOR(pg_catalog.<>) ALL

@@ -155,7 +155,8 @@ for my $round (1 .. 2)
 	audit_ok($node, 'the log is whole');
 }
 
-# One after the other, without a pause: who waits for a worker is not overtaken for ever by those who come back. Who were
+# One after the other, without a pause: who waits for a worker is not overtaken for ever by those who come back. Who
+# were
 # overtaken each time would wait for as long as all rounds take but one; they wait for less, on a slow machine too.
 {
 	my $times = 5;

@@ -1,4 +1,8 @@
+<<<<<<<< HEAD:test/t/067_encodings.pl
 # 067_encodings.pl: texts that callers choose (a purpose, a budget's name) in databases whose encoding has bytes that are
+========
+# texts that callers choose (a purpose, a budget's name) in databases whose encoding has bytes that are
+>>>>>>>> 74cb95020977918f42d4bf3da025e96752d2938c:test/t/071_encodings.pl
 # no UTF-8. The log's chain hashes texts in UTF-8: nobody may write an entry at which chaining stops for ever.
 use strict;
 use warnings;
@@ -43,7 +47,8 @@ sub unchained
 
 	$node->psql($db, 'SELECT dp_audit_head()');
 	return $node->safe_psql($db,
-		'SELECT count(*) FROM mirage.log l WHERE NOT EXISTS (SELECT FROM mirage.log_block b WHERE l.id = ANY (b.entries))');
+		'SELECT count(*) FROM mirage.log l WHERE NOT EXISTS (SELECT FROM mirage.log_block b WHERE l.id = ANY '
+			  . '(b.entries))');
 }
 
 # bytes are bytes: they are hashed as they are
