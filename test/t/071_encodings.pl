@@ -1,8 +1,4 @@
-<<<<<<<< HEAD:test/t/067_encodings.pl
-# 067_encodings.pl: texts that callers choose (a purpose, a budget's name) in databases whose encoding has bytes that are
-========
 # texts that callers choose (a purpose, a budget's name) in databases whose encoding has bytes that are
->>>>>>>> 74cb95020977918f42d4bf3da025e96752d2938c:test/t/071_encodings.pl
 # no UTF-8. The log's chain hashes texts in UTF-8: nobody may write an entry at which chaining stops for ever.
 use strict;
 use warnings;
