@@ -21,7 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#define BUDGET_COLUMNS \
+#define BUDGET_COLUMNS                                                                                   \
 	"SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind, " \
 	"require_approval FROM mirage.budget "
 

@@ -444,7 +444,7 @@ verify_triggers(MgFindings *f)
 		tables[n++] = CStringGetTextDatum(chained_tables[i]);
 	args[0] =
 		(MgArg){TEXTARRAYOID, PointerGetDatum(construct_array(tables, n, TEXTOID, -1, false, TYPALIGN_INT)), false};
-	args[1] = (MgArg) MG_TEXT(REFUSE_BODY);
+	args[1] = (MgArg){TEXTOID, CStringGetTextDatum(REFUSE_BODY), false};
 	verify_none(
 		f,
 		"WITH r AS (SELECT p.oid FROM pg_proc p WHERE p.oid = 'mirage.refuse_change()'::regprocedure AND "

@@ -22,7 +22,7 @@ typedef struct Option
 } Option;
 
 static const Option options_known[] = {
-	{"model", ForeignTableRelationId}, {"rows", ForeignTableRelationId},    {"seed", ForeignTableRelationId},
+	{"model", ForeignTableRelationId},     {"rows", ForeignTableRelationId},    {"seed", ForeignTableRelationId},
 	{"condition", ForeignTableRelationId}, {"purpose", ForeignTableRelationId}, {"column_name", AttributeRelationId},
 };
 
