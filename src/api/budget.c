@@ -5,6 +5,7 @@
 #include "api/args.h"
 
 #include "access/transam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
@@ -185,6 +186,10 @@ require_protectable(Oid relid)
 	if (relid < FirstNormalObjectId)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("\"%s\" belongs to the system catalogs", mg_relation_name(relid)),
+						errhint("Protect tables of your own.")));
+	if (get_rel_namespace(relid) == get_namespace_oid("mirage", true))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" belongs to the extension", mg_relation_name(relid)),
 						errhint("Protect tables of your own.")));
 	if (kind == RELKIND_MATVIEW)
 		ereport(ERROR,

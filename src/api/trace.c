@@ -116,7 +116,7 @@ parse_mapping(Trace *t, Jsonb *json)
 		}
 		else if (token == WJB_VALUE && pending)
 		{
-			if (v.type != jbvString)
+			if (v.type != jbvString || v.val.string.len >= NAMEDATALEN)
 				bad_mapping();
 			t->mapping[t->nmappings++].model = pnstrdup(v.val.string.val, v.val.string.len);
 			pending = false;

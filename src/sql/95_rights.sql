@@ -52,3 +52,21 @@ BEGIN
   END LOOP;
 END
 $$;
+
+-- A right to write all tables (pg_write_all_data) asks for no other: it does not reach ours.
+CREATE FUNCTION mirage.refuse_strangers() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'mg_sql_refuse_strangers';
+
+DO $$
+DECLARE
+  t text;
+BEGIN
+  FOR t IN SELECT c.relname FROM pg_catalog.pg_class c
+           WHERE c.relnamespace OPERATOR(pg_catalog.=) 'mirage'::pg_catalog.regnamespace
+             AND c.relkind OPERATOR(pg_catalog.=) 'r' ORDER BY c.relname LOOP
+    EXECUTE pg_catalog.format('CREATE TRIGGER refuse_strangers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirage.%I '
+                              'FOR EACH STATEMENT EXECUTE FUNCTION mirage.refuse_strangers()', t);
+    EXECUTE pg_catalog.format('ALTER TABLE mirage.%I ENABLE ALWAYS TRIGGER refuse_strangers', t);
+  END LOOP;
+END
+$$;

@@ -185,6 +185,7 @@ my @matrix = (
 	# what only the server calls
 	[ 'mirage.synthesize_support' => "SELECT mirage.synthesize_support(NULL)",              'eeeeeeeeeee', '42883' ],
 	[ 'mirage.refuse_change' => "SELECT mirage.refuse_change()",                            'eeeeeeeeeee', '0A000' ],
+	[ 'mirage.refuse_strangers' => "SELECT mirage.refuse_strangers()",                      'eeeeeeeeeee', '39P01' ],
 	[ 'mirage.follow_names' => "SELECT mirage.follow_names()",                              'eeeeeeeeeee', '39P03' ],
 	[ 'mirage.forget_dropped' => "SELECT mirage.forget_dropped()",                          'eeeeeeeeeee', '39P03' ],
 	[ 'mirage.fdw_handler' => "SELECT mirage.fdw_handler()",                                '+----------' ],
@@ -335,6 +336,16 @@ is(value($node, undef, "SELECT string_agg(format('%s %s', r.rolname, c.relname),
 is(value($node, undef, "SELECT count(*) FROM pg_roles r WHERE NOT rolsuper AND has_schema_privilege(r.oid, "
 	  . "'mirage', 'CREATE')"), '0',
 	'nobody makes things in the schema');
+
+# A right to write all tables is none to write the extension's, nor one to have rows. (Reading all is what pg_dump takes.)
+value($node, undef, 'CREATE ROLE writer LOGIN; GRANT pg_write_all_data, pg_read_all_data TO writer');
+my @writes = map { my $t = $_; my $c = value($node, undef, "SELECT attname FROM pg_attribute WHERE attrelid = '$t'::regclass AND attnum = 1");
+	("INSERT INTO $t DEFAULT VALUES", "UPDATE $t SET $c = $c", "DELETE FROM $t", "TRUNCATE $t") } @tables;
+my @written = outcomes('writer', undef, @writes);
+is(join("\n", map { "$writes[$_]: $written[$_]" } grep { $written[$_] ne '42501' } 0 .. $#writes), '', 'a role that may write all tables writes none of these');
+refused($node, 'writer', "INSERT INTO mirage.model_grant (model, grantee_oid, grantee_name, identity, granted_by) SELECT 1, oid, rolname, '', '' FROM pg_roles WHERE rolname = "
+	  . "'writer'", '42501', qr/written by pg_mirage alone/, 'so it makes itself no grant');
+refused($node, 'writer', "SET session_replication_role = replica", '42501', undef, 'nor turns that off');
 
 # ---------------------------------------------------------------- the functions, by all
 
