@@ -189,7 +189,7 @@ help:
 
 #: make                 the core library and the module
 #: make install         into the server that pg_config belongs to (as root, where it is the system's)
-#: make demo            a made-up table of hospital admissions, from budget to rows that are traced; CSV=file.csv takes yours
+#: make demo            a made-up table of hospital admissions, from budget to traced rows; CSV=file.csv takes yours
 #: make test            unit, regression, isolation and TAP tests in throwaway clusters;
 #:                      ONLY="unit regress isolation tap" chooses kinds, TESTS="name ..." tests;
 #:                      AUDIT_RUNS=10 has the audits of privacy take ten times as many runs

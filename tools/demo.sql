@@ -152,7 +152,8 @@ SELECT count(*) FROM :"model";
 SELECT :'tbl' = 'admissions' AS made_up \gset
 \if :made_up
 \set ECHO queries
-SELECT region, count(*), round(avg(charge)) AS charge FROM :"model" WHERE ward = 'cardiology' AND age >= 85 GROUP BY 1 ORDER BY 1;
+SELECT region, count(*), round(avg(charge)) AS charge FROM :"model"
+WHERE ward = 'cardiology' AND age >= 85 GROUP BY 1 ORDER BY 1;
 \set ECHO none
 \endif
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env perl
 # verify_receipt.pl RECEIPT.json PUBLIC_KEY.pem: is the receipt signed by the owner of the key, and unchanged? Needs the
 # openssl program (3.0 or later) and perl's own modules, no server and nothing of pg_mirage: an independent reading of
-# RFC 8785 (canonical JSON) and of the W3C cryptosuite eddsa-jcs-2022. Prints what the receipt says, and exits with 0 where
-# it is good, with 1 where it is not. The key is what dp_public_key() gave on a day when nobody had reason to lie.
+# RFC 8785 (canonical JSON) and of the W3C cryptosuite eddsa-jcs-2022. Prints what the receipt says, and exits with 0
+# where it is good, with 1 where it is not. The key is what dp_public_key() gave on a day when nobody had reason to lie.
 package VerifyReceipt;
 use strict;
 use warnings;
@@ -118,7 +118,8 @@ sub verify
 	my $signature = base58($value, 64) // return 0;
 
 	return 0 if $proof->{cryptosuite} ne 'eddsa-jcs-2022';
-	return signed_by($pem, join('', map { sha256(Encode::encode('UTF-8', canonical($_))) } $proof, $receipt), $signature);
+	return signed_by($pem, join('', map { sha256(Encode::encode('UTF-8', canonical($_))) } $proof, $receipt),
+		$signature);
 }
 
 # ---------------------------------------------------------------- the command

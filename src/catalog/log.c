@@ -18,8 +18,9 @@
  * the end of the transaction: one block at a time.
  *
  * The canonical bytes of an entry (version 2): integers of 64 bits big-endian, strings as their length and their bytes
- * in UTF-8 (of a database that knows no encoding, SQL_ASCII: as they are); id, at in microseconds since 2000-01-01, role, session role, action, object, the role's OID, the database
- * it was written in; then of detail and of seals (catalog/seals.c) whether there is one, and as jsonb prints itself.
+ * in UTF-8 (of a database that knows no encoding, SQL_ASCII: as they are); id, at in microseconds since 2000-01-01,
+ * role, session role, action, object, the role's OID, the database it was written in; then of detail and of seals
+ * (catalog/seals.c) whether there is one, and as jsonb prints itself.
  *
  * Who compares the log only with itself cannot see that its end was cut off. So a head, which names a block and its
  * hash, can be kept elsewhere: plain, as "number:hash", or signed (catalog/head.c).

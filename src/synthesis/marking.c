@@ -24,7 +24,7 @@
 #define LEAST_PASSES 2 /* over a batch, each of one branch: what a large one gets */
 #define MOST_PASSES 16 /* what a small one gets, in which few rows agree on a separator */
 #define SMALL_ROWS 4096
-#define LEAST_ROWS 512   /* that are drawn for a batch: in one of a single row there would be nobody to exchange with */
+#define LEAST_ROWS 512 /* that are drawn for a batch: in one of a single row there would be nobody to exchange with */
 #define PASSED_ROWS 49152
 #define GIVEN_ROWS 8192 /* of a conditioned stream, by which its cells are gated */
 #define GIVEN_GATE 8    /* gates: what a cell may have there */
