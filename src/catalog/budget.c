@@ -45,8 +45,8 @@ budget_note_change(MgQuery *q, int64 id, const char *by)
 	MgArg args[] = {MG_INT8(id), MG_TEXT(by)};
 
 	mg_query_run(q, false,
-				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, period, changed_by) "
-				 "SELECT id, epsilon, delta, period, $2 FROM mirage.budget WHERE id = $1 RETURNING id",
+				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, alpha, period, changed_by) "
+				 "SELECT id, epsilon, delta, alpha, period, $2 FROM mirage.budget WHERE id = $1 RETURNING id",
 				 lengthof(args), args);
 	mg_row_written("budget_change", mg_get_int8(0, 1));
 }
