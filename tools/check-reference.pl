@@ -3,8 +3,8 @@
 # the regression test `reference`; here is compared, word for word, what docs/reference.md says of it: signatures of
 # functions (each once, with RETURNS), columns of views in their order, settings with default and who may set them.
 # In all documents, and in the messages of the C sources: every dp_* is a function or view, every pg_mirage.* a setting,
-# every mirage.* ours, every `name =>` of a call a parameter of that function, and every link leads
-# somewhere; every test that docs/operations.md names by its number exists once.
+# every mirage.* ours, every `name =>` of a call a parameter of that function, and every link leads somewhere;
+# and every test that docs/operations.md names by its number exists once.
 # Prints what is wrong, and exits with 1 where something is.
 use strict;
 use warnings;
@@ -99,7 +99,8 @@ for my $name (sort keys %setting)
 	$default =~ tr/`//d;
 	$default = '' if $default eq 'empty';
 	# both in the unit that the server counts in
-	$default = $1 * $unit{$2} * ($unit eq 'ms' && $2 ne 'ms' ? 1000 : 1) if $unit ne '' && $default =~ /^(\d+)(\w+)$/;
+	$default = $1 * $unit{$2} * ($unit eq 'ms' && $2 ne 'ms' ? 1000 : 1)
+	  if $unit ne '' && $default =~ /^(\d+)(\w+)$/;
 	push @wrong, "docs/reference.md: default of $name: $default; it is: $boot $unit" if $default ne $boot;
 	push @wrong, "docs/reference.md: $name may be set by: $who; its context is $context"
 	  if ($who{$who} // 'user') ne $context;

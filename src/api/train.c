@@ -106,7 +106,7 @@ plan_request(Request *r)
 static void
 refuse_strangers(Oid relid)
 {
-	Oid me = GetUserId();
+	Oid me = GetUserId(), base;
 
 	if (mg_owns(relid, me) || pg_class_aclcheck(relid, me, ACL_SELECT) == ACLCHECK_OK ||
 		pg_attribute_aclcheck_all(relid, me, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK)
@@ -116,7 +116,8 @@ refuse_strangers(Oid relid)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for view \"%s\"", mg_relation_name(relid)),
 				 errhint("Training on a view takes SELECT on it; a share of the budget reaches the table itself.")));
-	(void) mg_train_right(relid, relid, mg_relation_protection(relid, false));
+	base = mg_source_base_peek(relid, NIL, mg_relation_source, false);
+	(void) mg_train_right(relid, base, mg_relation_protection(base, false));
 }
 
 /* Arguments relation, method, epsilon, delta, columns, options, from `first` on. */
