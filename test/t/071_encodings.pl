@@ -1,4 +1,4 @@
-# texts that callers choose (a purpose, a budget's name) in databases whose encoding has bytes that are
+# 071_encodings.pl: texts that callers choose in databases whose encoding has bytes that are
 # no UTF-8. The log's chain hashes texts in UTF-8: nobody may write an entry at which chaining stops for ever.
 use strict;
 use warnings;
