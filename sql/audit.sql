@@ -179,6 +179,7 @@ UNION ALL SELECT 'seals that are none', * FROM tamper($$UPDATE mirage.log SET se
 UNION ALL SELECT 'no seals', * FROM tamper($$UPDATE mirage.log SET seals = '"x"' WHERE id = 3$$)
 UNION ALL SELECT 'entry of another OID', * FROM tamper($$UPDATE mirage.log SET role_oid = 1 WHERE id = 4$$)
 UNION ALL SELECT 'cap raised', * FROM tamper($$UPDATE mirage.budget SET epsilon = 100$$)
+UNION ALL SELECT 'order of the filter changed', * FROM tamper($$UPDATE mirage.budget SET alpha = alpha * 2$$)
 UNION ALL SELECT 'period given', * FROM tamper($$UPDATE mirage.budget SET period = '1 day'$$)
 UNION ALL SELECT 'price of a model', * FROM tamper($$UPDATE mirage.model SET epsilon = 0.1$$)
 UNION ALL SELECT 'parameters exchanged', * FROM tamper($$UPDATE mirage.model_blob SET sealed = set_byte(sealed, 100, 255 - get_byte(sealed, 100))$$)

@@ -100,8 +100,9 @@ SELECT min(batch), count(DISTINCT rank) = count(*) AS ranks, min(age) >= 1010 AS
   count(DISTINCT "Number") = count(*) AS numbers FROM slips;
 DROP TRIGGER older ON slips;
 ALTER TABLE slips DROP COLUMN rank;
+SELECT max("Number") AS largest FROM slips_f \gset
 SELECT dp_materialize('m', 'slips_f', 10, conditions => '{"sex": "F"}');
-SELECT max("Number") - (SELECT max("Number") FROM slips_m) BETWEEN 1 AND 20 AS its_own_largest FROM slips_f;
+SELECT max("Number") = :largest + 10 AS its_own_largest FROM slips_f;
 DROP TABLE slips, batches;
 
 -- a row that the table refuses: nothing of the call is written, what was there stays; the release stays on record

@@ -273,8 +273,8 @@ typedef struct MgGrantRef
 /*
  * The grants of the model by which `role` may release for this purpose (NULL: none), live and unexpired, the least
  * restrictive first: without conditions before with them; then all columns before more before fewer; then without limit
- * of rows before with one, more rows before fewer; then by the grantee's name. Error where the only ones ask for another
- * purpose, or were made by this very transaction, which no worker can see.
+ * of rows before with one, more rows before fewer; then by the grantee's name. Error where the only ones ask for
+ * another purpose, or were made by this very transaction, which no worker can see.
  */
 extern List *mg_grants_for(const MgModel *model, Oid role, const char *purpose);
 /* All of them, whatever they ask for, in the same order; never an error. */
@@ -410,7 +410,7 @@ typedef struct MgIssuance
 	const char *conditioned; /* a JSON array of the columns that were conditioned on; NULL: none */
 	List *columns;           /* of char *: those that leave */
 	const char *watermark;   /* id of the recipient's mark key; NULL: the rows are unmarked */
-	List *grants;            /* of MgGrantRef *: the first with room pays; NIL: the owner's own right, or a superuser's */
+	List *grants; /* of MgGrantRef *: the first with room pays; NIL: the owner's own right, or a superuser's */
 } MgIssuance;
 
 /* Writes the row; payer NULL: no grant pays. Returns its number. */
@@ -486,8 +486,8 @@ extern bool mg_get_bool(uint64 row, int col);
 extern char *mg_get_text(MgQuery *q, uint64 row, int col);              /* NULL for NULL */
 extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoasted copy; NULL for NULL */
 
-extern List *mg_get_texts(MgQuery *q, uint64 row, int col);             /* text[] as char *; NIL for NULL */
-extern Datum mg_text_array(List *texts);                                 /* of char *, as text[] */
+extern List *mg_get_texts(MgQuery *q, uint64 row, int col); /* text[] as char *; NIL for NULL */
+extern Datum mg_text_array(List *texts);                    /* of char *, as text[] */
 
 /* To the end of the transaction: a lock of ours on what the name says, for purposes of a table of the schema mirage. */
 extern void mg_lock_name(const char *table, const char *name);

@@ -15,9 +15,9 @@
  * element is a string of its own. Neither the session's settings nor the order of columns counts, and a column that a
  * later version adds, NULL in older rows, changes no older hash.
  *
- * Beside the seals, what they imply is compared: the cap of a budget with its last recorded change, a model's state
- * with what was decided about it last, its price with its charge, the stored parameters with their fingerprint; the
- * running totals of releases must add up (catalog/quota.c); and the triggers that refuse changes must be in force.
+ * Beside the seals, what they imply is compared: cap and order of a budget with its last recorded change, a model's
+ * state with what was decided about it last, its price with its charge, the stored parameters with their fingerprint;
+ * the running totals of releases must add up (catalog/quota.c); and the triggers that refuse changes must be in force.
  */
 #include "postgres.h"
 
@@ -411,8 +411,8 @@ verify_derived(MgFindings *f)
 		f,
 		"SELECT count(*) FROM mirage.budget b WHERE NOT EXISTS (SELECT FROM (SELECT * FROM "
 		"mirage.budget_change c WHERE c.budget = b.id ORDER BY c.id DESC LIMIT 1) c WHERE c.epsilon = b.epsilon "
-		"AND c.delta = b.delta AND c.period IS NOT DISTINCT FROM b.period)",
-		0, NULL, "the cap of a budget is not the one that was recorded last", NULL);
+		"AND c.delta = b.delta AND c.alpha = b.alpha AND c.period IS NOT DISTINCT FROM b.period)",
+		0, NULL, "the cap of a budget, or the order that it is reckoned at, is not the one that was recorded last", NULL);
 	/* without a decision it is the one that it was trained with */
 	verify_none(
 		f,
@@ -477,7 +477,7 @@ verify_triggers(MgFindings *f)
 		tables[n++] = CStringGetTextDatum(chained_tables[i]);
 	args[0] =
 		(MgArg){TEXTARRAYOID, PointerGetDatum(construct_array(tables, n, TEXTOID, -1, false, TYPALIGN_INT)), false};
-	args[1] = (MgArg) MG_TEXT(REFUSE_BODY);
+	args[1] = (MgArg){TEXTOID, CStringGetTextDatum(REFUSE_BODY), false};
 	verify_none(
 		f,
 		"WITH r AS (SELECT p.oid FROM pg_proc p WHERE p.oid = 'mirage.refuse_change()'::regprocedure AND "

@@ -506,9 +506,8 @@ explain_scan(ForeignScanState *node, ExplainState *es)
 		MgSkipped skipped = mg_release_skipped(s->release);
 
 		ExplainPropertyInteger("Rows Skipped", NULL, skipped.rows, es);
-		ExplainPropertyText("Blocks Skipped", psprintf(INT64_FORMAT " of " INT64_FORMAT, skipped.blocks,
-													   skipped.of_blocks),
-							es);
+		ExplainPropertyText("Blocks Skipped",
+							psprintf(INT64_FORMAT " of " INT64_FORMAT, skipped.blocks, skipped.of_blocks), es);
 	}
 }
 

@@ -28,7 +28,8 @@ typedef struct MgForeignOptions
 /* Checks the options of one object, by the catalog that it is in; errors name the option. */
 extern void mg_foreign_validate(List *options, Oid catalog);
 extern MgForeignOptions mg_foreign_options(Oid relid);
-/* attrs[n] (numbers from 1) of the table, under the names of the model's columns that they show (option column_name). */
+/* attrs[n] (numbers from 1) of the table, under the names of the model's columns that they show (option column_name).
+ */
 extern TupleDesc mg_foreign_shape(Oid relid, TupleDesc desc, const int *attrs, int n);
 
 /* -- emit/foreign_import.c -- */

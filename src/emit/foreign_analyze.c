@@ -3,8 +3,8 @@
  *
  * The server runs it as the table's owner, and so are the model's rights asked for: what lands in pg_statistic is made
  * of rows that the owner could read, and whoever may read the table's columns may read it, as with any table. A sample
- * is one release of as many rows as it has. Blocks are functions of their numbers, so a sample draws some of them, spread
- * evenly, instead of all.
+ * is one release of as many rows as it has. Blocks are functions of their numbers, so a sample draws some of them,
+ * spread evenly, instead of all.
  */
 #include "postgres.h"
 
@@ -124,7 +124,8 @@ acquire_rows(Relation relation, int elevel, HeapTuple *out, int most, double *to
 	return taken;
 }
 
-/* Asked for before the server turns into the table's owner. Without the right there is nothing to analyze: a warning. */
+/* Asked for before the server turns into the table's owner. Without the right there is nothing to analyze: a warning.
+ */
 bool
 mg_foreign_analyze(Relation relation, AcquireSampleRowsFunc *acquire, BlockNumber *pages)
 {

@@ -67,7 +67,7 @@ is_comparison(Oid operator, Oid type)
 	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
 	Oid negator;
 
-	if (operator >= FirstNormalObjectId || !OidIsValid(entry->btree_opf) || !op_strict(operator) ||
+	if (operator>= FirstNormalObjectId || !OidIsValid(entry->btree_opf) || !op_strict(operator) ||
 		op_volatile(operator) != PROVOLATILE_IMMUTABLE)
 		return false;
 	if (op_in_opfamily(operator, entry->btree_opf))
@@ -87,8 +87,7 @@ usable_comparison(Index relid, OpExpr *op, AttrNumber *attnum)
 	right = lsecond(op->args);
 	if (is_attribute(relid, left, attnum))
 		return is_constant(right) && is_comparison(op->opno, exprType(left));
-	return is_attribute(relid, right, attnum) && is_constant(left) &&
-		   is_comparison(op->opno, exprType(right));
+	return is_attribute(relid, right, attnum) && is_constant(left) && is_comparison(op->opno, exprType(right));
 }
 
 bool
@@ -109,8 +108,7 @@ mg_where_usable(Index relid, Node *clause, AttrNumber *attnum)
 				   is_comparison(op->opno, exprType(linitial(op->args)));
 		}
 		case T_NullTest:
-			return !((NullTest *) clause)->argisrow &&
-				   is_attribute(relid, (Node *) ((NullTest *) clause)->arg, attnum);
+			return !((NullTest *) clause)->argisrow && is_attribute(relid, (Node *) ((NullTest *) clause)->arg, attnum);
 		case T_BooleanTest:
 			return is_attribute(relid, (Node *) ((BooleanTest *) clause)->arg, attnum);
 		case T_Var:
@@ -273,7 +271,7 @@ static Intervals
 of_comparison(const Context *c, OpExpr *op)
 {
 	Node *left = linitial(op->args), *right = lsecond(op->args);
-	Oid operator = op->opno;
+	Oid operator= op->opno;
 	Datum value;
 
 	if (!IsA(strip_relabel(left), CaseTestExpr))
@@ -282,7 +280,7 @@ of_comparison(const Context *c, OpExpr *op)
 
 		left = right;
 		right = swap;
-		operator = get_commutator(operator);
+		operator= get_commutator(operator);
 		if (!OidIsValid(operator))
 			return everything();
 	}

@@ -57,6 +57,7 @@ CREATE TABLE mirage.budget_change (
   budget bigint NOT NULL,
   epsilon float8 NOT NULL,
   delta float8 NOT NULL,
+  alpha float8 NOT NULL, -- the budget's, which never changes
   period interval,
   changed_by text NOT NULL,
   changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()

@@ -100,7 +100,8 @@ SELECT m.name, m.relation, m.method, m.owner_name AS owner, m.epsilon, m.delta, 
          SELECT pg_catalog.jsonb_build_object('decisions', pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
                   'decision', d.decision, 'by', d.role_name, 'login', d.login_name, 'at', d.decided_at,
                   'note', d.note) ORDER BY d.id))
-         FROM mirage.decision d WHERE d.model OPERATOR(pg_catalog.=) m.id HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0),
+         FROM mirage.decision d WHERE d.model OPERATOR(pg_catalog.=) m.id
+           HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0),
          '{}'::jsonb) AS card
 FROM mirage.model m
 WHERE mirage.oversees() OR mirage.is_me(m.owner_oid, m.owner_name, m.identity) OR mirage.may_release(m.name)

@@ -1,6 +1,6 @@
 -- The watermark: what marking and tracing share of a model, and whether a model's rows are marked. The plan follows
--- from the model alone (post-processing), is sealed under a root key of its own, and stays when the model is dropped, so
--- that rows that were given out can be traced as long as this database exists.
+-- from the model alone (post-processing), is sealed under a root key of its own, and stays when the model is dropped,
+-- so that rows that were given out can be traced as long as this database exists.
 
 CREATE TABLE mirage.mark_plan (
   model bigint PRIMARY KEY,

@@ -65,9 +65,9 @@ struct mg_stream
 	mg_batch batch;
 	mg_snap snap;
 	void *snap_arg;
-	mg_redraw *redraw; /* or NULL */
+	mg_redraw *redraw;        /* or NULL */
 	struct mg_marker *marker; /* NULL: unmarked */
-	mg_where *where;   /* NULL: all rows are asked for */
+	mg_where *where;          /* NULL: all rows are asked for */
 };
 
 /* Memory for codes and values of a batch, once. */

@@ -25,8 +25,7 @@ check_where(mg_ctx *ctx, const mg_model *m, const bool *has, const mg_condition 
 	if (col->domain.kind == MG_CATEGORY ? c->label == NULL : c->nintervals > 0 && c->interval == NULL)
 		return mg_fail(ctx, MG_INVALID, "a condition on column \"%.63s\" is of the wrong kind", col->domain.name);
 	for (uint32_t i = 0; col->domain.kind == MG_NUMBER && i < c->nintervals; i++)
-		if (!(c->interval[i].low <= c->interval[i].high) ||
-			(i > 0 && !(c->interval[i - 1].high < c->interval[i].low)))
+		if (!(c->interval[i].low <= c->interval[i].high) || (i > 0 && !(c->interval[i - 1].high < c->interval[i].low)))
 			return mg_fail(ctx, MG_INVALID, "the intervals of a condition on column \"%.63s\" are not in order",
 						   col->domain.name);
 	return MG_OK;

@@ -50,7 +50,8 @@ extern int64 mg_release_record(const MgIssuance *call);
  * caller's changes nothing. Interrupted, it leaves a state that works; called again, it goes on. Shows progress.
  */
 extern void mg_rotate(void);
-/* An entry of the log in a transaction of its own, durably: of what must be on record whatever becomes of the caller. */
+/* An entry of the log in a transaction of its own, durably: of what must be on record whatever becomes of the caller.
+ */
 extern void mg_note_record(const char *action, const char *object, const char *detail);
 /* Records the hash of an issuance's rows, and a receipt with it, likewise; model: its name, for the log. */
 extern void mg_release_record_rows(int64 issuance, const char *model, const char *hash, int64 rows);

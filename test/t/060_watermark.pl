@@ -101,8 +101,9 @@ sub succeeds
 }
 
 # Many who were given a row each, so that their keys are tried beside.
-value($node, 'r6', "DO \$\$ BEGIN FOR i IN 1 .. $others LOOP PERFORM set_config('pg_mirage.recipient', 'someone ' || i, "
-	  . "false); PERFORM count(*) FROM dp_synthesize('v', 1) AS t(age int); END LOOP; END \$\$", timeout => 900);
+value($node, 'r6', "DO \$\$ BEGIN FOR i IN 1 .. $others LOOP PERFORM set_config('pg_mirage.recipient', "
+	  . "'someone ' || i, false); PERFORM count(*) FROM dp_synthesize('v', 1) AS t(age int); END LOOP; END \$\$",
+	timeout => 900);
 trace('SELECT 1 AS age, 2 AS days');
 is(value($node, 'auditor', "SELECT detail ->> 'keys' FROM dp_audit_log WHERE action = 'trace' ORDER BY id DESC "
 	  . "LIMIT 1"), 1 + $others, 'every recipient is tried, and the log says how many keys that were');
@@ -199,7 +200,8 @@ is(value($node, 'auditor', "SELECT count(*), count(*) FILTER (WHERE p_value < 1e
 	  . "FROM dp_trace('SELECT * FROM kept', 'v') WHERE recipient IS NULL"), '2|1', 'which is another one');
 
 # A plan that was damaged by force: no mark, no rows, no answer; the plan of another model is no substitute.
-for my $damage ("sealed = overlay(sealed PLACING '\\x00'::bytea FROM 500)", "sealed = (SELECT sealed FROM saved ORDER BY model LIMIT 1)")
+for my $damage ("sealed = overlay(sealed PLACING '\\x00'::bytea FROM 500)",
+	"sealed = (SELECT sealed FROM saved ORDER BY model LIMIT 1)")
 {
 	value($node, undef, "SET session_replication_role = replica; CREATE TABLE saved AS TABLE mirage.mark_plan; "
 		  . "ALTER TABLE mirage.mark_plan DISABLE TRIGGER refuse_change; "

@@ -86,13 +86,17 @@ kind_of(const void *columns, uint32_t col)
 	return ((const mg_column *) columns)[col].domain.kind;
 }
 
-/* Columns 3 and 6 are numbers that depend on nothing: the first is at most the second. Some rows must be drawn again. */
+/* Columns 3 and 6 are numbers that depend on nothing: the first is at most the second. Some rows must be drawn again.
+ */
 static void
 constrain(world *w)
 {
 	static const mg_term terms[] = {{.col = 3, .factor = 1}, {.col = 6, .factor = -1}};
-	static const mg_expr node = {
-		.kind = MG_EXPR_COMPARE, .span = 1, .compare = MG_LESS | MG_EQUAL, .nterms = 2, .terms = terms};
+	static const mg_expr node = {.kind = MG_EXPR_COMPARE,
+								 .span = 1,
+								 .compare = MG_LESS | MG_EQUAL,
+								 .nterms = 2,
+								 .terms = terms};
 	mg_constraint c = {.name = "order", .definition = "", .how = MG_HOW_REDRAWS, .nnodes = 1, .expr = &node};
 
 	assert_int_equal(mg_constraint_finish(&w->ctx, w->a, COLUMNS, kind_of, w->model->columns, &c), MG_OK);
