@@ -1,6 +1,7 @@
 -- What counts against a limit of rows, compared with a plain sum over all releases, through a random history of releases,
 -- new and withdrawn grants, roles that exchange names, go and come back, and time that passes.
 SET client_min_messages = warning;
+CREATE EXTENSION pg_mirage;
 SELECT setseed(0.25) IS NULL AS never;
 CREATE TABLE few AS SELECT (g % 3)::int AS a FROM generate_series(1, 60) g;
 ALTER TABLE few ALTER a SET NOT NULL, ADD CHECK (a BETWEEN 0 AND 2);
@@ -135,10 +136,9 @@ RESET enable_seqscan;
 RESET enable_bitmapscan;
 RESET enable_sort;
 
+DROP VIEW plain_sum;
+DROP EXTENSION pg_mirage CASCADE;
 DROP FUNCTION plan_of, take;
 DROP PROCEDURE shift;
-DROP VIEW plain_sum;
-DROP TABLE history;
-SELECT dp_drop_model('quotas');
-DROP TABLE few;
+DROP TABLE history, few;
 DROP ROLE regress_qg, regress_q1, regress_q2, regress_q3;
