@@ -337,8 +337,8 @@ extern void mg_decide(const MgModel *model, const char *decision, const char *st
  * reservation).
  *
  * Until the matching mg_keys_drop, this process reads a master key at most once, and unwraps what is wrapped under it at
- * most once, whatever of the functions below are called; nested pairs are one. Within one C function that does not return in between: an error forgets by itself. An
- * error that is caught without the abort of a transaction needs mg_keys_drop_all.
+ * most once, whatever of the functions below are called; nested pairs are one. Within one C function that does not
+ * return in between: an error forgets by itself. An error that is caught without the abort of a transaction needs mg_keys_drop_all.
  */
 extern void mg_keys_hold(void);
 extern void mg_keys_drop(void);
