@@ -74,24 +74,25 @@ mg_recipient(void)
  * With the running totals that the row brings up to date: under the locks of catalog/quota.c, so that nobody else is
  * about to. One moment is never before another's of the same order.
  */
-#define LAST(total, condition)                                                    \
-	"LEFT JOIN (SELECT " total " AS total, issued_at AS at FROM mirage.issuance " \
-	"WHERE " condition " ORDER BY issued_at DESC, id DESC LIMIT 1) "
-#define PAID(name) "CASE WHEN $9 IS NOT NULL THEN coalesce(" name ".total, 0) + $10 END"
-
 static const char insert_statement[] =
 	"INSERT INTO mirage.issuance (model, model_name, role_oid, role_name, identity, recipient, claimed, grantee_oid, "
 	"grantee_name, requested_rows, seeded, purpose, path, conditions, columns, watermark, name_total, oid_total, "
 	"both_total, recipient_total, issued_at) "
-	"SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16, " PAID("n") ", " PAID("o") ", " PAID(
-		"b") ", "
-			 "coalesce(r.total, 0) + $10, greatest(clock_timestamp(), n.at, o.at, r.at) FROM (VALUES (0)) one " LAST("name_total", "model = $1 AND grantee_name = $9") "n ON true " LAST(
-				 "oid_total",
-				 "model = $1 AND grantee_name IS NOT NULL AND grantee_oid = $8 "
-				 "AND split_part(identity, ':', 1) = split_part($5, ':', 1)") "o ON true " LAST("both_total",
-																								"model = $1 AND grantee_name = $9 AND grantee_oid = $8 "
-																								"AND split_part(identity, ':', 1) = split_part($5, ':', 1)") "b ON true " LAST("recipient_total",
-																																											   "recipient = $6 AND claimed = $7") "r ON true RETURNING *";
+	"SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16, "
+	"CASE WHEN $9 IS NOT NULL THEN coalesce(n.total, 0) + $10 END, "
+	"CASE WHEN $9 IS NOT NULL THEN coalesce(o.total, 0) + $10 END, "
+	"CASE WHEN $9 IS NOT NULL THEN coalesce(b.total, 0) + $10 END, "
+	"coalesce(r.total, 0) + $10, greatest(clock_timestamp(), n.at, o.at, r.at) FROM (VALUES (0)) one "
+	"LEFT JOIN (SELECT name_total AS total, issued_at AS at FROM mirage.issuance "
+	"WHERE model = $1 AND grantee_name = $9 ORDER BY issued_at DESC, id DESC LIMIT 1) n ON true "
+	"LEFT JOIN (SELECT oid_total AS total, issued_at AS at FROM mirage.issuance "
+	"WHERE model = $1 AND grantee_name IS NOT NULL AND grantee_oid = $8 "
+	"AND split_part(identity, ':', 1) = split_part($5, ':', 1) ORDER BY issued_at DESC, id DESC LIMIT 1) o ON true "
+	"LEFT JOIN (SELECT both_total AS total FROM mirage.issuance "
+	"WHERE model = $1 AND grantee_name = $9 AND grantee_oid = $8 "
+	"AND split_part(identity, ':', 1) = split_part($5, ':', 1) ORDER BY issued_at DESC, id DESC LIMIT 1) b ON true "
+	"LEFT JOIN (SELECT recipient_total AS total, issued_at AS at FROM mirage.issuance "
+	"WHERE recipient = $6 AND claimed = $7 ORDER BY issued_at DESC, id DESC LIMIT 1) r ON true RETURNING *";
 
 int64
 mg_issuance_insert(const MgIssuance *i, const MgGrant *payer)

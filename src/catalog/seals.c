@@ -285,7 +285,8 @@ mg_seals_take(void)
 
 /*
  * All rows of a table beside all seals of its rows: entry and hash of the seal, then the row. What a forged entry holds
- * must not make the statement fail, so nothing is converted that does not look like what it should be.
+ * must not make the statement fail, so nothing is converted that does not look like what it should be. Entries that
+ * tell of other tables only are passed over before they are taken apart.
  */
 static char *
 comparison(const SealedTable *t)
@@ -294,9 +295,9 @@ comparison(const SealedTable *t)
 		"SELECT s.entry, s.hash, r.* FROM (SELECT g.id AS entry, e.value->>2 AS hash, "
 		"CASE WHEN e.value->>1 ~ '^[0-9]{1,18}$' THEN (e.value->>1)::bigint ELSE -1 END AS key "
 		"FROM mirage.log g, pg_catalog.jsonb_array_elements(CASE WHEN pg_catalog.jsonb_typeof(g.seals) = 'array' "
-		"THEN g.seals ELSE '[]' END) e (value) WHERE g.seals IS NOT NULL AND e.value->>0 = '%s') s "
+		"THEN g.seals ELSE '[]' END) e (value) WHERE g.seals @> '[[\"%s\"]]' AND e.value->>0 = '%s') s "
 		"FULL JOIN mirage.%s r ON r.%s = s.key",
-		t->name, t->name, t->key);
+		t->name, t->name, t->name, t->key);
 }
 
 typedef struct Differences
