@@ -96,8 +96,8 @@ define_release_gucs(void)
 static bool
 is_free(const char *name)
 {
-	static const char *const names[] = {"recipient", "work_mem", "worker_timeout", "threads", "alerts",
-										"allow_unsafe_fsync"};
+	static const char *const names[] = {"recipient", "work_mem", "worker_timeout",
+										"threads",   "alerts",   "allow_unsafe_fsync"};
 
 	for (int i = 0; i < (int) lengthof(names); i++)
 		if (pg_strcasecmp(name, names[i]) == 0)
@@ -124,8 +124,9 @@ refuse_session_values(void)
 			ereport(ERROR,
 					(errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM),
 					 errmsg("parameter \"%s\" cannot be set for a session, a role or a database", all[i]->name),
-					 errhint("Take it out of the connection's options, or ALTER ROLE or ALTER DATABASE .. RESET it, and "
-							 "connect again.")));
+					 errhint(
+						 "Take it out of the connection's options, or ALTER ROLE or ALTER DATABASE .. RESET it, and "
+						 "connect again.")));
 }
 
 void

@@ -1,5 +1,6 @@
 # Every function, view, table and sequence of the extension, and foreign tables, by every kind of role: nothing more
-# than was granted. Each cell is an outcome: ok, or the SQLSTATE. What the extension has is asked of the catalogs, so that
+# than was granted. Each cell is an outcome: ok, or the SQLSTATE. What the extension has is asked of the catalogs, so
+# that
 # a function or a view without a row here fails the test.
 #
 # Each role is tried as itself (its login), as a role that inherits from it, as a member without INHERIT, which has
@@ -42,10 +43,12 @@ value($node, 'modelowner', <<'EOC');
 SET client_min_messages = warning;
 SELECT dp_train('m', 'folk', epsilon => 1, delta => 1e-14, method => 'independent');
 SELECT dp_grant('m', 'grantee');
-SELECT dp_grant('m', 'limited', max_rows => 1000000, per => '1 day', purposes => '{study}', columns => '{age,sex,member}',
+SELECT dp_grant('m', 'limited', max_rows => 1000000, per => '1 day', purposes => '{study}', columns =>
+  '{age,sex,member}',
                 conditions => '{"sex": "Female"}');
 EOC
-value($node, 'folkowner', "SET client_min_messages = warning; SELECT dp_alter_budget('folk', require_approval => true)");
+value($node, 'folkowner', "SET client_min_messages = warning; SELECT dp_alter_budget('folk', require_approval => "
+	  . "true)");
 value($node, 'modelowner', "SET client_min_messages = warning; "
 	  . "SELECT dp_train('p', 'folk', epsilon => 1, delta => 1e-14, method => 'independent')");
 value($node, undef, "SELECT dp_alter_budget('folk', require_approval => false)");
@@ -53,13 +56,16 @@ value($node, undef, "SELECT dp_alter_budget('folk', require_approval => false)")
 # Foreign tables: of the grantee, with SELECT for reader, who has no grant of the model; views over it that use their
 # owner's right, and their reader's.
 value($node, 'grantee', <<'EOC');
-CREATE FOREIGN TABLE ft (age int, sex text, city text, member boolean) SERVER models OPTIONS (model 'm', rows '20', seed '1');
+CREATE FOREIGN TABLE ft (age int, sex text, city text, member boolean) SERVER models OPTIONS (model 'm', rows '20',
+  seed '1');
 CREATE VIEW ft_view AS SELECT * FROM ft;
 GRANT SELECT ON ft, ft_view TO reader, auditor;
 EOC
-value($node, 'grantee', "CREATE VIEW ft_invoker WITH (security_invoker = true) AS SELECT * FROM ft; GRANT SELECT ON ft_invoker TO reader")
+value($node, 'grantee', "CREATE VIEW ft_invoker WITH (security_invoker = true) AS SELECT * FROM ft; GRANT SELECT ON "
+	  . "ft_invoker TO reader")
   if $node->pg_version >= 15;
-value($node, 'limited', "CREATE FOREIGN TABLE ft_limited (age int, sex text, member boolean) SERVER models OPTIONS (model 'm', rows '20', seed '1', purpose 'study')");
+value($node, 'limited', "CREATE FOREIGN TABLE ft_limited (age int, sex text, member boolean) SERVER models OPTIONS "
+	  . "(model 'm', rows '20', seed '1', purpose 'study')");
 value($node, 'grantee', "SELECT count(age) FROM dp_synthesize('m', 3) AS t(age int)");
 my $issuance = value($node, undef, 'SELECT max(id) FROM dp_issuances');
 my $job = value($node, undef, "SELECT id FROM dp_jobs WHERE model = 'm'");
@@ -95,7 +101,8 @@ for my $r (@plain)
 {
 	push @ways, [ $r, undef, $r, $r ];
 	next if $r eq 'nobody';
-	push @ways, [ "${r}_heir", undef, $r, "heir of $r" ], [ "${r}_far", undef, 'nobody', "member of $r without INHERIT" ],
+	push @ways, [ "${r}_heir", undef, $r, "heir of $r" ], [ "${r}_far", undef, 'nobody',
+		"member of $r without INHERIT" ],
 	  [ "${r}_far", $r, $r, "$r by SET ROLE" ];
 }
 
@@ -126,13 +133,18 @@ my @matrix = (
 	[ dp_compose => "SELECT dp_compose('[{\"mechanism\": \"zcdp\", \"rho\": 0.1}]', 1e-9)", '+++++++++++' ],
 	# rows
 	[ dp_synthesize => "SELECT dp_synthesize('m', 2)",                                      '+----++----' ],
-	[ dp_synthesize => "SELECT count(age) FROM dp_synthesize('m', 2, purpose => 'study') AS t(age int)", '+----+++---' ],
-	[ dp_synthesize => "SELECT count(city) FROM dp_synthesize('m', 2, purpose => 'study') AS t(city text)", '+----++e---', '42703' ],
-	[ dp_synthesize => "SELECT dp_synthesize('m', 2, '{\"sex\": \"Male\"}', purpose => 'study')", '+----++e---', '22023' ],
+	[ dp_synthesize => "SELECT count(age) FROM dp_synthesize('m', 2, purpose => 'study') AS t(age int)",
+		'+----+++---' ],
+	[ dp_synthesize => "SELECT count(city) FROM dp_synthesize('m', 2, purpose => 'study') AS t(city text)",
+		'+----++e---', '42703' ],
+	[ dp_synthesize => "SELECT dp_synthesize('m', 2, '{\"sex\": \"Male\"}', purpose => 'study')", '+----++e---',
+		'22023' ],
 	[ dp_synthesize => "SELECT dp_synthesize('m', 2, purpose => 'sale')",                   '+----++----' ],
 	[ dp_synthesize => "SELECT dp_synthesize('p', 2)",                                      'e----e-----', '55000' ],
-	[ dp_synthesize => "SET LOCAL pg_mirage.recipient = 'somebody'; SELECT dp_synthesize('m', 2, purpose => 'study')", '-----------' ],
-	[ dp_synthesize_as => "SELECT count(t.age) FROM dp_synthesize_as(NULL::folk, 'm', 2, purpose => 'study') t", '+----+++---' ],
+	[ dp_synthesize => "SET LOCAL pg_mirage.recipient = 'somebody'; SELECT dp_synthesize('m', 2, purpose => "
+		  . "'study')", '-----------' ],
+	[ dp_synthesize_as => "SELECT count(t.age) FROM dp_synthesize_as(NULL::folk, 'm', 2, purpose => 'study') t",
+		'+----+++---' ],
 	[ dp_materialize => "SELECT dp_materialize('m', 'pg_temp.made', 2, purpose => 'study')", '+----+++---' ],
 	[ dp_materialize => "SELECT dp_materialize('m', 'public.lands', 2, purpose => 'study')", '+----------' ],
 	[ dp_materialize => "SELECT dp_materialize('m', 'mirage.model', 2, purpose => 'study')", 'e----eee---', '42809' ],
@@ -199,10 +211,12 @@ my @matrix = (
 	[ '' => 'ALTER TABLE mirage.ledger DISABLE TRIGGER refuse_change',                      '+----------' ],
 	[ '' => 'ALTER TABLE mirage.model_grant OWNER TO CURRENT_USER',                         '+----------' ],
 	[ '' => 'CREATE OR REPLACE VIEW dp_ledger AS SELECT 1 AS id',                           'e----------', '42P16' ],
-	[ '' => 'CREATE OR REPLACE FUNCTION mirage.oversees() RETURNS boolean LANGUAGE sql AS \'SELECT true\'', '+----------' ],
+	[ '' => 'CREATE OR REPLACE FUNCTION mirage.oversees() RETURNS boolean LANGUAGE sql AS \'SELECT true\'',
+		'+----------' ],
 	[ '' => 'CREATE RULE r AS ON INSERT TO mirage.log DO INSTEAD NOTHING',                  '+----------' ],
 	[ '' => 'CREATE POLICY p ON mirage.model USING (true)',                                 '+----------' ],
-	[ '' => 'CREATE TRIGGER t BEFORE INSERT ON mirage.issuance FOR EACH ROW EXECUTE FUNCTION mirage.refuse_change()', '+----------' ],
+	[ '' => 'CREATE TRIGGER t BEFORE INSERT ON mirage.issuance FOR EACH ROW EXECUTE FUNCTION mirage.refuse_change()',
+		'+----------' ],
 	[ '' => 'DROP EVENT TRIGGER pg_mirage_follow_names',                                    'e----------', '2BP01' ],
 	[ '' => 'COMMENT ON FUNCTION dp_compose(jsonb, float8) IS \'mine\'',                    '+----------' ],
 	[ '' => 'LOCK TABLE mirage.ledger IN ACCESS SHARE MODE',                                '+----------' ],
@@ -221,8 +235,10 @@ my @matrix = (
 );
 @matrix = grep { $_->[1] !~ /ft_invoker|unheard_of/ } @matrix if $node->pg_version < 15;
 
-my $functions = "SELECT DISTINCT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || proname FROM pg_depend d JOIN pg_extension e "
-  . "ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid "
+my $functions = "SELECT DISTINCT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || proname FROM "
+	  . "pg_depend d JOIN pg_extension e "
+  . "ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid JOIN pg_proc p ON d.classid = "
+	  . "'pg_proc'::regclass AND d.objid = p.oid "
   . "JOIN pg_namespace n ON n.oid = pronamespace WHERE extname = 'pg_mirage' AND deptype = 'e' ORDER BY 1";
 my %rows_of = map { $_->[0] => 1 } grep { $_->[0] ne '' } @matrix;
 is(join(' ', sort keys %rows_of), join(' ', sort(split(/\n/, value($node, undef, $functions)))),
@@ -247,15 +263,20 @@ my %sight = (
 		grantee => 'grantee', limited => 'limited' } ],
 	dp_issuances => [ 'recipient', { (map { $_ => 'grantee' } qw(super admin auditor modelowner grantee)) } ],
 	dp_alerts => [ 'kind', {} ],
-	dp_keys => [ 'in_force', { (map { $_ => 'true' } qw(super admin auditor)), (map { $_ => '42501' } qw(trainer folkowner
+	dp_keys => [ 'in_force', { (map { $_ => 'true' } qw(super admin auditor)),
+		(map { $_ => '42501' } qw(trainer folkowner
 		modelowner grantee limited sharer reader nobody)) } ],
 	dp_audit_log => [ 'role', { (map { $_ => 'folkowner grantee modelowner postgres' } qw(super admin auditor)),
 		folkowner => 'folkowner', modelowner => 'modelowner', grantee => 'grantee' } ],
-	'mirage.grant_use' => [ 'grantee_name', { super => 'grantee', (map { $_ => '42501' } grep { $_ ne 'super' } @cast) } ],
+	'mirage.grant_use' => [ 'grantee_name', { super => 'grantee',
+		(map { $_ => '42501' } grep { $_ ne 'super' } @cast) } ],
 );
-my $relations = "SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || relname FROM pg_depend d JOIN pg_extension e "
-  . "ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid JOIN pg_class c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid "
-  . "JOIN pg_namespace n ON n.oid = relnamespace WHERE extname = 'pg_mirage' AND deptype = 'e' AND relkind = ANY ('KINDS') ORDER BY 1";
+my $relations = "SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || relname FROM pg_depend d "
+	  . "JOIN pg_extension e "
+  . "ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid JOIN pg_class c ON d.classid = "
+	  . "'pg_class'::regclass AND d.objid = c.oid "
+  . "JOIN pg_namespace n ON n.oid = relnamespace WHERE extname = 'pg_mirage' AND deptype = 'e' AND relkind = ANY "
+	  . "('KINDS') ORDER BY 1";
 sub relations { (my $sql = $relations) =~ s/KINDS/$_[0]/; return split(/\n/, value($node, undef, $sql)); }
 
 is(join(' ', sort keys %sight), join(' ', sort(relations('{v,m,f}'))), 'every view of the extension is looked at');
@@ -275,7 +296,8 @@ for my $way (@ways)
 {
 	my ($login, $role, $as, $what) = @$way;
 	my @views = sort keys %sight;
-	my $sql = ($role ? "SET ROLE $role;\n" : '') . join('', map { "SELECT '<' || sight('$_', '$sight{$_}[0]') || '>';\n" } @views);
+	my $sql = ($role ? "SET ROLE $role;\n" : '') . join('', map { "SELECT '<' || sight('$_', '$sight{$_}[0]') || "
+		  . "'>';\n" } @views);
 	my @seen = split(/\n/, value($node, $login, $sql));
 
 	is(join("\n", map { "$views[$_] $seen[$_]" } 0 .. $#views),
@@ -288,9 +310,11 @@ my @tables = relations('{r,p}');
 my @sequences = relations('{S}');
 cmp_ok(scalar(@tables), '>=', 25, 'there are tables');
 cmp_ok(scalar(@sequences), '>=', 12, 'and sequences');
-my @attempts = ((map { ("SELECT FROM $_", "SELECT ctid FROM $_", "INSERT INTO $_ DEFAULT VALUES", "DELETE FROM $_", "TRUNCATE $_",
+my @attempts = ((map { ("SELECT FROM $_", "SELECT ctid FROM $_", "INSERT INTO $_ DEFAULT VALUES", "DELETE FROM $_",
+	"TRUNCATE $_",
 				"CREATE TABLE pg_temp.copy AS TABLE $_") } @tables),
-	(map { ("SELECT last_value FROM $_", "SELECT nextval('$_')", "SELECT setval('$_', 1)", "SELECT currval('$_')") } @sequences));
+	(map { ("SELECT last_value FROM $_", "SELECT nextval('$_')", "SELECT setval('$_', 1)",
+		"SELECT currval('$_')") } @sequences));
 for my $way (@ways)
 {
 	my ($login, $role, $as, $what) = @$way;
@@ -299,23 +323,30 @@ for my $way (@ways)
 	my @got = outcomes($login, $role, @attempts);
 	my @open = grep { $got[$_] ne '42501' } 0 .. $#attempts;
 
-	is(join("\n", map { "$attempts[$_]: $got[$_]" } @open), '', "$what: " . @attempts . ' attempts on tables and sequences');
+	is(join("\n", map { "$attempts[$_]: $got[$_]" } @open), '', "$what: " . @attempts
+		. ' attempts on tables and sequences');
 }
-is(value($node, undef, "SELECT string_agg(format('%s %s', r.rolname, c.relname), ', ') FROM pg_roles r, pg_class c WHERE c.relnamespace = "
+is(value($node, undef, "SELECT string_agg(format('%s %s', r.rolname, c.relname), ', ') FROM pg_roles r, pg_class c "
+	  . "WHERE c.relnamespace = "
 	  . "'mirage'::regnamespace AND NOT r.rolsuper AND r.rolname !~ '^pg_' AND CASE c.relkind WHEN 'S' THEN "
 	  . "has_sequence_privilege(r.oid, c.oid, 'USAGE, SELECT, UPDATE') WHEN 'r' THEN has_table_privilege(r.oid, c.oid, "
-	  . "'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') OR has_any_column_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE, "
+	  . "'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') OR has_any_column_privilege(r.oid, c.oid, "
+		  . "'SELECT, INSERT, UPDATE, "
 	  . "REFERENCES') ELSE false END"), '', 'nor do the catalogs say anything else');
-is(value($node, undef, "SELECT count(*) FROM pg_roles r WHERE NOT rolsuper AND has_schema_privilege(r.oid, 'mirage', 'CREATE')"), '0',
+is(value($node, undef, "SELECT count(*) FROM pg_roles r WHERE NOT rolsuper AND has_schema_privilege(r.oid, 'mirage', "
+	  . "'CREATE')"), '0',
 	'nobody makes things in the schema');
 
 # A right to write all tables is none to write the extension's, nor one to have rows. (Reading all is what pg_dump takes.)
 value($node, undef, 'CREATE ROLE writer LOGIN; GRANT pg_write_all_data, pg_read_all_data TO writer');
-my @writes = map { my $t = $_; my $c = value($node, undef, "SELECT attname FROM pg_attribute WHERE attrelid = '$t'::regclass AND attnum = 1");
+my @writes = map { my $t = $_; my $c = value($node, undef, "SELECT attname FROM pg_attribute WHERE attrelid = "
+	  . "'$t'::regclass AND attnum = 1");
 	("INSERT INTO $t DEFAULT VALUES", "UPDATE $t SET $c = $c", "DELETE FROM $t", "TRUNCATE $t") } @tables;
 my @written = outcomes('writer', undef, @writes);
-is(join("\n", map { "$writes[$_]: $written[$_]" } grep { $written[$_] ne '42501' } 0 .. $#writes), '', 'a role that may write all tables writes none of these');
-refused($node, 'writer', "INSERT INTO mirage.model_grant (model, grantee_oid, grantee_name, identity, granted_by) SELECT 1, oid, rolname, '', '' FROM pg_roles WHERE rolname = "
+is(join("\n", map { "$writes[$_]: $written[$_]" } grep { $written[$_] ne '42501' } 0 .. $#writes), '',
+	'a role that may write all tables writes none of these');
+refused($node, 'writer', "INSERT INTO mirage.model_grant (model, grantee_oid, grantee_name, identity, granted_by) "
+	  . "SELECT 1, oid, rolname, '', '' FROM pg_roles WHERE rolname = "
 	  . "'writer'", '42501', qr/written by pg_mirage alone/, 'so it makes itself no grant');
 refused($node, 'writer', "SET session_replication_role = replica", '42501', undef, 'nor turns that off');
 
@@ -338,8 +369,10 @@ for my $way (@ways)
 }
 
 # What a REVOKE hides is refused by the code as well: a careless GRANT gives nobody anything.
-my @hidden = split(/\n/, value($node, undef, "SELECT oid::regprocedure FROM pg_proc WHERE oid IN (SELECT objid FROM pg_depend WHERE classid = "
-	  . "'pg_proc'::regclass AND refclassid = 'pg_extension'::regclass AND deptype = 'e') AND NOT has_function_privilege('nobody', oid, 'EXECUTE') "
+my @hidden = split(/\n/, value($node, undef, "SELECT oid::regprocedure FROM pg_proc WHERE oid IN (SELECT objid FROM "
+	  . "pg_depend WHERE classid = "
+	  . "'pg_proc'::regclass AND refclassid = 'pg_extension'::regclass AND deptype = 'e') AND NOT "
+		  . "has_function_privilege('nobody', oid, 'EXECUTE') "
 	  . "AND prorettype <> 'fdw_handler'::regtype AND proname <> 'fdw_validator'"));
 cmp_ok(scalar(@hidden), '>=', 7, 'functions that not everybody may call');
 value($node, undef, "GRANT EXECUTE ON FUNCTION $_ TO PUBLIC") for @hidden;
@@ -354,27 +387,32 @@ for my $function (@hidden)
 
 # And a REVOKE from PUBLIC by who runs the site holds for rows that stream.
 value($node, undef, 'REVOKE EXECUTE ON FUNCTION dp_synthesize(text, bigint, jsonb, bigint, text, boolean) FROM PUBLIC');
-is(join(' ', outcomes('grantee', undef, "SELECT dp_synthesize('m', 1)", "SELECT * FROM dp_synthesize('m', 1) AS t(age int)",
+is(join(' ', outcomes('grantee', undef, "SELECT dp_synthesize('m', 1)",
+	"SELECT * FROM dp_synthesize('m', 1) AS t(age int)",
 			"SELECT count(*) FROM dp_synthesize('m', 1) AS t(age int)")), '42501 42501 42501', 'no EXECUTE, no rows');
 value($node, undef, 'GRANT EXECUTE ON FUNCTION dp_synthesize(text, bigint, jsonb, bigint, text, boolean) TO PUBLIC');
 
 # ---------------------------------------------------------------- afterwards
 
 # Who was given rows, and whose right it was.
-is(value($node, undef, "SELECT string_agg(DISTINCT recipient || '/' || role || '/' || coalesce(grantee, '-'), ' ' ORDER BY recipient || '/' || role || '/' "
+is(value($node, undef, "SELECT string_agg(DISTINCT recipient || '/' || role || '/' || coalesce(grantee, '-'), ' ' "
+	  . "ORDER BY recipient || '/' || role || '/' "
 	  . "|| coalesce(grantee, '-')) FROM dp_issuances WHERE NOT claimed"),
 	join(' ', sort(
 		'postgres/postgres/-', 'postgres/grantee/grantee',
 		'modelowner/modelowner/-', 'modelowner_heir/modelowner_heir/-', 'modelowner_far/modelowner/-',
-		'grantee/grantee/grantee', 'grantee_heir/grantee_heir/grantee', 'grantee_far/grantee/grantee', 'grantee_heir/grantee/grantee',
+		'grantee/grantee/grantee', 'grantee_heir/grantee_heir/grantee', 'grantee_far/grantee/grantee',
+			'grantee_heir/grantee/grantee',
 		'limited/limited/limited', 'limited_heir/limited_heir/limited', 'limited_far/limited/limited',
 		'reader/grantee/grantee', 'reader_heir/grantee/grantee', 'reader_far/grantee/grantee',
 		'auditor/grantee/grantee', 'auditor_heir/grantee/grantee', 'auditor_far/grantee/grantee')),
 	'rows went to those who had the right, under their own names');
 is(value($node, undef, "SELECT count(*) FROM dp_issuances WHERE claimed"), '0', 'and to no claim');
-is(value($node, undef, "SELECT count(*) FROM mirage.issuance i WHERE NOT EXISTS (SELECT FROM mirage.receipt r WHERE r.issuance = i.id)"), '0',
+is(value($node, undef, "SELECT count(*) FROM mirage.issuance i WHERE NOT EXISTS (SELECT FROM mirage.receipt r WHERE "
+	  . "r.issuance = i.id)"), '0',
 	'each with a receipt');
-is(value($node, undef, "SELECT string_agg(DISTINCT array_to_string(columns, ','), ' ') FROM mirage.issuance WHERE grantee_name = 'limited' AND columns && '{city,id}'"),
+is(value($node, undef, "SELECT string_agg(DISTINCT array_to_string(columns, ','), ' ') FROM mirage.issuance WHERE "
+	  . "grantee_name = 'limited' AND columns && '{city,id}'"),
 	'', 'none with a column that was not granted');
 audit_ok($node, 'the log is whole');
 $node->stop;
