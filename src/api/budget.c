@@ -188,9 +188,9 @@ require_protectable(Oid relid)
 						errmsg("\"%s\" belongs to the system catalogs", mg_relation_name(relid)),
 						errhint("Protect tables of your own.")));
 	if (get_rel_namespace(relid) == get_namespace_oid("mirage", true))
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("\"%s\" belongs to the extension", mg_relation_name(relid)),
-						errhint("Protect tables of your own.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" belongs to the extension", mg_relation_name(relid)),
+				 errhint("Protect tables of your own.")));
 	if (kind == RELKIND_MATVIEW)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a materialized view", mg_relation_name(relid)),

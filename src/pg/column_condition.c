@@ -164,8 +164,7 @@ add_label(MgColumnCondition *c, const JsonbValue *v)
 		c->label[d->nlabels] = found = true;
 	if (!found)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("condition on column \"%s\": the model knows no value \"%s\"", c->name,
-							   clip(text, len)),
+						errmsg("condition on column \"%s\": the model knows no value \"%s\"", c->name, clip(text, len)),
 						errdetail("Values that were too rare to be learnt are not told apart."),
 						d->nlabels > 0 ? errhint("Its values are: %s.", known_labels(d)) : 0));
 	pfree(text);

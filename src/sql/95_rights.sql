@@ -41,8 +41,8 @@ BEGIN
       WHERE m.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
         AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner)
     SELECT pg_catalog.format('%s ON %s %s FROM %s', g.privilege_type, g.what, g.name,
-                             CASE WHEN r.rolname IS NULL THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END)
-                               AS words
+                             CASE WHEN r.rolname IS NULL THEN 'PUBLIC'
+                                  ELSE pg_catalog.quote_ident(r.rolname) END) AS words
     FROM granted g LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) g.grantee
     WHERE NOT g.usual OR g.is_grantable
        OR (r.rolname IS NOT NULL AND r.rolname OPERATOR(pg_catalog.<>) ALL
@@ -64,8 +64,8 @@ BEGIN
   FOR t IN SELECT c.relname FROM pg_catalog.pg_class c
            WHERE c.relnamespace OPERATOR(pg_catalog.=) 'mirage'::pg_catalog.regnamespace
              AND c.relkind OPERATOR(pg_catalog.=) 'r' ORDER BY c.relname LOOP
-    EXECUTE pg_catalog.format('CREATE TRIGGER refuse_strangers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirage.%I '
-                              'FOR EACH STATEMENT EXECUTE FUNCTION mirage.refuse_strangers()', t);
+    EXECUTE pg_catalog.format('CREATE TRIGGER refuse_strangers BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE '
+                              'ON mirage.%I FOR EACH STATEMENT EXECUTE FUNCTION mirage.refuse_strangers()', t);
     EXECUTE pg_catalog.format('ALTER TABLE mirage.%I ENABLE ALWAYS TRIGGER refuse_strangers', t);
   END LOOP;
 END

@@ -111,7 +111,8 @@ mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_
 			ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 							errmsg("pg_mirage neither trains nor releases on a standby"),
 							errhint("Connect to the primary: what is spent and what is released is recorded there.")));
-		/* what an index's function does where the server analyzes a table would be recorded as the bootstrap superuser's */
+		/* what an index's function does where the server analyzes a table would be recorded as the bootstrap
+		 * superuser's */
 		if (mg_in_autovacuum())
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 							errmsg("pg_mirage neither trains nor releases where nobody has logged in")));

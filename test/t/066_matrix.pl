@@ -43,8 +43,8 @@ value($node, 'modelowner', <<'EOC');
 SET client_min_messages = warning;
 SELECT dp_train('m', 'folk', epsilon => 1, delta => 1e-14, method => 'independent');
 SELECT dp_grant('m', 'grantee');
-SELECT dp_grant('m', 'limited', max_rows => 1000000, per => '1 day', purposes => '{study}',
-  columns => '{age,sex,member}',
+SELECT dp_grant('m', 'limited', max_rows => 1000000, per => '1 day', purposes => '{study}', columns =>
+  '{age,sex,member}',
                 conditions => '{"sex": "Female"}');
 EOC
 value($node, 'folkowner', "SET client_min_messages = warning; SELECT dp_alter_budget('folk', require_approval => "
@@ -56,8 +56,8 @@ value($node, undef, "SELECT dp_alter_budget('folk', require_approval => false)")
 # Foreign tables: of the grantee, with SELECT for reader, who has no grant of the model; views over it that use their
 # owner's right, and their reader's.
 value($node, 'grantee', <<'EOC');
-CREATE FOREIGN TABLE ft (age int, sex text, city text, member boolean) SERVER models
-  OPTIONS (model 'm', rows '20', seed '1');
+CREATE FOREIGN TABLE ft (age int, sex text, city text, member boolean) SERVER models OPTIONS (model 'm', rows '20',
+  seed '1');
 CREATE VIEW ft_view AS SELECT * FROM ft;
 GRANT SELECT ON ft, ft_view TO reader, auditor;
 EOC
@@ -141,8 +141,8 @@ my @matrix = (
 		'22023' ],
 	[ dp_synthesize => "SELECT dp_synthesize('m', 2, purpose => 'sale')",                   '+----++----' ],
 	[ dp_synthesize => "SELECT dp_synthesize('p', 2)",                                      'e----e-----', '55000' ],
-	[ dp_synthesize => "SET LOCAL pg_mirage.recipient = 'somebody'; SELECT dp_synthesize('m', 2, purpose => 'study')",
-		'-----------' ],
+	[ dp_synthesize => "SET LOCAL pg_mirage.recipient = 'somebody'; SELECT dp_synthesize('m', 2, purpose => "
+		  . "'study')", '-----------' ],
 	[ dp_synthesize_as => "SELECT count(t.age) FROM dp_synthesize_as(NULL::folk, 'm', 2, purpose => 'study') t",
 		'+----+++---' ],
 	[ dp_materialize => "SELECT dp_materialize('m', 'pg_temp.made', 2, purpose => 'study')", '+----+++---' ],
@@ -333,17 +333,20 @@ is(value($node, undef, "SELECT string_agg(format('%s %s', r.rolname, c.relname),
 	  . "'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') OR has_any_column_privilege(r.oid, c.oid, "
 		  . "'SELECT, INSERT, UPDATE, "
 	  . "REFERENCES') ELSE false END"), '', 'nor do the catalogs say anything else');
-is(value($node, undef, "SELECT count(*) FROM pg_roles r WHERE NOT rolsuper AND has_schema_privilege(r.oid, "
-	  . "'mirage', 'CREATE')"), '0',
+is(value($node, undef, "SELECT count(*) FROM pg_roles r WHERE NOT rolsuper AND has_schema_privilege(r.oid, 'mirage', "
+	  . "'CREATE')"), '0',
 	'nobody makes things in the schema');
 
 # A right to write all tables is none to write the extension's, nor one to have rows. (Reading all is what pg_dump takes.)
 value($node, undef, 'CREATE ROLE writer LOGIN; GRANT pg_write_all_data, pg_read_all_data TO writer');
-my @writes = map { my $t = $_; my $c = value($node, undef, "SELECT attname FROM pg_attribute WHERE attrelid = '$t'::regclass AND attnum = 1");
+my @writes = map { my $t = $_; my $c = value($node, undef, "SELECT attname FROM pg_attribute WHERE attrelid = "
+	  . "'$t'::regclass AND attnum = 1");
 	("INSERT INTO $t DEFAULT VALUES", "UPDATE $t SET $c = $c", "DELETE FROM $t", "TRUNCATE $t") } @tables;
 my @written = outcomes('writer', undef, @writes);
-is(join("\n", map { "$writes[$_]: $written[$_]" } grep { $written[$_] ne '42501' } 0 .. $#writes), '', 'a role that may write all tables writes none of these');
-refused($node, 'writer', "INSERT INTO mirage.model_grant (model, grantee_oid, grantee_name, identity, granted_by) SELECT 1, oid, rolname, '', '' FROM pg_roles WHERE rolname = "
+is(join("\n", map { "$writes[$_]: $written[$_]" } grep { $written[$_] ne '42501' } 0 .. $#writes), '',
+	'a role that may write all tables writes none of these');
+refused($node, 'writer', "INSERT INTO mirage.model_grant (model, grantee_oid, grantee_name, identity, granted_by) "
+	  . "SELECT 1, oid, rolname, '', '' FROM pg_roles WHERE rolname = "
 	  . "'writer'", '42501', qr/written by pg_mirage alone/, 'so it makes itself no grant');
 refused($node, 'writer', "SET session_replication_role = replica", '42501', undef, 'nor turns that off');
 

@@ -37,8 +37,7 @@ sub issuances { return value($node, undef, 'SELECT count(*) FROM mirage.issuance
 # ---------------------------------------------------------------- whatever stands first in the search_path
 
 # A schema that holds, for every function, operator and type of pg_catalog, one with the same name and arguments that
-# tells
-# who ran it; tables called like those of the catalogs and ours, and the same in the temporary schema.
+# tells who ran it; tables called like those of the catalogs and ours, and the same in the temporary schema.
 value($node, undef, 'CREATE SCHEMA evil AUTHORIZATION attacker; GRANT USAGE ON SCHEMA evil TO PUBLIC');
 value($node, 'attacker', <<'EOC');
 CREATE FUNCTION evil.trap(what text) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog AS $$
@@ -51,24 +50,24 @@ DECLARE
   f record;
 BEGIN
   FOR f IN SELECT p.oid, proname, prorettype, proretset, provolatile,
-             (SELECT coalesce(string_agg(format('pg_catalog.%I', typname), ', ' ORDER BY ordinality), '')
-               FROM unnest(proargtypes) WITH ORDINALITY
-              JOIN pg_type t ON t.oid = unnest) AS args, (SELECT format('pg_catalog.%I', typname) FROM pg_type t
-                WHERE t.oid = prorettype) AS result
+             (SELECT coalesce(string_agg(format('pg_catalog.%I', typname), ', ' ORDER BY ordinality), '') FROM
+               unnest(proargtypes) WITH ORDINALITY
+              JOIN pg_type t ON t.oid = unnest) AS args, (SELECT format('pg_catalog.%I', typname) FROM pg_type t WHERE
+                t.oid = prorettype) AS result
            FROM pg_proc p WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind IN ('f', 'a') AND provariadic = 0
   LOOP
     BEGIN
       EXECUTE format('CREATE FUNCTION evil.%I(%s) RETURNS %s%s LANGUAGE plpgsql %s AS %L', f.proname, f.args,
-        CASE WHEN f.proretset THEN 'SETOF ' ELSE '' END, f.result,
-          CASE f.provolatile WHEN 'i' THEN 'IMMUTABLE' WHEN 's' THEN 'STABLE' ELSE 'VOLATILE' END,
+        CASE WHEN f.proretset THEN 'SETOF ' ELSE '' END, f.result, CASE f.provolatile WHEN 'i' THEN 'IMMUTABLE' WHEN
+          's' THEN 'STABLE' ELSE 'VOLATILE' END,
         format('BEGIN PERFORM evil.trap(%L); END', f.proname));
     EXCEPTION WHEN OTHERS THEN NULL;
     END;
   END LOOP;
-  FOR f IN SELECT o.oid, oprname, lt.typname AS l, rt.typname AS r, proname FROM pg_operator o
-    JOIN pg_proc p ON p.oid = oprcode
-             LEFT JOIN pg_type lt ON lt.oid = oprleft JOIN pg_type rt ON rt.oid = oprright
-               WHERE oprnamespace = 'pg_catalog'::regnamespace
+  FOR f IN SELECT o.oid, oprname, lt.typname AS l, rt.typname AS r, proname FROM pg_operator o JOIN pg_proc p ON p.oid
+    = oprcode
+             LEFT JOIN pg_type lt ON lt.oid = oprleft JOIN pg_type rt ON rt.oid = oprright WHERE oprnamespace =
+               'pg_catalog'::regnamespace
   LOOP
     BEGIN
       EXECUTE format('CREATE OPERATOR evil.%s (FUNCTION = evil.%I, %s RIGHTARG = pg_catalog.%I)', f.oprname, f.proname,
@@ -81,8 +80,8 @@ DO $$
 DECLARE
   t record;
 BEGIN
-  FOR t IN SELECT typname FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r')
-    AND typelem = 0
+  FOR t IN SELECT typname FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r') AND
+    typelem = 0
   LOOP
     BEGIN
       EXECUTE format('CREATE DOMAIN evil.%I AS pg_catalog.%I CHECK (evil.trap(%L))', t.typname, t.typname, 'type ' ||
@@ -90,14 +89,14 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN NULL;
     END;
   END LOOP;
-  FOR t IN SELECT relname FROM pg_class WHERE relnamespace IN ('mirage'::regnamespace, 'pg_catalog'::regnamespace)
-    AND relkind IN ('r', 'v')
+  FOR t IN SELECT relname FROM pg_class WHERE relnamespace IN ('mirage'::regnamespace, 'pg_catalog'::regnamespace) AND
+    relkind IN ('r', 'v')
   LOOP
     EXECUTE format('CREATE TABLE evil.%I (id pg_catalog.int8, name pg_catalog.text, model pg_catalog.int8)', t.relname);
     EXECUTE format('GRANT SELECT ON evil.%I TO PUBLIC', t.relname);
   END LOOP;
-  FOR t IN SELECT proname, oid FROM pg_proc WHERE pronamespace = 'mirage'::regnamespace
-    AND prorettype = 'boolean'::regtype
+  FOR t IN SELECT proname, oid FROM pg_proc WHERE pronamespace = 'mirage'::regnamespace AND prorettype =
+    'boolean'::regtype
   LOOP
     EXECUTE format('CREATE FUNCTION evil.%I(%s) RETURNS boolean LANGUAGE sql AS %L', t.proname,
       pg_get_function_identity_arguments(t.oid), 'SELECT true');
@@ -132,13 +131,13 @@ my @calls = (
 	"SELECT * FROM public.dp_describe('public.folk')", "SELECT * FROM public.dp_plan('public.folk', 'aim')",
 	"SELECT public.dp_train('path_TAG', 'public.folk', 'aim', 0.5, 1e-14)",
 	"SELECT public.dp_wait($a_job)",
-	"SELECT public.dp_synthesize('path_TAG', 3)", "SELECT * FROM public.dp_synthesize('path_TAG', 3, '{\"age\": "
-		  . "[20, 30], \"sex\": \"Male\"}', 1) AS t(age pg_catalog.int4, city pg_catalog.text)",
+	"SELECT public.dp_synthesize('path_TAG', 3)", "SELECT * FROM public.dp_synthesize('path_TAG', 3, '{\"age\": [20, "
+		  . "30], \"sex\": \"Male\"}', 1) AS t(age pg_catalog.int4, city pg_catalog.text)",
 	"SELECT * FROM public.dp_synthesize_as(NULL::public.folk, 'path_TAG', 3)",
 	"SELECT public.dp_grant('path_TAG', 'sharer', 10, '1 day', '{x}', 'tomorrow', '{\"sex\": \"Male\"}', '{age,sex}')",
 	"SELECT public.dp_revoke('path_TAG', 'sharer')",
-	"SELECT public.dp_materialize('path_TAG', 'public.made_TAG', 5)",
-		"SELECT public.dp_materialize('path_TAG', 'public.made_TAG', 5)",
+	"SELECT public.dp_materialize('path_TAG', 'public.made_TAG', 5)", "SELECT public.dp_materialize('path_TAG', "
+		  . "'public.made_TAG', 5)",
 	"CREATE FOREIGN TABLE public.ft_TAG (age pg_catalog.int4, sex pg_catalog.text) SERVER models OPTIONS (model "
 		  . "'path_TAG', rows '50')",
 	"SELECT * FROM public.ft_TAG", "EXPLAIN ANALYZE SELECT age FROM public.ft_TAG LIMIT 3", "ANALYZE public.ft_TAG",
@@ -191,8 +190,8 @@ refused($node, undef, 'CREATE EXTENSION pg_mirage', '42P07', qr/dp_models/,
 	'a view that is there already is not taken over', db => 'trapped');
 value($node, 'attacker', 'DROP TABLE public.dp_models', db => 'trapped');
 value($node, undef, 'CREATE EXTENSION pg_mirage', db => 'trapped');
-is(value($node, undef, "SELECT count(*) FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass "
-	  . "AND d.objid = r.oid JOIN pg_depend e ON e.classid "
+is(value($node, undef, "SELECT count(*) FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND "
+	  . "d.objid = r.oid JOIN pg_depend e ON e.classid "
 	  . "= 'pg_class'::regclass AND e.objid = r.ev_class AND e.deptype = 'e' LEFT JOIN pg_proc p ON d.refclassid = "
 		  . "'pg_proc'::regclass AND d.refobjid = p.oid "
 	  . "LEFT JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND d.refobjid = o.oid WHERE "
@@ -211,8 +210,8 @@ ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO attacker;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO attacker WITH GRANT OPTION;
 CREATE EXTENSION pg_mirage;
 EOC
-my $open = "SELECT string_agg(c.relname, ' ') FROM pg_class c WHERE relnamespace = 'mirage'::regnamespace AND "
-	  . "EXISTS (SELECT FROM aclexplode(relacl) WHERE grantee <> relowner)";
+my $open = "SELECT string_agg(c.relname, ' ') FROM pg_class c WHERE relnamespace = 'mirage'::regnamespace AND EXISTS "
+	  . "(SELECT FROM aclexplode(relacl) WHERE grantee <> relowner)";
 is(value($node, undef, $open, db => 'generous'), '', 'default privileges open none of the tables');
 is(value($node, undef, "SELECT string_agg(format('%s %s', relname, a), ' ') FROM pg_class, "
 	  . "unnest('{INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) a WHERE relname LIKE 'dp\\_%' AND "
@@ -226,8 +225,8 @@ refused($node, 'attacker', "SELECT $_", '42501', undef, "$_, with EXECUTE by def
 # ---------------------------------------------------------------- predicates that talk
 
 value($node, 'attacker', <<'EOC');
-CREATE FUNCTION tell(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS $$
-  BEGIN RAISE WARNING 'told: %', $1; RETURN true; END $$;
+CREATE FUNCTION tell(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS $$ BEGIN RAISE WARNING 'told: %', $1;
+  RETURN true; END $$;
 GRANT EXECUTE ON FUNCTION tell(text) TO PUBLIC;
 EOC
 for my $view (qw(dp_budgets dp_ledger dp_models dp_jobs dp_grants dp_issuances dp_audit_log dp_alerts))
@@ -282,8 +281,8 @@ is(issuances("recipient = 'ann' OR claimed"), '0', 'and no row was for the other
 # ---------------------------------------------------------------- wrappers
 
 value($node, 'grantee', <<'EOC');
-CREATE FUNCTION lend() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
-  SELECT count(age) FROM dp_synthesize('m', 3) AS t(age int) $$;
+CREATE FUNCTION lend() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public AS $$ SELECT
+  count(age) FROM dp_synthesize('m', 3) AS t(age int) $$;
 CREATE FOREIGN TABLE ft (age int, sex text, city text) SERVER models OPTIONS (model 'm', rows '20', seed '1');
 CREATE VIEW ft_view AS SELECT * FROM ft;
 GRANT SELECT ON ft, ft_view TO nobody;
@@ -294,10 +293,10 @@ is(value($node, undef, "SELECT recipient || ' ' || role || ' ' || grantee FROM d
 	'a lent right is the lender\'s, the rows are for who logged in');
 value($node, 'attacker', <<"EOC");
 $ready
-CREATE FUNCTION gain(what text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS \$\$
-  BEGIN EXECUTE what; RETURN 'gained'; EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE; END \$\$;
-CREATE FUNCTION with_setting() RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET pg_mirage.recipient = 'grantee' AS \$\$
-  BEGIN PERFORM dp_synthesize('m', 1); RETURN 'gained'; EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE; END \$\$;
+CREATE FUNCTION gain(what text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS \$\$ BEGIN EXECUTE what; RETURN
+  'gained'; EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE; END \$\$;
+CREATE FUNCTION with_setting() RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET pg_mirage.recipient = 'grantee' AS
+  \$\$ BEGIN PERFORM dp_synthesize('m', 1); RETURN 'gained'; EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE; END \$\$;
 EOC
 is(value($node, undef, "SELECT gain(\$\$$_\$\$)"), '42501', "a superuser who calls a definer's function lends it "
 	  . "nothing: $_")
@@ -322,22 +321,15 @@ is(value($node, undef, "SELECT recipient || ' ' || role || ' ' || grantee FROM d
 	  . "1"), 'attacker grantee grantee', 'for whoever logged in');
 
 # What a role without the right can learn by asking for plans, and one with a limit beyond it.
-value($node, 'limited', "CREATE FOREIGN TABLE ft_limited (age int, sex text, city text) SERVER models OPTIONS "
-	  . "(model 'm', rows '1000000')");
+value($node, 'limited', "CREATE FOREIGN TABLE ft_limited (age int, sex text, city text) SERVER models OPTIONS (model "
+	  . "'m', rows '1000000')");
 value($node, undef, 'GRANT SELECT ON ft_limited TO nobody');
-
-sub planned
-{
-	my ($who, $sql) = @_;
-	my ($rc, $out, $err) = run_as($node, $who, "EXPLAIN $sql");
-
-	return $rc == 0 ? ($out =~ /rows=(\d+)/)[0] : $err;
-}
-
+sub planned { my ($who, $sql) = @_; my ($rc, $out, $err) = run_as($node, $who,
+	"EXPLAIN $sql"); return $rc == 0 ? ($out =~ /rows=(\d+)/)[0] : $err; }
 my $records = issuances();
 is(planned($_, "SELECT age FROM ft_limited WHERE sex = 'Male'"), planned($_,
-	"SELECT age FROM ft_limited WHERE sex = 'Female'"), "estimates tell $_ nothing of the "
-		  . "model") for qw(nobody limited);
+	"SELECT age FROM ft_limited WHERE sex = 'Female'"), "estimates tell $_ nothing of the model")
+	for qw(nobody limited);
 isnt(planned('owner', "SELECT 1"), undef, 'there are estimates');
 value($node, undef, 'GRANT SELECT ON ft_limited TO owner');
 isnt(planned('owner', "SELECT age FROM ft_limited WHERE sex = 'Male'"), planned('owner',
