@@ -4,8 +4,9 @@
  * The statement is analysed before it runs, so that one that writes is refused in our own words; what functions in it
  * may do is bounded by transaction_read_only, which is on while it runs, and by a security-restricted operation: it has
  * the caller's rights, but cannot become another role (whoever logged in as a superuser could be made one again), make
- * temporary objects, or listen. Whatever it sets goes back with its level of settings, after errors too. Rows go from the executor's slots to the sink through a DestReceiver of our own, so that a plan may be
- * parallel and no tuple is copied.
+ * temporary objects, or listen. Whatever it sets goes back with its level of settings, after errors too. Rows go from
+ * the executor's slots to the sink through a DestReceiver of our own, so that a plan may be parallel and no tuple is
+ * copied.
  */
 #include "postgres.h"
 
@@ -90,7 +91,8 @@ mg_read_select(const char *what, const char *sql, const MgSelectSink *sink)
 	MgIdentity identity;
 	SPIPlanPtr plan;
 
-	mg_identity_enter(&identity, GetUserId()); /* before anything of the statement is looked at: planning runs functions */
+	mg_identity_enter(&identity,
+					  GetUserId()); /* before anything of the statement is looked at: planning runs functions */
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	plan = SPI_prepare_cursor(sql, 0, NULL, CURSOR_OPT_PARALLEL_OK);
