@@ -95,7 +95,7 @@ mg_read_select(const char *what, const char *sql, const MgSelectSink *sink)
 					  GetUserId()); /* before anything of the statement is looked at: planning runs functions */
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	plan = SPI_prepare_cursor(sql, 0, NULL, CURSOR_OPT_PARALLEL_OK);
+	plan = SPI_prepare_cursor(sql, 0, NULL, sink->serial ? 0 : CURSOR_OPT_PARALLEL_OK);
 	source = plan != NULL ? plain_select(plan) : NULL;
 	if (source == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must be one SELECT", what),
