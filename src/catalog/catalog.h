@@ -272,8 +272,8 @@ typedef struct MgGrantRef
 /*
  * The grants of the model by which `role` may release for this purpose (NULL: none), live and unexpired, the least
  * restrictive first: without conditions before with them; then all columns before more before fewer; then without limit
- * of rows before with one, more rows before fewer; then by the grantee's name. Error where the only ones ask for another
- * purpose, or were made by this very transaction, which no worker can see.
+ * of rows before with one, more rows before fewer; then by the grantee's name. Error where the only ones ask for
+ * another purpose, or were made by this very transaction, which no worker can see.
  */
 extern List *mg_grants_for(const MgModel *model, Oid role, const char *purpose);
 /* All of them, whatever they ask for, in the same order; never an error. */
@@ -326,7 +326,8 @@ extern void mg_decide(const MgModel *model, const char *decision, const char *st
 extern void mg_keys_hold(void);
 extern void mg_keys_drop(void);
 extern void mg_keys_drop_all(void);
-/* Reads now the master key that roots are wrapped under, where it is not held: for whoever is about to take locks that others wait for. */
+/* Reads now the master key that roots are wrapped under, where it is not held: for whoever is about to take locks that
+ * others wait for. */
 extern void mg_keys_warm(void);
 extern void mg_master_key(uint8 key[32], bool create);
 /* A new random key for a model, wrapped under the master key and stored; and back. Wipe after use. */
@@ -390,7 +391,7 @@ typedef struct MgIssuance
 	const char *conditioned; /* a JSON array of the columns that were conditioned on; NULL: none */
 	List *columns;           /* of char *: those that leave */
 	const char *watermark;   /* id of the recipient's mark key; NULL: the rows are unmarked */
-	List *grants;            /* of MgGrantRef *: the first with room pays; NIL: the owner's own right, or a superuser's */
+	List *grants; /* of MgGrantRef *: the first with room pays; NIL: the owner's own right, or a superuser's */
 } MgIssuance;
 
 /* Writes the row; payer NULL: no grant pays. Returns its number. */
@@ -467,8 +468,8 @@ extern char *mg_get_text(MgQuery *q, uint64 row, int col);              /* NULL 
 extern char *mg_get_key(uint64 row, int col);                           /* as text, in the current context */
 extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoasted copy; NULL for NULL */
 
-extern List *mg_get_texts(MgQuery *q, uint64 row, int col);             /* text[] as char *; NIL for NULL */
-extern Datum mg_text_array(List *texts);                                 /* of char *, as text[] */
+extern List *mg_get_texts(MgQuery *q, uint64 row, int col); /* text[] as char *; NIL for NULL */
+extern Datum mg_text_array(List *texts);                    /* of char *, as text[] */
 
 /* This database, as bindings record it: system identifier and database OID as text, "6912...:16384". */
 extern const char *mg_database_identity(void);

@@ -18,7 +18,7 @@
  * the end of the transaction: one block at a time.
  *
  * The canonical bytes of an entry (version 2): integers of 64 bits big-endian, strings as their length and their bytes
- * in UTF-8; id, at in microseconds since 2000-01-01, role, session role, action, object, the role's OID, the database
+ * in UTF-8 (of a database that knows no encoding, SQL_ASCII: as they are); id, at in microseconds since 2000-01-01, role, session role, action, object, the role's OID, the database
  * it was written in; then of detail and of seals (catalog/seals.c) whether there is one, and as jsonb prints itself.
  *
  * Who compares the log only with itself cannot see that its end was cut off. So a head, which names a block and its
@@ -35,8 +35,8 @@
 #include "catalog/seals.h"
 #include "commands/extension.h"
 #include "libpq/pqformat.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "pg/canonical.h"
 #include "seal/seal.h"
 #include "storage/lock.h"
 #include "storage/lmgr.h"
@@ -53,6 +53,16 @@ typedef uint8 Hash[MG_HASH_BYTES];
 
 /* ---------------------------------------------------------------- writing */
 
+/* An entry that has no canonical form must not be written: chaining would stop at it for ever. */
+static void
+require_utf8(const char *s)
+{
+	int n;
+
+	if (s != NULL)
+		(void) mg_to_utf8(s, (int) strlen(s), &n);
+}
+
 void
 mg_log(const char *action, const char *object, const char *detail)
 {
@@ -64,6 +74,10 @@ mg_log(const char *action, const char *object, const char *detail)
 		 MG_OID(GetUserId()), MG_TEXT(mg_database_identity()), MG_TEXT(seals)};
 	MgQuery q;
 
+	require_utf8(role);
+	require_utf8(session_role);
+	require_utf8(object);
+	require_utf8(detail);
 	mg_query_begin(&q);
 	mg_query_run(&q, false,
 				 "INSERT INTO mirage.log (role_name, session_role, action, object, detail, role_oid, identity, seals) "
@@ -77,11 +91,11 @@ mg_log(const char *action, const char *object, const char *detail)
 static void
 put_text(StringInfo buf, const char *s)
 {
-	char *utf8 = pg_server_to_any(s, (int) strlen(s), PG_UTF8);
-	size_t n = strlen(utf8);
+	int n;
+	char *utf8 = mg_to_utf8(s, (int) strlen(s), &n);
 
-	pq_sendint64(buf, n);
-	appendBinaryStringInfo(buf, utf8, (int) n);
+	pq_sendint64(buf, (uint64) n);
+	appendBinaryStringInfo(buf, utf8, n);
 }
 
 /* An entry as both chaining and verification read it: the columns of ENTRY_COLUMNS, from column `first` of a result. */

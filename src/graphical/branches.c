@@ -80,7 +80,7 @@ mg_graphical_branches(mg_ctx *ctx, const mg_model *m, mg_arena *a, const mg_bran
 		MG_TRY(cut(ctx, a, tree, c, inside, below, &list[*n]));
 		for (uint32_t i = 0; i < *n; i++)
 			new = new && !same_branch(&list[i], &list[*n]);
-		*n += new && list[*n].nbranch > 0;
+		*n += new &&list[*n].nbranch > 0;
 	}
 	return MG_OK;
 }

@@ -19,8 +19,8 @@ CREATE FUNCTION mirage.job_progress(job bigint, dsm_handle bigint, OUT alive boo
 RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_job_progress';
 
 -- The issuances that count against a grant: of its last interval, or of all time; by grantee, whatever the grant was
--- then. For other views and the catalog's own code. Days are of 24 hours, whatever the time zone of who asks;
--- an interval ends where the statement began, so it is a moment longer than asked for, never shorter, and an index serves it.
+-- then. For other views and the catalog's own code. Days are of 24 hours, whatever the time zone of who asks; an
+-- interval ends where the statement began: a moment longer than asked for, never shorter, and an index serves it.
 CREATE VIEW mirage.grant_use AS
 SELECT g.model, g.grantee_name, g.per, i.id, i.issued_at, i.requested_rows
 FROM mirage.model_grant g JOIN mirage.issuance i
@@ -73,7 +73,8 @@ SELECT m.name, m.relation, m.method, m.owner_name AS owner, m.epsilon, m.delta, 
          SELECT pg_catalog.jsonb_build_object('decisions', pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
                   'decision', d.decision, 'by', d.role_name, 'login', d.login_name, 'at', d.decided_at,
                   'note', d.note) ORDER BY d.id))
-         FROM mirage.decision d WHERE d.model OPERATOR(pg_catalog.=) m.id HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0),
+         FROM mirage.decision d WHERE d.model OPERATOR(pg_catalog.=) m.id
+           HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0),
          '{}'::jsonb) AS card
 FROM mirage.model m
 WHERE mirage.oversees() OR mirage.is_me(m.owner_oid, m.owner_name, m.identity) OR mirage.may_release(m.name)

@@ -17,11 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GATE 0.0002
+#define GATE 0.00014
 #define GATE_PAIRS 210.0 /* of 15 columns: n (n - 1) */
 #define MOST_WIDE 5.0
-#define GATES 8
-#define ENOUGH 1.5 /* rare cells of a row, below which the gate is raised */
+#define GATES 14
+#define ENOUGH 1.5       /* rare cells of a row, below which the gate is raised */
+#define MOST_FOR_PAIRS 3 /* steps for the sake of these */
+#define ENOUGH_PAIRS 16  /* and pairs among the subsets, which survive best when columns are dropped */
 #define PLAN_BATCHES 16
 #define PLAN_CELLS ((size_t) 1 << 27) /* rows * columns that are drawn, at most, in more than two batches */
 #define NUMBER_GROUPS 24
@@ -32,10 +34,10 @@
 #define LEAST_WORTH 0.05
 #define SEED UINT64_C(0x6d61726b20706c61)
 #define POOL 6000
-#define TRIPLES 0.25     /* what a triple is worth beside a pair: fewer survive when columns are dropped */
+#define TRIPLES 0.25 /* what a triple is worth beside a pair: fewer survive when columns are dropped */
 #define QUADRUPLES 0.1
 #define LEAST_RARE 0.004 /* least mass of a subset on rare cells */
-#define WEIGHT 2.0      /* of a subset all of whose cells are rare; others' are such that all tell as much */
+#define WEIGHT 2.0       /* of a subset all of whose cells are rare; others' are such that all tell as much */
 #define BALANCE 0.5
 #define TRIED_KEYS 3
 #define DRAG_ROUNDS 4
@@ -62,18 +64,18 @@ typedef struct maker
 	mg_mark_subset *subset;
 	const double **margin;
 	mg_sampler *sampler;
-	uint16_t **codes;      /* [ncolumns][MG_BATCH_ROWS] */
+	uint16_t **codes; /* [ncolumns][MG_BATCH_ROWS] */
 	uint32_t batches;
 	uint32_t **code_count; /* [ncolumns][ncoarse] of all rows drawn */
 	uint8_t **group_of;    /* [ncolumns][ncoarse] */
 	uint8_t **pilot;       /* [ncolumns][PILOT] groups */
 	const mg_branch *branch;
 	uint32_t nbranches;
-	double *reach;         /* [nbranches] share of rows that have a partner */
-	uint8_t **side;        /* [nbranches][ncolumns] WITHIN the branch, WITHOUT, or 0: of the separator */
+	double *reach;  /* [nbranches] share of rows that have a partner */
+	uint8_t **side; /* [nbranches][ncolumns] WITHIN the branch, WITHOUT, or 0: of the separator */
 	candidate *pool;
 	uint32_t npool;
-	double gate[GATES]; /* each twice the one before */
+	double gate[GATES]; /* each the root of two times the one before */
 } maker;
 
 static double
@@ -411,15 +413,15 @@ sort_columns(uint32_t *cols, uint32_t n)
 }
 
 /*
- * The more columns a table has, the smaller the part of its pairs and triples that bears the mark, and the less it shows
- * in any average over them. Where few cells are rare the gate is raised step by step (choose_subsets).
+ * The more columns a table has, the smaller the part of its pairs and triples that bears the mark, and the less it
+ * shows in any average over them. Where few cells are rare the gate is raised step by step (choose_subsets).
  */
 static void
 set_gates(maker *k, uint32_t columns)
 {
 	k->gate[0] = GATE * fmin(fmax(columns * (columns - 1.0) / GATE_PAIRS, 1), MOST_WIDE);
 	for (uint32_t g = 1; g < GATES; g++)
-		k->gate[g] = 2 * k->gate[g - 1];
+		k->gate[g] = M_SQRT2 * k->gate[g - 1];
 }
 
 /* All pairs and triples where they are few, else as many at random; quadruples at random. */
@@ -533,15 +535,21 @@ choose_subsets(mg_ctx *ctx, maker *k)
 {
 	mg_mark_subset *subset;
 	double *used, mass = 0;
+	uint32_t pairs = 0;
 
 	MG_NEW(ctx, k->plan->arena, subset, SUBSETS);
 	MG_NEW(ctx, k->work, used, k->model->ncolumns);
 	k->plan->subset = k->subset = subset;
-	for (uint32_t level = 0; level < GATES && mass < ENOUGH; level++)
+	for (uint32_t level = 0; level < GATES && (mass < ENOUGH || pairs < ENOUGH_PAIRS); level++)
 	{
+		if (mass >= ENOUGH && level > MOST_FOR_PAIRS)
+			break;
 		MG_TRY(mg_poll(ctx));
 		choose_at(k, level, subset, used, &mass);
 		k->plan->gate = k->gate[level];
+		pairs = 0;
+		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+			pairs += subset[i].k == 2;
 	}
 	return MG_OK;
 }
@@ -767,9 +775,9 @@ try_key(mg_ctx *ctx, maker *k, uint8_t number, tally *t)
  * tells: a rare cell of sign + came more often by a factor 1 + d, one of sign - less often by 1 - d: the best weight of
  * a feature is d, which differs between subsets, since the branches that are exchanged reach some more than others.
  *
- * drag: a cell of sign + is sought and one of sign - avoided, a frequent one neither; where there are many to choose from the
- * seeking wins, and rare cells came more often over all keys. With a tilt of exp(l s) the factor is cosh l, and
- * log(cosh l) / l off every score takes it away. Found by trial, a few rounds, since l is not known beforehand.
+ * drag: a cell of sign + is sought and one of sign - avoided, a frequent one neither; where there are many to choose
+ * from the seeking wins, and rare cells came more often over all keys. With a tilt of exp(l s) the factor is cosh l,
+ * and log(cosh l) / l off every score takes it away. Found by trial, a few rounds, since l is not known beforehand.
  */
 static mg_code
 weigh_subsets(mg_ctx *ctx, maker *k)

@@ -1,13 +1,13 @@
 /*
  * synthesis/marking.c: the mark of a stream's batches.
  *
- * Exchange. Let B be a branch behind a separator S, R the rest. Given S, B and R are independent in the model, so that rows
- * which agree on S may pass their branches around in any way: every marginal within B + S and within R + S stays what the sampler
- * made it, exactly, and a passing that does not look at the key leaves the distribution of the rows alone. Ours looks: within a
- * group of rows that agree on S, in random order, one branch is carried along; each row takes, of its own and the carried one,
- * that which gives it the higher score, and the other is carried on; the first row, whose branch was carried first, gets
- * what is left. The score of a row is the sum over the subsets of the scores of its cells (watermark/mark.h); only subsets with columns
- * on both sides count. Over the choice of keys nothing is preferred: signs are symmetric, each cell as likely + as -.
+ * Exchange. Let B be a branch behind a separator S, R the rest. Given S, B and R are independent in the model, so that
+ * rows which agree on S may pass their branches around in any way: every marginal within B + S and within R + S stays
+ * what the sampler made it, exactly. Within a group of rows that agree on S, in random order, a hand of branches is
+ * carried along; each row takes, of its own and those, the one that gives it the highest score, and leaves its own; the
+ * first rows, whose branches began the hand, choose from what is left. A row's score is the sum over the subsets of the
+ * scores of its cells (watermark/mark.h); only subsets with columns on both sides count. Large batches are passed over
+ * for few branches, small ones, in which few rows agree on a separator, more often.
  *
  * Where a method has no branches each row is the better of two draws.
  */
@@ -19,15 +19,16 @@
 #include <math.h>
 #include <string.h>
 
-#define HAND 2           /* branches that are carried in a large batch */
-#define MOST_HAND 8      /* and in a small one */
-#define LEAST_PASSES 2   /* over a batch, each of one branch: what a large one gets */
-#define MOST_PASSES 16   /* what a small one gets, in which few rows agree on a separator */
+#define HAND 2         /* branches that are carried in a large batch, one more in its first pass */
+#define MOST_HAND 8    /* and in a small one */
+#define LEAST_PASSES 2 /* over a batch, each of one branch: what a large one gets */
+#define MOST_PASSES 16 /* what a small one gets, in which few rows agree on a separator */
 #define SMALL_ROWS 4096
+#define LEAST_ROWS 512   /* that are drawn for a batch: in one of a single row there would be nobody to exchange with */
 #define PASSED_ROWS 49152
-#define GIVEN_ROWS 8192  /* of a conditioned stream, by which its cells are gated */
-#define GIVEN_GATE 8     /* gates: what a cell may have there */
-#define LANES 16 /* lists of cells are padded to a multiple of it, for the vector units */
+#define GIVEN_ROWS 8192 /* of a conditioned stream, by which its cells are gated */
+#define GIVEN_GATE 8    /* gates: what a cell may have there */
+#define LANES 16        /* lists of cells are padded to a multiple of it, for the vector units */
 
 /* Sixteen cells at once: two or one of the processor's vectors. */
 typedef uint16_t lanes __attribute__((vector_size(2 * LANES)));
@@ -43,9 +44,10 @@ typedef struct side
 typedef struct edge
 {
 	const mg_branch *branch;
-	uint32_t nsubsets, nlanes; /* the subsets' cells fill so many lanes, the last of them with cells that score nothing */
-	uint16_t *subset;          /* [nsubsets] that straddle it */
-	lanes *base;               /* [nlanes] first cell of each */
+	uint32_t nsubsets,
+		nlanes;       /* the subsets' cells fill so many lanes, the last of them with cells that score nothing */
+	uint16_t *subset; /* [nsubsets] that straddle it */
+	lanes *base;      /* [nlanes] first cell of each */
 	uint32_t nwithin, nwithout;
 	side *within, *without; /* columns in the branch; all others, the separator's too */
 } edge;
@@ -92,10 +94,11 @@ map_column(mg_ctx *ctx, mg_stream *s, const mg_mark_column *p, uint32_t c, uint8
 		group[col->ncoarse - 1] = p->null_group;
 	if (d->kind == MG_CATEGORY && d->has_other)
 		group[col->merge[d->nlabels]] = d->other != NULL ? mg_mark_text_group(p, d->other, strlen(d->other))
-										: d->nullable ? p->null_group : p->other_group;
+										: d->nullable    ? p->null_group
+														 : p->other_group;
 	for (uint32_t i = cells; i-- > 0;)
 		group[col->merge[i]] = d->kind == MG_CATEGORY ? mg_mark_text_group(p, d->labels[i].text, d->labels[i].len)
-													 : mg_mark_number_group(p, col->cells[i].lower);
+													  : mg_mark_number_group(p, col->cells[i].lower);
 	for (uint32_t i = 0; i < col->ncoarse; i++)
 		if (group[i] >= p->ngroups)
 			return mismatch(ctx);
@@ -196,7 +199,8 @@ make_edge(mg_ctx *ctx, mg_stream *s, mg_marker *k, const mg_branch *b, edge *e)
 	e->nlanes = (e->nsubsets + LANES - 1) / LANES;
 	MG_NEW(ctx, s->arena, e->base, (size_t) e->nlanes + 1);
 	for (uint32_t t = 0; t < e->nlanes * LANES; t++)
-		e->base[t / LANES][t % LANES] = (uint16_t) (t < e->nsubsets ? k->plan->subset[e->subset[t]].first : k->plan->cells);
+		e->base[t / LANES][t % LANES] =
+			(uint16_t) (t < e->nsubsets ? k->plan->subset[e->subset[t]].first : k->plan->cells);
 	MG_TRY(make_side(ctx, s, k, e, true, &e->within, &e->nwithin));
 	return make_side(ctx, s, k, e, false, &e->without, &e->nwithout);
 }
@@ -334,7 +338,7 @@ move_branches(mg_marker *k, const edge *e, uint16_t *const *codes, uint32_t rows
 }
 
 static void
-pass_edge(mg_stream *s, mg_marker *k, const edge *e, uint32_t rows)
+pass_edge(mg_stream *s, mg_marker *k, const edge *e, uint32_t most_hand, uint32_t rows)
 {
 	mg_row_groups *g = &k->groups;
 
@@ -344,7 +348,7 @@ pass_edge(mg_stream *s, mg_marker *k, const edge *e, uint32_t rows)
 		uint32_t n = g->start[i + 1] - g->start[i];
 
 		if (n > 1)
-			pass_group(k, e, rows <= SMALL_ROWS ? MOST_HAND : HAND, g->row + g->start[i], n);
+			pass_group(k, e, most_hand, g->row + g->start[i], n);
 		else
 			k->from[g->row[g->start[i]]] = g->row[g->start[i]];
 	}
@@ -386,6 +390,12 @@ choose_rows(mg_stream *s, mg_marker *k, uint32_t rows)
 
 /* ---- a stream ---- */
 
+uint32_t
+mg_mark_drawn(const mg_marker *k, uint32_t rows)
+{
+	return k->nedges > 0 && rows < LEAST_ROWS ? LEAST_ROWS : rows;
+}
+
 mg_code
 mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 {
@@ -407,10 +417,11 @@ mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 	for (uint32_t i = 0; i < passes; i++)
 	{
 		MG_TRY(mg_poll(ctx));
-		/* the sampler's rows are in random order: only who meets again needs a new one */
-		if (i >= k->nedges)
+		/* the sampler's rows are in random order: only who meets again needs a new one; or where some of the rows are
+		 * left out, since the first of a group choose last */
+		if (i >= k->nedges || rows <= LEAST_ROWS)
 			mg_rng_permutation16(rng, k->groups.order, rows);
-		pass_edge(s, k, &k->edge[i % k->nedges], rows);
+		pass_edge(s, k, &k->edge[i % k->nedges], rows <= SMALL_ROWS ? MOST_HAND : HAND + (i == 0), rows);
 	}
 	return MG_OK;
 }
@@ -478,11 +489,17 @@ mg_code
 mg_stream_mark(mg_ctx *ctx, mg_stream *s, const mg_mark *mark)
 {
 	mg_marker *k;
+	mg_code code;
 
 	MG_NEW(ctx, s->arena, k, 1);
 	k->mark = mark;
 	k->plan = mark->plan;
-	MG_TRY(prepare(ctx, s, k));
+	code = prepare(ctx, s, k);
+	if (code != MG_OK)
+	{
+		mg_marker_wipe(k);
+		return code;
+	}
 	s->marker = k;
 	return MG_OK;
 }

@@ -14,13 +14,13 @@ typedef struct mg_marker mg_marker;
 /* exchange.c: rows grouped by the codes of a separator. */
 typedef struct mg_row_groups
 {
-	uint32_t n;       /* groups */
-	uint16_t *row;    /* [MG_BATCH_ROWS] group after group */
-	uint32_t *start;  /* [MG_BATCH_ROWS + 1] */
-	uint32_t *slot;   /* [2 * MG_BATCH_ROWS] group + 1 */
-	uint64_t *key;    /* [MG_BATCH_ROWS] of a group */
-	uint16_t *group;  /* [MG_BATCH_ROWS] of a row */
-	uint16_t *order;  /* [MG_BATCH_ROWS] */
+	uint32_t n;      /* groups */
+	uint16_t *row;   /* [MG_BATCH_ROWS] group after group */
+	uint32_t *start; /* [MG_BATCH_ROWS + 1] */
+	uint32_t *slot;  /* [2 * MG_BATCH_ROWS] group + 1 */
+	uint64_t *key;   /* [MG_BATCH_ROWS] of a group */
+	uint16_t *group; /* [MG_BATCH_ROWS] of a row */
+	uint16_t *order; /* [MG_BATCH_ROWS] */
 } mg_row_groups;
 
 mg_code mg_row_groups_make(mg_ctx *ctx, mg_arena *a, mg_row_groups *g);
@@ -29,10 +29,16 @@ bool mg_separator_fits(const mg_model *m, const mg_branch *b);
 /* Rows in g->order, dealt to groups; their order is kept. */
 void mg_group_rows(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n, mg_row_groups *g);
 
-/* Share of n rows that have a partner with the same codes of the separator, less one a group; 0 where it does not fit. */
+/* Share of n rows that have a partner of the same separator, less one a group; 0 where its codes do not fit. */
 double mg_branch_reach(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n, mg_row_groups *g);
 
-/* Chooses how the batch's rows are put together: s->codes[][0..rows) change. */
+/*
+ * How many rows a batch of `rows` is drawn as, so that they can bear the mark: those of a small batch alone would find
+ * no partners. The first `rows` of them are the batch.
+ */
+uint32_t mg_mark_drawn(const mg_marker *k, uint32_t rows);
+
+/* Chooses how the batch's rows are put together: s->codes[][0..rows) change. rows: as drawn. */
 mg_code mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows);
 
 /* The signs that a marker holds; NULL allowed. */

@@ -1,16 +1,17 @@
 /*
  * watermark/detect.c: see detect.h.
  *
- * Weights. Let a cell have c of the n rows that its subset counted, and let e be what is expected without a mark. A mark
- * that makes rows of sign + more frequent by a factor 1 + d, and those of sign - less by 1 - d, makes the logarithm of
- * the likelihood ratio of the two signs 2 d (c - e), to first order; an expectation that is itself off by a share kappa
- * divides that by 1 + kappa^2 e. The weight is what the sign is then expected to be, tanh(d (c - e) / (1 + kappa^2 e)),
- * which no cell that foreign rows filled can drive beyond 1; d is the subset's, out of the plan. (Measured beside equal
- * weights for each feature that occurs, and Pearson's residuals: it finds more under every change of the rows.)
+ * Weights. Let a cell have c of the n rows that its subset counted, and let e be what is expected without a mark. A
+ * mark that makes rows of sign + more frequent by a factor 1 + d, and those of sign - less by 1 - d, makes the
+ * logarithm of the likelihood ratio of the two signs 2 d (c - e), to first order; an expectation that is itself off by
+ * a share kappa divides that by 1 + kappa^2 e. The weight is what the sign is then expected to be, tanh(d (c - e) / (1
+ * + kappa^2 e)), which no cell that foreign rows filled can drive beyond 1; d is the subset's, out of the plan.
+ * (Measured beside equal weights for each feature that occurs, and Pearson's residuals: it finds more under every
+ * change of the rows.)
  *
  * Expectations. e = n p, p from the plan, raked once: times the ratio of the observed to the planned share of each of
- * its groups, and all rare cells of a subset scaled to the number of rows that lie in them. Conditions, foreign rows and
- * shifted columns hurt less so. Nothing here sees a key, which is what the proof rests on.
+ * its groups, and all rare cells of a subset scaled to the number of rows that lie in them. Conditions, foreign rows
+ * and shifted columns hurt less so. Nothing here sees a key, which is what the proof rests on.
  */
 #include "watermark/detect.h"
 
@@ -27,7 +28,7 @@ struct mg_detector
 {
 	mg_arena *arena;
 	const mg_mark_plan *plan;
-	bool *whole;      /* [nsubsets] all its columns are present */
+	bool *whole; /* [nsubsets] all its columns are present */
 	uint32_t nwhole;
 	uint32_t *count;  /* [cells] */
 	uint64_t *rows;   /* [nsubsets] rows that had all its groups */
@@ -39,7 +40,7 @@ struct mg_detector
 	uint32_t *cell;
 	float *w;
 	double norm;
-	uint32_t cells;   /* keystream that is needed: up to the last of them */
+	uint32_t cells; /* keystream that is needed: up to the last of them */
 };
 
 /* ---- life ---- */

@@ -7,7 +7,8 @@
  *             (u32, then hash u64 and group u8 each) and other_group u8, or a number's breaks (u32, f64 each); and the
  *             margin, f64 a group
  *   gate      f64
- *   subsets   u32, each: k u8, columns u32 each, weight u8, drag u8, tells u8, bytes of its cells as runs (u8 length - 1, u8 value)
+ *   subsets   u32, each: k u8, columns u32 each, weight u8, drag u8, tells u8, bytes of its cells
+ *             as runs (u8 length - 1, u8 value)
  *   branches  u8, each: u16
  *
  * Strides, cells and places follow from the groups and are not written. Runs, because most cells of a sparse subset
@@ -266,9 +267,8 @@ read_subset(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r, mg_mark_subset *s)
 	s->weight = mg_get_u8(r);
 	s->drag = mg_get_u8(r);
 	s->tells = mg_get_u8(r);
-	if (r->failed || !lay_out(p, s) || s->weight < 1 || s->weight > MG_MARK_WEIGHTS ||
-		s->drag > MG_MARK_DRAG || s->tells < 1 || s->tells > MG_MARK_TELLS ||
-		p->cells + s->cells > MG_MARK_ALL_CELLS)
+	if (r->failed || !lay_out(p, s) || s->weight < 1 || s->weight > MG_MARK_WEIGHTS || s->drag > MG_MARK_DRAG ||
+		s->tells < 1 || s->tells > MG_MARK_TELLS || p->cells + s->cells > MG_MARK_ALL_CELLS)
 		return corrupt(ctx);
 	s->first = p->cells;
 	p->cells += s->cells;

@@ -17,16 +17,16 @@
 #include "base/bytes.h"
 #include "table/domain.h"
 
-#define MG_MARK_GROUPS 32   /* most groups of a column */
-#define MG_MARK_MISSING 255 /* no group: the column is absent, or the value is none that the model has */
-#define MG_MARK_SUBSETS 128 /* most subsets of a plan */
-#define MG_MARK_ARITY 4     /* most columns of a subset */
-#define MG_MARK_CELLS 4096  /* most cells of a subset */
+#define MG_MARK_GROUPS 32       /* most groups of a column */
+#define MG_MARK_MISSING 255     /* no group: the column is absent, or the value is none that the model has */
+#define MG_MARK_SUBSETS 128     /* most subsets of a plan */
+#define MG_MARK_ARITY 4         /* most columns of a subset */
+#define MG_MARK_CELLS 4096      /* most cells of a subset */
 #define MG_MARK_ALL_CELLS 65535 /* most of all subsets together: 16 bits tell them apart */
-#define MG_MARK_BRANCHES 8  /* most branches that emission uses */
+#define MG_MARK_BRANCHES 8      /* most branches that emission uses */
 #define MG_MARK_DRAG 60
 #define MG_MARK_TELLS 200
-#define MG_MARK_WEIGHTS 30  /* most weight of a subset; scores are bytes */
+#define MG_MARK_WEIGHTS 30 /* most weight of a subset; scores are bytes */
 
 typedef struct mg_mark_column
 {
@@ -38,9 +38,9 @@ typedef struct mg_mark_column
 
 	/* category */
 	uint32_t nlabels;
-	const uint64_t *label;       /* [nlabels] mg_mark_label_hash of each, ascending, distinct */
-	const uint8_t *label_group;  /* [nlabels] */
-	uint8_t other_group;         /* of a text that is none of them; MG_MARK_MISSING */
+	const uint64_t *label;      /* [nlabels] mg_mark_label_hash of each, ascending, distinct */
+	const uint8_t *label_group; /* [nlabels] */
+	uint8_t other_group;        /* of a text that is none of them; MG_MARK_MISSING */
 
 	/* number: the group of v is the number of breaks <= v */
 	uint32_t nbreaks;
@@ -56,15 +56,15 @@ typedef struct mg_mark_column
 #define MG_MARK_NEVER 254
 typedef struct mg_mark_subset
 {
-	uint32_t k;                    /* 2..MG_MARK_ARITY */
-	uint32_t cols[MG_MARK_ARITY];  /* ascending */
+	uint32_t k;                   /* 2..MG_MARK_ARITY */
+	uint32_t cols[MG_MARK_ARITY]; /* ascending */
 	uint32_t stride[MG_MARK_ARITY];
 	uint32_t cells;
-	uint32_t first;     /* index of its first cell among all subsets' */
-	const uint8_t *q;   /* [cells] */
-	uint8_t weight;     /* 1..MG_MARK_WEIGHTS: how much a feature of it counts when rows are made */
-	uint8_t drag;       /* taken off the score of its rare cells, so that over all keys they come no more often */
-	uint8_t tells;      /* 1..MG_MARK_TELLS: and when they are judged; no key enters either */
+	uint32_t first;   /* index of its first cell among all subsets' */
+	const uint8_t *q; /* [cells] */
+	uint8_t weight;   /* 1..MG_MARK_WEIGHTS: how much a feature of it counts when rows are made */
+	uint8_t drag;     /* taken off the score of its rare cells, so that over all keys they come no more often */
+	uint8_t tells;    /* 1..MG_MARK_TELLS: and when they are judged; no key enters either */
 } mg_mark_subset;
 
 typedef struct mg_mark_plan

@@ -5,12 +5,12 @@
  *   mark_csv ROWS.csv COLUMNS METHOD EPSILON DELTA [draws=20] [rows=40000] [runs=3]
  *   mark_csv ROWS.csv COLUMNS METHOD EPSILON DELTA write=PREFIX [rows=40000]
  *
- * The first form prints, of `draws` draws each, in how many the mark was found at p < 1e-6 by the model's key and by the
- * recipient's: fresh rows, rows out of many, and after changes to 3,000 of them; the share of p < 0.01 over 2,000 keys
- * that had no part in the rows; the tracing of one of 1,000 recipients, and of several who mix their rows; distances to
- * the real rows and to the model (fidelity.h) with and without the mark; seconds. The second writes PREFIX.plain.csv and
- * PREFIX.marked.csv, for whatever else is to be measured. Keys and changes come from a fixed seed, the training's noise
- * does not.
+ * The first form prints, of `draws` draws each, in how many the mark was found at p < 1e-6 by the model's key and by
+ * the recipient's: fresh rows, rows out of many, and after changes to 3,000 of them; the share of p < 0.01 over 2,000
+ * keys that had no part in the rows; the tracing of one of 1,000 recipients, and of several who mix their rows;
+ * distances to the real rows and to the model (fidelity.h) with and without the mark; seconds. The second writes
+ * PREFIX.plain.csv and PREFIX.marked.csv, for whatever else is to be measured. Keys and changes come from a fixed seed,
+ * the training's noise does not.
  */
 #include "table.h"
 
@@ -273,8 +273,8 @@ typedef enum change
 } change;
 
 static const char *const change_name[NCHANGES] = {
-	"300 rows",           "300 rows out of 40,000",  "3,000 rows",      "50% of rows deleted",
-	"20% of cells drawn", "half the columns dropped", "50% real rows",  "2 significant digits",
+	"300 rows",           "300 rows out of 40,000",   "3,000 rows",    "50% of rows deleted",
+	"20% of cells drawn", "half the columns dropped", "50% real rows", "2 significant digits",
 };
 
 static rows
@@ -422,8 +422,8 @@ show_tracing(bench *b, uint32_t colluders, uint64_t n)
 		mg_detector_destroy(d);
 		free_rows(b, &mixed);
 	}
-	printf("%u of %u recipients, %" PRIu64 " rows: all named in %u of %u, wrong names %u\n", colluders, RECIPIENTS, n, all,
-		   b->draws, wrong);
+	printf("%u of %u recipients, %" PRIu64 " rows: all named in %u of %u, wrong names %u\n", colluders, RECIPIENTS, n,
+		   all, b->draws, wrong);
 }
 
 /* ---- what it costs ---- */

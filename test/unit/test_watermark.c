@@ -333,7 +333,8 @@ p_values_hold_for_all_sign_vectors(void **state)
 	}
 }
 
-/* Weights that know the signs make a z that no bound on coins covers: the test above is not one that anything passes. */
+/* Weights that know the signs make a z that no bound on coins covers: the test above is not one that anything passes.
+ */
 static void
 peeking_breaks_the_bound(void **state)
 {
@@ -373,7 +374,7 @@ random_rows(world *w, const mg_mark_plan *p, rows *r)
 		r->group[c] = r->data[c];
 		for (uint32_t i = 0; i < ROWS; i++)
 			r->data[c][i] = p->column[c].ngroups == 0 || below(w, 40) == 0 ? MG_MARK_MISSING
-																		  : (uint8_t) below(w, p->column[c].ngroups);
+																		   : (uint8_t) below(w, p->column[c].ngroups);
 	}
 }
 
