@@ -13,6 +13,10 @@
  */
 extern void mg_row_written(const char *table, int64 key);
 /*
+ * The same of the row that the last statement, an INSERT .. RETURNING *, gave back as its first: it is not read again.
+ */
+extern void mg_row_returned(const char *table, int64 key);
+/*
  * The same of rows of a table of state that the current transaction has inserted, updated or deleted: their keys, as
  * texts (the table's expression in catalog/seals.c; a bigint will do for an id), are this column, from 1, of the n rows
  * that the last statement returned. Only of rows that it has written itself.
