@@ -80,9 +80,11 @@ $$;
 -- with the triggers out of the way and back in force afterwards, as somebody does who covers the tracks
 CREATE FUNCTION tamper(command text) RETURNS TABLE (ok boolean, first_bad bigint) LANGUAGE plpgsql AS $$
 BEGIN
+  SET LOCAL session_replication_role = replica; -- nor do event triggers mend what was forced
   CALL lift();
   EXECUTE command;
   CALL put_back();
+  RESET session_replication_role;
   SELECT v.ok, v.first_bad INTO ok, first_bad FROM dp_verify_audit() v;
   RAISE EXCEPTION USING MESSAGE = 'undone', ERRCODE = 'XXUND';
 EXCEPTION WHEN SQLSTATE 'XXUND' THEN
@@ -114,6 +116,8 @@ UNION ALL SELECT 'seed damaged', * FROM tamper($$UPDATE mirage.wrapped_key SET w
 CREATE FUNCTION altered(type text, col text) RETURNS text LANGUAGE sql AS $$
   SELECT format(CASE type
     WHEN 'bigint' THEN 'coalesce(%1$I, 0) + 1000'
+    WHEN 'integer' THEN 'coalesce(%1$I, 0) + 1000'
+    WHEN 'smallint' THEN 'coalesce(%1$I, 0) + 10'
     WHEN 'oid' THEN '(coalesce(%1$I, 0)::bigint + 1)::oid'
     WHEN 'text' THEN 'coalesce(%1$I, '''') || ''x'''
     WHEN 'boolean' THEN 'NOT %1$I'
@@ -122,7 +126,7 @@ CREATE FUNCTION altered(type text, col text) RETURNS text LANGUAGE sql AS $$
     WHEN 'bytea' THEN 'set_byte(%1$I, 0, 255 - get_byte(%1$I, 0))'
     WHEN 'double precision' THEN 'coalesce(%1$I, 0) * (1 + 1e-15::float8) + 1e-300'
     WHEN 'numeric' THEN 'coalesce(%1$I, 0) + 1'
-    WHEN 'timestamp with time zone' THEN '%1$I + interval ''1 us'''
+    WHEN 'timestamp with time zone' THEN 'coalesce(%1$I, ''2020-01-01'') + interval ''1 us'''
     WHEN 'interval' THEN 'coalesce(%1$I, ''0'') + interval ''1 us''' END, col)
 $$;
 CREATE FUNCTION alter_all(t regclass) RETURNS TABLE (columns bigint, seen bigint, unseen text[]) LANGUAGE plpgsql AS $$
@@ -164,6 +168,98 @@ SELECT t, x.columns = (SELECT count(*) FROM pg_attribute WHERE attrelid = t AND 
 FROM unnest(ARRAY['mirage.ledger', 'mirage.issuance', 'mirage.receipt', 'mirage.receipt_rows', 'mirage.budget_change',
                   'mirage.model_fingerprint',
                   'mirage.decision', 'mirage.mark_plan', 'mirage.mark_switch']::regclass[]) t, LATERAL alter_all(t) x;
+-- tables of state: each value of each row, as the last change left it
+SELECT dp_set_column('people', 'age', lower => '0', upper => '99', bins => 10);
+SELECT dp_grant_budget('people', 'mirage_trainer', 1);
+SELECT dp_allow_claims('mirage_trainer');
+SELECT dp_grant('m', 'mirage_trainer', max_rows => 1000, per => '1 day', purposes => ARRAY['test'], valid_until => now() + interval '1 year',
+  conditions => '{"age": [20, 39]}', columns => ARRAY['age']::name[]);
+SELECT t, x.columns = (SELECT count(*) FROM pg_attribute WHERE attrelid = t AND attnum > 0) AS all_columns,
+  x.columns = x.seen AS all_seen, x.unseen
+FROM unnest(ARRAY['mirage.model_grant', 'mirage.claimant', 'mirage.model', 'mirage.model_column', 'mirage.share',
+                  'mirage.relation', 'mirage.column_decl', 'mirage.budget', 'mirage.job']::regclass[]) t, LATERAL alter_all(t) x;
+-- gone, added, back again, back to what they were before
+CREATE TABLE before AS SELECT * FROM mirage.model_grant;
+SELECT dp_grant('m', 'mirage_trainer', max_rows => 10);
+CREATE TABLE revoked AS SELECT * FROM mirage.model_grant;
+SELECT t, (tamper(format('DELETE FROM %s', t))).ok AS deleted, (tamper(format('TRUNCATE %s', t))).ok AS truncated,
+  (tamper(format('INSERT INTO %s SELECT (jsonb_populate_record(r, %L)).* FROM %1$s r LIMIT 1', t, added))).ok AS added
+FROM (VALUES ('mirage.model_grant', '{"grantee_name": "mallory"}'), ('mirage.claimant', '{"role_name": "mallory"}'),
+  ('mirage.model', '{"id": 1000, "name": "n"}'), ('mirage.model_column', '{"pos": 1000}'), ('mirage.share', '{"id": 1000}'),
+  ('mirage.relation', '{"id": 1000, "relid": 1}'), ('mirage.column_decl', '{"attname": "mallory"}'),
+  ('mirage.budget', '{"id": 1000, "name": "n"}'), ('mirage.job', '{"id": 1000}')) x (t, added);
+SELECT (tamper('DELETE FROM mirage.model_grant; INSERT INTO mirage.model_grant TABLE before')).ok AS old_grant,
+  (tamper('UPDATE mirage.model_grant SET max_rows = max_rows')).ok AS same_grant,
+  (tamper('CREATE TABLE copy AS TABLE mirage.model_grant; DELETE FROM mirage.model_grant; INSERT INTO mirage.model_grant TABLE copy; DROP TABLE copy')).ok AS put_back;
+SELECT dp_revoke('m', 'mirage_trainer');
+SELECT dp_allow_claims('mirage_trainer', false);
+SELECT (tamper('SELECT 1')).ok AS untouched, (tamper('INSERT INTO mirage.model_grant TABLE revoked')).ok AS revoked_grant;
+DROP TABLE before, revoked;
+-- ordinary use leaves nothing to complain about: changes twice in a transaction, undone by halves, by an error, names
+-- that move along, what is dropped, partitions that join
+CREATE FUNCTION fails() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM dp_grant('m', 'mirage_auditor');
+  BEGIN
+    PERFORM dp_grant('m', 'mirage_auditor', max_rows => 5);
+    PERFORM dp_allow_claims('mirage_auditor');
+    RAISE EXCEPTION 'no';
+  EXCEPTION WHEN raise_exception THEN
+    PERFORM dp_alter_budget('people', epsilon => 12);
+  END;
+END
+$$;
+SELECT fails();
+BEGIN;
+SELECT dp_grant('m', 'mirage_trainer');
+SAVEPOINT s;
+SELECT dp_revoke('m', 'mirage_trainer');
+SELECT dp_allow_claims('mirage_trainer');
+ROLLBACK TO s;
+SELECT dp_grant('m', 'mirage_trainer', max_rows => 7);
+SELECT dp_revoke('m', 'mirage_trainer');
+SELECT dp_grant('m', 'mirage_trainer', max_rows => 8);
+COMMIT;
+BEGIN;
+SELECT dp_revoke('m', 'mirage_trainer');
+ROLLBACK;
+CREATE ROLE regress_named;
+SELECT dp_grant('m', 'regress_named');
+SELECT dp_allow_claims('regress_named');
+SELECT dp_grant_budget('people', 'regress_named', 2);
+ALTER ROLE regress_named RENAME TO regress_renamed;
+SELECT dp_grant('m', 'regress_renamed', max_rows => 3);
+SELECT dp_allow_claims('regress_renamed');
+SELECT dp_grant_budget('people', 'regress_renamed', 1);
+CREATE TABLE parts (age int NOT NULL CHECK (age BETWEEN 0 AND 99)) PARTITION BY RANGE (age);
+CREATE TABLE part_1 PARTITION OF parts FOR VALUES FROM (0) TO (50);
+SELECT dp_protect('parts', epsilon => 5);
+CREATE TABLE part_2 PARTITION OF parts FOR VALUES FROM (50) TO (100);
+INSERT INTO parts TABLE people;
+SELECT dp_train('p', 'parts', 'independent', epsilon => 1) > 0 AS trained;
+SELECT name, inherited FROM mirage.relation WHERE name ~ 'part' ORDER BY name;
+CREATE TABLE codes (code text PRIMARY KEY);
+SELECT dp_declare_public('codes');
+CREATE SCHEMA elsewhere;
+ALTER TABLE people RENAME TO folk;
+ALTER TABLE codes SET SCHEMA elsewhere;
+ALTER SCHEMA elsewhere RENAME TO anywhere;
+ALTER TABLE folk RENAME TO people;
+SELECT name FROM mirage.relation WHERE NOT inherited ORDER BY name;
+DROP SCHEMA anywhere CASCADE;
+SELECT dp_alter_budget('people', require_approval => true);
+SELECT dp_train('q', 'people', 'independent', epsilon => 0.1) > 0 AS trained;
+SELECT dp_reject('q', 'no');
+SELECT dp_train('x', 'people', epsilon => 100);
+SELECT dp_alter_budget('people', require_approval => false);
+SELECT dp_drop_model('q');
+SELECT dp_drop_model('p');
+DROP TABLE parts;
+SELECT action, object FROM dp_audit_log WHERE action IN ('follow names', 'forget dropped') ORDER BY id;
+SELECT ok, first_bad FROM dp_verify_audit();
+SELECT (tamper($$INSERT INTO mirage.model SELECT (jsonb_populate_record(m, '{"id": 3, "name": "p"}')).* FROM mirage.model m WHERE name = 'm'$$)).ok AS dropped_model,
+  (tamper($$UPDATE mirage.relation SET name = 'public.codes' WHERE name = 'anywhere.codes'$$)).ok AS name_moved;
+DROP FUNCTION fails;
 SELECT 'charge refunded' AS what, * FROM tamper($$INSERT INTO mirage.ledger SELECT (jsonb_populate_record(l, '{"id": 1000, "state": "released", "charge": 1000}')).* FROM mirage.ledger l WHERE state = 'reserved' AND charge = 1$$)
 UNION ALL SELECT 'charge gone', * FROM tamper($$DELETE FROM mirage.ledger$$)
 UNION ALL SELECT 'settlement gone', * FROM tamper($$DELETE FROM mirage.ledger WHERE state = 'spent'$$)
@@ -224,6 +320,43 @@ SET client_min_messages = notice;
 SELECT ok FROM tamper($$UPDATE mirage.ledger SET epsilon = 0.5; DELETE FROM mirage.receipt_rows; INSERT INTO mirage.issuance SELECT (jsonb_populate_record(i, '{"id": 1000}')).* FROM mirage.issuance i WHERE id = 3$$);
 SELECT without('ALTER TABLE mirage.ledger DISABLE TRIGGER refuse_change; UPDATE mirage.budget SET epsilon = 100') AS ok;
 SELECT without($$INSERT INTO mirage.log (at, role_name, session_role, action, object) VALUES (now() - interval '2 hours', 'a', 'b', 'c', 'd')$$) AS ok;
+-- what is forced upon the tables themselves
+CREATE FUNCTION evil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE ROLE regress_mallory;
+\set VERBOSITY terse
+SELECT without('CREATE TRIGGER evil BEFORE INSERT ON mirage.log FOR EACH ROW EXECUTE FUNCTION evil()') AS ok;
+SELECT without('CREATE TRIGGER refuse_change AFTER INSERT ON mirage.model_grant FOR EACH ROW EXECUTE FUNCTION mirage.refuse_change()') AS ok;
+SELECT without('CREATE TRIGGER evil INSTEAD OF INSERT ON dp_models FOR EACH ROW EXECUTE FUNCTION evil()') AS ok;
+SELECT without('CREATE TABLE tied (id bigint CONSTRAINT tied_key REFERENCES mirage.model ON DELETE CASCADE)') AS ok;
+SELECT without('DROP TRIGGER refuse_change ON mirage.issuance') AS ok;
+SELECT without('ALTER TABLE mirage.decision DISABLE TRIGGER refuse_truncate') AS ok;
+SELECT without('CREATE RULE evil AS ON INSERT TO mirage.log DO INSTEAD NOTHING') AS ok;
+SELECT without('CREATE RULE evil AS ON UPDATE TO dp_models DO INSTEAD NOTHING') AS ok;
+SELECT without('CREATE OR REPLACE FUNCTION mirage.refuse_change() RETURNS trigger LANGUAGE plpgsql AS ''BEGIN RETURN NEW; END''') AS ok;
+SELECT without('CREATE OR REPLACE FUNCTION mirage.oversees() RETURNS boolean LANGUAGE sql AS ''SELECT true''') AS ok;
+SELECT without('CREATE OR REPLACE FUNCTION mirage.oversees() RETURNS boolean LANGUAGE c AS ''$libdir/pg_mirage'', ''mg_sql_owns''') AS ok;
+SELECT without('ALTER FUNCTION mirage.oversees() SECURITY DEFINER') AS ok;
+SELECT without('ALTER TABLE mirage.model_grant ENABLE ROW LEVEL SECURITY') AS ok;
+SELECT without('CREATE POLICY evil ON mirage.claimant USING (false)') AS ok;
+SELECT without('ALTER TABLE mirage.model_grant OWNER TO regress_mallory') AS ok;
+SELECT without('ALTER SEQUENCE mirage.log_id OWNER TO regress_mallory') AS ok;
+SELECT without('ALTER VIEW dp_models OWNER TO regress_mallory') AS ok;
+SELECT without('ALTER FUNCTION mirage.oversees() OWNER TO regress_mallory') AS ok;
+SELECT without('ALTER SCHEMA mirage OWNER TO regress_mallory') AS ok;
+SELECT without('GRANT SELECT, INSERT ON mirage.log TO regress_mallory') AS ok;
+SELECT without('GRANT UPDATE (epsilon) ON mirage.budget TO PUBLIC') AS ok;
+SELECT without('GRANT USAGE ON SEQUENCE mirage.log_id TO regress_mallory') AS ok;
+SELECT without('GRANT UPDATE ON dp_models TO regress_mallory') AS ok;
+SELECT without('GRANT CREATE ON SCHEMA mirage TO PUBLIC') AS ok;
+SELECT without('CREATE TABLE child () INHERITS (mirage.model_grant)') AS ok;
+SELECT without('CREATE TABLE parent (id bigint NOT NULL); ALTER TABLE mirage.share INHERIT parent') AS ok;
+SELECT without('ALTER EVENT TRIGGER pg_mirage_follow_names DISABLE') AS ok;
+SELECT without('ALTER EVENT TRIGGER pg_mirage_forget_dropped ENABLE REPLICA') AS ok;
+-- what a site may do: say who executes which function and who reads which view
+SELECT without('GRANT SELECT ON dp_keys TO regress_mallory; REVOKE EXECUTE ON FUNCTION dp_receipt(bigint) FROM PUBLIC') AS ok;
+DROP FUNCTION evil;
+DROP ROLE regress_mallory;
+\set VERBOSITY default
 SET client_min_messages = warning;
 
 -- cutting off the end is what an earlier head is for; a block of its own, without what leaves traces elsewhere
@@ -323,4 +456,4 @@ DROP EXTENSION pg_mirage CASCADE;
 DROP FUNCTION tamper, cut, attempt, le, field, append_only, altered, alter_all, attempts, without;
 DROP PROCEDURE chained, lift, put_back;
 DROP TABLE people;
-DROP ROLE regress_user;
+DROP ROLE regress_user, regress_renamed;

@@ -191,6 +191,54 @@ RESET ROLE;
 SELECT role, object, detail FROM dp_audit_log WHERE action = 'trace' AND role = 'regress_wm_auditor' ORDER BY id;
 SELECT count(*) FROM dp_audit_log WHERE action = 'trace' AND detail::text ~ 'typed|SELECT|Graz';
 
+-- what the query calls has the caller's rights and no more: whoever logged in as a superuser is not made one again,
+-- nothing of the session changes, also not while the statement is planned
+CREATE FUNCTION runs(command text) RETURNS smallint LANGUAGE plpgsql AS 'BEGIN EXECUTE command; RETURN 1; END';
+CREATE FUNCTION runs_early(command text) RETURNS smallint IMMUTABLE LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('role', command, false); RETURN 1; END$$;
+CREATE VIEW trap AS SELECT runs('SET SESSION AUTHORIZATION regress_wm_trainer') AS age, sex FROM typed;
+ALTER VIEW trap OWNER TO regress_wm_trainer;
+GRANT SELECT ON trap TO regress_wm_auditor;
+GRANT SELECT ON typed TO regress_wm_trainer;
+SET ROLE regress_wm_auditor;
+SELECT count(*) FROM dp_trace('TABLE trap', 'm');
+SELECT dp_hash_rows('TABLE trap');
+SELECT count(*) FROM dp_trace('SELECT runs(''RESET SESSION AUTHORIZATION'') AS age, sex FROM typed', 'm');
+SELECT count(*) FROM dp_trace('SELECT runs(''SET ROLE regress_wm_trainer'') AS age, sex FROM typed', 'm');
+SELECT count(*) FROM dp_trace('SELECT runs(''RESET ROLE'') AS age, sex FROM typed', 'm');
+SELECT count(*) FROM dp_trace('SELECT runs_early(''regress_wm_trainer'') AS age, sex FROM typed', 'm');
+SELECT count(*) FROM dp_trace('SELECT runs(''CREATE TEMP TABLE left_behind (i int)'') AS age, sex FROM typed', 'm');
+SELECT count(*) FROM dp_trace('SELECT runs(''LISTEN pg_mirage'') AS age, sex FROM typed', 'm');
+SELECT count(*) FROM dp_trace('SELECT runs(''SET transaction_read_only = off'') AS age, sex FROM typed', 'm');
+SELECT current_user, session_user = :'USER' AS same_login;
+SET search_path = public;
+SET regress.setting = 'mine';
+SELECT count(*) > 0 AS traced FROM dp_trace('SELECT runs(''SET search_path = nowhere; SET regress.setting = theirs'') AS age, sex FROM public.typed', 'm');
+SHOW search_path;
+SHOW regress.setting;
+SELECT dp_hash_rows('SELECT runs(''SET regress.setting = theirs'')') IS NOT NULL AS hashed;
+SHOW regress.setting;
+RESET search_path;
+RESET ROLE;
+DROP VIEW trap;
+-- a view of somebody else gives what SELECT gives
+CREATE VIEW shown AS SELECT age, city, size, price, born, visits FROM typed;
+ALTER VIEW shown OWNER TO regress_wm_trainer;
+GRANT SELECT ON shown TO regress_wm_auditor;
+REVOKE SELECT ON typed FROM regress_wm_auditor;
+SET ROLE regress_wm_auditor;
+SELECT count(*) FROM dp_trace('TABLE typed', 'm');
+SELECT * FROM public.found('TABLE shown', 'm') WHERE recipient IS NULL;
+RESET ROLE;
+DROP VIEW shown;
+-- a query that asks for rows is a release as any other: with the caller's right, recorded before they are seen
+SET ROLE regress_wm_auditor;
+SELECT count(*) FROM dp_trace('SELECT * FROM dp_synthesize(''m'', 500) AS t(age smallint, city text)', 'm');
+RESET ROLE;
+SELECT count(*) AS before FROM dp_issuances \gset
+SELECT count(*) > 0 AS traced FROM dp_trace('SELECT * FROM dp_synthesize(''m'', 500) AS t(age smallint, city text)', 'm');
+SELECT count(*) - :before AS recorded, (SELECT (recipient, rows, path) = (session_user::text, 500, 'call') FROM dp_issuances ORDER BY id DESC LIMIT 1) AS so FROM dp_issuances;
+DROP FUNCTION runs, runs_early;
+
 -- off and on again
 SET ROLE regress_wm_admin;
 SELECT dp_set_model('m');

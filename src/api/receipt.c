@@ -3,15 +3,12 @@
  */
 #include "api/watch.h"
 
-#include "access/xact.h"
 #include "catalog/keys.h"
 #include "catalog/receipt.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pg/rowhash.h"
+#include "pg/select.h"
 #include "seal/encode.h"
-#include "utils/memutils.h"
-#include "utils/plancache.h"
 
 MG_FUNCTION(dp_receipt);
 MG_FUNCTION(dp_verify_receipt);
@@ -74,71 +71,32 @@ dp_public_key(PG_FUNCTION_ARGS)
 
 /* ---------------------------------------------------------------- rows of a query */
 
-#define ROWS_PER_FETCH 1000
-
-/* One SELECT, prepared with the caller's rights and search_path. */
-static Portal
-open_query(const char *query)
+typedef struct HashedQuery
 {
-	SPIPlanPtr plan = SPI_prepare(query, 0, NULL);
-	CachedPlanSource *source;
+	MgRowHash *hash;
+} HashedQuery;
 
-	if (plan == NULL)
-		elog(ERROR, "could not prepare the query: %s", SPI_result_code_string(SPI_result));
-	source = SPI_is_cursor_plan(plan) ? linitial(SPI_plan_get_plan_sources(plan)) : NULL;
-	if (source == NULL || source->commandTag != CMDTAG_SELECT ||
-		linitial_node(Query, source->query_list)->hasModifyingCTE)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("query must be one SELECT"),
-						errhint("For example 'TABLE copy', or 'SELECT * FROM copy ORDER BY id'.")));
-	return SPI_cursor_open(NULL, plan, NULL, NULL, true);
+static void
+begin_query(void *arg, TupleDesc desc)
+{
+	((HashedQuery *) arg)->hash = mg_row_hash_create(desc, NULL, 0);
 }
 
 static void
-hash_portal(Portal portal, char out[MG_ROWS_HASH_SIZE])
+query_row(void *arg, TupleTableSlot *slot)
 {
-	MgRowHash *hash = mg_row_hash_create(portal->tupDesc, NULL, 0);
-	int natts = portal->tupDesc->natts;
-	Datum *values = palloc(sizeof(Datum) * (size_t) Max(natts, 1));
-	bool *nulls = palloc(sizeof(bool) * (size_t) Max(natts, 1));
-
-	for (;;)
-	{
-		SPI_cursor_fetch(portal, true, ROWS_PER_FETCH);
-		if (SPI_processed == 0)
-			break;
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
-			mg_row_hash_add(hash, values, nulls);
-		}
-		SPI_freetuptable(SPI_tuptable);
-	}
-	mg_row_hash_finish(hash, out);
+	mg_row_hash_add(((HashedQuery *) arg)->hash, slot->tts_values, slot->tts_isnull);
 }
 
-/* (query text). Functions in the query write nothing either: the transaction is read-only while it runs. */
+/* (query text). The order of rows counts, so no part of the plan is parallel. */
 Datum
 dp_hash_rows(PG_FUNCTION_ARGS)
 {
 	char *query = mg_arg_text(fcinfo, 0, "query"), out[MG_ROWS_HASH_SIZE];
-	bool was = XactReadOnly;
+	HashedQuery hashed = {0};
+	MgSelectSink sink = {.begin = begin_query, .row = query_row, .arg = &hashed, .serial = true};
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "could not connect to SPI");
-	XactReadOnly = true;
-	PG_TRY();
-	{
-		Portal portal = open_query(query);
-
-		hash_portal(portal, out);
-		SPI_cursor_close(portal);
-	}
-	PG_FINALLY();
-	{
-		XactReadOnly = was;
-	}
-	PG_END_TRY();
-	SPI_finish();
+	mg_read_select("query", query, &sink);
+	mg_row_hash_finish(hashed.hash, out);
 	PG_RETURN_TEXT_P(cstring_to_text(out));
 }

@@ -24,9 +24,12 @@ mg_budget_set_approval(int64 budget, bool required)
 {
 	MgArg args[] = {MG_INT8(budget), MG_BOOL(required)};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false, "UPDATE mirage.budget SET require_approval = $2 WHERE id = $1", lengthof(args), args);
+	n = mg_query_run(&q, false, "UPDATE mirage.budget SET require_approval = $2 WHERE id = $1 RETURNING id",
+					 lengthof(args), args);
+	mg_rows_changed("budget", n, 1);
 	mg_query_end(&q);
 }
 
@@ -83,9 +86,12 @@ mg_decide(const MgModel *model, const char *decision, const char *state, const c
 					MG_TEXT(note)};
 	MgArg change[] = {MG_INT8(model->id), MG_TEXT(state)};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false, "UPDATE mirage.model SET state = $2 WHERE id = $1", lengthof(change), change);
+	n = mg_query_run(&q, false, "UPDATE mirage.model SET state = $2 WHERE id = $1 RETURNING id", lengthof(change),
+					 change);
+	mg_rows_changed("model", n, 1);
 	mg_query_run(&q, false,
 				 "INSERT INTO mirage.decision (model, model_name, decision, role_name, login_name, note) "
 				 "VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",

@@ -130,6 +130,7 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 					 lengthof(args), args) > 0)
 	{
 		id = mg_get_int8(0, 1);
+		mg_rows_changed("budget", 1, 1);
 		budget_note_change(&q, id, owner_name);
 	}
 	mg_query_end(&q);
@@ -152,10 +153,13 @@ mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *
 					{INTERVALOID, IntervalPGetDatum(period), period == NULL}};
 	char *by = GetUserNameFromId(GetUserId(), false);
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false, "UPDATE mirage.budget SET epsilon = $2, delta = $3, period = $4 WHERE id = $1",
-				 lengthof(args), args);
+	n = mg_query_run(&q, false,
+					 "UPDATE mirage.budget SET epsilon = $2, delta = $3, period = $4 WHERE id = $1 RETURNING id",
+					 lengthof(args), args);
+	mg_rows_changed("budget", n, 1);
 	budget_note_change(&q, budget->id, by);
 	mg_query_end(&q);
 }
@@ -413,17 +417,19 @@ mg_relation_stamp(List *members, int64 budget, const char *unit, int max_rows)
 						unit_attnum(member, unit),
 						MG_INT4(max_rows)};
 		MgQuery q;
+		uint64 n;
 
 		if (r != NULL && r->budget != 0)
 			continue;
 		mg_query_begin(&q);
-		mg_query_run(
+		n = mg_query_run(
 			&q, false,
 			"INSERT INTO mirage.relation AS r (relid, name, identity, budget, inherited, unit, unit_attnum, "
 			"max_rows_per_unit) VALUES ($1, $2, $3, $4, true, $5, $6, $7) ON CONFLICT (relid, identity) DO UPDATE SET "
 			"budget = excluded.budget, inherited = true, unit = excluded.unit, unit_attnum = excluded.unit_attnum, "
-			"max_rows_per_unit = excluded.max_rows_per_unit WHERE r.budget IS NULL",
+			"max_rows_per_unit = excluded.max_rows_per_unit WHERE r.budget IS NULL RETURNING r.id",
 			lengthof(args), args);
+		mg_rows_changed("relation", n, 1);
 		mg_query_end(&q);
 	}
 }
@@ -451,16 +457,20 @@ mg_relation_record(Oid relid)
 				 "ON CONFLICT (relid, identity) DO UPDATE SET name = excluded.name RETURNING id",
 				 lengthof(args), args);
 	id = mg_get_int8(0, 1);
+	mg_rows_changed("relation", 1, 1);
 	/* what was declared for a relation of this name in a database that was restored here goes on */
 	{
 		MgArg adopt[] = {MG_INT8(id), MG_TEXT(name), MG_TEXT(mg_database_identity())};
 
-		mg_query_run(
+		uint64 n = mg_query_run(
 			&q, false,
 			"INSERT INTO mirage.column_decl SELECT $1, d.attname, d.kind, d.lower, d.upper, d.categories, d.bins, "
 			"d.pattern, d.other, d.depends_on FROM mirage.column_decl d WHERE d.relation = (SELECT max(r.id) FROM "
-			"mirage.relation r WHERE r.name = $2 AND r.identity <> $3) ON CONFLICT DO NOTHING",
+			"mirage.relation r WHERE r.name = $2 AND r.identity <> $3) ON CONFLICT DO NOTHING "
+			"RETURNING relation || ' ' || attname",
 			lengthof(adopt), adopt);
+
+		mg_rows_changed("column_decl", n, 1);
 	}
 	mg_query_end(&q);
 	return id;
@@ -484,14 +494,17 @@ mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fin
 					unit_attnum(relid, unit),
 					MG_INT4(max_rows)};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(
+	n = mg_query_run(
 		&q, false,
 		"UPDATE mirage.relation SET budget = $2, assert_stable = $3, protected_by_oid = $4, "
 		"protected_by_name = $5, name = $6, identity = $7, fingerprint = $8, inherited = false, unit = $9, "
-		"unit_attnum = $10, max_rows_per_unit = $11, protected_at = pg_catalog.clock_timestamp() WHERE id = $1",
+		"unit_attnum = $10, max_rows_per_unit = $11, protected_at = pg_catalog.clock_timestamp() WHERE id = $1 "
+		"RETURNING id",
 		lengthof(args), args);
+	mg_rows_changed("relation", n, 1);
 	mg_query_end(&q);
 }
 
@@ -514,11 +527,14 @@ mg_relation_set_unit(const MgRelation *r, const char *unit, int max_rows)
 {
 	MgArg args[] = {MG_INT8(r->id), MG_TEXT(unit), unit_attnum(r->relid, unit), MG_INT4(max_rows)};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "UPDATE mirage.relation SET unit = $2, unit_attnum = $3, max_rows_per_unit = $4 WHERE id = $1",
-				 lengthof(args), args);
+	n = mg_query_run(&q, false,
+					 "UPDATE mirage.relation SET unit = $2, unit_attnum = $3, max_rows_per_unit = $4 WHERE id = $1 "
+					 "RETURNING id",
+					 lengthof(args), args);
+	mg_rows_changed("relation", n, 1);
 	mg_query_end(&q);
 }
 
@@ -527,6 +543,7 @@ mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze)
 {
 	MgArg args[] = {MG_INT8(budget->id), MG_TEXT(kind)};
 	MgQuery q;
+	uint64 n;
 
 	if (budget->unit_kind != NULL && strcmp(budget->unit_kind, kind) != 0)
 		ereport(
@@ -540,8 +557,10 @@ mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze)
 	if (!freeze || budget->unit_kind != NULL)
 		return;
 	mg_query_begin(&q);
-	mg_query_run(&q, false, "UPDATE mirage.budget SET unit_kind = $2 WHERE id = $1 AND unit_kind IS NULL",
-				 lengthof(args), args);
+	n = mg_query_run(&q, false,
+					 "UPDATE mirage.budget SET unit_kind = $2 WHERE id = $1 AND unit_kind IS NULL RETURNING id",
+					 lengthof(args), args);
+	mg_rows_changed("budget", n, 1);
 	mg_query_end(&q);
 }
 
@@ -649,15 +668,17 @@ mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl)
 						MG_TEXT(decl->other),
 						texts_arg(decl->depends_on)};
 
-		mg_query_run(
+		uint64 n = mg_query_run(
 			&q, false,
 			"INSERT INTO mirage.column_decl AS d (relation, attname, kind, lower, upper, categories, bins, pattern, "
 			"other, depends_on) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
 			"ON CONFLICT (relation, attname) DO UPDATE SET "
 			"kind = excluded.kind, lower = excluded.lower, upper = excluded.upper, categories = excluded.categories, "
 			"bins = excluded.bins, pattern = excluded.pattern, other = excluded.other, "
-			"depends_on = excluded.depends_on",
+			"depends_on = excluded.depends_on RETURNING d.relation || ' ' || d.attname",
 			lengthof(args), args);
+
+		mg_rows_changed("column_decl", n, 1);
 	}
 	mg_query_end(&q);
 }
@@ -684,15 +705,19 @@ mg_relations_follow_names(void)
 {
 	MgArg arg = MG_TEXT(mg_database_identity());
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(
+	n = mg_query_run(
 		&q, false,
 		"UPDATE mirage.relation r SET name = format('%I.%I', n.nspname, c.relname) "
 		"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = r.relid AND r.identity = $1 "
-		"AND r.name <> format('%I.%I', n.nspname, c.relname)",
+		"AND r.name <> format('%I.%I', n.nspname, c.relname) RETURNING r.id",
 		1, &arg);
+	mg_rows_changed("relation", n, 1);
 	mg_query_end(&q);
+	if (n > 0)
+		mg_log("follow names", "relations", NULL);
 }
 
 /* A share follows its grantee through a change of name; what was charged to it stays charged to it. */
@@ -706,19 +731,22 @@ mg_share_grant(int64 budget, Oid grantee, double epsilon)
 					MG_FLOAT8(epsilon),
 					MG_TEXT(GetUserNameFromId(GetUserId(), false))};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	if (mg_query_run(
-			&q, false,
-			"UPDATE mirage.share SET grantee_oid = $2, grantee_name = $3, identity = $4, epsilon = $5, granted_by = $6, "
-			"granted_at = clock_timestamp() WHERE budget = $1 AND (grantee_oid = $2 AND identity = $4 "
-			"OR grantee_name = $3 AND NOT EXISTS (SELECT FROM mirage.share o WHERE o.budget = $1 AND "
-			"o.grantee_oid = $2 AND o.identity = $4))",
-			lengthof(args), args) == 0)
-		mg_query_run(&q, false,
-					 "INSERT INTO mirage.share (budget, grantee_oid, grantee_name, identity, epsilon, granted_by) "
-					 "VALUES ($1, $2, $3, $4, $5, $6)",
-					 lengthof(args), args);
+	n = mg_query_run(
+		&q, false,
+		"UPDATE mirage.share SET grantee_oid = $2, grantee_name = $3, identity = $4, epsilon = $5, granted_by = $6, "
+		"granted_at = clock_timestamp() WHERE budget = $1 AND (grantee_oid = $2 AND identity = $4 "
+		"OR grantee_name = $3 AND NOT EXISTS (SELECT FROM mirage.share o WHERE o.budget = $1 AND "
+		"o.grantee_oid = $2 AND o.identity = $4)) RETURNING id",
+		lengthof(args), args);
+	if (n == 0)
+		n = mg_query_run(&q, false,
+						 "INSERT INTO mirage.share (budget, grantee_oid, grantee_name, identity, epsilon, granted_by) "
+						 "VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+						 lengthof(args), args);
+	mg_rows_changed("share", n, 1);
 	mg_query_end(&q);
 }
 

@@ -487,6 +487,7 @@ extern double mg_get_float8(uint64 row, int col);
 extern Oid mg_get_oid(uint64 row, int col);
 extern bool mg_get_bool(uint64 row, int col);
 extern char *mg_get_text(MgQuery *q, uint64 row, int col);              /* NULL for NULL */
+extern char *mg_get_key(uint64 row, int col);                           /* as text, in the current context */
 extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoasted copy; NULL for NULL */
 
 extern List *mg_get_texts(MgQuery *q, uint64 row, int col); /* text[] as char *; NIL for NULL */

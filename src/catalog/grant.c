@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "catalog/catalog.h"
+#include "catalog/seals.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -17,6 +18,7 @@
 #define GRANT_COLUMNS                                                                                         \
 	"g.grantee_name, g.grantee_oid, g.identity, g.granted_at, g.valid_until, g.max_rows, g.per, g.purposes, " \
 	"g.conditions, g.columns, g.xmin"
+#define RETURNING_KEY " RETURNING model || ' ' || grantee_name"
 
 bool
 mg_owns_model(const MgModel *model, Oid role)
@@ -67,22 +69,26 @@ mg_grant_set(const MgGrant *g)
 					{JSONBOID, PointerGetDatum(g->conditions), g->conditions == NULL},
 					{TEXTARRAYOID, mg_text_array(g->columns), g->columns == NIL}};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
 	/* of a role that was renamed since */
-	mg_query_run(&q, false,
-				 "DELETE FROM mirage.model_grant WHERE model = $1 AND grantee_oid = $2 AND grantee_name <> $3 "
-				 "AND split_part(identity, ':', 1) = split_part($4, ':', 1)",
-				 4, args);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.model_grant (model, grantee_oid, grantee_name, identity, granted_by, valid_until, "
-				 "max_rows, per, purposes, conditions, columns) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
-				 "ON CONFLICT (model, grantee_name) DO UPDATE SET "
-				 "grantee_oid = excluded.grantee_oid, identity = excluded.identity, granted_by = excluded.granted_by, "
-				 "valid_until = excluded.valid_until, max_rows = excluded.max_rows, per = excluded.per, "
-				 "purposes = excluded.purposes, conditions = excluded.conditions, columns = excluded.columns, "
-				 "granted_at = clock_timestamp()",
-				 lengthof(args), args);
+	n = mg_query_run(&q, false,
+					 "DELETE FROM mirage.model_grant WHERE model = $1 AND grantee_oid = $2 AND grantee_name <> $3 "
+					 "AND split_part(identity, ':', 1) = split_part($4, ':', 1)" RETURNING_KEY,
+					 4, args);
+	mg_rows_changed("model_grant", n, 1);
+	n = mg_query_run(
+		&q, false,
+		"INSERT INTO mirage.model_grant AS g (model, grantee_oid, grantee_name, identity, granted_by, valid_until, "
+		"max_rows, per, purposes, conditions, columns) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
+		"ON CONFLICT (model, grantee_name) DO UPDATE SET "
+		"grantee_oid = excluded.grantee_oid, identity = excluded.identity, granted_by = excluded.granted_by, "
+		"valid_until = excluded.valid_until, max_rows = excluded.max_rows, per = excluded.per, "
+		"purposes = excluded.purposes, conditions = excluded.conditions, columns = excluded.columns, "
+		"granted_at = clock_timestamp() RETURNING g.model || ' ' || g.grantee_name",
+		lengthof(args), args);
+	mg_rows_changed("model_grant", n, 1);
 	mg_query_end(&q);
 }
 
@@ -94,9 +100,11 @@ mg_grant_remove(int64 model, Oid grantee)
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "DELETE FROM mirage.model_grant WHERE model = $1 AND (grantee_oid = $2 OR grantee_name = $3)",
-					 lengthof(args), args);
+	n = mg_query_run(
+		&q, false,
+		"DELETE FROM mirage.model_grant WHERE model = $1 AND (grantee_oid = $2 OR grantee_name = $3)" RETURNING_KEY,
+		lengthof(args), args);
+	mg_rows_changed("model_grant", n, 1);
 	mg_query_end(&q);
 	return n > 0;
 }

@@ -588,9 +588,10 @@ find_or_remake_budget(const MgMarkGroup *g)
 				 "WITH b AS (INSERT INTO mirage.budget (name, epsilon, delta, alpha, owner_oid, owner_name, identity) "
 				 "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, epsilon, delta, alpha) "
 				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, alpha, changed_by) "
-				 "SELECT id, epsilon, delta, alpha, $6 FROM b RETURNING id",
+				 "SELECT id, epsilon, delta, alpha, $6 FROM b RETURNING id, budget",
 				 lengthof(args), args);
 	mg_row_written("budget_change", mg_get_int8(0, 1));
+	mg_rows_changed("budget", 1, 2);
 	mg_query_end(&q);
 	mg_log("create budget", g->budget,
 		   psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"lost\": true}", g->cap_epsilon, g->cap_delta));

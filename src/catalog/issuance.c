@@ -35,16 +35,22 @@ mg_claimant_set(Oid role, bool allowed)
 	MgArg args[] = {MG_TEXT(GetUserNameFromId(role, false)), MG_OID(role), MG_TEXT(mg_database_identity()),
 					MG_TEXT(GetUserNameFromId(GetUserId(), false))};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "DELETE FROM mirage.claimant WHERE role_name = $1 OR (role_oid = $2 "
-				 "AND split_part(identity, ':', 1) = split_part($3, ':', 1))",
-				 3, args);
+	n = mg_query_run(&q, false,
+					 "DELETE FROM mirage.claimant WHERE role_name = $1 OR (role_oid = $2 "
+					 "AND split_part(identity, ':', 1) = split_part($3, ':', 1)) RETURNING role_name",
+					 3, args);
+	mg_rows_changed("claimant", n, 1);
 	if (allowed)
-		mg_query_run(&q, false,
-					 "INSERT INTO mirage.claimant (role_name, role_oid, identity, allowed_by) VALUES ($1, $2, $3, $4)",
-					 lengthof(args), args);
+	{
+		n = mg_query_run(&q, false,
+						 "INSERT INTO mirage.claimant (role_name, role_oid, identity, allowed_by) "
+						 "VALUES ($1, $2, $3, $4) RETURNING role_name",
+						 lengthof(args), args);
+		mg_rows_changed("claimant", n, 1);
+	}
 	mg_query_end(&q);
 }
 

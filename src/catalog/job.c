@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/catalog.h"
+#include "catalog/seals.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 
@@ -51,13 +52,16 @@ mg_job_insert(const MgJob *job, Oid relid, double epsilon)
 					MG_INT8((int64) job->dsm_handle),
 					MG_INT4(job->pid)};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.job (id, model, relation, relid, method, epsilon, role_oid, role_name, login_oid, "
-				 "login_name, identity, charge, state, dsm_handle, pid) "
-				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'running', $13, $14)",
-				 lengthof(args), args);
+	n = mg_query_run(
+		&q, false,
+		"INSERT INTO mirage.job (id, model, relation, relid, method, epsilon, role_oid, role_name, login_oid, "
+		"login_name, identity, charge, state, dsm_handle, pid) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'running', $13, $14) RETURNING id",
+		lengthof(args), args);
+	mg_rows_changed("job", n, 1);
 	mg_query_end(&q);
 }
 
@@ -66,12 +70,14 @@ mg_job_finish(int64 id, const char *state, const char *code, const char *error)
 {
 	MgArg args[] = {MG_INT8(id), MG_TEXT(state), MG_TEXT(code), MG_TEXT(error)};
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(
-		&q, false,
-		"UPDATE mirage.job SET state = $2, errcode = $3, error = $4, ended_at = clock_timestamp() WHERE id = $1",
-		lengthof(args), args);
+	n = mg_query_run(&q, false,
+					 "UPDATE mirage.job SET state = $2, errcode = $3, error = $4, ended_at = clock_timestamp() "
+					 "WHERE id = $1 RETURNING id",
+					 lengthof(args), args);
+	mg_rows_changed("job", n, 1);
 	mg_query_end(&q);
 }
 

@@ -31,6 +31,7 @@
 #include "catalog/keys.h"
 #include "catalog/namespace.h"
 #include "catalog/head.h"
+#include "catalog/objects.h"
 #include "catalog/pg_extension.h"
 #include "catalog/seals.h"
 #include "commands/extension.h"
@@ -600,6 +601,7 @@ mg_log_verify(const char *expected_head)
 	check.entries = verify_chain(&v);
 	verify_head(&v);
 	mg_seals_verify(&v.found);
+	mg_objects_verify(&v.found);
 	check.ok = !v.found.bad;
 	check.first_bad = v.found.first_bad;
 	MemoryContextSwitchTo(old);

@@ -6,6 +6,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
+#include "catalog/seals.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -61,10 +62,13 @@ model_columns_insert(MgQuery *q, int64 model, const MgColumns *columns)
 						MG_TEXT(c->pattern),
 						MG_INT4(c->core)};
 
-		mg_query_run(q, false,
-					 "INSERT INTO mirage.model_column (model, pos, name, type, kind, not_null, pattern, core) "
-					 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-					 lengthof(args), args);
+		uint64 n =
+			mg_query_run(q, false,
+						 "INSERT INTO mirage.model_column (model, pos, name, type, kind, not_null, pattern, core) "
+						 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING model || ' ' || pos",
+						 lengthof(args), args);
+
+		mg_rows_changed("model_column", n, 1);
 	}
 }
 
@@ -95,8 +99,9 @@ mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sea
 		&q, false,
 		"INSERT INTO mirage.model (id, name, relation, relid, identity, method, owner_oid, owner_name, epsilon, "
 		"delta, charge, job, state, total, card) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-		"$14, $15::jsonb) ON CONFLICT (name) DO NOTHING",
+		"$14, $15::jsonb) ON CONFLICT (name) DO NOTHING RETURNING id",
 		lengthof(args), args);
+	mg_rows_changed("model", n, 1);
 	if (n > 0)
 	{
 		model_columns_insert(&q, model->id, columns);
@@ -166,12 +171,18 @@ mg_model_delete(int64 model)
 {
 	MgArg arg = MG_INT8(model);
 	MgQuery q;
+	uint64 n;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, false, "DELETE FROM mirage.model WHERE id = $1", 1, &arg);
-	mg_query_run(&q, false, "DELETE FROM mirage.model_column WHERE model = $1", 1, &arg);
+	n = mg_query_run(&q, false, "DELETE FROM mirage.model WHERE id = $1 RETURNING id", 1, &arg);
+	mg_rows_changed("model", n, 1);
+	n = mg_query_run(&q, false, "DELETE FROM mirage.model_column WHERE model = $1 RETURNING model || ' ' || pos", 1,
+					 &arg);
+	mg_rows_changed("model_column", n, 1);
 	mg_query_run(&q, false, "DELETE FROM mirage.model_blob WHERE model = $1", 1, &arg);
-	mg_query_run(&q, false, "DELETE FROM mirage.model_grant WHERE model = $1", 1, &arg);
+	n = mg_query_run(&q, false,
+					 "DELETE FROM mirage.model_grant WHERE model = $1 RETURNING model || ' ' || grantee_name", 1, &arg);
+	mg_rows_changed("model_grant", n, 1);
 	mg_query_run(&q, false, "DELETE FROM mirage.wrapped_key WHERE purpose = 'model' AND model = $1", 1, &arg);
 	mg_query_end(&q);
 }

@@ -135,6 +135,16 @@ mg_get_text(MgQuery *q, uint64 row, int col)
 	return value == NULL ? NULL : MemoryContextStrdup(q->caller, value);
 }
 
+char *
+mg_get_key(uint64 row, int col)
+{
+	char *key = SPI_getvalue(tuple(row), SPI_tuptable->tupdesc, col);
+
+	if (key == NULL)
+		elog(ERROR, "a key of the schema mirage is null");
+	return key;
+}
+
 struct varlena *
 mg_get_varlena(MgQuery *q, uint64 row, int col)
 {

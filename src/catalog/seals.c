@@ -1,10 +1,16 @@
 /*
- * catalog/seals.c: seals of rows in append-only tables.
+ * catalog/seals.c: seals of rows.
  *
- * The log is chained and signed; the other append-only tables are not. So each row that is written into one of them has
- * its hash in the log's entry that tells of it: mirage.log.seals is a JSON array of [table, key, hash], part of what
- * the chain hashes. Who forces a change past the triggers then has three ways, all of which verification finds: a row
- * that differs from its seal, a seal without its row, a row without a seal.
+ * The log is chained and signed; the other tables are not. So each row that is written into one of them has its hash in
+ * the log's entry that tells of it: mirage.log.seals is a JSON array of [table, key, hash], part of what the chain
+ * hashes. Who forces a change past the triggers then has three ways, all of which verification finds: a row that
+ * differs from its seal, a seal without its row, a row without a seal.
+ *
+ * Append-only tables have one seal a row, whose key is a number. Tables of state (grants, models, protections, ..) are
+ * sealed at each change: there the last seal of a key counts, keys are texts, and a row that was deleted leaves a seal
+ * with null for its hash. The order of entries is that of the changes of a key: a transaction draws its entry's number
+ * after it has the row's lock, which it keeps to its end. So nothing may be sealed that the transaction has not itself
+ * written: it might be the older version of what another one is about to commit.
  *
  * The canonical bytes of a row (version 1), strings as their length (64 bits, big-endian) and their bytes:
  *
@@ -17,7 +23,8 @@
  *
  * Beside the seals, what they imply is compared: cap and order of a budget with its last recorded change, a model's
  * state with what was decided about it last, its price with its charge, the stored parameters with their fingerprint;
- * the running totals of releases must add up (catalog/quota.c); and the triggers that refuse changes must be in force.
+ * the running totals of releases must add up (catalog/quota.c). What was done to the tables themselves is
+ * catalog/objects.c's.
  */
 #include "postgres.h"
 
@@ -36,29 +43,41 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* SHA-256 of the body of mirage.refuse_change(), src/sql/00_schema.sql. */
-#define REFUSE_BODY "c9ffd44bbc9034144cee51d9851c0d84c3c9f93167da3a742160f7ab10cc75ba"
 #define ROWS_PER_FETCH 1000
 
 typedef struct SealedTable
 {
-	const char *name, *key;
+	const char *name;
+	const char *key;   /* a column that is never NULL; of append-only tables the key */
+	const char *text;  /* of a table of state: the key as text, over row r; NULL: append-only */
+	const char *where; /* and the row of that key, $1 */
 } SealedTable;
 
-static const SealedTable sealed_tables[] = {{"ledger", "id"},
-											{"budget_change", "id"},
-											{"decision", "id"},
-											{"issuance", "id"},
-											{"receipt", "issuance"},
-											{"receipt_rows", "issuance"},
-											{"model_fingerprint", "model"},
-											{"mark_plan", "model"},
-											{"mark_switch", "id"},
-											{"alert", "id"},
-											{"alert_acknowledged", "alert"}};
+#define BY_ID "r.id::text", "r.id = $1::bigint"
+#define FIRST "split_part($1, ' ', 1)::bigint"
+#define REST "substr($1, strpos($1, ' ') + 1)"
 
-/* Tables that refuse changes: those above, and these, which are sealed in other ways. */
-static const char *const chained_tables[] = {"log", "log_block"};
+static const SealedTable sealed_tables[] =
+	{{"ledger", "id", NULL, NULL},
+	 {"budget_change", "id", NULL, NULL},
+	 {"decision", "id", NULL, NULL},
+	 {"issuance", "id", NULL, NULL},
+	 {"receipt", "issuance", NULL, NULL},
+	 {"receipt_rows", "issuance", NULL, NULL},
+	 {"model_fingerprint", "model", NULL, NULL},
+	 {"mark_plan", "model", NULL, NULL},
+	 {"mark_switch", "id", NULL, NULL},
+	 {"alert", "id", NULL, NULL},
+	 {"alert_acknowledged", "alert", NULL, NULL},
+	 {"budget", "id", BY_ID},
+	 {"share", "id", BY_ID},
+	 {"relation", "id", BY_ID},
+	 {"column_decl", "relation", "r.relation || ' ' || r.attname", "r.relation = " FIRST " AND r.attname = " REST},
+	 {"job", "id", BY_ID},
+	 {"model", "id", BY_ID},
+	 {"model_column", "model", "r.model || ' ' || r.pos", "r.model = " FIRST " AND r.pos = " REST "::int"},
+	 {"model_grant", "model", "r.model || ' ' || r.grantee_name", "r.model = " FIRST " AND r.grantee_name = " REST},
+	 {"claimant", "role_oid", "r.role_name", "r.role_name = $1"}};
 
 void
 mg_found(MgFindings *f, int64 entry)
@@ -179,7 +198,8 @@ hash_row(const char *table, HeapTuple tuple, TupleDesc desc, int first, char out
 typedef struct Written
 {
 	const SealedTable *table;
-	int64 key;
+	char *key;
+	SubTransactionId sub;             /* that wrote it */
 	char hash[2 * MG_HASH_BYTES + 1]; /* empty: not known yet */
 } Written;
 
@@ -199,23 +219,40 @@ require_sealed(XactEvent event, void *arg)
 			 ((Written *) linitial(written))->table->name);
 }
 
+/* What was written since the savepoint is gone; a subtransaction's number is above those of whatever began before. */
+static void
+forget_rolled_back(SubXactEvent event, SubTransactionId sub, SubTransactionId parent, void *arg)
+{
+	ListCell *lc;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	foreach (lc, written)
+		if (((Written *) lfirst(lc))->sub >= sub)
+			written = foreach_delete_current(written, lc);
+}
+
 static Written *
-note_written(const char *table, int64 key)
+note_written(const char *table, const char *key, bool state)
 {
 	static bool registered;
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	Written *w = palloc(sizeof(Written));
 
 	w->table = NULL;
-	w->key = key;
+	w->key = pstrdup(key);
+	w->sub = GetCurrentSubTransactionId();
 	w->hash[0] = '\0';
 	for (size_t i = 0; i < lengthof(sealed_tables); i++)
-		if (strcmp(sealed_tables[i].name, table) == 0)
+		if (strcmp(sealed_tables[i].name, table) == 0 && (sealed_tables[i].text != NULL) == state)
 			w->table = &sealed_tables[i];
 	if (w->table == NULL)
-		elog(ERROR, "mirage.%s is no sealed table", table);
+		elog(ERROR, "mirage.%s is no sealed table of this kind", table);
 	if (!registered)
+	{
 		RegisterXactCallback(require_sealed, NULL);
+		RegisterSubXactCallback(forget_rolled_back, NULL);
+	}
 	registered = true;
 	if (written == NIL)
 		mg_release_with(TopTransactionContext, forget_written, NULL);
@@ -224,34 +261,70 @@ note_written(const char *table, int64 key)
 	return w;
 }
 
+static Written *
+note_row(const char *table, int64 key)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), INT64_FORMAT, key);
+	return note_written(table, text, false);
+}
+
 void
 mg_row_written(const char *table, int64 key)
 {
-	(void) note_written(table, key);
+	(void) note_row(table, key);
 }
 
 void
 mg_row_returned(const char *table, int64 key)
 {
 	(void) mg_get_int8(0, 1); /* error where the row was not taken */
-	hash_row(table, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, note_written(table, key)->hash);
+	hash_row(table, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, note_row(table, key)->hash);
 }
 
-/* False where the row is not there: a savepoint was rolled back. */
+void
+mg_rows_changed(const char *table, uint64 n, int column)
+{
+	for (uint64 i = 0; i < n; i++)
+	{
+		char *key = mg_get_key(i, column);
+
+		(void) note_written(table, key, true);
+		pfree(key);
+	}
+}
+
+/* False where an append-only table has no such row: something kept it out. */
 static bool
 append_seal(MgQuery *q, StringInfo buf, const Written *w)
 {
-	MgArg arg = MG_INT8(w->key);
+	const SealedTable *t = w->table;
+	MgArg arg = MG_TEXT(w->key);
 	char hash[2 * MG_HASH_BYTES + 1];
+	bool there;
 
 	if (w->hash[0] != '\0')
+	{
 		strlcpy(hash, w->hash, sizeof(hash));
-	else if (mg_query_run(q, false, psprintf("SELECT * FROM mirage.%s WHERE %s = $1", w->table->name, w->table->key), 1,
-						  &arg) == 0)
-		return false;
+		there = true;
+	}
 	else
-		hash_row(w->table->name, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, hash);
-	appendStringInfo(buf, "[\"%s\", " INT64_FORMAT ", \"%s\"]", w->table->name, w->key, hash);
+	{
+		char *where = t->text != NULL ? pstrdup(t->where) : psprintf("r.%s = $1::bigint", t->key);
+
+		there = mg_query_run(q, false, psprintf("SELECT * FROM mirage.%s r WHERE %s", t->name, where), 1, &arg) > 0;
+		if (there)
+			hash_row(t->name, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, hash);
+	}
+	if (!there && t->text == NULL)
+		return false;
+	appendStringInfo(buf, "[\"%s\", ", t->name);
+	if (t->text != NULL)
+		escape_json(buf, w->key);
+	else
+		appendStringInfoString(buf, w->key);
+	appendStringInfo(buf, there ? ", \"%s\"]" : ", null]", hash);
 	return true;
 }
 
@@ -284,20 +357,29 @@ mg_seals_take(void)
 /* ---------------------------------------------------------------- verification of rows */
 
 /*
- * All rows of a table beside all seals of its rows: entry and hash of the seal, then the row. What a forged entry holds
- * must not make the statement fail, so nothing is converted that does not look like what it should be. Entries that
- * tell of other tables only are passed over before they are taken apart.
+ * All rows of a table beside all seals of its rows, or the last of each key: entry and hash of the seal, then the row.
+ * What a forged entry holds must not make the statement fail, so nothing is converted that does not look like what it
+ * should be.
  */
 static char *
 comparison(const SealedTable *t)
 {
-	return psprintf(
-		"SELECT s.entry, s.hash, r.* FROM (SELECT g.id AS entry, e.value->>2 AS hash, "
-		"CASE WHEN e.value->>1 ~ '^[0-9]{1,18}$' THEN (e.value->>1)::bigint ELSE -1 END AS key "
-		"FROM mirage.log g, pg_catalog.jsonb_array_elements(CASE WHEN pg_catalog.jsonb_typeof(g.seals) = 'array' "
-		"THEN g.seals ELSE '[]' END) e (value) WHERE g.seals @> '[[\"%s\"]]' AND e.value->>0 = '%s') s "
-		"FULL JOIN mirage.%s r ON r.%s = s.key",
-		t->name, t->name, t->name, t->key);
+	const char *seals =
+		psprintf("FROM mirage.log g, pg_catalog.jsonb_array_elements(CASE WHEN pg_catalog.jsonb_typeof(g.seals) = "
+				 "'array' THEN g.seals ELSE '[]' END) WITH ORDINALITY e (value, pos) "
+				 "WHERE g.seals @> '[[\"%s\"]]' AND e.value->>0 = '%s'",
+				 t->name, t->name);
+
+	if (t->text == NULL)
+		return psprintf("SELECT s.entry, s.hash, r.* FROM (SELECT g.id AS entry, e.value->>2 AS hash, CASE WHEN "
+						"e.value->>1 ~ '^[0-9]{1,18}$' THEN (e.value->>1)::bigint ELSE -1 END AS key %s) s "
+						"FULL JOIN mirage.%s r ON r.%s = s.key",
+						seals, t->name, t->key);
+	return psprintf("SELECT s.entry, s.hash, r.* FROM (SELECT DISTINCT ON ((e.value->>1) COLLATE \"C\") g.id AS entry, "
+					"e.value->>1 AS key, e.value->>2 AS hash %s "
+					"ORDER BY (e.value->>1) COLLATE \"C\", g.id DESC, e.pos DESC) s "
+					"FULL JOIN mirage.%s r ON (%s) COLLATE \"C\" = s.key COLLATE \"C\"",
+					seals, t->name, t->text);
 }
 
 typedef struct Differences
@@ -314,13 +396,15 @@ compare_row(const SealedTable *t, MgFindings *f, Differences *d, HeapTuple tuple
 	char hash[2 * MG_HASH_BYTES + 1], *sealed;
 
 	(void) SPI_getbinval(tuple, desc, key, &no_row);
-	if (no_seal)
+	sealed = no_seal ? NULL : SPI_getvalue(tuple, desc, 2);
+	if (t->text != NULL && sealed == NULL && no_row) /* deleted, and the log says so */
+		return;
+	if (no_seal || (t->text != NULL && sealed == NULL))
 	{
 		d->added++;
 		mg_found(f, 0);
 		return;
 	}
-	sealed = SPI_getvalue(tuple, desc, 2);
 	if (!no_row)
 		hash_row(t->name, tuple, desc, 3, hash);
 	if (!no_row && sealed != NULL && strcmp(hash, sealed) == 0)
@@ -329,7 +413,8 @@ compare_row(const SealedTable *t, MgFindings *f, Differences *d, HeapTuple tuple
 		d->missing++;
 	else
 		d->altered++;
-	mg_found(f, DatumGetInt64(entry));
+	/* of a table of state the entry may be of a change before the one that was forced */
+	mg_found(f, t->text == NULL ? DatumGetInt64(entry) : 0);
 }
 
 static void
@@ -461,37 +546,15 @@ verify_receipt_key(MgFindings *f)
 					 errhint("Restore the table mirage.wrapped_key from a backup.")));
 }
 
-/*
- * Both triggers, enabled always, on every table that has to have them or still has one of them; and the function that
- * they call. Types of triggers: before, for each row, on update and delete (27); before truncate (34).
- */
-static void
-verify_triggers(MgFindings *f)
+List *
+mg_append_only_tables(void)
 {
-	Datum tables[lengthof(sealed_tables) + lengthof(chained_tables)];
-	int n = 0;
-	MgArg args[2];
+	List *tables = list_make2(pstrdup("log"), pstrdup("log_block"));
 
 	for (size_t i = 0; i < lengthof(sealed_tables); i++)
-		tables[n++] = CStringGetTextDatum(sealed_tables[i].name);
-	for (size_t i = 0; i < lengthof(chained_tables); i++)
-		tables[n++] = CStringGetTextDatum(chained_tables[i]);
-	args[0] =
-		(MgArg){TEXTARRAYOID, PointerGetDatum(construct_array(tables, n, TEXTOID, -1, false, TYPALIGN_INT)), false};
-	args[1] = (MgArg){TEXTOID, CStringGetTextDatum(REFUSE_BODY), false};
-	verify_none(
-		f,
-		"WITH r AS (SELECT p.oid FROM pg_proc p WHERE p.oid = 'mirage.refuse_change()'::regprocedure AND "
-		"pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex') = $2), "
-		"t AS (SELECT n.relname FROM pg_catalog.unnest($1) n (relname) UNION SELECT c.relname::text FROM "
-		"pg_class c, pg_trigger g WHERE c.relnamespace = 'mirage'::regnamespace AND g.tgrelid = c.oid AND "
-		"g.tgname IN ('refuse_change', 'refuse_truncate')) "
-		"SELECT count(*) FROM t, (VALUES ('refuse_change', 27), ('refuse_truncate', 34)) k (name, type) "
-		"WHERE NOT EXISTS (SELECT FROM pg_trigger g, pg_class c, r WHERE c.relnamespace = 'mirage'::regnamespace "
-		"AND c.relname = t.relname AND g.tgrelid = c.oid AND g.tgname = k.name AND g.tgtype = k.type AND "
-		"g.tgenabled = 'A' AND g.tgfoid = r.oid AND g.tgqual IS NULL AND g.tgattr::text = '')",
-		lengthof(args), args, "triggers that refuse changes are missing, disabled or not the original ones",
-		"Bring them back by ALTER TABLE .. ENABLE ALWAYS TRIGGER, or from the extension's script.");
+		if (sealed_tables[i].text == NULL)
+			tables = lappend(tables, pstrdup(sealed_tables[i].name));
+	return tables;
 }
 
 void
@@ -501,5 +564,4 @@ mg_seals_verify(MgFindings *f)
 		verify_table(&sealed_tables[i], f);
 	verify_derived(f);
 	verify_receipt_key(f);
-	verify_triggers(f);
 }

@@ -84,11 +84,12 @@ mg_mark_switch(int64 model, bool marked)
 		"RETURNING id, switched_at) UPDATE mirage.model m SET card = m.card || jsonb_build_object('watermark', "
 		"jsonb_build_object('marked', $2 AND coalesce((SELECT carries FROM mirage.mark_plan p "
 		"WHERE p.model = $1), true), 'switched_by', $3, 'switched_at', s.switched_at)) "
-		"FROM s WHERE m.id = $1 RETURNING s.id",
+		"FROM s WHERE m.id = $1 RETURNING s.id, m.id",
 		lengthof(args), args);
 	if (n == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the model was dropped meanwhile")));
 	mg_row_written("mark_switch", mg_get_int8(0, 1));
+	mg_rows_changed("model", n, 2);
 	mg_query_end(&q);
 }
 

@@ -2,9 +2,11 @@
  * pg/select.c: see select.h.
  *
  * The statement is analysed before it runs, so that one that writes is refused in our own words; what functions in it
- * may do is bounded by transaction_read_only, which is on while it runs and goes back with its level of settings, after
- * errors too. Rows go from the executor's slots to the sink through a DestReceiver of our own, so that a plan may be
- * parallel and no tuple is copied.
+ * may do is bounded by transaction_read_only, which is on while it runs, and by a security-restricted operation: it has
+ * the caller's rights, but cannot become another role (whoever logged in as a superuser could be made one again), make
+ * temporary objects, or listen. Whatever it sets goes back with its level of settings, after errors too. Rows go from
+ * the executor's slots to the sink through a DestReceiver of our own, so that a plan may be parallel and no tuple is
+ * copied.
  */
 #include "postgres.h"
 
@@ -12,6 +14,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "pg/select.h"
+#include "pg/server.h"
 #include "tcop/dest.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
@@ -66,7 +69,7 @@ run(SPIPlanPtr plan, const MgSelectSink *sink)
 {
 	Receiver receiver = {.sink = sink};
 	SPIExecuteOptions options = {.read_only = true, .dest = (DestReceiver *) &receiver};
-	int level = NewGUCNestLevel(), rc;
+	int rc;
 
 	receiver.dest.receiveSlot = receive_row;
 	receiver.dest.rStartup = receive_startup;
@@ -76,7 +79,6 @@ run(SPIPlanPtr plan, const MgSelectSink *sink)
 	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
 	rc = SPI_execute_plan_extended(plan, &options);
-	AtEOXact_GUC(false, level);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "reading failed: %s", SPI_result_code_string(rc));
 }
@@ -86,11 +88,14 @@ mg_read_select(const char *what, const char *sql, const MgSelectSink *sink)
 {
 	MemoryContext caller = CurrentMemoryContext, old;
 	const CachedPlanSource *source;
+	MgIdentity identity;
 	SPIPlanPtr plan;
 
+	mg_identity_enter(&identity,
+					  GetUserId()); /* before anything of the statement is looked at: planning runs functions */
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	plan = SPI_prepare_cursor(sql, 0, NULL, CURSOR_OPT_PARALLEL_OK);
+	plan = SPI_prepare_cursor(sql, 0, NULL, sink->serial ? 0 : CURSOR_OPT_PARALLEL_OK);
 	source = plan != NULL ? plain_select(plan) : NULL;
 	if (source == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must be one SELECT", what),
@@ -101,4 +106,5 @@ mg_read_select(const char *what, const char *sql, const MgSelectSink *sink)
 	run(plan, sink);
 	SPI_freeplan(plan);
 	SPI_finish();
+	mg_identity_leave(&identity);
 }

@@ -1,6 +1,6 @@
 /*
  * pg/select.h: a query that the caller wrote, read once: one SELECT, as the current user, in a read-only transaction,
- * row by row. Nothing is kept of it.
+ * row by row, in a security-restricted operation. Nothing is kept of it, nor of what it sets.
  */
 #ifndef MIRAGE_PG_SELECT_H
 #define MIRAGE_PG_SELECT_H
@@ -17,6 +17,7 @@ typedef struct MgSelectSink
 	/* Each row; may raise errors. The slot is the executor's. */
 	void (*row)(void *arg, TupleTableSlot *slot);
 	void *arg;
+	bool serial; /* rows come in an order that no parallel plan changes */
 } MgSelectSink;
 
 /* Errors: not one SELECT (`what` names it in messages), and whatever the query raises. */

@@ -471,6 +471,7 @@ stamp_joined(Training *t, List *joined)
 		return;
 	mg_work_begin(t->shared, false);
 	mg_relation_stamp(joined, t->budget->id, t->protection->unit, t->protection->max_rows);
+	mg_log("protect", t->relation_name, psprintf("{\"budget\": " INT64_FORMAT ", \"joined\": true}", t->budget->id));
 	mg_work_commit();
 	foreach (lc, joined)
 	{
