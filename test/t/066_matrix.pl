@@ -337,7 +337,8 @@ is(value($node, undef, "SELECT count(*) FROM pg_roles r WHERE NOT rolsuper AND h
 	  . "'CREATE')"), '0',
 	'nobody makes things in the schema');
 
-# A right to write all tables is none to write the extension's, nor one to have rows. (Reading all is what pg_dump takes.)
+# A right to write all tables is none to write the extension's, nor one to have rows. (Reading all is what pg_dump
+# takes.)
 value($node, undef, 'CREATE ROLE writer LOGIN; GRANT pg_write_all_data, pg_read_all_data TO writer');
 my @writes = map { my $t = $_; my $c = value($node, undef, "SELECT attname FROM pg_attribute WHERE attrelid = "
 	  . "'$t'::regclass AND attnum = 1");
