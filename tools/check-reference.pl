@@ -3,7 +3,8 @@
 # the regression test `reference`; here is compared, word for word, what docs/reference.md says of it: signatures of
 # functions (each once, with RETURNS), columns of views in their order, settings with default and who may set them.
 # In all documents, and in the messages of the C sources: every dp_* is a function or view, every pg_mirage.* a setting,
-# every mirage.* ours, every `name =>` of a call a parameter of that function, and every link leads somewhere.
+# every mirage.* ours, every `name =>` of a call a parameter of that function, and every link leads
+# somewhere; every test that docs/operations.md names by its number exists once.
 # Prints what is wrong, and exits with 1 where something is.
 use strict;
 use warnings;
@@ -185,6 +186,16 @@ for my $path (@documents)
 		%first = () if !/^\|/;
 		push @wrong, "$path: two rows of a table are alike: $_" if /^\|/ && !/^\|[- |]*$/ && $first{$_}++;
 	}
+}
+# docs/operations.md names tests by their numbers alone.
+my %test;
+$test{ m{/(\d+)_} ? $1 : '' }++ for glob('test/t/[0-9]*.pl');
+my $operations = slurp('docs/operations.md');
+
+while ($operations =~ /[(, ](0\d\d)(?=[),.;: |])/g)
+{
+	push @wrong, "docs/operations.md: test/t has no test $1" if !$test{$1};
+	push @wrong, "docs/operations.md: $1 is more than one test" if ($test{$1} // 0) > 1;
 }
 # Sources: what users get to read, which is in strings.
 for my $path (@sources)

@@ -91,7 +91,7 @@ require_budget_owner(const MgBudget *budget, const char *act)
 	if (!mg_is_admin(me) && !(budget->owner.live && has_privs_of_role(me, budget->owner.oid)))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("permission denied to %s budget \"%s\"", act, budget->name),
-						errhint("Its owner or a member of mirage_admin may.")));
+						errhint("Its owner or a member of mirage_admin may do this.")));
 }
 
 /*

@@ -587,9 +587,9 @@ find_or_remake_budget(const MgMarkGroup *g)
 	mg_query_run(
 		&q, false,
 		"WITH b AS (INSERT INTO mirage.budget (name, epsilon, delta, alpha, owner_oid, owner_name, identity) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, epsilon, delta) "
-		"INSERT INTO mirage.budget_change (budget, epsilon, delta, changed_by) SELECT id, epsilon, delta, $6 FROM b "
-		"RETURNING id",
+		"VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, epsilon, delta, alpha) "
+		"INSERT INTO mirage.budget_change (budget, epsilon, delta, alpha, changed_by) "
+		"SELECT id, epsilon, delta, alpha, $6 FROM b RETURNING id",
 		lengthof(args), args);
 	mg_row_written("budget_change", mg_get_int8(0, 1));
 	mg_query_end(&q);

@@ -240,25 +240,36 @@ append_block(MgQuery *q, Block *b, const int64 *ids, const Hash *hashes, int n, 
 	memcpy(b->hash, hash, MG_HASH_BYTES);
 }
 
+/* Where a walk over what is in no block stands: what was there when it began, and what it has taken. */
+typedef struct Walk
+{
+	int64 first;   /* the last block that there was */
+	int64 settled; /* as it was found before the first look, so that all of it was seen then */
+	int64 after;   /* the last entry taken; the next is beyond it */
+} Walk;
+
 /*
- * One block of what is in none; true when there may be more. Entries beyond `settled` may be in a block that recorded
- * the same mark (it never falls), so only those blocks are looked at.
+ * One block of what is in none; true when there may be more. Entries beyond the last block's `settled` may be in a
+ * block that recorded the same mark (it never falls), so only those blocks are looked at, and none that the walk has
+ * made: the time of all of it is proportional to what is chained. What appears meanwhile behind the walk is beyond its
+ * `settled`, and so left to the next.
  */
 static bool
-chain_some(MgQuery *q, Block *b, const uint8 seed[32])
+chain_some(MgQuery *q, Block *b, Walk *walk, const uint8 seed[32])
 {
-	int64 settled = find_settled(q, b->settled);
-	MgArg args[] = {MG_INT8(b->settled), MG_INT4(ENTRIES_PER_BLOCK)};
+	MgArg args[] = {MG_INT8(b->settled), MG_INT4(ENTRIES_PER_BLOCK), MG_INT8(walk->after), MG_INT8(walk->first)};
 	StringInfoData buf;
 	int64 *ids;
 	Hash *hashes;
 	uint64 n;
 
-	n = mg_query_run(q, true,
-					 "SELECT " ENTRY_COLUMNS " FROM mirage.log l LEFT JOIN (SELECT pg_catalog.unnest(b.entries) AS id "
-					 "FROM mirage.log_block b WHERE b.settled >= $1) c ON c.id = l.id WHERE l.id > $1 AND c.id IS NULL "
-					 "ORDER BY l.id LIMIT $2",
-					 lengthof(args), args);
+	n = mg_query_run(
+		q, true,
+		"SELECT " ENTRY_COLUMNS " FROM mirage.log l LEFT JOIN (SELECT pg_catalog.unnest(b.entries) AS id "
+		"FROM mirage.log_block b WHERE b.settled >= $1 AND b.number <= $4) c ON c.id = l.id WHERE l.id > $3 "
+		"AND c.id IS NULL "
+		"ORDER BY l.id LIMIT $2",
+		lengthof(args), args);
 	if (n == 0)
 		return false;
 	ids = palloc(sizeof(int64) * n);
@@ -269,7 +280,8 @@ chain_some(MgQuery *q, Block *b, const uint8 seed[32])
 		ids[i] = mg_get_int8(i, 1);
 		hash_entry(q, i, 1, &buf, hashes[i]);
 	}
-	append_block(q, b, ids, hashes, (int) n, n < ENTRIES_PER_BLOCK ? settled : b->settled, seed);
+	walk->after = ids[n - 1];
+	append_block(q, b, ids, hashes, (int) n, n < ENTRIES_PER_BLOCK ? walk->settled : b->settled, seed);
 	return n == ENTRIES_PER_BLOCK;
 }
 
@@ -281,6 +293,7 @@ chain_all(void)
 	uint8 seed[MG_KEY_BYTES];
 	MgQuery q;
 	Block b;
+	Walk walk;
 
 	mg_root_key("log", seed, true); /* before the lock: a key command may take a second */
 	PG_TRY();
@@ -290,12 +303,13 @@ chain_all(void)
 		mg_query_begin(&q);
 		mg_query_run(&q, false, "LOCK TABLE mirage.log_block IN SHARE ROW EXCLUSIVE MODE", 0, NULL);
 		last_block(&q, &b);
+		walk = (Walk){.first = b.number, .settled = find_settled(&q, b.settled), .after = b.settled};
 		mg_query_end(&q);
 		do
 		{
 			CHECK_FOR_INTERRUPTS();
 			mg_query_begin(&q);
-			more = chain_some(&q, &b, seed);
+			more = chain_some(&q, &b, &walk, seed);
 			mg_query_end(&q);
 			MemoryContextReset(context);
 		} while (more);

@@ -34,6 +34,7 @@
 #define LEAST_WORTH 0.05
 #define SEED UINT64_C(0x6d61726b20706c61)
 #define POOL 6000
+#define POOL_BITS 14 /* of slots for all that is tried */
 #define TRIPLES 0.25 /* what a triple is worth beside a pair: fewer survive when columns are dropped */
 #define QUADRUPLES 0.1
 #define LEAST_RARE 0.004 /* least mass of a subset on rare cells */
@@ -424,18 +425,37 @@ set_gates(maker *k, uint32_t columns)
 		k->gate[g] = M_SQRT2 * k->gate[g - 1];
 }
 
-/* All pairs and triples where they are few, else as many at random; quadruples at random. */
+/* Were these columns tried before? Remembers them. seen[1 << POOL_BITS]: 16 bits of each column's number; 0: free. */
+static bool
+tried(uint64_t *seen, const uint32_t *cols, uint32_t n)
+{
+	uint64_t key = 0;
+	uint32_t slot;
+
+	for (uint32_t i = 0; i < n; i++)
+		key = key << 16 | ((cols[i] + 1) & 0xffff);
+	for (slot = (uint32_t) (key * UINT64_C(0x9e3779b97f4a7c15) >> (64 - POOL_BITS)); seen[slot] != 0;
+		 slot = (slot + 1) & ((1U << POOL_BITS) - 1))
+		if (seen[slot] == key)
+			return true;
+	seen[slot] = key;
+	return false;
+}
+
+/* Pairs, triples and quadruples at random, so many that all are among them where there are few. */
 static mg_code
 fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
 {
 	uint32_t most = 200, *cols, n, *count;
 	double *entropy;
+	uint64_t *seen;
 	uint16_t *at;
 
 	MG_NEW(ctx, k->work, cols, most);
 	MG_NEW(ctx, k->work, entropy, most);
 	MG_NEW(ctx, k->work, count, 65536);
 	MG_NEW(ctx, k->work, at, PILOT);
+	MG_NEW(ctx, k->work, seen, (size_t) 1 << POOL_BITS);
 	MG_NEW(ctx, k->work, k->pool, (size_t) POOL + 1);
 	n = list_columns(k, cols, entropy, most);
 	set_gates(k, n);
@@ -451,7 +471,8 @@ fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
 			sort_columns(pick, arity);
 			if (tries % 256 == 0)
 				MG_TRY(mg_poll(ctx));
-			consider(k, pick, arity, count, at);
+			if (!tried(seen, pick, arity))
+				consider(k, pick, arity, count, at);
 		}
 	return MG_OK;
 }
@@ -785,7 +806,9 @@ weigh_subsets(mg_ctx *ctx, maker *k)
 	tally *t;
 
 	MG_NEW(ctx, k->work, t, (size_t) k->plan->nsubsets + 1);
-	for (uint8_t round = 0; round <= DRAG_ROUNDS && k->plan->nsubsets > 0; round++)
+	/* where nothing is exchanged there is no drag to be found */
+	for (uint8_t round = k->plan->nbranches > 0 ? 0 : DRAG_ROUNDS; round <= DRAG_ROUNDS && k->plan->nsubsets > 0;
+		 round++)
 	{
 		memset(t, 0, k->plan->nsubsets * sizeof(*t));
 		for (uint8_t i = 0; i < TRIED_KEYS; i++)

@@ -19,7 +19,7 @@
 #include "utils/guc.h"
 
 #define WAIT_MS 100L
-#define RETRY_MS 16L
+#define RETRY_MS 64.0
 #define NOTICE_SECONDS 2
 #define MAX_BLOCKERS 64
 
@@ -57,13 +57,17 @@ launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params
 	s->magic = MG_SHARED_MAGIC;
 }
 
-/* The nearer its deadline, the more often a caller asks for a slot: nobody starves behind those who came later. */
+/*
+ * The nearer its deadline, the more often a caller asks for a slot, by the cube of what is left: who has waited for
+ * half of its time asks eight times as often as who has just come, and nobody starves behind those who come back.
+ */
 static long
 retry_ms(TimestampTz deadline)
 {
-	long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+	double left = (double) TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+	double part = Min(left / Max(mg_guc_worker_timeout, 1), 1);
 
-	return Max(1, Min(RETRY_MS, RETRY_MS * left / Max(mg_guc_worker_timeout, 1)));
+	return Max(1, (long) (RETRY_MS * part * part * part));
 }
 
 static void
