@@ -330,6 +330,7 @@ SELECT without('CREATE TRIGGER evil INSTEAD OF INSERT ON dp_models FOR EACH ROW 
 SELECT without('CREATE TABLE tied (id bigint CONSTRAINT tied_key REFERENCES mirage.model ON DELETE CASCADE)') AS ok;
 SELECT without('DROP TRIGGER refuse_change ON mirage.issuance') AS ok;
 SELECT without('ALTER TABLE mirage.decision DISABLE TRIGGER refuse_truncate') AS ok;
+SELECT without('ALTER TABLE mirage.model_grant DISABLE TRIGGER refuse_strangers') AS ok;
 SELECT without('CREATE RULE evil AS ON INSERT TO mirage.log DO INSTEAD NOTHING') AS ok;
 SELECT without('CREATE RULE evil AS ON UPDATE TO dp_models DO INSTEAD NOTHING') AS ok;
 SELECT without('CREATE OR REPLACE FUNCTION mirage.refuse_change() RETURNS trigger LANGUAGE plpgsql AS ''BEGIN RETURN NEW; END''') AS ok;

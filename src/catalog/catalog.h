@@ -297,8 +297,6 @@ extern bool mg_owns_model(const MgModel *model, Oid role);
 extern void mg_model_require_released(const MgModel *model, Oid role);
 /* May `role` read rows of the model: by owning it, or by a live unexpired grant to a role whose rights it has. */
 extern bool mg_may_release(const MgModel *model, Oid role);
-/* Has the role's right, where it is not the owner's, a limit of rows? (Any of its grants.) */
-extern bool mg_grants_limited(const MgModel *model, Oid role);
 
 /* -- what was given out, against limits (catalog/quota.c) -- */
 

@@ -154,19 +154,6 @@ mg_may_release(const MgModel *model, Oid role)
 	return false;
 }
 
-bool
-mg_grants_limited(const MgModel *model, Oid role)
-{
-	ListCell *lc;
-
-	if (mg_owns_model(model, role))
-		return false;
-	foreach (lc, unexpired(model->id))
-		if (serves(lfirst(lc), role) && ((MgGrant *) lfirst(lc))->limited)
-			return true;
-	return false;
-}
-
 static void
 refuse_right(const char *model)
 {

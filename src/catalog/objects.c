@@ -49,18 +49,24 @@ verify(MgFindings *f, const MgArg *arg, const char *sql, const char *message, co
 }
 
 /*
- * Both triggers, enabled always, on every table that has to have them; and the function that they call. Types of
- * triggers: before, for each row, on update and delete (27); before truncate (34).
+ * The triggers that refuse changes, enabled always, on every table that has to have them: both of append-only tables,
+ * and on all tables the one that refuses strangers. Types of triggers: before, for each row, on update and delete (27);
+ * before truncate (34); before any write, for each statement (62).
  */
 static void
 verify_triggers(MgFindings *f, const MgArg *tables)
 {
 	verify(f, tables,
-		   "SELECT format('%s on mirage.%I', k.name, t.name) FROM pg_catalog.unnest($1) t (name), "
-		   "(VALUES ('refuse_change', 27), ('refuse_truncate', 34)) k (name, type) "
+		   "SELECT format('%s on mirage.%I', t.trigger, t.name) FROM (SELECT n.name, k.* FROM pg_catalog.unnest($1) n "
+		   "(name), (VALUES ('refuse_change', 27, 'mirage.refuse_change()'), ('refuse_truncate', 34, "
+		   "'mirage.refuse_change()')) k (trigger, type, function) UNION ALL SELECT c.relname, 'refuse_strangers', 62, "
+		   "'mirage.refuse_strangers()' FROM pg_class c WHERE c.relnamespace = 'mirage'::regnamespace AND c.relkind = "
+		   "'r' AND EXISTS (SELECT FROM pg_depend d, pg_extension e WHERE e.extname = 'pg_mirage' AND d.classid = "
+		   "'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid "
+		   "AND d.deptype = 'e')) t (name, trigger, type, function) "
 		   "WHERE NOT EXISTS (SELECT FROM pg_trigger g, pg_class c WHERE c.relnamespace = 'mirage'::regnamespace "
-		   "AND c.relname = t.name AND g.tgrelid = c.oid AND g.tgname = k.name AND g.tgtype = k.type AND "
-		   "g.tgenabled = 'A' AND g.tgfoid = 'mirage.refuse_change()'::regprocedure AND g.tgqual IS NULL AND "
+		   "AND c.relname = t.name AND g.tgrelid = c.oid AND g.tgname = t.trigger AND g.tgtype = t.type AND "
+		   "g.tgenabled = 'A' AND g.tgfoid = t.function::regprocedure AND g.tgqual IS NULL AND "
 		   "g.tgattr::text = '' AND g.tgparentid = 0) ORDER BY 1",
 		   "triggers that refuse changes are missing, disabled or not the original ones",
 		   "Bring them back by ALTER TABLE .. ENABLE ALWAYS TRIGGER, or from the extension's script.");
@@ -68,8 +74,8 @@ verify_triggers(MgFindings *f, const MgArg *tables)
 	verify(f, tables,
 		   OURS "SELECT DISTINCT format('%I on %s', coalesce(o.conname, g.tgname), c.oid::regclass) FROM ours c JOIN "
 				"pg_trigger g ON g.tgrelid = c.oid LEFT JOIN pg_constraint o ON o.oid = g.tgconstraint WHERE NOT "
-				"(c.inner AND c.relname = ANY ($1) AND g.tgname IN ('refuse_change', 'refuse_truncate') AND "
-				"NOT g.tgisinternal) ORDER BY 1",
+				"(c.inner AND (g.tgname = 'refuse_strangers' OR (c.relname = ANY ($1) AND g.tgname IN "
+				"('refuse_change', 'refuse_truncate'))) AND NOT g.tgisinternal) ORDER BY 1",
 		   "triggers on the extension's tables are not its own", "Drop them: they can change or keep out rows.");
 	verify(f, NULL,
 		   "SELECT t.name FROM (VALUES ('pg_mirage_follow_names', 'mirage.follow_names()', 'ddl_command_end'), "

@@ -293,7 +293,7 @@ my @refused_statements = (
 		[ "SELECT opens_up_below() AS age, 'a' AS sex", '25006' ],
 	[ "SELECT nextval('counter') AS age, 'a' AS sex", '25006' ], [ "SELECT makes() AS age, 'a' AS sex", '25006' ],
 		[ "SELECT fails() AS age, 'a' AS sex", 'P0001' ],
-	[ "SELECT commits() AS age, 'a' AS sex", '2D000' ], [ "SELECT grants() AS age, 'a' AS sex", qr/25006|42501/ ], 
+	[ "SELECT commits() AS age, 'a' AS sex", '2D000' ], [ "SELECT grants() AS age, 'a' AS sex", qr/25006|42501/ ],
 	[ "SELECT dp_create_budget('sneaked', 1)::text AS age, 'a' AS sex", '25006' ],
 		[ "SELECT dp_train('sneaked', 'folk') AS age, 'a' AS sex", qr/25006|42501/ ],
 	[ "SELECT 1 / 0 AS age, 'a' AS sex", '22012' ], [ "SELECT * FROM folk", '42501' ],
