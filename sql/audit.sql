@@ -74,6 +74,7 @@ BEGIN
   FOR t IN SELECT append_only() LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER refuse_change', t);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER refuse_truncate', t);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER refuse_strangers', t);
   END LOOP;
 END
 $$;
