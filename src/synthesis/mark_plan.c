@@ -22,6 +22,7 @@
 #define MOST_WIDE 5.0
 #define GATES 14
 #define ENOUGH 1.5       /* rare cells of a row, below which the gate is raised */
+#define ENOUGH_SPREAD 0.3 /* and how many rows have them, below which it is too (spread_of) */
 #define MOST_FOR_PAIRS 3 /* steps for the sake of these */
 #define ENOUGH_PAIRS 16  /* and pairs among the subsets, which survive best when columns are dropped */
 #define PLAN_BATCHES 16
@@ -530,23 +531,66 @@ choose_at(maker *k, uint32_t level, mg_mark_subset *subset, double *used, double
 	}
 }
 
+/*
+ * Over how much of the rows are the rare cells spread? A mark moves a row by the root of how many it has, and the noise
+ * is the root of how many there are: c a row find as much as if so large a share of the rows had all of them, evenly.
+ * Where one rare label makes all cells rare that it is in, few rows carry everything.
+ */
+static double
+spread_of(const maker *k, double gate, uint32_t *count, uint16_t *cells)
+{
+	double roots = 0, all = 0;
+
+	memset(cells, 0, PILOT * sizeof(*cells));
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+	{
+		const mg_mark_subset *s = &k->subset[i];
+
+		memset(count, 0, s->cells * sizeof(*count));
+		for (int pass = 0; pass < 2; pass++)
+			for (uint32_t r = 0; r < PILOT; r++)
+			{
+				uint32_t at = 0;
+
+				for (uint32_t j = 0; j < s->k; j++)
+					at += k->pilot[s->cols[j]][r] * s->stride[j];
+				if (pass == 0)
+					count[at]++;
+				else
+					cells[r] += count[at] <= gate * PILOT;
+			}
+	}
+	for (uint32_t r = 0; r < PILOT; r++)
+	{
+		roots += sqrt(cells[r]);
+		all += cells[r];
+	}
+	return all > 0 ? roots * roots / all / PILOT : 0;
+}
+
 static mg_code
 choose_subsets(mg_ctx *ctx, maker *k)
 {
 	mg_mark_subset *subset;
-	double *used, mass = 0;
-	uint32_t pairs = 0;
+	double *used, mass = 0, spread = 0;
+	uint32_t pairs = 0, *count;
+	uint16_t *cells;
 
 	MG_NEW(ctx, k->plan->arena, subset, SUBSETS);
 	MG_NEW(ctx, k->work, used, k->model->ncolumns);
+	MG_NEW(ctx, k->work, count, MG_MARK_CELLS);
+	MG_NEW(ctx, k->work, cells, PILOT);
 	k->plan->subset = k->subset = subset;
-	for (uint32_t level = 0; level < GATES && (mass < ENOUGH || pairs < ENOUGH_PAIRS); level++)
+	for (uint32_t level = 0; level < GATES; level++)
 	{
-		if (mass >= ENOUGH && level > MOST_FOR_PAIRS)
+		bool enough = mass >= ENOUGH && spread >= ENOUGH_SPREAD;
+
+		if (enough && (pairs >= ENOUGH_PAIRS || level > MOST_FOR_PAIRS))
 			break;
 		MG_TRY(mg_poll(ctx));
 		choose_at(k, level, subset, used, &mass);
 		k->plan->gate = k->gate[level];
+		spread = spread_of(k, k->plan->gate, count, cells);
 		pairs = 0;
 		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 			pairs += subset[i].k == 2;
@@ -743,7 +787,7 @@ try_batch(mg_ctx *ctx, const maker *k, const mg_mark *mark, mg_stream *s, uint32
 	mg_rng rng;
 
 	mg_rng_seed(&rng, seed);
-	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
+	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, mg_mark_pool(s->marker, rows), s->codes));
 	if (rows == MG_BATCH_ROWS)
 		add_signs(k, mark, s->codes, rows, true, t);
 	MG_TRY(mg_mark_batch(ctx, s, &rng, rows));

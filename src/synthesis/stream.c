@@ -218,7 +218,7 @@ make_codes(mg_ctx *ctx, mg_stream *s, uint32_t rows, bool marked, bool constrain
 	mg_rng rng;
 
 	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
-	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
+	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, marked ? mg_mark_pool(s->marker, rows) : rows, s->codes));
 	if (marked)
 	{
 		mg_stream_seed(s, s->next, MG_LANE_MARK, &rng);

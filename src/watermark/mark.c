@@ -101,6 +101,7 @@ mg_mark_create(mg_ctx *ctx, const mg_mark_plan *plan, const uint8_t model_key[MG
 	}
 	b->arena = arena;
 	b->mark.plan = plan;
+	b->mark.named = recipient_key != NULL;
 	b->cells = plan->cells;
 	code = score_cells(ctx, b, model_key, recipient_key);
 	if (code != MG_OK)

@@ -23,6 +23,7 @@ typedef struct mg_mark
 	const mg_mark_plan *plan;
 	/* [plan->cells] sum of signs times weight, less the subset's drag; subset s begins at plan->subset[s].first */
 	int8_t *score;
+	bool named; /* holds a recipient's signs; else half of the drag is in the scores */
 } mg_mark;
 
 /*
