@@ -1,8 +1,8 @@
 /*
  * synthesis/mark_plan.c: the plan of a mark, from a model's own rows (watermark/plan.h, synthesis/marking.h).
  *
- * The model's sampler draws rows from a fixed public seed, twice the same ones: once to learn how often each code
- * comes, from which groups follow; once to count the cells of the subsets that were chosen. The choice is made on a
+ * The model's sampler draws rows from a fixed public seed: a few batches to learn how often each code comes, from
+ * which groups follow; then more to count the groups, and the cells of the subsets that were chosen. The choice is made on a
  * pilot, the first batch, which is kept as groups: among pairs, triples and quadruples of columns those with much of
  * their mass on rare cells that the exchange of branches can reach, spread evenly over the columns, so that a table of
  * which half of the columns were dropped still holds several. All of it is a function of the model alone.
@@ -25,8 +25,9 @@
 #define ENOUGH_SPREAD 0.3 /* and how many rows have them, below which it is too (spread_of) */
 #define MOST_FOR_PAIRS 3 /* steps for the sake of these */
 #define ENOUGH_PAIRS 16  /* and pairs among the subsets, which survive best when columns are dropped */
-#define PLAN_BATCHES 16
-#define PLAN_CELLS ((size_t) 1 << 27) /* rows * columns that are drawn, at most, in more than two batches */
+#define CODE_BATCHES 2
+#define PLAN_BATCHES 8
+#define PLAN_CELLS ((size_t) 1 << 26) /* rows * columns that are drawn, at most, in more than two batches */
 #define NUMBER_GROUPS 24
 #define LABEL_GROUPS 24
 #define PILOT 16384
@@ -34,14 +35,15 @@
 #define BRANCHES 6
 #define LEAST_WORTH 0.05
 #define SEED UINT64_C(0x6d61726b20706c61)
-#define POOL 6000
+#define POOL 4000
+#define SEEN 8192
 #define TRIPLES 0.25 /* what a triple is worth beside a pair: fewer survive when columns are dropped */
 #define QUADRUPLES 0.1
 #define LEAST_RARE 0.004 /* least mass of a subset on rare cells */
 #define WEIGHT 2.0       /* of a subset all of whose cells are rare; others' are such that all tell as much */
 #define BALANCE 0.5
-#define TRIED_KEYS 3
-#define DRAG_ROUNDS 4
+#define TRIED_KEYS 2
+#define DRAG_ROUNDS 3
 #define TYPICAL_ROWS 1000 /* of a batch, for which branches are judged */
 
 enum
@@ -63,12 +65,14 @@ typedef struct maker
 	mg_mark_plan *plan;
 	mg_mark_column *column;
 	mg_mark_subset *subset;
-	const double **margin;
+	double **margin;
 	mg_sampler *sampler;
 	uint16_t **codes; /* [ncolumns][MG_BATCH_ROWS] */
 	uint32_t batches;
-	uint32_t **code_count; /* [ncolumns][ncoarse] of all rows drawn */
+	uint32_t **code_count; /* [ncolumns][ncoarse] */
 	uint8_t **group_of;    /* [ncolumns][ncoarse] */
+	uint8_t **group;       /* [ncolumns][MG_BATCH_ROWS] of a batch */
+	uint16_t *at;          /* [MG_BATCH_ROWS] cells of a subset */
 	uint8_t **pilot;       /* [ncolumns][PILOT] groups */
 	const mg_branch *branch;
 	uint32_t nbranches;
@@ -277,12 +281,20 @@ is_dependent(const mg_model *m, uint32_t col)
 	return false;
 }
 
+/* From the codes that were counted in so many batches. */
+static void
+find_margin(maker *k, uint32_t c, uint32_t batches)
+{
+	memset(k->margin[c], 0, k->column[c].ngroups * sizeof(*k->margin[c]));
+	for (uint32_t i = 0; k->column[c].ngroups > 0 && i < k->model->columns[c].ncoarse; i++)
+		k->margin[c][k->group_of[c][i]] += k->code_count[c][i] / ((double) batches * MG_BATCH_ROWS);
+}
+
 static mg_code
 make_column(mg_ctx *ctx, maker *k, uint32_t c)
 {
 	const mg_column *col = &k->model->columns[c];
 	mg_mark_column *out = &k->column[c];
-	double *margin;
 
 	out->name_len = (uint32_t) strlen(col->domain.name);
 	out->name = mg_arena_strndup(k->plan->arena, col->domain.name, out->name_len);
@@ -293,10 +305,8 @@ make_column(mg_ctx *ctx, maker *k, uint32_t c)
 	if (is_dependent(k->model, c))
 		return MG_OK;
 	MG_TRY(out->kind == MG_CATEGORY ? make_category(ctx, k, c) : make_number(ctx, k, c));
-	MG_NEW(ctx, k->plan->arena, margin, out->ngroups);
-	for (uint32_t i = 0; i < col->ncoarse; i++)
-		margin[k->group_of[c][i]] += k->code_count[c][i] / rows_drawn(k);
-	k->margin[c] = margin;
+	MG_NEW(ctx, k->plan->arena, k->margin[c], out->ngroups);
+	find_margin(k, c, CODE_BATCHES);
 	return MG_OK;
 }
 
@@ -322,36 +332,36 @@ reaches(const uint8_t *side, const uint32_t *cols, uint32_t k)
 	return seen == (WITHIN | WITHOUT);
 }
 
-/*
- * Shares of the pilot's rows on cells that are no more frequent than each of the gates; count[] is zero between calls.
- */
+/* Cells that n rows lie in, each row's groups being group[cols[..]][row]: row-major, the last column fastest. */
 static void
-rare_shares(const maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *at, double *rare)
+find_cells(const maker *k, uint8_t *const *group, const uint32_t *cols, uint32_t arity, uint32_t n, uint16_t *at)
 {
-	memset(at, 0, PILOT * sizeof(*at));
-	for (uint32_t i = 0; i < n; i++)
+	memset(at, 0, n * sizeof(*at));
+	for (uint32_t i = 0; i < arity; i++)
 	{
-		uint32_t groups = k->column[cols[i]].ngroups;
-		const uint8_t *g = k->pilot[cols[i]];
+		uint16_t groups = (uint16_t) k->column[cols[i]].ngroups;
+		const uint8_t *g = group[cols[i]];
 
-		for (uint32_t r = 0; r < PILOT; r++)
+		for (uint32_t r = 0; r < n; r++)
 			at[r] = (uint16_t) (at[r] * groups + g[r]);
-	}
-	for (uint32_t r = 0; r < PILOT; r++)
-		count[at[r]]++;
-	for (uint32_t r = 0; r < PILOT; r++)
-	{
-		uint32_t c = count[at[r]];
-
-		/* all rows of a cell at the first of them */
-		count[at[r]] = 0;
-		for (uint32_t g = GATES; g-- > 0 && c <= k->gate[g] * PILOT;)
-			rare[g] += (double) c / PILOT;
 	}
 }
 
+/* Shares of the pilot's rows on cells that are no more frequent than each of the gates. */
 static void
-consider(maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *at)
+rare_shares(const maker *k, const uint32_t *cols, uint32_t n, uint32_t cells, uint32_t *count, double *rare)
+{
+	memset(count, 0, cells * sizeof(*count));
+	find_cells(k, k->pilot, cols, n, PILOT, k->at);
+	for (uint32_t r = 0; r < PILOT; r++)
+		count[k->at[r]]++;
+	for (uint32_t i = 0; i < cells; i++)
+		for (uint32_t g = GATES; g-- > 0 && count[i] > 0 && count[i] <= k->gate[g] * PILOT;)
+			rare[g] += (double) count[i] / PILOT;
+}
+
+static void
+consider(maker *k, const uint32_t *cols, uint32_t n, uint32_t *count)
 {
 	candidate *c = &k->pool[k->npool];
 	double cells = 1, reach = k->nbranches == 0 ? 1 : 0;
@@ -369,7 +379,7 @@ consider(maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *
 	c->k = n;
 	memcpy(c->cols, cols, n * sizeof(*cols));
 	c->reach = fmin(reach, 2);
-	rare_shares(k, cols, n, count, at, c->rare);
+	rare_shares(k, cols, n, (uint32_t) cells, count, c->rare);
 	k->npool += c->rare[GATES - 1] > LEAST_RARE;
 }
 
@@ -425,23 +435,40 @@ set_gates(maker *k, uint32_t columns)
 		k->gate[g] = M_SQRT2 * k->gate[g - 1];
 }
 
-/* All pairs and triples where they are few, else as many at random; quadruples at random. */
+/* Enters a set of columns; true: it is there already. `seen` has SEEN places, more than are ever tried. */
+static bool
+enter(uint64_t *seen, const uint32_t *cols, uint32_t n)
+{
+	uint64_t key = n;
+	uint32_t at;
+
+	for (uint32_t i = 0; i < n; i++)
+		key = key * MG_MAX_COLUMNS + cols[i];
+	for (at = (uint32_t) (mg_mix64(key) % SEEN); seen[at] != 0; at = (at + 1) % SEEN)
+		if (seen[at] == key)
+			return true;
+	seen[at] = key;
+	return false;
+}
+
+/* Pairs, triples and quadruples at random: nearly all pairs and triples where they are few. */
 static mg_code
 fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
 {
+	static const uint32_t tries[MG_MARK_ARITY + 1] = {0, 0, 1500, 1500, 500};
 	uint32_t most = 200, *cols, n, *count;
 	double *entropy;
-	uint16_t *at;
+	uint64_t *seen;
 
 	MG_NEW(ctx, k->work, cols, most);
 	MG_NEW(ctx, k->work, entropy, most);
-	MG_NEW(ctx, k->work, count, 65536);
-	MG_NEW(ctx, k->work, at, PILOT);
+	MG_NEW(ctx, k->work, count, MG_MARK_CELLS);
+	MG_NEW(ctx, k->work, seen, SEEN);
 	MG_NEW(ctx, k->work, k->pool, (size_t) POOL + 1);
 	n = list_columns(k, cols, entropy, most);
 	set_gates(k, n);
 	for (uint32_t arity = 2; arity <= MG_MARK_ARITY; arity++)
-		for (uint32_t tries = 0; tries < (arity < 4 ? 2000 : 1000) && n >= arity; tries++)
+		for (uint32_t tried = 0; tried < tries[arity] && n >= arity; tried++)
 		{
 			uint32_t pick[MG_MARK_ARITY];
 
@@ -450,9 +477,10 @@ fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
 					pick[i] = cols[mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), n)];
 				while (has(pick, i, pick[i]));
 			sort_columns(pick, arity);
-			if (tries % 256 == 0)
+			if (tried % 256 == 0)
 				MG_TRY(mg_poll(ctx));
-			consider(k, pick, arity, count, at);
+			if (!enter(seen, pick, arity))
+				consider(k, pick, arity, count);
 		}
 	return MG_OK;
 }
@@ -547,18 +575,11 @@ spread_of(const maker *k, double gate, uint32_t *count, uint16_t *cells)
 		const mg_mark_subset *s = &k->subset[i];
 
 		memset(count, 0, s->cells * sizeof(*count));
-		for (int pass = 0; pass < 2; pass++)
-			for (uint32_t r = 0; r < PILOT; r++)
-			{
-				uint32_t at = 0;
-
-				for (uint32_t j = 0; j < s->k; j++)
-					at += k->pilot[s->cols[j]][r] * s->stride[j];
-				if (pass == 0)
-					count[at]++;
-				else
-					cells[r] += count[at] <= gate * PILOT;
-			}
+		find_cells(k, k->pilot, s->cols, s->k, PILOT, k->at);
+		for (uint32_t r = 0; r < PILOT; r++)
+			count[k->at[r]]++;
+		for (uint32_t r = 0; r < PILOT; r++)
+			cells[r] += count[k->at[r]] <= gate * PILOT;
 	}
 	for (uint32_t r = 0; r < PILOT; r++)
 	{
@@ -631,25 +652,31 @@ keep_pilot(maker *k, void *arg)
 			k->pilot[c][r] = k->group_of[c][k->codes[c][r]];
 }
 
-/* arg: counts of all cells */
+/* Groups of the rows in codes. */
+static void
+find_groups(const maker *k, uint16_t *const *codes, uint32_t rows)
+{
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		for (uint32_t r = 0; k->column[c].ngroups > 0 && r < rows; r++)
+			k->group[c][r] = k->group_of[c][codes[c][r]];
+}
+
+/* arg: counts of all cells; and of groups, for the margins */
 static void
 count_cells(maker *k, void *arg)
 {
 	uint32_t *count = arg;
 
+	find_groups(k, k->codes, MG_BATCH_ROWS);
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 	{
 		const mg_mark_subset *s = &k->plan->subset[i];
 
+		find_cells(k, k->group, s->cols, s->k, MG_BATCH_ROWS, k->at);
 		for (uint32_t r = 0; r < MG_BATCH_ROWS; r++)
-		{
-			uint32_t at = s->first;
-
-			for (uint32_t j = 0; j < s->k; j++)
-				at += k->group_of[s->cols[j]][k->codes[s->cols[j]][r]] * s->stride[j];
-			count[at]++;
-		}
+			count[s->first + k->at[r]]++;
 	}
+	count_codes(k, NULL);
 }
 
 static mg_code
@@ -734,7 +761,12 @@ set_probabilities(mg_ctx *ctx, maker *k)
 
 	MG_NEW(ctx, k->work, count, (size_t) p->cells + 1);
 	MG_NEW(ctx, p->arena, q, (size_t) p->cells + 1);
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		memset(k->code_count[c], 0, k->model->columns[c].ncoarse * sizeof(*k->code_count[c]));
 	MG_TRY(draw_rows(ctx, k, k->batches, count_cells, count));
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		if (k->column[c].ngroups > 0)
+			find_margin(k, c, k->batches);
 	for (uint32_t i = 0; i < p->cells; i++)
 	{
 		double share = count[i] / rows_drawn(k), steps = share > 0 ? -8 * log2(share / p->gate) : MG_MARK_NEVER;
@@ -760,16 +792,16 @@ typedef struct tally
 static void
 add_signs(const maker *k, const mg_mark *mark, uint16_t *const *codes, uint32_t rows, bool before, tally *t)
 {
+	find_groups(k, codes, rows);
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 	{
 		const mg_mark_subset *s = &k->plan->subset[i];
 
+		find_cells(k, k->group, s->cols, s->k, rows, k->at);
 		for (uint32_t r = 0; r < rows; r++)
 		{
-			uint32_t at = 0;
+			uint32_t at = k->at[r];
 
-			for (uint32_t j = 0; j < s->k; j++)
-				at += k->group_of[s->cols[j]][codes[s->cols[j]][r]] * s->stride[j];
 			if (s->q[at] == MG_MARK_FREQUENT)
 				continue;
 			t[i].before += before;
@@ -796,9 +828,9 @@ try_batch(mg_ctx *ctx, const maker *k, const mg_mark *mark, mg_stream *s, uint32
 }
 
 static mg_code
-try_key(mg_ctx *ctx, maker *k, uint8_t number, tally *t)
+try_key(mg_ctx *ctx, maker *k, uint8_t number, bool last, tally *t)
 {
-	static const uint32_t rows[] = {MG_BATCH_ROWS, MG_BATCH_ROWS, 3000, 3000, 3000, 3000};
+	static const uint32_t rows[] = {MG_BATCH_ROWS, 3000, 3000};
 	const uint8_t model[MG_KEY_BYTES] = {number, 1}, recipient[MG_KEY_BYTES] = {number, 2};
 	mg_mark *mark = NULL;
 	mg_stream *s = NULL;
@@ -808,7 +840,7 @@ try_key(mg_ctx *ctx, maker *k, uint8_t number, tally *t)
 		code = mg_stream_create(ctx, k->model, model, &s);
 	if (code == MG_OK)
 		code = mg_stream_mark(ctx, s, mark);
-	for (uint32_t i = 0; i < sizeof(rows) / sizeof(*rows) && code == MG_OK; i++)
+	for (uint32_t i = 0; i < (last ? sizeof(rows) / sizeof(*rows) : 1) && code == MG_OK; i++)
 		code = try_batch(ctx, k, mark, s, rows[i], number * UINT64_C(16) + i, t);
 	mg_stream_destroy(s);
 	mg_mark_destroy(mark);
@@ -833,7 +865,7 @@ weigh_subsets(mg_ctx *ctx, maker *k)
 	{
 		memset(t, 0, k->plan->nsubsets * sizeof(*t));
 		for (uint8_t i = 0; i < TRIED_KEYS; i++)
-			MG_TRY(try_key(ctx, k, (uint8_t) (TRIED_KEYS * round + i), t));
+			MG_TRY(try_key(ctx, k, (uint8_t) (TRIED_KEYS * round + i), round == DRAG_ROUNDS, t));
 		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 		{
 			mg_mark_subset *s = &k->subset[i];
@@ -863,12 +895,15 @@ begin(mg_ctx *ctx, maker *k)
 	MG_NEW(ctx, k->work, k->code_count, n);
 	MG_NEW(ctx, k->work, k->group_of, n);
 	MG_NEW(ctx, k->work, k->pilot, n);
+	MG_NEW(ctx, k->work, k->group, n);
+	MG_NEW(ctx, k->work, k->at, MG_BATCH_ROWS);
 	k->plan->ncolumns = n;
 	k->plan->column = k->column;
-	k->plan->margin = k->margin;
+	k->plan->margin = (const double *const *) k->margin;
 	for (uint32_t c = 0; c < n; c++)
 	{
 		MG_NEW(ctx, k->work, k->codes[c], MG_BATCH_ROWS);
+		MG_NEW(ctx, k->work, k->group[c], MG_BATCH_ROWS);
 		MG_NEW(ctx, k->work, k->code_count[c], k->model->columns[c].ncoarse);
 		MG_NEW(ctx, k->work, k->group_of[c], k->model->columns[c].ncoarse);
 		MG_NEW(ctx, k->work, k->pilot[c], PILOT);
@@ -883,7 +918,7 @@ make(mg_ctx *ctx, maker *k)
 
 	mg_rng_seed(&rng, UINT64_C(0x7375627365747321));
 	MG_TRY(begin(ctx, k));
-	MG_TRY(draw_rows(ctx, k, k->batches, count_codes, NULL));
+	MG_TRY(draw_rows(ctx, k, CODE_BATCHES, count_codes, NULL));
 	for (uint32_t c = 0; c < k->model->ncolumns; c++)
 		MG_TRY(make_column(ctx, k, c));
 	MG_TRY(draw_rows(ctx, k, 1, keep_pilot, NULL));
