@@ -42,8 +42,7 @@
 #define LEAST_RARE 0.004 /* least mass of a subset on rare cells */
 #define WEIGHT 2.0       /* of a subset all of whose cells are rare; others' are such that all tell as much */
 #define BALANCE 0.5
-#define TRIED_KEYS 2
-#define DRAG_ROUNDS 3
+#define TRIED_KEYS 3
 #define TYPICAL_ROWS 1000 /* of a batch, for which branches are judged */
 
 enum
@@ -783,65 +782,54 @@ set_probabilities(mg_ctx *ctx, maker *k)
 /* What rare cells did in rows made with keys that everyone knows. */
 typedef struct tally
 {
-	double sum;    /* of the signs of both keys, halved */
-	double seen;   /* rare cells */
-	double before; /* and before rows were marked; of large batches only, as the next */
-	double after;
+	double sum;  /* of the signs of both keys, halved */
+	double seen; /* rare cells */
 } tally;
 
 static void
-add_signs(const maker *k, const mg_mark *mark, uint16_t *const *codes, uint32_t rows, bool before, tally *t)
+add_signs(const maker *k, const mg_mark *mark, uint16_t *const *codes, uint32_t rows, tally *t)
 {
 	find_groups(k, codes, rows);
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 	{
 		const mg_mark_subset *s = &k->plan->subset[i];
+		const int8_t *score = mark->score + s->first;
+		int64_t sum = 0, seen = 0;
 
 		find_cells(k, k->group, s->cols, s->k, rows, k->at);
 		for (uint32_t r = 0; r < rows; r++)
 		{
-			uint32_t at = k->at[r];
-
-			if (s->q[at] == MG_MARK_FREQUENT)
-				continue;
-			t[i].before += before;
-			t[i].after += !before && rows == MG_BATCH_ROWS;
-			t[i].seen += !before;
-			t[i].sum += before ? 0 : (mark->score[s->first + at] + s->drag) / (2.0 * s->weight);
+			sum += score[k->at[r]];
+			seen += s->q[k->at[r]] != MG_MARK_FREQUENT;
 		}
+		t[i].sum += (double) sum / (2.0 * s->weight);
+		t[i].seen += (double) seen;
 	}
 }
 
-/* One batch of a stream that bears this mark, as codes only. */
 static mg_code
-try_batch(mg_ctx *ctx, const maker *k, const mg_mark *mark, mg_stream *s, uint32_t rows, uint64_t seed, tally *t)
-{
-	mg_rng rng;
-
-	mg_rng_seed(&rng, seed);
-	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, mg_mark_pool(s->marker, rows), s->codes));
-	if (rows == MG_BATCH_ROWS)
-		add_signs(k, mark, s->codes, rows, true, t);
-	MG_TRY(mg_mark_batch(ctx, s, &rng, rows));
-	add_signs(k, mark, s->codes, rows, false, t);
-	return MG_OK;
-}
-
-static mg_code
-try_key(mg_ctx *ctx, maker *k, uint8_t number, bool last, tally *t)
+try_key(mg_ctx *ctx, maker *k, uint8_t number, tally *t)
 {
 	static const uint32_t rows[] = {MG_BATCH_ROWS, 3000, 3000};
 	const uint8_t model[MG_KEY_BYTES] = {number, 1}, recipient[MG_KEY_BYTES] = {number, 2};
 	mg_mark *mark = NULL;
 	mg_stream *s = NULL;
 	mg_code code = mg_mark_create(ctx, k->plan, model, recipient, &mark);
+	mg_rng rng;
 
 	if (code == MG_OK)
 		code = mg_stream_create(ctx, k->model, model, &s);
 	if (code == MG_OK)
 		code = mg_stream_mark(ctx, s, mark);
-	for (uint32_t i = 0; i < (last ? sizeof(rows) / sizeof(*rows) : 1) && code == MG_OK; i++)
-		code = try_batch(ctx, k, mark, s, rows[i], number * UINT64_C(16) + i, t);
+	mg_rng_seed(&rng, number);
+	for (uint32_t i = 0; i < sizeof(rows) / sizeof(*rows) && code == MG_OK; i++)
+	{
+		code = s->sampler->batch(ctx, s->sampler, &rng, mg_mark_pool(s->marker, rows[i]), s->codes);
+		if (code == MG_OK)
+			code = mg_mark_batch(ctx, s, &rng, rows[i]);
+		if (code == MG_OK)
+			add_signs(k, mark, s->codes, rows[i], t);
+	}
 	mg_stream_destroy(s);
 	mg_mark_destroy(mark);
 	return code;
@@ -850,10 +838,6 @@ try_key(mg_ctx *ctx, maker *k, uint8_t number, bool last, tally *t)
 /*
  * tells: a rare cell of sign + came more often by a factor 1 + d, one of sign - less often by 1 - d: the best weight of
  * a feature is d, which differs between subsets, since the branches that are exchanged reach some more than others.
- *
- * drag: a cell of sign + is sought and one of sign - avoided, a frequent one neither; where there are many to choose
- * from the seeking wins, and rare cells came more often over all keys. With a tilt of exp(l s) the factor is cosh l,
- * and log(cosh l) / l off every score takes it away. Found by trial, a few rounds, since l is not known beforehand.
  */
 static mg_code
 weigh_subsets(mg_ctx *ctx, maker *k)
@@ -861,22 +845,11 @@ weigh_subsets(mg_ctx *ctx, maker *k)
 	tally *t;
 
 	MG_NEW(ctx, k->work, t, (size_t) k->plan->nsubsets + 1);
-	for (uint8_t round = 0; round <= DRAG_ROUNDS && k->plan->nsubsets > 0; round++)
-	{
-		memset(t, 0, k->plan->nsubsets * sizeof(*t));
-		for (uint8_t i = 0; i < TRIED_KEYS; i++)
-			MG_TRY(try_key(ctx, k, (uint8_t) (TRIED_KEYS * round + i), round == DRAG_ROUNDS, t));
-		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-		{
-			mg_mark_subset *s = &k->subset[i];
-			double d = fmin(fmax(t[i].sum / (t[i].seen + 1), 0.005), 0.99), off;
-
-			s->tells = (uint8_t) fmax(MG_MARK_TELLS * d, 1);
-			off = s->drag + s->weight * log((t[i].after + 1) / (t[i].before + 1)) / atanh(fmax(d, 0.1));
-			if (round < DRAG_ROUNDS && k->plan->nbranches > 0)
-				s->drag = (uint8_t) fmin(fmax(off + 0.5, 0), MG_MARK_DRAG);
-		}
-	}
+	for (uint8_t i = 0; i < TRIED_KEYS && k->plan->nsubsets > 0; i++)
+		MG_TRY(try_key(ctx, k, i, t));
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+		k->subset[i].tells =
+			(uint8_t) fmax(MG_MARK_TELLS * fmin(fmax(t[i].sum / (t[i].seen + 1), 0.005), 0.99), 1);
 	return MG_OK;
 }
 
