@@ -22,7 +22,7 @@
 #include <math.h>
 #include <string.h>
 
-#define HAND 2       /* branches that are carried in a large batch, one more in its first pass */
+#define HAND 2 /* branches that are carried in a large batch, one more in its first pass */
 #define MOST_HAND 4
 #define SMALL_HAND 4 /* and in a small one */
 #define PASSES 2     /* over a batch, each of one branch */
