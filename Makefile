@@ -189,7 +189,8 @@ help:
 
 #: make                 the core library and the module
 #: make install         into the server that pg_config belongs to (as root, where it is the system's)
-#: make demo            a made-up table of hospital admissions, from budget to synthetic rows; CSV=file.csv takes yours
+#: make demo            a made-up table of hospital admissions, from budget to rows that are traced;
+#:                      CSV=file.csv takes yours
 #: make test            unit, regression, isolation and TAP tests in throwaway clusters;
 #:                      ONLY="unit regress isolation tap" chooses kinds, TESTS="name ..." tests;
 #:                      AUDIT_RUNS=10 has the audits of privacy take ten times as many runs
@@ -198,7 +199,7 @@ help:
 #: make sanitize        unit tests and fuzz regressions under ASan and UBSan
 #: make fuzz            libFuzzer on every target, SECONDS_EACH=60
 #: make check-layers    who may include whom, and what the module may hold
-#: make lint            layout and static analysis
+#: make lint            layout, documents against what the server has, static analysis
 #: make format          lays the C files out
 #: make clean           removes everything that was built
 #: make setup           installs what all of these need

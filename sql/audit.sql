@@ -121,6 +121,7 @@ CREATE FUNCTION altered(type text, col text) RETURNS text LANGUAGE sql AS $$
     WHEN 'text[]' THEN 'array_append(%1$I, ''x'')'
     WHEN 'bytea' THEN 'set_byte(%1$I, 0, 255 - get_byte(%1$I, 0))'
     WHEN 'double precision' THEN 'coalesce(%1$I, 0) * (1 + 1e-15::float8) + 1e-300'
+    WHEN 'numeric' THEN 'coalesce(%1$I, 0) + 1'
     WHEN 'timestamp with time zone' THEN '%1$I + interval ''1 us'''
     WHEN 'interval' THEN 'coalesce(%1$I, ''0'') + interval ''1 us''' END, col)
 $$;
@@ -172,11 +173,13 @@ UNION ALL SELECT 'receipt gone', * FROM tamper($$DELETE FROM mirage.receipt WHER
 UNION ALL SELECT 'hash gone', * FROM tamper($$DELETE FROM mirage.receipt_rows$$)
 UNION ALL SELECT 'issuance invented', * FROM tamper($$INSERT INTO mirage.issuance SELECT (jsonb_populate_record(i, '{"id": 1000}')).* FROM mirage.issuance i WHERE id = 3$$)
 UNION ALL SELECT 'issuances exchanged', * FROM tamper($$UPDATE mirage.issuance SET id = CASE id WHEN 3 THEN 1004 ELSE 1003 END WHERE id IN (3, 4); UPDATE mirage.issuance SET id = id - 1000 WHERE id > 1000$$)
+UNION ALL SELECT 'running total altered', * FROM tamper($$UPDATE mirage.issuance SET recipient_total = 0 WHERE id = 3$$)
 UNION ALL SELECT 'seal altered', * FROM tamper($$UPDATE mirage.log SET seals = '[["issuance", 3, "00"]]' WHERE seals @> '[["issuance", 3]]'$$)
 UNION ALL SELECT 'seals that are none', * FROM tamper($$UPDATE mirage.log SET seals = '[5, ["ledger"], ["ledger", "x"], ["ledger", {}, []]]' WHERE id = 3$$)
 UNION ALL SELECT 'no seals', * FROM tamper($$UPDATE mirage.log SET seals = '"x"' WHERE id = 3$$)
 UNION ALL SELECT 'entry of another OID', * FROM tamper($$UPDATE mirage.log SET role_oid = 1 WHERE id = 4$$)
 UNION ALL SELECT 'cap raised', * FROM tamper($$UPDATE mirage.budget SET epsilon = 100$$)
+UNION ALL SELECT 'order of the filter changed', * FROM tamper($$UPDATE mirage.budget SET alpha = alpha * 2$$)
 UNION ALL SELECT 'period given', * FROM tamper($$UPDATE mirage.budget SET period = '1 day'$$)
 UNION ALL SELECT 'price of a model', * FROM tamper($$UPDATE mirage.model SET epsilon = 0.1$$)
 UNION ALL SELECT 'parameters exchanged', * FROM tamper($$UPDATE mirage.model_blob SET sealed = set_byte(sealed, 100, 255 - get_byte(sealed, 100))$$)
@@ -220,6 +223,7 @@ SELECT without('SELECT 1') AS untouched,
 SET client_min_messages = notice;
 SELECT ok FROM tamper($$UPDATE mirage.ledger SET epsilon = 0.5; DELETE FROM mirage.receipt_rows; INSERT INTO mirage.issuance SELECT (jsonb_populate_record(i, '{"id": 1000}')).* FROM mirage.issuance i WHERE id = 3$$);
 SELECT without('ALTER TABLE mirage.ledger DISABLE TRIGGER refuse_change; UPDATE mirage.budget SET epsilon = 100') AS ok;
+SELECT without($$INSERT INTO mirage.log (at, role_name, session_role, action, object) VALUES (now() - interval '2 hours', 'a', 'b', 'c', 'd')$$) AS ok;
 SET client_min_messages = warning;
 
 -- cutting off the end is what an earlier head is for; a block of its own, without what leaves traces elsewhere

@@ -179,6 +179,23 @@ SELECT (SELECT count(*) FROM dp_budgets) + (SELECT count(*) FROM dp_ledger) + (S
        (SELECT count(*) FROM dp_jobs) + (SELECT count(*) FROM dp_audit_log) AS seen;
 SELECT * FROM mirage.ledger;
 RESET ROLE;
+-- a stranger hears nothing of columns and of what was declared about them, here a label that the table does not allow
+BEGIN;
+SET ROLE regress_owner;
+CREATE TABLE private (a int, p point);
+SELECT dp_set_column('private', 'a', kind => 'category', categories => '{7}');
+ALTER TABLE private ADD CHECK (a IN (1, 2));
+CREATE VIEW private_view AS SELECT * FROM private;
+SAVEPOINT s;
+SELECT dp_plan('private');
+ROLLBACK TO s;
+SELECT dp_protect('private', epsilon => 1);
+SET ROLE regress_nobody;
+SAVEPOINT s;
+SELECT dp_plan('private');
+ROLLBACK TO s;
+SELECT dp_plan('private_view');
+ROLLBACK;
 -- what is left of all this
 SELECT model, epsilon, state FROM dp_ledger ORDER BY id;
 SELECT name, method, epsilon, state FROM dp_models ORDER BY name;

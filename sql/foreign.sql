@@ -245,9 +245,13 @@ SET ROLE regress_mirage_a;
 SELECT count(*) FROM lent;
 SELECT count(*) FROM f.m;
 RESET ROLE;
+-- figures of the model that no record tells of are not for who may have so many rows and no more
+CREATE FOREIGN TABLE f.looked_at (age int, sex text) SERVER models OPTIONS (model 'm', rows '20000', purpose 'testing');
+GRANT SELECT ON f.looked_at TO regress_mirage_a;
 SELECT dp_grant('m', 'regress_mirage_a');
 SET ROLE regress_mirage_a;
 SELECT count(*) FROM f.m;
+SELECT estimate('SELECT age FROM f.looked_at WHERE sex = ''F'' ') = estimate('SELECT age FROM f.looked_at WHERE sex = ''M'' ') AS nothing_told;
 RESET ROLE;
 -- a grant's limits hold for scans: purpose, columns, rows
 SELECT dp_grant('m', 'regress_mirage_a', max_rows => 50000, purposes => '{testing}', columns => '{age,sex}');
@@ -256,6 +260,7 @@ SELECT count(age) FROM f.m;
 RESET ROLE;
 ALTER FOREIGN TABLE f.m OPTIONS (ADD purpose 'testing');
 SET ROLE regress_mirage_a;
+SELECT estimate('SELECT age FROM f.looked_at WHERE sex = ''F'' ') = estimate('SELECT age FROM f.looked_at WHERE sex = ''M'' ') AS nothing_told;
 SELECT count(age) FROM f.m;
 SELECT count(price) FROM f.m;
 SELECT count(age) FROM f.m WHERE price < 5;

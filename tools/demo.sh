@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# demo.sh: the demonstration, beside a throwaway server of its own: a budget, a training, synthetic rows, and who may
-# read what.
+# demo.sh: the demonstration, beside a throwaway server of its own: a budget, a training, synthetic rows, who may read
+# what, and how rows are traced to whom they were for.
 #
 #   CSV  a file with a header line (commas, semicolons or tabs; empty is NULL): its types are guessed, nothing about its
 #        values is declared, so that the domain is learnt privately. Without it: a made-up table of hospital admissions.
@@ -29,7 +29,13 @@ CREATE EXTENSION pg_mirage;
 CREATE ROLE hospital LOGIN;
 CREATE ROLE researcher LOGIN;
 CREATE ROLE stranger LOGIN;
+CREATE ROLE auditor LOGIN IN ROLE mirage_auditor;
 GRANT CREATE ON SCHEMA public TO hospital;
+CREATE SERVER models FOREIGN DATA WRAPPER pg_mirage_fdw;
+GRANT USAGE ON FOREIGN SERVER models TO hospital;
+CREATE SCHEMA elsewhere;
+GRANT CREATE, USAGE ON SCHEMA elsewhere TO researcher;
+GRANT USAGE ON SCHEMA elsewhere TO auditor;
 SQL
 run_sql "$run/roles.sql"
 

@@ -1,6 +1,7 @@
 -- demo.sql: the main job, from a protected table to the rows of a role that never saw it. tools/demo.sh runs it beside
 -- a throwaway server as the role that owns the table, with the variables tbl (the table, as regclass reads it), row
--- (NULL of its type) and model; the roles researcher and stranger are there.
+-- (NULL of its type) and model; the roles researcher, stranger and auditor, the server models and the schema elsewhere
+-- are there.
 \pset footer off
 \pset null '-'
 \set ON_ERROR_STOP 1
@@ -126,3 +127,56 @@ SELECT dp_grant(:'model', 'researcher') \g /dev/null
 \connect - stranger
 :attempt
 :report
+\pset expanded off
+
+\connect - hospital
+\echo
+\echo '== 9. A grant with limits: so many rows a day, for a purpose. What was had before counts.'
+\set ECHO queries
+SELECT dp_grant(:'model', 'researcher', max_rows => 10000, per => '1 day', purposes => '{research}') \g /dev/null
+\connect - researcher
+SELECT dp_materialize(:'model', 'elsewhere.found', 5000, purpose => 'research') AS rows;
+\set ON_ERROR_STOP 0
+SELECT dp_synthesize(:'model', 9000, purpose => 'research');
+SELECT dp_synthesize(:'model', 10);
+\set ON_ERROR_STOP 1
+SELECT max_rows, per, purposes, used, remaining FROM dp_grants;
+\set ECHO none
+
+\connect - hospital
+\echo '== 10. The model as a table: fixed, virtual, streamed.'
+\set ECHO queries
+IMPORT FOREIGN SCHEMA models LIMIT TO (:"model") FROM SERVER models INTO public OPTIONS (rows '1000000');
+SELECT count(*) FROM :"model";
+\set ECHO none
+SELECT :'tbl' = 'admissions' AS made_up \gset
+\if :made_up
+\set ECHO queries
+SELECT region, count(*), round(avg(charge)) AS charge FROM :"model"
+  WHERE ward = 'cardiology' AND age >= 85 GROUP BY 1 ORDER BY 1;
+\set ECHO none
+\endif
+
+\connect - researcher
+\echo '== 11. A part of the rows of step 9 turns up without a name. Whose were they?'
+\set ECHO queries
+DELETE FROM elsewhere.found WHERE random() < 0.5;
+GRANT SELECT ON elsewhere.found TO auditor;
+\set ECHO none
+\connect - auditor
+SELECT coalesce((card #>> '{watermark,marked}')::boolean, false) AS marked FROM dp_models WHERE name = :'model' \gset
+\if :marked
+\set ECHO queries
+SELECT coalesce(recipient, '(the model)') AS who, features, round(score::numeric, 1) AS score, p_value
+FROM dp_trace('SELECT * FROM elsewhere.found');
+\set ECHO none
+\else
+\echo 'This model has too few columns to mark its rows.'
+\endif
+
+\echo '== 12. What the record says: issuances with their signed receipts, and a log that is whole.'
+\set ECHO queries
+SELECT id, recipient, rows, purpose, path, dp_verify_receipt(dp_receipt(id)) AS receipt FROM dp_issuances ORDER BY id;
+SELECT entries, ok FROM dp_verify_audit();
+SELECT left(dp_audit_head(), 100) || '..' AS "a signed head, to be kept outside";
+\set ECHO none

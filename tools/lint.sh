@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # lint.sh: layout of the C files (clang-format, the one version that .clang-format is written for) and of the others
-# (line length, trailing blanks, tabs), cppcheck, and a build with warnings as errors. The last line is `N passed, N
-# failed, N skipped`. FILES="a.c b.h" looks at these alone.
+# (line length, trailing blanks, tabs), documents against what they are about, cppcheck, and a build with warnings as
+# errors. The last line is `N passed, N failed, N skipped`. FILES="a.c b.h" looks at these alone.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -76,6 +76,9 @@ check "tests that docs/security.md names" "$rc"
 rc=0
 tools/check-version.sh >"$out" 2>&1 || rc=$?
 check "versions agree" "$rc"
+rc=0
+tools/check-reference.pl >"$out" 2>&1 || rc=$?
+check "documents say what the server has" "$rc"
 
 folders=()
 for d in base num privacy table curator model graphical neural synthesis seal watermark measure; do

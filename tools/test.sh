@@ -128,7 +128,7 @@ if wants regress || wants isolation || wants tap; then
 	pgxs=$("$private_bin/pg_config" --pgxs)
 	pgxs=${pgxs%/*}
 	mkdir -p "$work/src"
-	for d in sql expected test META.json pg_mirage.control; do
+	for d in README.md docs sql expected test tools META.json pg_mirage.control; do
 		[ ! -e "$top/$d" ] || cp -r "$top/$d" "$work/src/"
 	done
 	give "$work"

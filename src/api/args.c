@@ -71,7 +71,7 @@ mg_arg_interval(FunctionCallInfo fcinfo, int i, const char *name)
 	v = PG_GETARG_INTERVAL_P(i);
 	if (v->month < 0 || v->day < 0 || v->time < 0 || (v->month == 0 && v->day == 0 && v->time < USECS_PER_SEC))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must be at least one second", name),
-						errhint("For example '1 year'.")));
+						errhint("For example '1 day'.")));
 	return v;
 }
 
@@ -147,13 +147,6 @@ mg_arg_materialize(FunctionCallInfo fcinfo)
 	rsi->setDesc = CreateTupleDescCopy(desc);
 	rsi->setResult = tuplestore_begin_heap((rsi->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
 	MemoryContextSwitchTo(old);
-}
-
-void
-mg_refuse_parameter(const char *name)
-{
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("parameter \"%s\" is not served by this version", name), errhint("Leave it out.")));
 }
 
 void

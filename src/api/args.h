@@ -25,7 +25,6 @@ extern List *mg_arg_texts(FunctionCallInfo fcinfo, int i, const char *name);
 /* Prepares fcinfo->resultinfo for rows by tuplestore_putvalues; error where a set is not accepted. */
 extern void mg_arg_materialize(FunctionCallInfo fcinfo);
 
-extern void mg_refuse_parameter(const char *name) __attribute__((noreturn));
 /* Error unless finite and > 0; error unless in (0, 1). */
 extern void mg_check_epsilon(double epsilon);
 extern void mg_check_delta(double delta);

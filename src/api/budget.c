@@ -5,6 +5,7 @@
 #include "api/args.h"
 
 #include "access/transam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/event_trigger.h"
 #include "miscadmin.h"
@@ -90,7 +91,7 @@ require_budget_owner(const MgBudget *budget, const char *act)
 	if (!mg_is_admin(me) && !(budget->owner.live && has_privs_of_role(me, budget->owner.oid)))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("permission denied to %s budget \"%s\"", act, budget->name),
-						errhint("Its owner or a member of mirage_admin may.")));
+						errhint("Its owner or a member of mirage_admin may do this.")));
 }
 
 /*
@@ -186,6 +187,10 @@ require_protectable(Oid relid)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("\"%s\" belongs to the system catalogs", mg_relation_name(relid)),
 						errhint("Protect tables of your own.")));
+	if (get_rel_namespace(relid) == get_namespace_oid("mirage", true))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" belongs to the extension", mg_relation_name(relid)),
+				 errhint("Protect tables of your own.")));
 	if (kind == RELKIND_MATVIEW)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is a materialized view", mg_relation_name(relid)),

@@ -17,7 +17,7 @@ MG_WATCHED_FUNCTION(dp_rotate_key, MG_WATCHED_ACT)
 
 	if (!mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to rotate the master key"),
-						errhint("A member of mirage_admin may.")));
+						errhint("A member of mirage_admin may do this.")));
 	mg_require_writable("dp_rotate_key");
 	before = mg_master_fingerprint();
 	mg_rotate();

@@ -26,7 +26,7 @@ MG_WATCHED_FUNCTION(dp_receipt, MG_WATCHED_ACT)
 
 	if (receipt == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("no receipt for you of issuance " INT64_FORMAT, issuance),
+						errmsg("permission denied for the receipt of issuance " INT64_FORMAT, issuance),
 						errhint("Receipts are for the recipient, the role that asked for the rows, the model's owner "
 								"and members of mirage_auditor.")));
 	PG_RETURN_JSONB_P(receipt);

@@ -19,7 +19,7 @@ dp_acknowledge_rewind(PG_FUNCTION_ARGS)
 
 	if (!mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to acknowledge a rewind"),
-						errhint("A member of mirage_admin may.")));
+						errhint("A member of mirage_admin may do this.")));
 	mg_require_writable("dp_acknowledge_rewind");
 	if (note[strspn(note, " \t\r\n")] == '\0' || strlen(note) > NOTE_MAX)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("note must have 1 to %d bytes", NOTE_MAX),

@@ -108,9 +108,9 @@ mg_sql_is_me(PG_FUNCTION_ARGS)
 Datum
 mg_sql_is_role(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(mg_role_binding(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)),
-								   text_to_cstring(PG_GETARG_TEXT_PP(2)))
-					   .live);
+	PG_RETURN_BOOL(
+		mg_role_binding(PG_GETARG_OID(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), text_to_cstring(PG_GETARG_TEXT_PP(2)))
+			.live);
 }
 
 /* (relid, identity): owner of a relation that was recorded in this database. */

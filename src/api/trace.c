@@ -116,7 +116,7 @@ parse_mapping(Trace *t, Jsonb *json)
 		}
 		else if (token == WJB_VALUE && pending)
 		{
-			if (v.type != jbvString)
+			if (v.type != jbvString || v.val.string.len >= NAMEDATALEN)
 				bad_mapping();
 			t->mapping[t->nmappings++].model = pnstrdup(v.val.string.val, v.val.string.len);
 			pending = false;
@@ -249,9 +249,9 @@ begin_query(void *arg, TupleDesc desc)
 	ListCell *lc;
 
 	if (models == NIL && t->model != NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("there is no model \"%s\" that marked its rows, and there was none", t->model),
-						errhint("Leave out parameter \"model\" to try them all.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("no model called \"%s\" has ever marked its rows", t->model),
+				 errhint("Leave out parameter \"model\" to try them all.")));
 	check_mapping(t, desc);
 	t->suspect = palloc0(sizeof(Suspect) * Max(list_length(models), 1));
 	if (models != NIL)

@@ -99,6 +99,27 @@ plan_request(Request *r)
 	MG_CHECK(&ctx, r->method->plan(&ctx, arena, &r->fit, &r->plan));
 }
 
+/*
+ * Before anything is said about columns, whose declarations are not for everybody: the right to train, of those who
+ * have nothing else to do with the relation. What a right comes to for the others is worked out with the source.
+ */
+static void
+refuse_strangers(Oid relid)
+{
+	Oid me = GetUserId(), base;
+
+	if (mg_owns(relid, me) || pg_class_aclcheck(relid, me, ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, me, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK)
+		return;
+	if (get_rel_relkind(relid) == RELKIND_VIEW)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for view \"%s\"", mg_relation_name(relid)),
+				 errhint("Training on a view takes SELECT on it; a share of the budget reaches the table itself.")));
+	base = mg_source_base_peek(relid, NIL, mg_relation_source, false);
+	(void) mg_train_right(relid, base, mg_relation_protection(base, false));
+}
+
 /* Arguments relation, method, epsilon, delta, columns, options, from `first` on. */
 static void
 understand(FunctionCallInfo fcinfo, int first, Request *r)
@@ -116,6 +137,7 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 
 	if (mg_relation_name(r->relid) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", r->relid)));
+	refuse_strangers(r->relid);
 	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, mg_relation_publicness);
 	r->base = mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, false);
 	r->protection = mg_relation_protection(r->base, false);
@@ -227,8 +249,8 @@ MG_WATCHED_FUNCTION(dp_train, MG_WATCHED_TRAINING)
 	mg_check_name("model", model);
 	mg_require_writable("dp_train");
 	if (mg_model_find(model) != NULL)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" exists", model),
-						errhint("Choose another name, or drop it with dp_drop_model('%s').", model)));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", model),
+						errhint("Choose another name, or drop it with dp_drop_model(%s).", quote_literal_cstr(model))));
 	mg_require_visible_to_workers(mg_arg_oid(fcinfo, 1, "relation"));
 	understand(fcinfo, 1, &r);
 	if (r.base != r.relid)

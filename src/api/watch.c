@@ -51,7 +51,7 @@ MG_WATCHED_FUNCTION(dp_acknowledge_alert, MG_WATCHED_ACT)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"id\" must not be null")));
 	if (!mg_is_auditor(GetUserId()) && !mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to acknowledge an alert"),
-						errhint("Members of mirage_auditor and mirage_admin may.")));
+						errhint("Members of mirage_auditor and mirage_admin may do this.")));
 	mg_require_writable("dp_acknowledge_alert()");
 	if (note[strspn(note, " \t\r\n")] == '\0' || strlen(note) > NOTE_MAX)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("note must have 1 to %d bytes", NOTE_MAX),

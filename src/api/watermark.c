@@ -46,7 +46,8 @@ dp_set_model(PG_FUNCTION_ARGS)
 
 	mg_require_writable("dp_set_model()");
 	if (!mg_is_admin(GetUserId()))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to set up a model"),
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to switch the watermark of a model"),
 						errhint("Ask for membership in mirage_admin.")));
 	name = mg_arg_text(fcinfo, 0, "model");
 	model = mg_model_find(name);
@@ -55,7 +56,7 @@ dp_set_model(PG_FUNCTION_ARGS)
 						errhint("The view dp_models lists the models that you may use.")));
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("nothing was said about model \"%s\"", name),
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("no setting of model \"%s\" was given", name),
 				 errhint("Switch its watermark: dp_set_model(%s, watermark => false)", quote_literal_cstr(name))));
 	marked = PG_GETARG_BOOL(1);
 	if (marked && !mg_mark_has_plan(model->id))

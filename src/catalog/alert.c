@@ -10,16 +10,12 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/seals.h"
 #include "catalog/watch.h"
 #include "commands/async.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
-#include "storage/lock.h"
 #include "utils/json.h"
-#include "utils/lsyscache.h"
 
 #define CHANNEL "pg_mirage"
 #define HISTORY_DAYS 30
@@ -34,18 +30,6 @@ typedef struct Alert
 	const char *detail; /* json */
 	double window;      /* seconds in which there is one of it */
 } Alert;
-
-/* To the end of the transaction: a lock of ours on what the name says. */
-static void
-lock_name(const char *table, const char *name)
-{
-	Oid class = get_relname_relid(table, get_namespace_oid("mirage", false));
-	uint32 hash = DatumGetUInt32(hash_any((const unsigned char *) name, (int) strlen(name)));
-	LOCKTAG tag;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, class, hash, 0);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-}
 
 /* ---------------------------------------------------------------- raising */
 
@@ -103,7 +87,7 @@ raise_alert(const Alert *a)
 	int64 id;
 	bool lately;
 
-	lock_name("alert", psprintf("%s|%s", a->kind, a->role));
+	mg_lock_name("alert", psprintf("%s|%s", a->kind, a->role));
 	mg_query_begin(&q);
 	lately = raised_lately(&q, a);
 	id = lately ? 0 : insert_alert(&q, a);
@@ -155,23 +139,6 @@ mg_alerts_write(const List *due)
 }
 
 /* ---------------------------------------------------------------- rows */
-
-bool
-mg_watch_hour_full(const char *recipient, bool claimed, int64 rows)
-{
-	MgArg args[] = {MG_TEXT(recipient), MG_BOOL(claimed)};
-	double had;
-	MgQuery q;
-
-	mg_query_begin(&q);
-	mg_query_run(&q, true,
-				 "SELECT coalesce(sum(requested_rows), 0)::float8 FROM mirage.issuance WHERE recipient = $1 "
-				 "AND claimed = $2 AND issued_at > clock_timestamp() - interval '1 hour'",
-				 lengthof(args), args);
-	had = mg_get_float8(0, 1);
-	mg_query_end(&q);
-	return had + (double) rows > mg_guc_max_rows_per_hour;
-}
 
 void
 mg_watch_refuse_rows(const char *recipient)
@@ -227,9 +194,8 @@ mg_watch_release(const char *recipient, bool claimed, int64 rows, const char *mo
 
 	if (mg_guc_max_rows_per_hour > 0 && !superuser_arg(GetAuthenticatedUserId()))
 	{
-		/* what is ours to decide is counted by now, and what others decide is committed or waits */
-		lock_name("use_day", recipient);
-		if (mg_watch_hour_full(recipient, claimed, 0))
+		/* what is ours to decide is counted by now, under the recipient's lock: mg_issuance_insert */
+		if (mg_recipient_hour_full(recipient, claimed, 0, mg_guc_max_rows_per_hour))
 			mg_watch_refuse_rows(recipient);
 	}
 	today = add_to_day(recipient, claimed, rows);

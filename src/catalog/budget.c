@@ -21,7 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#define BUDGET_COLUMNS \
+#define BUDGET_COLUMNS                                                                                   \
 	"SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind, " \
 	"require_approval FROM mirage.budget "
 
@@ -45,8 +45,8 @@ budget_note_change(MgQuery *q, int64 id, const char *by)
 	MgArg args[] = {MG_INT8(id), MG_TEXT(by)};
 
 	mg_query_run(q, false,
-				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, period, changed_by) "
-				 "SELECT id, epsilon, delta, period, $2 FROM mirage.budget WHERE id = $1 RETURNING id",
+				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, alpha, period, changed_by) "
+				 "SELECT id, epsilon, delta, alpha, period, $2 FROM mirage.budget WHERE id = $1 RETURNING id",
 				 lengthof(args), args);
 	mg_row_written("budget_change", mg_get_int8(0, 1));
 }
@@ -136,10 +136,10 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 	if (id == 0)
 		ereport(
 			ERROR,
-			(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("a budget called \"%s\" exists", name),
+			(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("budget \"%s\" already exists", name),
 			 errhint(
-				 "Join it with dp_protect(..., budget => '%s'), or give the new one another name with dp_create_budget.",
-				 name)));
+				 "Join it with dp_protect(..., budget => %s), or give the new one another name with dp_create_budget.",
+				 quote_literal_cstr(name))));
 	return id;
 }
 

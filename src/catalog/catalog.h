@@ -215,7 +215,7 @@ typedef struct MgModel
 	MgRole owner;
 	double epsilon, delta, total;
 	int64 charge, job;
-	char *card; /* json text */
+	char *card; /* json text; for mg_model_insert: what was found has none */
 } MgModel;
 
 extern MgModel *mg_model_find(const char *name); /* NULL: none */
@@ -250,6 +250,7 @@ typedef struct MgGrant
 	int64 model;
 	char *recorded; /* the grantee's name as recorded: with the model, the key */
 	MgRole grantee;
+	char *identity;         /* of the database that it was recorded in */
 	TimestampTz granted_at; /* changes with each dp_grant */
 	bool expires;
 	TimestampTz valid_until;
@@ -272,16 +273,14 @@ typedef struct MgGrantRef
 /*
  * The grants of the model by which `role` may release for this purpose (NULL: none), live and unexpired, the least
  * restrictive first: without conditions before with them; then all columns before more before fewer; then without limit
- * of rows before with one, more rows before fewer; then by the grantee's name. Error where the only ones ask for another
- * purpose, or were made by this very transaction, which no worker can see.
+ * of rows before with one, more rows before fewer; then by the grantee's name. Error where the only ones ask for
+ * another purpose, or were made by this very transaction, which no worker can see.
  */
 extern List *mg_grants_for(const MgModel *model, Oid role, const char *purpose);
 /* All of them, whatever they ask for, in the same order; never an error. */
 extern List *mg_grants_held(const MgModel *model, Oid role);
 /* Do both confine the rows to the same? */
 extern bool mg_grants_alike(const MgGrant *a, const MgGrant *b);
-/* Is there room for so many rows at this moment? */
-extern bool mg_grant_has_room(const MgGrant *grant, int64 rows);
 /*
  * In a worker's transaction, READ COMMITTED: locks the grants in order, to the end of the transaction, until one has
  * room, and returns it. A grant that was revoked, replaced or ran out since does not pay. Error where none does.
@@ -298,6 +297,26 @@ extern bool mg_owns_model(const MgModel *model, Oid role);
 extern void mg_model_require_released(const MgModel *model, Oid role);
 /* May `role` read rows of the model: by owning it, or by a live unexpired grant to a role whose rights it has. */
 extern bool mg_may_release(const MgModel *model, Oid role);
+/* Has the role's right, where it is not the owner's, a limit of rows? (Any of its grants.) */
+extern bool mg_grants_limited(const MgModel *model, Oid role);
+
+/* -- what was given out, against limits (catalog/quota.c) -- */
+
+/* Is there room for so many rows at this moment? */
+extern bool mg_grant_has_room(const MgGrant *grant, int64 rows);
+/*
+ * The moment, as text, from which on there is room, if nobody draws on the grant until then: when the oldest releases
+ * that are in the way have left the window. NULL: never.
+ */
+extern char *mg_grant_room_from(const MgGrant *grant, int64 rows);
+/* What a recipient was given within the last hour, whatever the model: would it be more than `limit` with these? */
+extern bool mg_recipient_hour_full(const char *recipient, bool claimed, int64 rows, int64 limit);
+/*
+ * To the end of the transaction nobody else adds to these totals. Order: rows of grants, grants, the recipient, which
+ * mg_issuance_insert takes.
+ */
+extern void mg_quota_lock_grant(const MgGrant *grant);
+extern void mg_quota_lock_recipient(const char *recipient);
 
 /* -- approval (catalog/approval.c) -- */
 
@@ -319,15 +338,19 @@ extern void mg_decide(const MgModel *model, const char *decision, const char *st
  * key whose fingerprint is recorded. create: may make the file and record the fingerprint (workers, before a
  * reservation).
  *
- * Until the matching mg_keys_drop, this process reads a master key at most once, whatever of the functions below are
- * called; nested pairs are one. Within one C function that does not return in between: an error forgets by itself. An
- * error that is caught without the abort of a transaction needs mg_keys_drop_all.
+ * Until the matching mg_keys_drop, this process reads a master key at most once, and unwraps what is wrapped under it
+ * at most once, whatever of the functions below are called; nested pairs are one. Within one C function that does not
+ * return in between: an error forgets by itself. An error that is caught without the abort of a transaction needs
+ * mg_keys_drop_all.
  */
 extern void mg_keys_hold(void);
 extern void mg_keys_drop(void);
 extern void mg_keys_drop_all(void);
-/* Reads now the master key that roots are wrapped under, where it is not held: for whoever is about to take locks that others wait for. */
-extern void mg_keys_warm(void);
+/*
+ * Unwraps a root that will be wanted, made where there is none, while keys are held: for whoever is about to take locks
+ * that others wait for.
+ */
+extern void mg_keys_warm(const char *purpose);
 extern void mg_master_key(uint8 key[32], bool create);
 /* A new random key for a model, wrapped under the master key and stored; and back. Wipe after use. */
 extern void mg_model_key_create(int64 model, uint8 key[32]);
@@ -390,7 +413,7 @@ typedef struct MgIssuance
 	const char *conditioned; /* a JSON array of the columns that were conditioned on; NULL: none */
 	List *columns;           /* of char *: those that leave */
 	const char *watermark;   /* id of the recipient's mark key; NULL: the rows are unmarked */
-	List *grants;            /* of MgGrantRef *: the first with room pays; NIL: the owner's own right, or a superuser's */
+	List *grants; /* of MgGrantRef *: the first with room pays; NIL: the owner's own right, or a superuser's */
 } MgIssuance;
 
 /* Writes the row; payer NULL: no grant pays. Returns its number. */
@@ -466,8 +489,11 @@ extern bool mg_get_bool(uint64 row, int col);
 extern char *mg_get_text(MgQuery *q, uint64 row, int col);              /* NULL for NULL */
 extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoasted copy; NULL for NULL */
 
-extern List *mg_get_texts(MgQuery *q, uint64 row, int col);             /* text[] as char *; NIL for NULL */
-extern Datum mg_text_array(List *texts);                                 /* of char *, as text[] */
+extern List *mg_get_texts(MgQuery *q, uint64 row, int col); /* text[] as char *; NIL for NULL */
+extern Datum mg_text_array(List *texts);                    /* of char *, as text[] */
+
+/* To the end of the transaction: a lock of ours on what the name says, for purposes of a table of the schema mirage. */
+extern void mg_lock_name(const char *table, const char *name);
 
 /* This database, as bindings record it: system identifier and database OID as text, "6912...:16384". */
 extern const char *mg_database_identity(void);

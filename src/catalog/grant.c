@@ -2,7 +2,7 @@
  * catalog/grant.c: who may have rows of a model, and within which limits.
  *
  * A grant is one row, keyed by model and the grantee's name, and replaced by the next dp_grant; what was used of it is
- * summed over mirage.issuance by grantee, so that neither replacing nor revoking it gives anything back. Reads take the
+ * kept by grantee (catalog/quota.c), so that neither replacing nor revoking it gives anything back. Reads take the
  * latest snapshot.
  */
 #include "postgres.h"
@@ -32,7 +32,8 @@ read_grant(MgQuery *q, uint64 row, int64 model)
 
 	g->model = model;
 	g->recorded = mg_get_text(q, row, 1);
-	g->grantee = mg_role_binding(mg_get_oid(row, 2), g->recorded, mg_get_text(q, row, 3));
+	g->identity = mg_get_text(q, row, 3);
+	g->grantee = mg_role_binding(mg_get_oid(row, 2), g->recorded, g->identity);
 	g->granted_at = DatumGetTimestampTz(mg_get_datum(row, 4));
 	g->expires = !mg_get_null(row, 5);
 	g->valid_until = g->expires ? DatumGetTimestampTz(mg_get_datum(row, 5)) : 0;
@@ -141,6 +142,19 @@ mg_may_release(const MgModel *model, Oid role)
 		return true;
 	foreach (lc, unexpired(model->id))
 		if (serves(lfirst(lc), role))
+			return true;
+	return false;
+}
+
+bool
+mg_grants_limited(const MgModel *model, Oid role)
+{
+	ListCell *lc;
+
+	if (mg_owns_model(model, role))
+		return false;
+	foreach (lc, unexpired(model->id))
+		if (serves(lfirst(lc), role) && ((MgGrant *) lfirst(lc))->limited)
 			return true;
 	return false;
 }
@@ -279,59 +293,12 @@ mg_grants_alike(const MgGrant *a, const MgGrant *b)
 
 /* ---------------------------------------------------------------- limits of rows */
 
-/* What was given out under the grant, of all time or of its last interval: mirage.grant_use says what counts. */
-static bool
-has_room(MgQuery *q, const MgGrant *g, int64 rows)
-{
-	MgArg args[] = {MG_INT8(g->model), MG_TEXT(g->recorded), MG_INT8(rows), MG_INT8(g->max_rows)};
-
-	if (!g->limited)
-		return true;
-	(void) mg_query_run(q, true,
-						"SELECT coalesce(sum(requested_rows), 0) + $3 <= $4 FROM mirage.grant_use "
-						"WHERE model = $1 AND grantee_name = $2",
-						lengthof(args), args);
-	return mg_get_bool(0, 1);
-}
-
-bool
-mg_grant_has_room(const MgGrant *g, int64 rows)
-{
-	MgQuery q;
-	bool room;
-
-	mg_query_begin(&q);
-	room = has_room(&q, g, rows);
-	mg_query_end(&q);
-	return room;
-}
-
-/*
- * The moment from which on there is room, if nobody draws on the grant until then: when the oldest releases that are in
- * the way have left the window. NULL: never.
- */
-static char *
-room_from(MgQuery *q, const MgGrant *g, int64 rows)
-{
-	MgArg args[] = {MG_INT8(g->model), MG_TEXT(g->recorded), MG_INT8(rows), MG_INT8(g->max_rows)};
-
-	if (g->per == NULL || rows > g->max_rows)
-		return NULL;
-	(void) mg_query_run(
-		q, true,
-		"SELECT (date_trunc('second', min(u.issued_at AT TIME ZONE 'UTC' + u.per)) + '1 s') AT TIME ZONE 'UTC' "
-		"FROM (SELECT issued_at, per, coalesce(sum(requested_rows) OVER "
-		"(ORDER BY issued_at DESC RANGE UNBOUNDED PRECEDING EXCLUDE GROUP), 0) AS later "
-		"FROM mirage.grant_use WHERE model = $1 AND grantee_name = $2) u WHERE u.later + $3 <= $4",
-		lengthof(args), args);
-	return mg_get_text(q, 0, 1);
-}
-
 static void
-refuse_rows(const MgModel *model, const MgGrant *g, const char *from)
+refuse_rows(const MgModel *model, const MgGrant *g, int64 rows)
 {
 	char *window =
 		g->per == NULL ? NULL : DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(g->per)));
+	char *from = mg_grant_room_from(g, rows);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -344,18 +311,20 @@ refuse_rows(const MgModel *model, const MgGrant *g, const char *from)
 
 /* The grant as it is now, locked; NULL: it does not stand any more. */
 static MgGrant *
-lock_grant(MgQuery *q, int64 model, const MgGrantRef *ref, Oid role)
+lock_grant(int64 model, const MgGrantRef *ref, Oid role)
 {
 	MgArg args[] = {MG_INT8(model), MG_TEXT(ref->recorded)};
-	MgGrant *g;
+	MgGrant *g = NULL;
+	MgQuery q;
 
-	if (mg_query_run(q, false,
+	mg_query_begin(&q);
+	if (mg_query_run(&q, false,
 					 "SELECT " GRANT_COLUMNS
 					 " FROM mirage.model_grant g WHERE g.model = $1 AND g.grantee_name = $2 FOR UPDATE",
-					 lengthof(args), args) == 0)
-		return NULL;
-	g = read_grant(q, 0, model);
-	if (!serves(g, role) || (g->expires && g->valid_until <= GetCurrentTimestamp()))
+					 lengthof(args), args) > 0)
+		g = read_grant(&q, 0, model);
+	mg_query_end(&q);
+	if (g == NULL || !serves(g, role) || (g->expires && g->valid_until <= GetCurrentTimestamp()))
 		return NULL;
 	if (g->granted_at != ref->granted_at)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
@@ -369,31 +338,25 @@ mg_grant_pay(const MgModel *model, List *refs, int64 rows)
 {
 	Oid role = GetUserId();
 	MgGrant *payer = NULL, *full = NULL;
-	char *from = NULL;
 	ListCell *lc;
-	MgQuery q;
 
-	mg_query_begin(&q);
 	foreach (lc, refs)
 	{
-		MgGrant *g = lock_grant(&q, model->id, lfirst(lc), role);
+		MgGrant *g = lock_grant(model->id, lfirst(lc), role);
 
 		if (g == NULL)
 			continue;
-		if (has_room(&q, g, rows))
+		mg_quota_lock_grant(g);
+		if (mg_grant_has_room(g, rows))
 		{
 			payer = g;
 			break;
 		}
 		if (full == NULL)
-		{
 			full = g;
-			from = room_from(&q, g, rows);
-		}
 	}
-	mg_query_end(&q);
 	if (payer == NULL && full != NULL)
-		refuse_rows(model, full, from);
+		refuse_rows(model, full, rows);
 	if (payer == NULL)
 		refuse_right(model->name);
 	return payer;

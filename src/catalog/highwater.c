@@ -584,13 +584,12 @@ find_or_remake_budget(const MgMarkGroup *g)
 	if (!(g->cap_epsilon > 0))
 		elog(ERROR, "the high-water mark does not say what budget \"%s\" was", g->budget);
 	mg_query_begin(&q);
-	mg_query_run(
-		&q, false,
-		"WITH b AS (INSERT INTO mirage.budget (name, epsilon, delta, alpha, owner_oid, owner_name, identity) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, epsilon, delta) "
-		"INSERT INTO mirage.budget_change (budget, epsilon, delta, changed_by) SELECT id, epsilon, delta, $6 FROM b "
-		"RETURNING id",
-		lengthof(args), args);
+	mg_query_run(&q, false,
+				 "WITH b AS (INSERT INTO mirage.budget (name, epsilon, delta, alpha, owner_oid, owner_name, identity) "
+				 "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id, epsilon, delta, alpha) "
+				 "INSERT INTO mirage.budget_change (budget, epsilon, delta, alpha, changed_by) "
+				 "SELECT id, epsilon, delta, alpha, $6 FROM b RETURNING id",
+				 lengthof(args), args);
 	mg_row_written("budget_change", mg_get_int8(0, 1));
 	mg_query_end(&q);
 	mg_log("create budget", g->budget,

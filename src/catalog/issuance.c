@@ -70,6 +70,30 @@ mg_recipient(void)
 	return r;
 }
 
+/*
+ * With the running totals that the row brings up to date: under the locks of catalog/quota.c, so that nobody else is
+ * about to. One moment is never before another's of the same order.
+ */
+static const char insert_statement[] =
+	"INSERT INTO mirage.issuance (model, model_name, role_oid, role_name, identity, recipient, claimed, grantee_oid, "
+	"grantee_name, requested_rows, seeded, purpose, path, conditions, columns, watermark, name_total, oid_total, "
+	"both_total, recipient_total, issued_at) "
+	"SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16, "
+	"CASE WHEN $9 IS NOT NULL THEN coalesce(n.total, 0) + $10 END, "
+	"CASE WHEN $9 IS NOT NULL THEN coalesce(o.total, 0) + $10 END, "
+	"CASE WHEN $9 IS NOT NULL THEN coalesce(b.total, 0) + $10 END, "
+	"coalesce(r.total, 0) + $10, greatest(clock_timestamp(), n.at, o.at, r.at) FROM (VALUES (0)) one "
+	"LEFT JOIN (SELECT name_total AS total, issued_at AS at FROM mirage.issuance "
+	"WHERE model = $1 AND grantee_name = $9 ORDER BY issued_at DESC, id DESC LIMIT 1) n ON true "
+	"LEFT JOIN (SELECT oid_total AS total, issued_at AS at FROM mirage.issuance "
+	"WHERE model = $1 AND grantee_name IS NOT NULL AND grantee_oid = $8 "
+	"AND split_part(identity, ':', 1) = split_part($5, ':', 1) ORDER BY issued_at DESC, id DESC LIMIT 1) o ON true "
+	"LEFT JOIN (SELECT both_total AS total FROM mirage.issuance "
+	"WHERE model = $1 AND grantee_name = $9 AND grantee_oid = $8 "
+	"AND split_part(identity, ':', 1) = split_part($5, ':', 1) ORDER BY issued_at DESC, id DESC LIMIT 1) b ON true "
+	"LEFT JOIN (SELECT recipient_total AS total, issued_at AS at FROM mirage.issuance "
+	"WHERE recipient = $6 AND claimed = $7 ORDER BY issued_at DESC, id DESC LIMIT 1) r ON true RETURNING *";
+
 int64
 mg_issuance_insert(const MgIssuance *i, const MgGrant *payer)
 {
@@ -92,14 +116,11 @@ mg_issuance_insert(const MgIssuance *i, const MgGrant *payer)
 	MgQuery q;
 	int64 id;
 
+	mg_quota_lock_recipient(i->recipient);
 	mg_query_begin(&q);
-	mg_query_run(&q, false,
-				 "INSERT INTO mirage.issuance (model, model_name, role_oid, role_name, identity, recipient, claimed, "
-				 "grantee_oid, grantee_name, requested_rows, seeded, purpose, path, conditions, columns, watermark) "
-				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16) RETURNING id",
-				 lengthof(args), args);
+	mg_query_run(&q, false, insert_statement, lengthof(args), args);
 	id = mg_get_int8(0, 1);
-	mg_row_written("issuance", id);
+	mg_row_returned("issuance", id);
 	mg_query_end(&q);
 	return id;
 }

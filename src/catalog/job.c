@@ -53,12 +53,11 @@ mg_job_insert(const MgJob *job, Oid relid, double epsilon)
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(
-		&q, false,
-		"INSERT INTO mirage.job (id, model, relation, relid, method, epsilon, role_oid, role_name, login_oid, "
-		"login_name, identity, charge, state, dsm_handle, pid) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'running', $13, $14)",
-		lengthof(args), args);
+	mg_query_run(&q, false,
+				 "INSERT INTO mirage.job (id, model, relation, relid, method, epsilon, role_oid, role_name, login_oid, "
+				 "login_name, identity, charge, state, dsm_handle, pid) "
+				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'running', $13, $14)",
+				 lengthof(args), args);
 	mg_query_end(&q);
 }
 

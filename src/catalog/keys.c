@@ -101,6 +101,7 @@ mg_key_rewrap(uint8 old[MG_KEY_BYTES], uint8 next[MG_KEY_BYTES], const char *pur
 typedef struct Wrapped
 {
 	bytea *bytes; /* NULL: there is none */
+	bytea *pub;   /* the public half, of what signs; else NULL */
 	char *master; /* the fingerprint of what it is wrapped under */
 	bool known;   /* that is recorded as a master key of this database */
 } Wrapped;
@@ -114,13 +115,14 @@ wrapped_find(const char *purpose, int64 model)
 
 	mg_query_begin(&q);
 	if (mg_query_run(&q, true,
-					 "SELECT w.wrapped, w.master, m.fingerprint IS NOT NULL FROM mirage.wrapped_key w "
+					 "SELECT w.wrapped, w.master, m.fingerprint IS NOT NULL, w.public_key FROM mirage.wrapped_key w "
 					 "LEFT JOIN mirage.master_key m ON m.fingerprint = w.master WHERE w.purpose = $1 AND w.model = $2",
 					 lengthof(args), args) > 0)
 	{
 		found.bytes = (bytea *) mg_get_varlena(&q, 0, 1);
 		found.master = mg_get_text(&q, 0, 2);
 		found.known = mg_get_bool(0, 3);
+		found.pub = (bytea *) mg_get_varlena(&q, 0, 4);
 	}
 	mg_query_end(&q);
 	return found;
@@ -173,27 +175,53 @@ wrapped_store(const char *purpose, int64 model, const char *fingerprint, const b
 	return n > 0;
 }
 
-static void
-unwrap_or_fail(const char *purpose, int64 model, const char *missing, const char *hint, uint8 key[MG_KEY_BYTES])
+/*
+ * The key, by what is held or unwrapped. False: there is none; every other failure is an error. pub: where it is one
+ * that signs, its recorded public half; NULL: not wanted.
+ */
+static bool
+unwrap_found(const char *purpose, int64 model, uint8 key[MG_KEY_BYTES], uint8 *pub)
 {
+	char name[MG_FINGERPRINT_SIZE], pub_name[MG_FINGERPRINT_SIZE];
 	uint8 master[MG_KEY_BYTES];
 	MgKeyProblem why;
 	Wrapped found;
 	mg_ctx ctx;
 
+	snprintf(name, sizeof(name), "%s|" INT64_FORMAT, purpose, model);
+	snprintf(pub_name, sizeof(pub_name), "pub %s", name);
+	if (mg_held_find(name, key) && (pub == NULL || mg_held_find(pub_name, pub)))
+		return true;
 	if (!wrapped_open(purpose, model, &found, master, &why))
 	{
 		if (found.bytes != NULL)
 			mg_key_problem_raise(&why);
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("%s", missing), errhint("%s", hint)));
+		return false;
 	}
 	mg_ctx_init(&ctx);
 	if (unwrap(&ctx, master, purpose, model, found.bytes, key))
-		return;
+	{
+		bool has_pub = found.pub != NULL && VARSIZE_ANY_EXHDR(found.pub) == 32;
+
+		mg_held_put(name, key);
+		if (has_pub)
+			mg_held_put(pub_name, (const uint8 *) VARDATA_ANY(found.pub));
+		if (pub != NULL && has_pub)
+			memcpy(pub, VARDATA_ANY(found.pub), 32);
+		else if (pub != NULL)
+			memset(pub, 0, 32);
+		return true;
+	}
 	if (ctx.code == MG_CORRUPT)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("a wrapped key (%s) is damaged", purpose),
 						errhint("Restore the table mirage.wrapped_key from a backup.")));
 	mg_throw(&ctx);
+}
+
+static void
+refuse_missing(const char *missing, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("%s", missing), errhint("%s", hint)));
 }
 
 /* ---------------------------------------------------------------- keys of models */
@@ -231,8 +259,9 @@ mg_model_key_create(int64 model, uint8 key[MG_KEY_BYTES])
 void
 mg_model_key(int64 model, uint8 key[MG_KEY_BYTES])
 {
-	unwrap_or_fail("model", model, "the model's key is missing",
-				   "Restore the table mirage.wrapped_key from a backup, or drop the model and train again.", key);
+	if (!unwrap_found("model", model, key, NULL))
+		refuse_missing("the model's key is missing",
+					   "Restore the table mirage.wrapped_key from a backup, or drop the model and train again.");
 }
 
 void
@@ -274,23 +303,41 @@ root_create(const char *purpose)
 	(void) wrapped_store(purpose, 0, fingerprint, wrapped, signs ? public_key : NULL);
 }
 
-void
-mg_root_key(const char *purpose, uint8 key[MG_KEY_BYTES], bool create)
+static void
+root_open(const char *purpose, uint8 key[MG_KEY_BYTES], uint8 *pub, bool create)
 {
 	char missing[128];
 
-	if (create && wrapped_find(purpose, 0).bytes == NULL)
+	if (unwrap_found(purpose, 0, key, pub))
+		return;
+	if (create)
+	{
 		root_create(purpose);
+		if (unwrap_found(purpose, 0, key, pub))
+			return;
+	}
 	snprintf(missing, sizeof(missing), "the root key for \"%s\" is missing", purpose);
-	unwrap_or_fail(purpose, 0, missing, "Restore the table mirage.wrapped_key from a backup.", key);
+	refuse_missing(missing, "Restore the table mirage.wrapped_key from a backup.");
 }
 
 void
-mg_keys_warm(void)
+mg_root_key(const char *purpose, uint8 key[MG_KEY_BYTES], bool create)
+{
+	root_open(purpose, key, NULL, create);
+}
+
+void
+mg_root_key_pair(const char *purpose, uint8 key[MG_KEY_BYTES], uint8 pub[32])
+{
+	root_open(purpose, key, pub, true);
+}
+
+void
+mg_keys_warm(const char *purpose)
 {
 	uint8 root[MG_KEY_BYTES];
 
-	mg_root_key("log", root, false); /* one that there is, and whose master key is the others' */
+	mg_root_key(purpose, root, true);
 	mg_wipe(root, sizeof(root));
 }
 

@@ -8,6 +8,9 @@
 
 /* The recorded Ed25519 public key of the root `purpose`; false: there is none. Needs no master key. */
 extern bool mg_root_public(const char *purpose, uint8 pub[32]);
+/* A root that signs, made where there is none, and its public half as recorded (zeros: none). Wipe the key after use.
+ */
+extern void mg_root_key_pair(const char *purpose, uint8 key[32], uint8 pub[32]);
 
 /* Is that public key the one of the wrapped seed? */
 typedef enum MgGenuine

@@ -15,8 +15,8 @@
 
 #include "catalog/highwater.h"
 #include "catalog/mark.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "pg/canonical.h"
 #include "port.h"
 #include "storage/fd.h"
 
@@ -41,9 +41,10 @@ mg_mark_compare_groups(const void *a, const void *b)
 static void
 put_text(mg_writer *w, const char *s)
 {
-	char *utf8 = pg_server_to_any(s, (int) strlen(s), PG_UTF8);
+	int n;
+	char *utf8 = mg_to_utf8(s, (int) strlen(s), &n);
 
-	mg_put_str(w, utf8, strlen(utf8));
+	mg_put_str(w, utf8, (size_t) n);
 }
 
 static char *
@@ -53,7 +54,7 @@ get_text(mg_reader *r)
 	const char *utf8 = mg_get_str(r, &n);
 	char *s = utf8 == NULL ? pstrdup("") : pnstrdup(utf8, n);
 
-	return pg_any_to_server(s, (int) strlen(s), PG_UTF8);
+	return mg_from_utf8(s, (int) strlen(s));
 }
 
 void

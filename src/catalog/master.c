@@ -76,7 +76,7 @@ typedef struct Held
 	uint8 key[MG_KEY_BYTES];
 } Held;
 
-#define MAX_HELD 8 /* at most two keys matter, unless files of older ones are about */
+#define MAX_HELD 16 /* two master keys, unless files of older ones are about; and what was unwrapped by them */
 
 static Held ordinary[MAX_HELD]; /* where there is no page */
 static Held *held = ordinary;   /* else a page of its own */
@@ -170,8 +170,8 @@ mg_keys_drop_all(void)
 	forget_all();
 }
 
-static bool
-find_held(const char *fingerprint, uint8 key[MG_KEY_BYTES])
+bool
+mg_held_find(const char *fingerprint, uint8 key[MG_KEY_BYTES])
 {
 	for (int i = 0; i < nheld; i++)
 		if (strcmp(held[i].fingerprint, fingerprint) == 0)
@@ -182,10 +182,10 @@ find_held(const char *fingerprint, uint8 key[MG_KEY_BYTES])
 	return false;
 }
 
-static void
-hold(const char *fingerprint, const uint8 key[MG_KEY_BYTES])
+void
+mg_held_put(const char *fingerprint, const uint8 key[MG_KEY_BYTES])
 {
-	if (holds == 0 || nheld == MAX_HELD)
+	if (holds == 0 || nheld == MAX_HELD || strlen(fingerprint) >= MG_FINGERPRINT_SIZE)
 		return;
 	strlcpy(held[nheld].fingerprint, fingerprint, MG_FINGERPRINT_SIZE);
 	memcpy(held[nheld].key, key, MG_KEY_BYTES);
@@ -580,7 +580,7 @@ mg_master_find(const char *fingerprint, uint8 key[MG_KEY_BYTES], MgKeyProblem *w
 {
 	bool found;
 
-	if (find_held(fingerprint, key))
+	if (mg_held_find(fingerprint, key))
 		return true;
 	if (strcmp(refused, fingerprint) == 0)
 	{
@@ -592,7 +592,7 @@ mg_master_find(const char *fingerprint, uint8 key[MG_KEY_BYTES], MgKeyProblem *w
 	else
 		found = configured(why) && wanted_from_files(fingerprint, key, why);
 	if (found)
-		hold(fingerprint, key);
+		mg_held_put(fingerprint, key);
 	else if (holds > 0)
 	{
 		strlcpy(refused, fingerprint, sizeof(refused));
@@ -632,7 +632,7 @@ first_key(uint8 key[MG_KEY_BYTES], char fingerprint[MG_FINGERPRINT_SIZE], MgKeyP
 	PG_END_TRY();
 	if (!is_wanted(key, standing, why))
 		return false;
-	hold(fingerprint, key);
+	mg_held_put(fingerprint, key);
 	return true;
 }
 
@@ -675,7 +675,7 @@ mg_master_offered(char fingerprint[MG_FINGERPRINT_SIZE], MgKeyProblem *why)
 	if (!any_key(key, false, why))
 		return false;
 	fingerprint_of(key, fingerprint);
-	hold(fingerprint, key);
+	mg_held_put(fingerprint, key);
 	mg_wipe(key, sizeof(key));
 	return true;
 }

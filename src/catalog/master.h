@@ -36,6 +36,13 @@ extern void mg_master_require(uint8 key[MG_KEY_BYTES], char fingerprint[MG_FINGE
 /* To the end of the transaction, the key in force stays in force: for whoever is about to wrap a key under it. */
 extern void mg_master_pin(void);
 
+/*
+ * What is held under a name of up to 32 bytes: fingerprints of master keys, which are digits, and names of
+ * catalog/keys.c, which are not. Where keys are not held, or too many are, nothing is put and nothing found.
+ */
+extern bool mg_held_find(const char *name, uint8 key[MG_KEY_BYTES]);
+extern void mg_held_put(const char *name, const uint8 key[MG_KEY_BYTES]);
+
 /* -- exchange: by one process of the cluster at a time, see worker/rotate.c -- */
 
 /* What the site gives when no particular key is asked for. */

@@ -22,7 +22,7 @@ mg_model_find(const char *name)
 	if (mg_query_run(
 			&q, true,
 			"SELECT id, name, relation, method, state, relid, owner_oid, owner_name, identity, epsilon, delta, total, "
-			"charge, job, card::text FROM mirage.model WHERE name = $1",
+			"charge, job FROM mirage.model WHERE name = $1",
 			1, &arg) > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(q.caller);
@@ -40,7 +40,6 @@ mg_model_find(const char *name)
 		m->total = mg_get_float8(0, 12);
 		m->charge = mg_get_int8(0, 13);
 		m->job = mg_get_int8(0, 14);
-		m->card = mg_get_text(&q, 0, 15);
 		MemoryContextSwitchTo(old);
 	}
 	mg_query_end(&q);

@@ -9,10 +9,14 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/array.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -171,6 +175,17 @@ mg_text_array(List *texts)
 	foreach (lc, texts)
 		items[foreach_current_index(lc)] = CStringGetTextDatum(lfirst(lc));
 	return PointerGetDatum(construct_array(items, list_length(texts), TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+void
+mg_lock_name(const char *table, const char *name)
+{
+	Oid class = get_relname_relid(table, get_namespace_oid("mirage", false));
+	uint32 hash = DatumGetUInt32(hash_any((const unsigned char *) name, (int) strlen(name)));
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, class, hash, 0);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
 const char *

@@ -395,45 +395,44 @@ typedef struct Signed
 	bytea *signature;
 } Signed;
 
-/* The key's public half, which is what a reader must have; and the signature of a message. */
+/* The key's public half, which must be the one that readers are told; and the signature of a message (NULL: none). */
 static void
 sign_message(const uint8 *message, size_t len, uint8 signature[MG_SIGNATURE_BYTES], uint8 pub[32])
 {
-	uint8 seed[MG_KEY_BYTES];
+	uint8 seed[MG_KEY_BYTES], recorded[32];
 	mg_ctx ctx;
 	mg_code code;
 
-	mg_root_key(PURPOSE, seed, true);
+	mg_root_key_pair(PURPOSE, seed, recorded);
 	mg_ctx_init(&ctx);
 	code = mg_sign_public(&ctx, seed, pub);
 	if (code == MG_OK && message != NULL)
 		code = mg_sign(&ctx, seed, message, len, signature);
 	mg_wipe(seed, sizeof(seed));
 	MG_CHECK(&ctx, code);
+	if (memcmp(pub, recorded, sizeof(recorded)) != 0)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the public key of receipts is not that of their root"),
+						errhint("Restore the table mirage.wrapped_key from a backup.")));
 }
 
 /* Signs a document given as JSON text. */
 static Signed
 sign_document(const char *text)
 {
-	uint8 pub[32], again[32], message[2 * MG_HASH_BYTES], signature[MG_SIGNATURE_BYTES];
+	uint8 pub[32], message[2 * MG_HASH_BYTES], signature[MG_SIGNATURE_BYTES];
 	StringInfoData body = canonical(parse_json(text), NULL), options;
 	pg_time_t now = timestamptz_to_time_t(GetCurrentTimestamp());
 	char created[32];
 	Signed s;
 
-	if (!mg_root_public(PURPOSE, pub))
-		sign_message(NULL, 0, NULL, pub);
+	sign_message(NULL, 0, NULL, pub);
 	pg_strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%SZ", pg_gmtime(&now));
 	s.created = pstrdup(created);
 	s.body = mg_from_utf8(body.data, body.len);
 	mg_multikey(pub, s.multikey);
 	options = canonical(parse_json(proof_options(s.body, created, s.multikey)), NULL);
 	signed_bytes(&options, &body, message);
-	sign_message(message, sizeof(message), signature, again);
-	if (memcmp(pub, again, sizeof(pub)) != 0)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the public key of receipts is not that of their root"),
-						errhint("Restore the table mirage.wrapped_key from a backup.")));
+	sign_message(message, sizeof(message), signature, pub);
 	s.signature = make_bytea(signature, sizeof(signature));
 	return s;
 }
@@ -467,11 +466,11 @@ mg_receipt_write(int64 issuance)
 		mg_query_run(&q, false,
 					 "INSERT INTO mirage.receipt (issuance, login_oid, login_name, owner_oid, owner_name, "
 					 "owner_identity, identity, body, created, public_key, signature) "
-					 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+					 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
 					 lengthof(args), args);
+		mg_row_returned("receipt", issuance);
 		mg_query_end(&q);
 	}
-	mg_row_written("receipt", issuance);
 }
 
 /* The receipt's body without its last brace, to go on with; NULL: there is none. */

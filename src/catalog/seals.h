@@ -12,6 +12,12 @@
  * them). The next mg_log of the transaction takes its hash along, and a transaction that ends without one fails.
  */
 extern void mg_row_written(const char *table, int64 key);
+/*
+ * The same of the row that the last statement, an INSERT .. RETURNING *, gave back as its first: it is not read again.
+ * In a transaction without savepoints, as workers' are: after one was rolled back there would be a seal without its
+ * row.
+ */
+extern void mg_row_returned(const char *table, int64 key);
 /* For mg_log: the seals of what was written and not yet sealed, a JSON array; NULL: nothing was. */
 extern char *mg_seals_take(void);
 

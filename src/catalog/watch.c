@@ -483,6 +483,6 @@ mg_watch_admit(const char *recipient, bool claimed, int64 rows)
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						errmsg("role \"%s\" has had all releases of this minute", GetUserNameFromId(role, false)),
 						errhint("Ask for more rows at once, or wait (pg_mirage.max_releases_per_minute).")));
-	if (mg_guc_max_rows_per_hour > 0 && mg_watch_hour_full(recipient, claimed, rows))
+	if (mg_guc_max_rows_per_hour > 0 && mg_recipient_hour_full(recipient, claimed, rows, mg_guc_max_rows_per_hour))
 		mg_watch_refuse_rows(recipient);
 }

@@ -75,8 +75,6 @@ extern void mg_alerts_write(const List *due);
  * where they are far above the recipient's own history.
  */
 extern void mg_watch_release(const char *recipient, bool claimed, int64 rows, const char *model);
-/* Would `rows` more be too many of this hour? Without a lock: what decides is mg_watch_release. */
-extern bool mg_watch_hour_full(const char *recipient, bool claimed, int64 rows);
 extern void mg_watch_refuse_rows(const char *recipient) __attribute__((noreturn));
 /* In the caller's transaction: false where somebody acknowledged it before. Error where there is no such alert. */
 extern bool mg_alert_acknowledge(int64 id, const char *note);

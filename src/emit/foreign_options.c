@@ -38,7 +38,7 @@ integer_option(DefElem *def, int64 least)
 	v = strtoll(text, &end, 10);
 	if (end == text || *end != '\0' || errno != 0 || v < least)
 		ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-						errmsg("option \"%s\": \"%s\" is not a number that it can have", def->defname, text),
+						errmsg("invalid value for option \"%s\": \"%s\"", def->defname, text),
 						least == 0 ? errhint("Give a number of rows, 0 or more.") : errhint("Give an integer.")));
 	return v;
 }

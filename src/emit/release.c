@@ -261,6 +261,25 @@ mg_release_check_grant(MgModel *entry, MgGrant *grant)
 	mg_limits_apply(&r->ctx, &r->limits, list_make1(grant));
 }
 
+/*
+ * May figures of the model be shown that no record tells of? Who may have so many rows and no more could draw any
+ * number of its marginals out of estimates.
+ */
+static bool
+may_peek(const MgModel *entry, Oid role)
+{
+	ListCell *lc;
+
+	if (strcmp(entry->state, "ready") != 0 || !mg_may_release(entry, role))
+		return false;
+	if (mg_owns_model(entry, role))
+		return true;
+	foreach (lc, mg_grants_held(entry, role))
+		if (((const MgGrant *) lfirst(lc))->limited)
+			return false;
+	return true;
+}
+
 MgRelease *
 mg_release_peek(const NullableDatum *args, TupleDesc listed)
 {
@@ -270,7 +289,11 @@ mg_release_peek(const NullableDatum *args, TupleDesc listed)
 	if (RecoveryInProgress() || args[MG_ARG_MODEL].isnull)
 		return NULL;
 	entry = mg_model_find(TextDatumGetCString(args[MG_ARG_MODEL].value));
-	if (entry == NULL || strcmp(entry->state, "ready") != 0 || !mg_may_release(entry, GetUserId()))
+	if (entry == NULL || !may_peek(entry, GetUserId()))
+		return NULL;
+	/* nothing of a peek is recorded: who has so many rows and no more would have the model's probabilities beyond them
+	 */
+	if (mg_grants_limited(entry, GetUserId()))
 		return NULL;
 	mg_watch_call(MG_WATCHED_RELEASE, run_open, &call);
 	return call.release;

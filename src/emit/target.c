@@ -108,8 +108,9 @@ find(MgTarget *t, const MgRelease *release, const char *name, MgExisting existin
 		return;
 	}
 	if (existing == MG_NEW_ONLY)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE), errmsg("table \"%s\" exists", mg_relation_name(t->relid)),
-						errhint("Leave out existing => false to have it filled.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE), errmsg("table \"%s\" already exists", mg_relation_name(t->relid)),
+				 errhint("Leave out existing => false to have it filled.")));
 	refuse_protected(t->relid);
 	t->name = qualified_name(get_rel_namespace(t->relid), get_rel_name(t->relid));
 }

@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pg/column_condition.h"
 #include "pg/types.h"
@@ -137,6 +138,17 @@ known_labels(const mg_domain *d)
 	return s.data;
 }
 
+/* What a message shows of a text that the caller gave. */
+static char *
+clip(const char *text, size_t len)
+{
+	int most = 200;
+
+	if (len <= (size_t) most)
+		return pstrdup(text);
+	return psprintf("%.*s...", pg_mbcliplen(text, most + MAX_MULTIBYTE_CHAR_LEN, most), text);
+}
+
 static void
 add_label(MgColumnCondition *c, const JsonbValue *v)
 {
@@ -152,7 +164,7 @@ add_label(MgColumnCondition *c, const JsonbValue *v)
 		c->label[d->nlabels] = found = true;
 	if (!found)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("condition on column \"%s\": the model knows no value \"%s\"", c->name, text),
+						errmsg("condition on column \"%s\": the model knows no value \"%s\"", c->name, clip(text, len)),
 						errdetail("Values that were too rare to be learnt are not told apart."),
 						d->nlabels > 0 ? errhint("Its values are: %s.", known_labels(d)) : 0));
 	pfree(text);

@@ -14,8 +14,10 @@
 #include "nodes/parsenodes.h"
 #include "optimizer/pathnode.h"
 #include "parser/parse_type.h"
+#include "postmaster/autovacuum.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
+#include "utils/guc_tables.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 
@@ -178,6 +180,29 @@ mg_foreignscan_user(const ForeignScan *scan, EState *estate)
 	return scan->checkAsUser;
 #else
 	return exec_rt_fetch(scan->scan.scanrelid, estate)->checkAsUser;
+#endif
+}
+
+/* All settings of the server, and how many they are. */
+static inline struct config_generic **
+mg_all_gucs(int *n)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(n);
+#else
+	*n = GetNumConfigOptions();
+	return get_guc_variables();
+#endif
+}
+
+/* A process that works for no session: it counts as the bootstrap superuser, whom nobody is. */
+static inline bool
+mg_in_autovacuum(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return AmAutoVacuumWorkerProcess();
+#else
+	return IsAutoVacuumWorkerProcess();
 #endif
 }
 

@@ -8,6 +8,7 @@
 
 #include <limits.h>
 
+#include "pg/compat.h"
 #include "pg/guc.h"
 #include "utils/guc.h"
 
@@ -89,9 +90,49 @@ define_release_gucs(void)
 							   &mg_guc_recipient, "", PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
+/* ---------------------------------------------------------------- values from elsewhere */
+
+/* Settings that anybody may make, or that fall back to what is stricter when they are not taken. */
+static bool
+is_free(const char *name)
+{
+	static const char *const names[] = {"recipient", "work_mem", "worker_timeout",
+										"threads",   "alerts",   "allow_unsafe_fsync"};
+
+	for (int i = 0; i < (int) lengthof(names); i++)
+		if (pg_strcasecmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Before the library is loaded a session can start with any value for our settings: from its connection's options, or
+ * from ALTER ROLE and ALTER DATABASE. It takes the place of what the configuration file says, and when it is rejected
+ * here the server knows nothing but the built-in default any more, which may be no limit at all. So such a session gets
+ * no library. (A SET in a session leaves what is under it, which stands when the SET is rejected.)
+ */
+static void
+refuse_session_values(void)
+{
+	int n;
+	struct config_generic **all = mg_all_gucs(&n);
+	const size_t prefix = strlen("pg_mirage.");
+
+	for (int i = 0; i < n; i++)
+		if ((all[i]->flags & GUC_CUSTOM_PLACEHOLDER) != 0 && pg_strncasecmp(all[i]->name, "pg_mirage.", prefix) == 0 &&
+			all[i]->reset_source > PGC_S_ARGV && !is_free(all[i]->name + prefix))
+			ereport(ERROR,
+					(errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM),
+					 errmsg("parameter \"%s\" cannot be set for a session, a role or a database", all[i]->name),
+					 errhint(
+						 "Take it out of the connection's options, or ALTER ROLE or ALTER DATABASE .. RESET it, and "
+						 "connect again.")));
+}
+
 void
 mg_define_gucs(void)
 {
+	refuse_session_values();
 	define_key_gucs();
 	define_release_gucs();
 	define_watch_gucs();

@@ -202,8 +202,11 @@ mg_identity_leave(MgIdentity *id)
 static bool
 has_role(Oid role, const char *name)
 {
-	Oid of = get_role_oid(name, true);
+	Oid of;
 
+	/* what was revoked while this transaction is open counts: it may hold all locks that would make it look */
+	AcceptInvalidationMessages();
+	of = get_role_oid(name, true);
 	if (!OidIsValid(role))
 		role = GetUserId();
 	if (superuser_arg(role))

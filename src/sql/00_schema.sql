@@ -57,6 +57,7 @@ CREATE TABLE mirage.budget_change (
   budget bigint NOT NULL,
   epsilon float8 NOT NULL,
   delta float8 NOT NULL,
+  alpha float8 NOT NULL, -- the budget's, which never changes
   period interval,
   changed_by text NOT NULL,
   changed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
@@ -271,10 +272,29 @@ CREATE TABLE mirage.issuance (
   conditions jsonb, -- the names of the columns that were conditioned on; NULL: none
   columns text[] NOT NULL, -- that left
   watermark text, -- id of the recipient's mark key; NULL: unmarked
-  issued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+  -- by the clock, but never earlier than the last release of the same grantee or recipient
+  issued_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  -- Sums of requested_rows so far, this row's included, in the order of ids; catalog/quota.c. Of the model's releases
+  -- that were paid by a grantee of this name, of this OID, of both; and of the recipient, whatever the model.
+  name_total numeric,
+  oid_total numeric,
+  both_total numeric,
+  recipient_total numeric NOT NULL,
+  CHECK (CASE WHEN grantee_name IS NULL THEN grantee_oid IS NULL AND name_total IS NULL AND oid_total IS NULL
+                                             AND both_total IS NULL
+              ELSE grantee_oid IS NOT NULL AND name_total IS NOT NULL AND oid_total IS NOT NULL
+                   AND both_total IS NOT NULL END)
 );
-CREATE INDEX ON mirage.issuance (model, issued_at) INCLUDE (grantee_oid, grantee_name, identity, requested_rows)
+-- the last release by name, OID, both, recipient, and the last one up to a moment
+CREATE INDEX issuance_by_name ON mirage.issuance (model, grantee_name, issued_at, id) INCLUDE (name_total)
   WHERE grantee_name IS NOT NULL;
+CREATE INDEX issuance_by_oid ON mirage.issuance (model, grantee_oid, pg_catalog.split_part(identity, ':', 1),
+                                                 issued_at, id) INCLUDE (oid_total, identity)
+  WHERE grantee_name IS NOT NULL;
+CREATE INDEX issuance_by_both ON mirage.issuance (model, grantee_name, grantee_oid,
+                                                  pg_catalog.split_part(identity, ':', 1), issued_at, id)
+  INCLUDE (both_total, identity) WHERE grantee_name IS NOT NULL;
+CREATE INDEX issuance_by_recipient ON mirage.issuance (recipient, claimed, issued_at, id) INCLUDE (recipient_total);
 
 CREATE SEQUENCE mirage.log_id;
 CREATE TABLE mirage.log (

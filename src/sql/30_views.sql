@@ -18,20 +18,49 @@ CREATE FUNCTION mirage.job_progress(job bigint, dsm_handle bigint, OUT alive boo
                                     OUT fraction float8)
 RETURNS record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mg_sql_job_progress';
 
--- The issuances that count against a grant: of its last interval, or of all time; by grantee, whatever the grant was
--- then. For other views and the catalog's own code. Days are of 24 hours, whatever the time zone of who asks;
--- an interval ends where the statement began, so it is a moment longer than asked for, never shorter, and an index serves it.
+-- The rows given out that count against a grant: of its last interval, or of all time; by grantee, whatever the grant
+-- was then. A release counts where it was paid by a grantee of the grant's name, or of its OID in this cluster: what
+-- either sums up to, less what both do; each as the difference of two running totals, so that an index finds it however
+-- many releases there were. Days are of 24 hours, whatever the time zone of who asks; an interval ends where the
+-- statement began, so it is a moment longer than asked for, never shorter. catalog/quota.c decides by the same sums.
 CREATE VIEW mirage.grant_use AS
-SELECT g.model, g.grantee_name, g.per, i.id, i.issued_at, i.requested_rows
-FROM mirage.model_grant g JOIN mirage.issuance i
-  ON i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name IS NOT NULL
- AND i.issued_at OPERATOR(pg_catalog.>) CASE WHEN g.per IS NULL THEN '-infinity'::timestamptz
-     ELSE pg_catalog.timezone('UTC', pg_catalog.timezone('UTC', pg_catalog.statement_timestamp())
-                                     OPERATOR(pg_catalog.-) g.per) END
- AND (i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name
-      OR (i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid
-          AND pg_catalog.split_part(i.identity, ':', 1)
-              OPERATOR(pg_catalog.=) pg_catalog.split_part(g.identity, ':', 1)));
+SELECT g.model, g.grantee_name, g.per, w.since,
+       coalesce((SELECT i.name_total FROM mirage.issuance i
+          WHERE i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name
+          AND i.grantee_name IS NOT NULL
+          ORDER BY i.issued_at DESC, i.id DESC LIMIT 1), 0)
+        OPERATOR(pg_catalog.-) coalesce((SELECT i.name_total FROM mirage.issuance i
+          WHERE i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name
+          AND i.grantee_name IS NOT NULL AND i.issued_at OPERATOR(pg_catalog.<=) w.since
+          ORDER BY i.issued_at DESC, i.id DESC LIMIT 1), 0)
+       OPERATOR(pg_catalog.+)
+       (coalesce((SELECT i.oid_total FROM mirage.issuance i
+          WHERE i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid
+          AND pg_catalog.split_part(i.identity, ':', 1) OPERATOR(pg_catalog.=) pg_catalog.split_part(g.identity, ':', 1)
+          AND i.grantee_name IS NOT NULL
+          ORDER BY i.issued_at DESC, i.id DESC LIMIT 1), 0)
+        OPERATOR(pg_catalog.-) coalesce((SELECT i.oid_total FROM mirage.issuance i
+          WHERE i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid
+          AND pg_catalog.split_part(i.identity, ':', 1) OPERATOR(pg_catalog.=) pg_catalog.split_part(g.identity, ':', 1)
+          AND i.grantee_name IS NOT NULL AND i.issued_at OPERATOR(pg_catalog.<=) w.since
+          ORDER BY i.issued_at DESC, i.id DESC LIMIT 1), 0))
+       OPERATOR(pg_catalog.-)
+       (coalesce((SELECT i.both_total FROM mirage.issuance i
+          WHERE i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name
+            AND i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid
+          AND pg_catalog.split_part(i.identity, ':', 1) OPERATOR(pg_catalog.=) pg_catalog.split_part(g.identity, ':', 1)
+          AND i.grantee_name IS NOT NULL
+          ORDER BY i.issued_at DESC, i.id DESC LIMIT 1), 0)
+        OPERATOR(pg_catalog.-) coalesce((SELECT i.both_total FROM mirage.issuance i
+          WHERE i.model OPERATOR(pg_catalog.=) g.model AND i.grantee_name OPERATOR(pg_catalog.=) g.grantee_name
+            AND i.grantee_oid OPERATOR(pg_catalog.=) g.grantee_oid
+          AND pg_catalog.split_part(i.identity, ':', 1) OPERATOR(pg_catalog.=) pg_catalog.split_part(g.identity, ':', 1)
+          AND i.grantee_name IS NOT NULL AND i.issued_at OPERATOR(pg_catalog.<=) w.since
+          ORDER BY i.issued_at DESC, i.id DESC LIMIT 1), 0)) AS used
+FROM mirage.model_grant g,
+     LATERAL (SELECT CASE WHEN g.per IS NULL THEN '-infinity'::timestamptz
+              ELSE pg_catalog.timezone('UTC', pg_catalog.timezone('UTC', pg_catalog.statement_timestamp())
+                                              OPERATOR(pg_catalog.-) g.per) END AS since) w;
 
 CREATE VIEW dp_budgets WITH (security_barrier) AS
 SELECT b.name, b.epsilon, b.delta, f.used, f.spent, f.remaining, f.lifetime, b.period, b.owner_name AS owner,
@@ -73,7 +102,8 @@ SELECT m.name, m.relation, m.method, m.owner_name AS owner, m.epsilon, m.delta, 
          SELECT pg_catalog.jsonb_build_object('decisions', pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
                   'decision', d.decision, 'by', d.role_name, 'login', d.login_name, 'at', d.decided_at,
                   'note', d.note) ORDER BY d.id))
-         FROM mirage.decision d WHERE d.model OPERATOR(pg_catalog.=) m.id HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0),
+         FROM mirage.decision d WHERE d.model OPERATOR(pg_catalog.=) m.id
+           HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0),
          '{}'::jsonb) AS card
 FROM mirage.model m
 WHERE mirage.oversees() OR mirage.is_me(m.owner_oid, m.owner_name, m.identity) OR mirage.may_release(m.name)
@@ -113,9 +143,9 @@ SELECT m.name AS model, g.grantee_name AS grantee, g.max_rows, g.per, g.purposes
        mirage.is_role(g.grantee_oid, g.grantee_name, g.identity)
        AND (g.valid_until IS NULL OR g.valid_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()) AS live,
        g.granted_by, g.granted_at
-FROM mirage.model_grant g JOIN mirage.model m ON m.id OPERATOR(pg_catalog.=) g.model,
-     LATERAL (SELECT coalesce(pg_catalog.sum(c.requested_rows), 0) AS used FROM mirage.grant_use c
-              WHERE c.model OPERATOR(pg_catalog.=) g.model AND c.grantee_name OPERATOR(pg_catalog.=) g.grantee_name) u
+FROM mirage.model_grant g JOIN mirage.model m ON m.id OPERATOR(pg_catalog.=) g.model
+     JOIN mirage.grant_use u
+     ON u.model OPERATOR(pg_catalog.=) g.model AND u.grantee_name OPERATOR(pg_catalog.=) g.grantee_name
 WHERE mirage.oversees() OR mirage.is_me(m.owner_oid, m.owner_name, m.identity)
    OR mirage.is_me(g.grantee_oid, g.grantee_name, g.identity);
 COMMENT ON VIEW dp_grants IS

@@ -9,8 +9,6 @@ CREATE TABLE mirage.use_day (
   rows float8 NOT NULL,
   PRIMARY KEY (recipient, claimed, day)
 ) WITH (fillfactor = 50);
--- the rows of the last hour
-CREATE INDEX ON mirage.issuance (recipient, issued_at) INCLUDE (claimed, requested_rows);
 
 CREATE SEQUENCE mirage.alert_id;
 CREATE TABLE mirage.alert (

@@ -258,16 +258,16 @@ add_side(const side *list, uint32_t n, const uint8_t *row, uint32_t nlanes, lane
  * keeps them in a vector takes them out again one by one, at several times the cost.
  */
 static inline int
-score_of(const int8_t *score, const lanes *rest, const lanes *part, uint32_t nlanes)
+score_of(const int8_t *score, const lanes *rest, const lanes *part, uint32_t nsubsets)
 {
 	lanes sum[MG_MARK_SUBSETS / LANES];
 	const uint16_t *cell = (const uint16_t *) sum;
 	int a = 0, b = 0, c = 0, d = 0;
 
-	for (uint32_t t = 0; t < nlanes; t++)
+	for (uint32_t t = 0; t * LANES < nsubsets; t++)
 		sum[t] = rest[t] + part[t];
 	__asm__ volatile("" : : "r"(sum) : "memory");
-	for (uint32_t t = 0; t < nlanes * LANES; t += 4)
+	for (uint32_t t = 0; t < nsubsets; t += 4) /* those beyond score nothing */
 	{
 		a += score[cell[t]];
 		b += score[cell[t + 1]];
@@ -315,10 +315,10 @@ pass_group(const mg_marker *k, const edge *e, uint32_t most_hand, const uint16_t
 			continue;
 		memcpy(rest, e->base, e->nlanes * sizeof(*rest));
 		add_side(e->without, e->nwithout, groups, e->nlanes, rest);
-		most = score_of(k->score, rest, hand[best]->part, e->nlanes);
+		most = score_of(k->score, rest, hand[best]->part, e->nsubsets);
 		for (uint32_t h = 0; h + 1 < choices; h++)
 		{
-			int score = score_of(k->score, rest, hand[h]->part, e->nlanes);
+			int score = score_of(k->score, rest, hand[h]->part, e->nsubsets);
 
 			if (score > most)
 			{
@@ -595,11 +595,17 @@ mg_code
 mg_stream_mark(mg_ctx *ctx, mg_stream *s, const mg_mark *mark)
 {
 	mg_marker *k;
+	mg_code code;
 
 	MG_NEW(ctx, s->arena, k, 1);
 	k->mark = mark;
 	k->plan = mark->plan;
-	MG_TRY(prepare(ctx, s, k));
+	code = prepare(ctx, s, k);
+	if (code != MG_OK)
+	{
+		mg_marker_wipe(k);
+		return code;
+	}
 	s->marker = k;
 	return MG_OK;
 }

@@ -5,7 +5,8 @@
  * function of the model alone. A marked stream chooses, within each batch, how parts of its rows are combined, so that
  * rare cells with a high score come a little more often: where the model has a junction tree, branches of it are
  * exchanged among rows that agree on the separator, which leaves the batch's marginals over every clique exactly as the
- * sampler made them; otherwise each row is the better of two draws.
+ * sampler made them (a small batch is the first rows of a larger one that was marked so); otherwise each row is the
+ * better of two draws.
  */
 #ifndef MIRAGE_SYNTHESIS_MARKING_H
 #define MIRAGE_SYNTHESIS_MARKING_H

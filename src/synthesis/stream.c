@@ -215,10 +215,11 @@ make_values(mg_stream *s, uint32_t rows, bool constrained)
 static mg_code
 make_codes(mg_ctx *ctx, mg_stream *s, uint32_t rows, bool marked, bool constrained)
 {
+	uint32_t drawn = marked ? mg_mark_pool(s->marker, rows) : rows;
 	mg_rng rng;
 
 	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
-	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, marked ? mg_mark_pool(s->marker, rows) : rows, s->codes));
+	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, drawn, s->codes));
 	if (marked)
 	{
 		mg_stream_seed(s, s->next, MG_LANE_MARK, &rng);

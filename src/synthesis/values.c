@@ -559,7 +559,7 @@ mg_values_may(const mg_decoder_column *dc, uint16_t code, const mg_condition *c,
 	for (uint32_t k = b->from; k < b->from + b->n; k++)
 	{
 		const out_cell *cell = &dc->cell[k];
-		double low = cell->base, high = cell->base;
+		double low = cell->base, high = low;
 
 		if (cell->kind == CELL_NULL || cell->kind == CELL_LABEL)
 		{

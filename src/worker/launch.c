@@ -19,7 +19,7 @@
 #include "utils/guc.h"
 
 #define WAIT_MS 100L
-#define RETRY_MS 16L
+#define RETRY_MS 64.0
 #define NOTICE_SECONDS 2
 #define MAX_BLOCKERS 64
 
@@ -57,13 +57,17 @@ launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params
 	s->magic = MG_SHARED_MAGIC;
 }
 
-/* The nearer its deadline, the more often a caller asks for a slot: nobody starves behind those who came later. */
+/*
+ * The nearer its deadline, the more often a caller asks for a slot, by the cube of what is left: who has waited for
+ * half of its time asks eight times as often as who has just come, and nobody starves behind those who come back.
+ */
 static long
 retry_ms(TimestampTz deadline)
 {
-	long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+	double left = (double) TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+	double part = Min(left / Max(mg_guc_worker_timeout, 1), 1);
 
-	return Max(1, Min(RETRY_MS, RETRY_MS * left / Max(mg_guc_worker_timeout, 1)));
+	return Max(1, (long) (RETRY_MS * part * part * part));
 }
 
 static void
@@ -107,6 +111,11 @@ mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_
 			ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 							errmsg("pg_mirage neither trains nor releases on a standby"),
 							errhint("Connect to the primary: what is spent and what is released is recorded there.")));
+		/* what an index's function does where the server analyzes a table would be recorded as the bootstrap
+		 * superuser's */
+		if (mg_in_autovacuum())
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							errmsg("pg_mirage neither trains nor releases where nobody has logged in")));
 		/* a leader may, while it has parallel workers: our functions are unsafe there, but foreign scans are not run in
 		 * them either */
 		if (IsParallelWorker())

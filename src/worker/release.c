@@ -126,7 +126,8 @@ check_again(const MgIssuance *call)
 	model = mg_model_find(call->model_name);
 	if (model == NULL || model->id != call->model)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", call->model_name)));
-	mg_model_require_released(model, GetUserId());
+	if (strcmp(model->state, "ready") != 0 || (call->grants == NIL && !mg_owns_model(model, GetUserId())))
+		mg_model_require_released(model, GetUserId());
 	mg_mark_require(model, call->watermark != NULL);
 	if (call->claimed && !mg_may_claim())
 		ereport(ERROR,
@@ -192,7 +193,7 @@ mg_work_release(MgShared *s, mg_reader *params)
 
 	unpack_call(params, &call);
 	mg_work_begin(s, false);
-	mg_keys_warm(); /* the receipt's key, before the locks of the model and the grant */
+	mg_keys_warm("receipt"); /* before the locks of the model and the grant */
 	id = record(&call);
 	mg_work_commit();
 	SpinLockAcquire(&s->mutex);

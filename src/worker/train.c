@@ -292,7 +292,7 @@ claim_name(const Training *t)
 				(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("a job that trains model \"%s\" is running", t->call.model),
 				 errhint("Choose another name, or wait for it: SELECT * FROM dp_jobs.")));
 	if (mg_model_find(t->call.model) != NULL)
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" exists", t->call.model),
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", t->call.model),
 						errhint("Choose another name, or drop it with dp_drop_model('%s').", t->call.model)));
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What a watermark withstands and what it costs, in the core (no server): mark_csv.c says what is printed.
 #
-# Needs BENCH_DATA (adult.csv.gz, diabetes130.csv.gz); skips without. Train on synthetic and test on real, and only that,
-# needs BENCH_TOOLS (fidelity.py) and BENCH_PYTHON too.
+# Needs BENCH_DATA (adult.csv.gz, diabetes130.csv.gz); skips without. Train on synthetic and test on real, and only
+# that, needs BENCH_TOOLS (fidelity.py) and BENCH_PYTHON too.
 #
 #   EPSILONS="1 10"   TABLES="adult diabetes130"   DRAWS=20   RUNS=3
 set -euo pipefail
@@ -58,8 +58,8 @@ for drug in metformin repaglinide nateglinide chlorpropamide glimepiride acetohe
 	echo "$drug text" >>diabetes130.columns
 done
 
-# Area under the curve of a model that was trained on the plain and on the marked rows; every fifth real row is kept from
-# the training of both.
+# Area under the curve of a model that was trained on the plain and on the marked rows; every fifth real row is kept
+# from the training of both.
 utility()
 {
 	local table=$1 epsilon=$2 target=$3 kind
@@ -78,7 +78,8 @@ for table in ${TABLES:-adult diabetes130}; do
 	gzip -dc "$BENCH_DATA/$table.csv.gz" >"$table.csv"
 	for epsilon in ${EPSILONS:-1 10}; do
 		echo "$table, aim, epsilon $epsilon"
-		"$BENCH_PROGRAMS/mark_csv" "$table.csv" "$table.columns" aim "$epsilon" 1e-9 draws="${DRAWS:-20}" runs="${RUNS:-3}"
+		"$BENCH_PROGRAMS/mark_csv" "$table.csv" "$table.columns" aim "$epsilon" 1e-9 \
+			draws="${DRAWS:-20}" runs="${RUNS:-3}"
 		if [ "$table" = adult ] && [ -n "${BENCH_TOOLS:-}" ] && [ -n "${BENCH_PYTHON:-}" ]; then
 			utility "$table" "$epsilon" income
 		fi

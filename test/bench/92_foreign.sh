@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Scans of a foreign table, as ratios to dp_synthesize_as of as many rows of the same model, all columns counted; and how
-# long planning takes, which looks at the model where there is something to estimate.
+# Scans of a foreign table, as ratios to dp_synthesize_as of as many rows of the same model, all columns counted; and
+# how long planning takes, which looks at the model where there is something to estimate.
 #
 #   call       SELECT count(c1), .., count(ck) FROM dp_synthesize_as(..): the measure of the others
 #   all        the same of the foreign table
@@ -56,7 +56,8 @@ CREATE SERVER models FOREIGN DATA WRAPPER pg_mirage_fdw;
 CREATE SCHEMA f;
 IMPORT FOREIGN SCHEMA models FROM SERVER models INTO f OPTIONS (rows '$rows', seed '1');
 S
-counts=$(q -c "SELECT string_agg(format('count(%I)', attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'adult'::regclass AND attnum > 0 AND NOT attisdropped")
+counts=$(q -c "SELECT string_agg(format('count(%I)', attname), ', ' ORDER BY attnum) FROM pg_attribute
+	WHERE attrelid = 'adult'::regclass AND attnum > 0 AND NOT attisdropped")
 call="dp_synthesize_as(NULL::adult, 'm', $rows, seed => 1)"
 rare='age = 80 AND education_num = 16'
 declare -A query=(
@@ -96,5 +97,6 @@ for name in all rare; do
 	done
 	printf 'planning %-13s %10.2f\n' "$name" "$(median <"plan-$name.ms")"
 done
-q -c "SELECT 'rare: ' || count(*) || ' rows, of ' || (SELECT count(*) FROM f.m WHERE $rare) || ' that are found' FROM $call WHERE $rare"
+q -c "SELECT 'rare: ' || count(*) || ' rows, of ' || (SELECT count(*) FROM f.m WHERE $rare) || ' that are found'
+	FROM $call WHERE $rare"
 q -c "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM f.m WHERE $rare" | sed -n '/Skipped/p'

@@ -116,12 +116,14 @@ like($g->err, qr/ERROR:\s+42501/, 'and none once the grant is gone');
 $g->query('ROLLBACK');
 value($node, 'owner', "SELECT dp_grant('m', 'guest')");
 
-# A grant is the owner's transaction: nobody else sees it before its end, and a release waits for what becomes of a revocation.
+# A grant is the owner's transaction: nobody else sees it before its end, and a release waits for what becomes of a
+# revocation.
 for my $end ('ROLLBACK', 'COMMIT')
 {
 	$a->query("BEGIN; SELECT dp_revoke('m', 'guest')");
 	$g->start("SELECT count(*) FROM dp_synthesize('m', 10) AS t(age int)");
-	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage release' AND wait_event_type = 'Lock'", 1);
+	await($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_mirage release' AND "
+		  . "wait_event_type = 'Lock'", 1);
 	$a->query($end);
 	is($g->finish, $end eq 'COMMIT' ? '' : '10', "a revocation counts when it commits: $end");
 }
@@ -301,7 +303,8 @@ refused($standby, 'owner', "SELECT dp_train('x', 'folk')", '25006', qr/standby.*
 	'a standby does not train', timeout => 30);
 refused($standby, 'owner', "SELECT dp_synthesize('m', 1)", '25006', undef, 'nor release', timeout => 30);
 refused($standby, undef, "SELECT dp_trace('SELECT 1 AS age, 2 AS sex')", '25006', undef, 'nor trace', timeout => 30);
-refused($standby, undef, "SELECT dp_set_model('m', watermark => false)", '25006', undef, 'nor switch a mark', timeout => 30);
+refused($standby, undef, "SELECT dp_set_model('m', watermark => false)", '25006', undef, 'nor switch a mark',
+	 timeout => 30);
 refused($standby, 'owner', "SELECT dp_protect('folk', epsilon => 1)", '25006', undef, 'nor protect', timeout => 30);
 is(value($standby, 'owner', "SELECT count(*) > 0 FROM dp_ledger"), 't', 'but the views can be read');
 is(value($standby, undef, "SELECT ok FROM dp_verify_audit()"), 't', 'and the log verified');

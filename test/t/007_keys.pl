@@ -230,6 +230,10 @@ my $err = refused($node, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.2)"
 like(hint_of($err), qr/Restore/, 'says what to do');
 value($node, undef, 'INSERT INTO mirage.ledger SELECT * FROM stolen');
 can_train($node, 'owner', 'm4', 'folk', 'restored, it can be spent from');
+my @findings = split(/\n/, value($node, undef, "$check; ALTER TABLE mirage.ledger ENABLE ALWAYS TRIGGER "
+	  . "refuse_truncate; $check"));
+is($findings[0], 'f|', 'a trigger that was left disabled is found, with every row in its place');
+is($findings[1], 't|', 'enabled again, all is whole');
 audit_ok($node, 'the log is whole');
 
 $node->stop;

@@ -270,12 +270,13 @@ sub until_gone
 my %gates = (
 	reservation => [
 		"SELECT FROM mirage.budget WHERE name = 'big' FOR UPDATE", 'LOCK TABLE mirage.ledger IN SHARE MODE',
-		'LOCK TABLE mirage.job IN SHARE MODE', 'LOCK TABLE mirage.log IN SHARE MODE'
+		'LOCK TABLE mirage.job IN SHARE MODE', 'LOCK TABLE mirage.wrapped_key IN SHARE MODE',
+		'LOCK TABLE mirage.log IN SHARE MODE'
 	],
 	chaining => ['LOCK TABLE mirage.log_block IN EXCLUSIVE MODE'],
 	storing => [
 		map { "LOCK TABLE mirage.$_ IN SHARE MODE" }
-		  qw(wrapped_key model model_column model_blob ledger job log)
+		  qw(model model_column model_blob mark_plan model_fingerprint ledger job log)
 	],
 	settling => ['LOCK TABLE mirage.log_block IN EXCLUSIVE MODE'],
 	release => [
@@ -485,12 +486,13 @@ sub judge_training
 	  unless "$charge $job" =~ /^(?:none none|reserved orphaned|(?:released|spent) (?:failed|cancelled)|spent done)$/;
 	push @wrong, "job $job, and the model is " . ($row{model} // 'none') if ($job eq 'done') != defined $row{model};
 
-	# Where the worker stood when it was ended at once is known, and so is what it had committed.
+	# Where the worker stood when it was ended at once is known, and so is what it had committed. The last chaining of
+	# the log is a transaction of its own, after the one that stores the model and settles the charge.
 	if ($m->{held} && $m->{struck} && $fault =~ /^(?:kill9_worker|immediate|terminate_worker)$/)
 	{
-		my $want = $stage eq 'reservation' ? 'none' : 'reserved';
+		my $want = $stage eq 'reservation' ? 'none none' : $stage eq 'settling' ? 'spent done' : 'reserved orphaned';
 
-		push @wrong, "charge $charge instead of $want" if $charge ne $want;
+		push @wrong, "charge $charge, job $job instead of $want" if "$charge $job" ne $want;
 	}
 	if ($stage eq 'spill')
 	{

@@ -102,7 +102,8 @@ sub succeeds
 
 # Many who were given a row each, so that their keys are tried beside.
 value($node, 'r6', "DO \$\$ BEGIN FOR i IN 1 .. $others LOOP PERFORM set_config('pg_mirage.recipient', "
-	  . "'someone ' || i, false); PERFORM count(*) FROM dp_synthesize('v', 1) AS t(age int); END LOOP; END \$\$", timeout => 900);
+	  . "'someone ' || i, false); PERFORM count(*) FROM dp_synthesize('v', 1) AS t(age int); END LOOP; END \$\$",
+	timeout => 900);
 trace('SELECT 1 AS age, 2 AS days');
 is(value($node, 'auditor', "SELECT detail ->> 'keys' FROM dp_audit_log WHERE action = 'trace' ORDER BY id DESC "
 	  . "LIMIT 1"), 1 + $others, 'every recipient is tried, and the log says how many keys that were');

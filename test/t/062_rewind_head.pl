@@ -82,7 +82,8 @@ judged($node, head($node), 't', undef, 'and its own heads are good');
 # ---------------------------------------------------------------- an old dump
 
 value($node, undef, 'CREATE DATABASE restored');
-PostgreSQL::Test::Utils::system_or_bail('psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('restored'));
+PostgreSQL::Test::Utils::system_or_bail('psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $dump,
+	$node->connstr('restored'));
 my %in = (db => 'restored');
 audit_ok($node, 'the restored dump is whole: seals and triggers came with it', %in);
 judged($node, $early, 't', undef, 'a head from before the dump', %in);
@@ -100,7 +101,8 @@ value($node, undef, 'CREATE DATABASE stranger');
 %in = (db => 'stranger');
 value($node, undef, 'CREATE EXTENSION pg_mirage', %in);
 judged($node, $early, 'f', qr/NOTICE:.*not signed by this log/, 'a log that is empty', %in);
-refused($node, undef, "SELECT dp_verify_audit('pg_mirage-head-1;1;2')", '22023', qr/not a head/, 'what is no head', %in);
+refused($node, undef, "SELECT dp_verify_audit('pg_mirage-head-1;1;2')", '22023', qr/not a head/,
+	'what is no head', %in);
 my $fresh = head($node, %in);
 judged($node, $fresh, 't', undef, 'an empty log has a head all the same', %in);
 judged($node, $early, 'f', qr/NOTICE:.*not signed by this log/, 'a log with a key of its own', %in);

@@ -303,7 +303,8 @@ SKIP:
 	unlike($training->err, qr/ERROR/, 'the training goes on');
 	like($first->finish, qr/^[0-9a-f]{32}$/, 'and so does the rotation');
 	is(state_of(), 't|0|f', 'which takes its key along');
-	is(value($node, undef, "SELECT count(*) FROM dp_synthesize('pinned', 1) AS t(age int)"), '1', 'the model gives rows');
+	is(value($node, undef, "SELECT count(*) FROM dp_synthesize('pinned', 1) AS t(age int)"), '1',
+		'the model gives rows');
 	$training->close;
 
 	# a model that is being dropped, by another and by the caller

@@ -9,7 +9,8 @@ use Test::More;
 my $node = new_node('foreign', conf => "log_temp_files = 0\n");
 
 value($node, undef, "CREATE ROLE $_ LOGIN") for qw(owner guest other);
-value($node, undef, 'GRANT CREATE ON SCHEMA public TO owner; CREATE SCHEMA f AUTHORIZATION owner; GRANT USAGE ON FOREIGN DATA WRAPPER pg_mirage_fdw TO owner');
+value($node, undef, 'GRANT CREATE ON SCHEMA public TO owner; CREATE SCHEMA f AUTHORIZATION owner; '
+	  . 'GRANT USAGE ON FOREIGN DATA WRAPPER pg_mirage_fdw TO owner');
 people($node, 'folk', 3000, owner => 'owner');
 value($node, 'owner', <<'EOC');
 SET client_min_messages = warning;
@@ -20,7 +21,8 @@ SELECT dp_grant('m', 'guest'), dp_grant('m', 'other');
 CREATE SERVER models FOREIGN DATA WRAPPER pg_mirage_fdw;
 
 IMPORT FOREIGN SCHEMA models FROM SERVER models INTO f OPTIONS (rows '40000', seed '1');
-CREATE FOREIGN TABLE f.endless (id int, age int, sex text, city text) SERVER models OPTIONS (model 'm', rows '9000000000000000000');
+CREATE FOREIGN TABLE f.endless (id int, age int, sex text, city text)
+  SERVER models OPTIONS (model 'm', rows '9000000000000000000');
 CREATE FOREIGN TABLE f.default_rows (age int) SERVER models OPTIONS (model 'm');
 GRANT USAGE ON SCHEMA f TO guest, other;
 GRANT SELECT ON ALL TABLES IN SCHEMA f TO guest, other;
@@ -34,10 +36,12 @@ my $issued = 'SELECT count(*) FROM mirage.issuance';
 my $rows = value($node, 'guest', $print);
 is(value($node, 'guest', $print), $rows, 'another session of the same recipient sees the same rows');
 is(value($node, 'guest', "SET enable_hashjoin = off; SET enable_nestloop = off; SET work_mem = '64kB'; "
-	  . "SELECT md5(string_agg(x::text, ',' ORDER BY id)) FROM f.m x WHERE id IN (SELECT id FROM f.m WHERE age < 60 UNION ALL "
+	  . "SELECT md5(string_agg(x::text, ',' ORDER BY id)) FROM f.m x WHERE id IN "
+	  . "(SELECT id FROM f.m WHERE age < 60 UNION ALL "
 	  . "SELECT id FROM f.m WHERE age >= 60)"),
 	$rows, 'whatever the plan');
-is(value($node, 'guest', "SELECT md5(string_agg(m::text, ',' ORDER BY id)) FROM (SELECT id, age, sex, city, member FROM "
+is(value($node, 'guest', "SELECT md5(string_agg(m::text, ',' ORDER BY id)) FROM (SELECT id, age, "
+		  . "sex, city, member FROM "
 	  . "dp_synthesize('m', 40000, seed => 1) AS t(id int, age int, sex text, city text, member boolean)) m"),
 	$rows, 'they are those of a call with the same seed');
 isnt(value($node, 'other', $print), $rows, 'another recipient sees other rows');
@@ -52,13 +56,16 @@ is($count, $total, 'without the option there are as many rows as the model says'
 # ---------------------------------------------------------------- streams
 
 my $before = value($node, undef, $issued);
-is(value($node, 'guest', 'SELECT count(*) FROM (SELECT * FROM f.endless LIMIT 7) x'), '7', 'LIMIT ends a scan without end');
+is(value($node, 'guest', 'SELECT count(*) FROM (SELECT * FROM f.endless LIMIT 7) x'), '7',
+	'LIMIT ends a scan without end');
 is(value($node, 'guest', 'SELECT count(*) FROM (SELECT id FROM f.endless WHERE age = 30 LIMIT 7) x'), '7',
 	'and one that passes over rows');
-is(value($node, 'guest', 'BEGIN; DECLARE c CURSOR FOR SELECT age FROM f.endless; MOVE 100000 c; SELECT 1; ROLLBACK'), '1',
+is(value($node, 'guest', 'BEGIN; DECLARE c CURSOR FOR SELECT age FROM f.endless; MOVE 100000 c; SELECT 1; '
+		  . 'ROLLBACK'), '1',
 	'and a cursor that is left');
 is(value($node, undef, $issued), $before + 3, 'each is recorded, the one that was rolled back too');
-is(value($node, undef, 'SELECT DISTINCT requested_rows FROM mirage.issuance WHERE id > (SELECT max(id) - 3 FROM mirage.issuance)'),
+is(value($node, undef, 'SELECT DISTINCT requested_rows FROM mirage.issuance WHERE id > (SELECT max(id) - 3 '
+		  . 'FROM mirage.issuance)'),
 	'9000000000000000000', 'with all rows that it could have read');
 my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
 value($node, 'guest', "SET work_mem = '64kB'; SELECT count(age), count(city) FROM f.m");
@@ -70,7 +77,8 @@ for my $where ('', 'WHERE age = 1000', 'WHERE age = 1000 OR city IS NOT NULL')
 	my $session = session($node, 'guest');
 
 	$session->start("SELECT count(age) FROM f.endless $where");
-	await($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $session->{pid} AND state = 'active' AND query LIKE '%f.endless%' "
+	await($node, "SELECT count(*) FROM pg_stat_activity WHERE pid = $session->{pid} AND state = 'active' "
+		  . "AND query LIKE '%f.endless%' "
 		  . "AND wait_event IS NULL", '1');
 	value($node, undef, "SELECT pg_cancel_backend($session->{pid})");
 	$session->failed_with('57014', undef, "a scan can be cancelled: $where");
@@ -96,7 +104,8 @@ $two->failed_with('42501', qr/permission denied for model/, 'and the one in an o
 is($open->query('FETCH 2 FROM c'), "3\n4", 'what was opened before goes on');
 refused($node, 'guest', 'SELECT count(*) FROM f.m', '42501', qr/permission denied for model/, 'and a new session');
 $before = value($node, undef, $issued);
-is(value($node, 'guest', 'EXPLAIN (COSTS OFF) SELECT count(*) FROM f.m') =~ /Model: m/, 1, 'EXPLAIN alone asks for no right to rows');
+is(value($node, 'guest', 'EXPLAIN (COSTS OFF) SELECT count(*) FROM f.m') =~ /Model: m/, 1,
+	'EXPLAIN alone asks for no right to rows');
 is(value($node, undef, $issued), $before, 'and records nothing');
 value($node, undef, 'REVOKE SELECT ON f.m FROM other');
 refused($node, 'other', 'SELECT count(*) FROM f.m', '42501', qr/permission denied for foreign table/,
@@ -130,7 +139,8 @@ is(value($to, 'other', $print), $was, 'and then hold');
 value($node, 'owner', "SELECT dp_drop_model('m')");
 is($open->query('FETCH 2 FROM c'), "5\n6", 'a cursor outlives its model');
 refused($node, 'other', $print, '42704', qr/model "m" does not exist/, 'a new scan does not');
-value($node, 'owner', "SET client_min_messages = warning; SELECT dp_train('m', 'folk', 'mst', epsilon => 20); SELECT dp_grant('m', 'other')");
+value($node, 'owner', "SET client_min_messages = warning; SELECT dp_train('m', 'folk', 'mst', epsilon => 20); "
+	  . "SELECT dp_grant('m', 'other')");
 isnt(value($node, 'other', $print), $was, 'another model of the name is another table');
 $_->close for $one, $two, $open;
 

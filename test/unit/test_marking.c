@@ -678,6 +678,60 @@ false_alarms_are_rare(void **state)
 	}
 }
 
+/* `n` rows in batches of `size`. */
+static void
+draw_small(world *w, const mg_mark *mark, uint32_t size, uint32_t n, rows *r)
+{
+	mg_stream *s = open_stream(w, mark);
+	static rows part;
+
+	for (r->n = 0; r->n + size <= n; r->n += size)
+	{
+		take_batch(w, s, size, &part);
+		for (uint32_t c = 0; c < COLUMNS; c++)
+			memcpy(&r->v[c][r->n], part.v[c], size);
+	}
+	mg_stream_destroy(s);
+}
+
+/* Two samples of one distribution, as far as a clique's cells tell. */
+static bool
+alike(const rows *a, const rows *b, const mg_column_set *clique)
+{
+	static uint32_t x[CODES * CODES * CODES], y[CODES * CODES * CODES];
+
+	count(a, clique->cols, clique->k, x);
+	count(b, clique->cols, clique->k, y);
+	for (uint32_t i = 0; i < CODES * CODES * CODES; i++)
+		if (fabs((double) x[i] - y[i]) > 5 * sqrt((double) x[i] + y[i] + 1))
+			return false;
+	return true;
+}
+
+/*
+ * Rows asked for one at a time, or a few, bear the mark like others: who asks often has as many marked rows as who asks
+ * once. In a batch of so few rows nobody has a partner; they are taken out of a larger one, cliques as they were.
+ */
+static void
+small_batches_are_marked(void **state)
+{
+	static const uint32_t sizes[] = {1, 7, 60};
+	world *w = *state;
+	static rows marked, plain;
+
+	for (size_t k = 0; k < sizeof(sizes) / sizeof(*sizes); k++)
+	{
+		draw_small(w, w->mark, sizes[k], ROWS / 4, &marked);
+		draw_small(w, NULL, sizes[k], ROWS / 4, &plain);
+		assert_true(detect(w, &marked, w->model_key).p < 1e-6);
+		assert_true(detect(w, &marked, w->recipient_key).p < 1e-6);
+		assert_true(detect(w, &plain, w->model_key).p > 1e-3);
+		assert_true(detect(w, &plain, w->recipient_key).p > 1e-3);
+		for (uint32_t c = 0; c < CLIQUES; c++)
+			assert_true(alike(&marked, &plain, &net[c]));
+	}
+}
+
 /* ---- other streams ---- */
 
 /* Without branches each row is the better of two. */
@@ -773,6 +827,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(recipients_may_be_left_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(small_batches_are_found, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(false_alarms_are_rare, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(small_batches_are_marked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(models_without_branches_are_marked_too, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(conditioned_streams_are_marked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(plans_of_other_models_are_refused, set_up, tear_down),

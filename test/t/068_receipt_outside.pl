@@ -1,14 +1,10 @@
 # Receipts and heads outside of the server that signed them: verified by openssl and by a program that has never seen
-# PostgreSQL, and by another database that only holds the public key. What is computed here is an independent reading of
-# RFC 8785 (canonical JSON) and of the cryptosuite eddsa-jcs-2022.
+# PostgreSQL (tools/verify_receipt.pl), and by another database that only holds the public key.
 use strict;
 use warnings;
 
-use B ();
-use Digest::SHA qw(sha256);
 use Encode ();
 use JSON::PP ();
-use Math::BigInt;
 use Mirage;
 use Test::More;
 
@@ -17,107 +13,14 @@ my $openssl = grep { -x "$_/openssl" } split(/:/, $ENV{PATH});
 
 plan(skip_all => 'there is no openssl') unless $openssl;
 
-sub spit
-{
-	my ($path, $bytes) = @_;
+my $tool = "$ENV{PROJECT_DIR}/tools/verify_receipt.pl";
 
-	open(my $f, '>:raw', $path) or die "$path: $!";
-	print $f $bytes;
-	close($f) or die "$path: $!";
-	return $path;
-}
+require $tool;
 
-# ---------------------------------------------------------------- canonical JSON
-
-sub number
-{
-	my ($v) = @_;
-	my ($digits, $exponent);
-
-	return '0' if $v == 0;
-	for my $precision (0 .. 16)
-	{
-		my $text = sprintf("%.${precision}e", abs($v));
-
-		next if $text != abs($v);
-		($digits, $exponent) = $text =~ /^([\d.]+)e([+-]\d+)$/ or die $text;
-		$exponent++;
-		last;
-	}
-	$digits =~ s/\.//;
-	$digits =~ s/0+$//;
-	my $n = length $digits;
-	my $text =
-	  $n <= $exponent && $exponent <= 21 ? $digits . '0' x ($exponent - $n)
-	  : 0 < $exponent && $exponent <= 21 ? substr($digits, 0, $exponent) . '.' . substr($digits, $exponent)
-	  : -6 < $exponent && $exponent <= 0 ? '0.' . '0' x -$exponent . $digits
-	  : substr($digits, 0, 1)
-	  . ($n > 1 ? '.' . substr($digits, 1) : '') . 'e'
-	  . ($exponent > 0 ? '+' : '-')
-	  . abs($exponent - 1);
-	return $v < 0 ? "-$text" : $text;
-}
-
-sub string
-{
-	my ($s) = @_;
-	my %short = ("\b" => '\b', "\f" => '\f', "\n" => '\n', "\r" => '\r', "\t" => '\t', '"' => '\"', '\\' => '\\\\');
-
-	$s =~ s/([\x00-\x1f"\\])/$short{$1} \/\/ sprintf('\u%04x', ord $1)/ge;
-	return '"' . $s . '"';
-}
-
-# Characters; names sorted by their UTF-16 code units.
-sub canonical
-{
-	my ($v) = @_;
-
-	return 'null' unless defined $v;
-	return $v ? 'true' : 'false' if ref $v eq 'JSON::PP::Boolean';
-	return '[' . join(',', map { canonical($_) } @$v) . ']' if ref $v eq 'ARRAY';
-	if (ref $v eq 'HASH')
-	{
-		my %key = map { $_ => Encode::encode('UTF-16BE', $_) } keys %$v;
-
-		return '{' . join(',', map { string($_) . ':' . canonical($v->{$_}) } sort { $key{$a} cmp $key{$b} } keys %$v)
-		  . '}';
-	}
-	return B::svref_2object(\$v)->FLAGS & B::SVp_POK() ? string($v) : number($v);
-}
-
-# ---------------------------------------------------------------- signatures
-
-sub base58
-{
-	my ($text, $bytes) = @_;
-	my $alphabet = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
-	my $n = Math::BigInt->new(0);
-
-	$n = $n * 58 + index($alphabet, $_) for split(//, $text);
-	return pack('H*', substr('0' x (2 * $bytes) . substr($n->as_hex, 2), -2 * $bytes));
-}
-
-sub signed_by
-{
-	my ($pem, $message, $signature) = @_;
-	my @files = (spit("$dir/key.pem", $pem), spit("$dir/message", $message), spit("$dir/signature", $signature));
-
-	return 0 == system("openssl pkeyutl -verify -pubin -inkey $files[0] -rawin -in $files[1] -sigfile $files[2] "
-		  . ">$dir/out 2>&1");
-}
-
-# A receipt as text; what is signed is the hash of the proof's options, and that of the rest.
-sub verify
-{
-	my ($pem, $text) = @_;
-	my $receipt = JSON::PP->new->utf8->decode($text);
-	my $proof = delete $receipt->{proof};
-	my $value = delete $proof->{proofValue};
-
-	$value =~ s/^z// or return 0;
-	return signed_by($pem, join('', map { sha256(Encode::encode('UTF-8', canonical($_))) } $proof, $receipt),
-		base58($value, 64));
-}
+sub canonical { return VerifyReceipt::canonical(@_) }
+sub verify { return VerifyReceipt::verify(@_) }
+sub signed_by { return VerifyReceipt::signed_by(@_) }
+sub base58 { return VerifyReceipt::base58(@_) }
 
 # ---------------------------------------------------------------- receipts
 
@@ -138,6 +41,13 @@ my $receipt = value($node, undef, 'SELECT dp_receipt(1)');
 my $pem = value($node, undef, 'SELECT dp_public_key()') . "\n";
 
 ok(verify($pem, $receipt), 'openssl verifies the receipt');
+VerifyReceipt::spit("$dir/key.pem", $pem);
+VerifyReceipt::spit("$dir/receipt.json", $receipt);
+like(qx($^X $tool $dir/receipt.json $dir/key.pem), qr/^signed, and unchanged\n/, 'the command says so');
+is($?, 0, 'by its exit status, too');
+VerifyReceipt::spit("$dir/receipt.json", $receipt =~ s/: 1000\b/: 100/r);
+like(qx($^X $tool $dir/receipt.json $dir/key.pem), qr/^NOT signed/, 'and sees a change');
+is($? >> 8, 1, 'by its exit status, too');
 my $read = JSON::PP->new->utf8->decode($receipt);
 is($read->{wasDerivedFrom}{name}, Encode::decode('UTF-8', $model), 'which names the model');
 is($read->{wasDerivedFrom}{'mg:epsilon'}, 0.3, 'and its price');
@@ -156,14 +66,16 @@ for my $change (
 	my $text = JSON::PP->new->utf8->encode($changed);
 
 	ok(!verify($pem, $text), "openssl sees a change of $change->[0]");
-	is(value($node, undef, 'SELECT dp_verify_receipt(:\'r\')', psql => [ '-v', "r=$text" ]), 'f', 'and so does the server');
+	is(value($node, undef, 'SELECT dp_verify_receipt(:\'r\')', psql => [ '-v', "r=$text" ]), 'f',
+		'and so does the server');
 }
 # Written by another program: its own order, white space, and way of writing numbers.
 my $pretty = JSON::PP->new->utf8->ascii->pretty->encode($read);
 
 isnt($pretty, $receipt, 'another program writes it in its own way');
 ok(verify($pem, $pretty), 'openssl verifies that');
-is(value($node, undef, 'SELECT dp_verify_receipt(:\'r\')', psql => [ '-v', "r=$pretty" ]), 't', 'and so does the server');
+is(value($node, undef, 'SELECT dp_verify_receipt(:\'r\')', psql => [ '-v', "r=$pretty" ]), 't',
+	'and so does the server');
 
 # ---------------------------------------------------------------- another database
 
@@ -171,12 +83,15 @@ my $other = new_node('other', init => { extra => [ '--encoding=UTF8', '--locale=
 
 is(value($other, undef, 'SELECT dp_verify_receipt(:\'r\')', psql => [ '-v', "r=$receipt" ]), 'f',
 	'a database without a key');
-is(value($other, undef, 'SELECT dp_verify_receipt(:\'r\', :\'k\')', psql => [ '-v', "r=$receipt", '-v', "k=$pem" ]), 't',
+is(value($other, undef, 'SELECT dp_verify_receipt(:\'r\', :\'k\')',
+		psql => [ '-v', "r=$receipt", '-v', "k=$pem" ]), 't',
 	'with the public key');
 people($other, 'folk', 100);
 value($other, undef, "SELECT dp_protect('folk', epsilon => 10); "
-	  . "SELECT dp_train('m', 'folk', method => 'independent', epsilon => 1); SELECT count(*) FROM (SELECT dp_synthesize('m', 1)) x");
-is(value($other, undef, 'SELECT dp_verify_receipt(:\'r\'), dp_verify_receipt(:\'r\', :\'k\'), dp_verify_receipt(dp_receipt(1)), '
+	  . "SELECT dp_train('m', 'folk', method => 'independent', epsilon => 1); "
+	  . "SELECT count(*) FROM (SELECT dp_synthesize('m', 1)) x");
+is(value($other, undef, 'SELECT dp_verify_receipt(:\'r\'), dp_verify_receipt(:\'r\', :\'k\'), '
+		  . 'dp_verify_receipt(dp_receipt(1)), '
 		  . 'dp_verify_receipt(dp_receipt(1), :\'k\')', psql => [ '-v', "r=$receipt", '-v', "k=$pem" ]), 'f|t|t|f',
 	'a database with a key of its own');
 

@@ -110,7 +110,8 @@ is(counted(sub { $prepared->query("BEGIN; $rows; $rows; COMMIT"); quiet() }), 4,
 $prepared->close;
 is(counted(sub { value($node, undef, 'SELECT * FROM dp_verify_audit()') }), 1, 'verification of the log runs it once');
 is(counted(sub { value($node, undef, "SELECT dp_verify_receipt(dp_receipt(1))") }), 0, 'a receipt is signed already');
-is(counted(sub { value($node, undef, "SELECT dp_grant('m', 'pg_read_all_data'); SELECT dp_revoke('m', 'pg_read_all_data'); SELECT * "
+is(counted(sub { value($node, undef, "SELECT dp_grant('m', 'pg_read_all_data'); SELECT dp_revoke('m', "
+			  . "'pg_read_all_data'); SELECT * "
 		  . "FROM dp_models, dp_ledger, "
 		  . "dp_keys; SELECT dp_plan('folk')") }), 0, 'what needs no key runs it never');
 
@@ -277,7 +278,8 @@ SKIP:
 	value($node, undef, "SELECT dp_cancel($job)");
 	await($node, "SELECT state FROM dp_jobs WHERE id = $job", 'cancelled');
 	is(value($node, undef, "SELECT state FROM dp_ledger WHERE job = $job"), 'spent', 'a failure is settled without it');
-	is(value($node, undef, "SELECT count(*) FROM mirage.wrapped_key w WHERE purpose = 'model' AND NOT EXISTS (SELECT FROM "
+	is(value($node, undef, "SELECT count(*) FROM mirage.wrapped_key w WHERE purpose = 'model' AND NOT "
+			  . "EXISTS (SELECT FROM "
 		  . "mirage.model m WHERE m.id = w.model)"), '0', 'the key of a model that never came to be is gone');
 	$gate->close;
 	unlink($flag);
