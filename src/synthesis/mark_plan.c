@@ -1,15 +1,15 @@
 /*
  * synthesis/mark_plan.c: the plan of a mark, from a model's own rows (watermark/plan.h, synthesis/marking.h).
  *
- * The model's sampler draws rows from a fixed public seed, twice the same ones: once to learn how often each code
- * comes, from which groups follow; once to count the cells of the subsets that were chosen. The choice is made on a
- * pilot, the first batch, which is kept as groups: among pairs, triples and quadruples of columns those with much of
- * their mass on rare cells that the exchange of branches can reach, spread evenly over the columns, so that a table of
- * which half of the columns were dropped still holds several. All of it is a function of the model alone.
+ * The model's sampler draws rows from a fixed public seed: a few batches to learn how often each code comes, from
+ * which groups follow; then more to count the groups, and the cells of the subsets that were chosen. The choice is made
+ * on a pilot, the first batch, which is kept as groups: among pairs, triples and quadruples of columns those with much
+ * of their mass on rare cells that the exchange of branches can reach, spread evenly over the columns, so that a table
+ * of which half of the columns were dropped still holds several. All of it is a function of the model alone.
  *
  * Memory: one arena for the plan, one for the work, which dies with the call.
  */
-#include "synthesis/marking_private.h"
+#include "synthesis/mark_maker.h"
 
 #include "model/dependency.h"
 
@@ -20,28 +20,24 @@
 #define GATE 0.00014
 #define GATE_PAIRS 210.0 /* of 15 columns: n (n - 1) */
 #define MOST_WIDE 5.0
-#define GATES 14
-#define ENOUGH 1.5       /* rare cells of a row, below which the gate is raised */
-#define MOST_FOR_PAIRS 3 /* steps for the sake of these */
-#define ENOUGH_PAIRS 16  /* and pairs among the subsets, which survive best when columns are dropped */
-#define PLAN_BATCHES 16
-#define PLAN_CELLS ((size_t) 1 << 27) /* rows * columns that are drawn, at most, in more than two batches */
-#define NUMBER_GROUPS 24
-#define LABEL_GROUPS 24
-#define PILOT 16384
+#define ENOUGH 1.5        /* rare cells of a row, below which the gate is raised */
+#define ENOUGH_SPREAD 0.3 /* and how many rows have them, below which it is too (spread_of) */
+#define MOST_FOR_PAIRS 3  /* steps for the sake of these */
+#define ENOUGH_PAIRS 16   /* and pairs among the subsets, which survive best when columns are dropped */
+#define PLAN_BATCHES 8
+#define PLAN_CELLS ((size_t) 1 << 26) /* rows * columns that are drawn, at most, in more than two batches */
 #define SUBSETS 64
 #define BRANCHES 6
 #define LEAST_WORTH 0.05
 #define SEED UINT64_C(0x6d61726b20706c61)
-#define POOL 6000
-#define POOL_BITS 14 /* of slots for all that is tried */
+#define POOL 4000
+#define SEEN 8192
 #define TRIPLES 0.25 /* what a triple is worth beside a pair: fewer survive when columns are dropped */
 #define QUADRUPLES 0.1
 #define LEAST_RARE 0.004 /* least mass of a subset on rare cells */
 #define WEIGHT 2.0       /* of a subset all of whose cells are rare; others' are such that all tell as much */
 #define BALANCE 0.5
 #define TRIED_KEYS 3
-#define DRAG_ROUNDS 4
 #define TYPICAL_ROWS 1000 /* of a batch, for which branches are judged */
 
 enum
@@ -50,254 +46,10 @@ enum
 	WITHOUT = 2
 };
 
-typedef struct candidate
-{
-	uint32_t k, cols[MG_MARK_ARITY];
-	double reach, rare[GATES]; /* share of rows on cells below each gate */
-} candidate;
-
-typedef struct maker
-{
-	const mg_model *model;
-	mg_arena *work;
-	mg_mark_plan *plan;
-	mg_mark_column *column;
-	mg_mark_subset *subset;
-	const double **margin;
-	mg_sampler *sampler;
-	uint16_t **codes; /* [ncolumns][MG_BATCH_ROWS] */
-	uint32_t batches;
-	uint32_t **code_count; /* [ncolumns][ncoarse] of all rows drawn */
-	uint8_t **group_of;    /* [ncolumns][ncoarse] */
-	uint8_t **pilot;       /* [ncolumns][PILOT] groups */
-	const mg_branch *branch;
-	uint32_t nbranches;
-	double *reach;  /* [nbranches] share of rows that have a partner */
-	uint8_t **side; /* [nbranches][ncolumns] WITHIN the branch, WITHOUT, or 0: of the separator */
-	candidate *pool;
-	uint32_t npool;
-	double gate[GATES]; /* each the root of two times the one before */
-} maker;
-
 static double
 rows_drawn(const maker *k)
 {
 	return (double) k->batches * MG_BATCH_ROWS;
-}
-
-/* ---- groups ---- */
-
-typedef struct heavy
-{
-	uint32_t count, code;
-} heavy;
-
-static int
-compare_heavy(const void *a, const void *b)
-{
-	const heavy *x = a, *y = b;
-
-	if (x->count != y->count)
-		return x->count > y->count ? -1 : 1;
-	return (x->code > y->code) - (x->code < y->code);
-}
-
-/* Codes in falling order of mass, each into the group that has least. */
-static mg_code
-group_labels(mg_ctx *ctx, const maker *k, uint32_t c, uint32_t codes, uint8_t *group, uint32_t *ngroups)
-{
-	double load[LABEL_GROUPS] = {0};
-	heavy *list;
-
-	*ngroups = codes < LABEL_GROUPS ? codes : LABEL_GROUPS;
-	MG_NEW(ctx, k->work, list, (size_t) codes + 1);
-	for (uint32_t i = 0; i < codes; i++)
-		list[i] = (heavy){k->code_count[c][i], i};
-	qsort(list, codes, sizeof(*list), compare_heavy);
-	for (uint32_t i = 0; i < codes; i++)
-	{
-		uint32_t least = 0;
-
-		for (uint32_t g = 1; g < *ngroups; g++)
-			if (load[g] < load[least])
-				least = g;
-		group[list[i].code] = (uint8_t) least;
-		load[least] += list[i].count + 1e-9; /* codes that never came spread out too */
-	}
-	return MG_OK;
-}
-
-static int
-compare_hashes(const void *a, const void *b)
-{
-	uint64_t x = ((const uint64_t *) a)[0], y = ((const uint64_t *) b)[0];
-
-	return (x > y) - (x < y);
-}
-
-/*
- * What a text of `other` looks like: its declared label, or NULL. A code of its own that comes out as NULL is in NULL's
- * group.
- */
-static mg_code
-make_category(mg_ctx *ctx, maker *k, uint32_t c)
-{
-	const mg_column *col = &k->model->columns[c];
-	const mg_domain *d = &col->domain;
-	mg_mark_column *out = &k->column[c];
-	uint32_t codes = col->ncoarse - d->nullable, n = 0, ngroups;
-	uint64_t(*entry)[2], *label;
-	uint8_t *group = k->group_of[c], *label_group;
-
-	MG_TRY(group_labels(ctx, k, c, codes, group, &ngroups));
-	out->null_group = MG_MARK_MISSING;
-	if (d->nullable)
-		out->null_group = group[codes] = (uint8_t) ngroups++;
-	out->other_group = MG_MARK_MISSING;
-	if (d->has_other && d->other == NULL && d->nullable)
-	{
-		bool alone = true;
-
-		for (uint32_t i = 0; i < d->nlabels; i++)
-			alone = alone && col->merge[i] != col->merge[d->nlabels];
-		if (alone)
-			group[col->merge[d->nlabels]] = out->null_group;
-	}
-	if (d->has_other)
-		out->other_group = group[col->merge[d->nlabels]];
-	MG_NEW(ctx, k->work, entry, (size_t) d->nlabels + 1);
-	for (uint32_t i = 0; i < d->nlabels; i++, n++)
-	{
-		entry[n][0] = mg_mark_label_hash(d->labels[i].text, d->labels[i].len);
-		entry[n][1] = group[col->merge[i]];
-	}
-	if (d->has_other && d->other != NULL)
-	{
-		entry[n][0] = mg_mark_label_hash(d->other, strlen(d->other));
-		entry[n++][1] = out->other_group;
-	}
-	qsort(entry, n, sizeof(*entry), compare_hashes);
-	MG_NEW(ctx, k->plan->arena, label, (size_t) n + 1);
-	MG_NEW(ctx, k->plan->arena, label_group, (size_t) n + 1);
-	for (uint32_t i = 0; i < n; i++)
-		if (out->nlabels == 0 || label[out->nlabels - 1] != entry[i][0])
-		{
-			label[out->nlabels] = entry[i][0];
-			label_group[out->nlabels++] = (uint8_t) entry[i][1];
-		}
-	out->label = label;
-	out->label_group = label_group;
-	out->ngroups = ngroups;
-	return MG_OK;
-}
-
-/* Where may the axis be cut between cells i - 1 and i? Where no code lies on both sides. */
-static mg_code
-find_cuts(mg_ctx *ctx, maker *k, const mg_column *col, bool *cut)
-{
-	uint32_t cells = col->nfine - 1, *last, open = 0;
-
-	MG_NEW(ctx, k->work, last, col->ncoarse);
-	for (uint32_t i = 0; i < cells; i++)
-		last[col->merge[i]] = i;
-	for (uint32_t i = 0; i < cells; i++)
-	{
-		/* a cut at the upper end of a cell of no width would be one between equal values */
-		cut[i] = i > 0 && open <= i - 1 && col->cells[i].lower > col->cells[i - 1].lower &&
-				 col->cells[i].lower >= col->cells[i - 1].upper;
-		open = last[col->merge[i]] > open ? last[col->merge[i]] : open;
-	}
-	return MG_OK;
-}
-
-/* Groups of equal mass, as far as cuts allow; a single value that is heavier than a group stays alone. */
-static mg_code
-make_number(mg_ctx *ctx, maker *k, uint32_t c)
-{
-	const mg_column *col = &k->model->columns[c];
-	mg_mark_column *out = &k->column[c];
-	uint32_t cells = col->nfine - 1;
-	double total = 0, mass = 0, left, *first, *breaks;
-	bool *cut;
-
-	MG_NEW(ctx, k->work, cut, (size_t) cells + 1);
-	MG_NEW(ctx, k->work, first, (size_t) cells + 1);
-	MG_NEW(ctx, k->plan->arena, breaks, NUMBER_GROUPS);
-	MG_TRY(find_cuts(ctx, k, col, cut));
-	/* mass of the codes that begin at a cell */
-	for (uint32_t code = 0; code < col->ncoarse - col->domain.nullable; code++)
-		for (uint32_t i = 0; i < cells; i++)
-			if (col->merge[i] == code)
-			{
-				first[i] += k->code_count[c][code];
-				total += k->code_count[c][code];
-				break;
-			}
-	left = total;
-	for (uint32_t i = 0; i < cells && total > 0; i++)
-	{
-		double next = first[i], share = left / (NUMBER_GROUPS - out->nbreaks);
-
-		/* all that is as one up to the next cut */
-		for (uint32_t j = i + 1; j < cells && !cut[j]; j++)
-			next += first[j];
-		if (cut[i] && mass > 0 && next > 0 && out->nbreaks < NUMBER_GROUPS - 1 && mass + next / 2 > share)
-		{
-			breaks[out->nbreaks++] = col->cells[i].lower;
-			left -= mass;
-			mass = 0;
-		}
-		mass += first[i];
-	}
-	out->breaks = breaks;
-	out->ngroups = out->nbreaks + 1;
-	for (uint32_t i = 0; i < cells; i++)
-	{
-		uint8_t g = 0;
-
-		while (g < out->nbreaks && breaks[g] <= col->cells[i].lower)
-			g++;
-		k->group_of[c][col->merge[i]] = g;
-	}
-	out->null_group = MG_MARK_MISSING;
-	if (col->domain.nullable)
-	{
-		out->null_group = (uint8_t) out->ngroups++;
-		k->group_of[c][col->ncoarse - 1] = out->null_group;
-	}
-	return MG_OK;
-}
-
-static bool
-is_dependent(const mg_model *m, uint32_t col)
-{
-	for (uint32_t i = 0; i < m->ndependencies; i++)
-		if (m->dependencies[i].column == col)
-			return true;
-	return false;
-}
-
-static mg_code
-make_column(mg_ctx *ctx, maker *k, uint32_t c)
-{
-	const mg_column *col = &k->model->columns[c];
-	mg_mark_column *out = &k->column[c];
-	double *margin;
-
-	out->name_len = (uint32_t) strlen(col->domain.name);
-	out->name = mg_arena_strndup(k->plan->arena, col->domain.name, out->name_len);
-	if (out->name == NULL)
-		return mg_fail(ctx, MG_NOMEM, "out of memory");
-	out->kind = col->domain.kind;
-	out->null_group = out->other_group = MG_MARK_MISSING;
-	if (is_dependent(k->model, c))
-		return MG_OK;
-	MG_TRY(out->kind == MG_CATEGORY ? make_category(ctx, k, c) : make_number(ctx, k, c));
-	MG_NEW(ctx, k->plan->arena, margin, out->ngroups);
-	for (uint32_t i = 0; i < col->ncoarse; i++)
-		margin[k->group_of[c][i]] += k->code_count[c][i] / rows_drawn(k);
-	k->margin[c] = margin;
-	return MG_OK;
 }
 
 /* ---- the choice of subsets ---- */
@@ -322,36 +74,36 @@ reaches(const uint8_t *side, const uint32_t *cols, uint32_t k)
 	return seen == (WITHIN | WITHOUT);
 }
 
-/*
- * Shares of the pilot's rows on cells that are no more frequent than each of the gates; count[] is zero between calls.
- */
+/* Cells that n rows lie in, each row's groups being group[cols[..]][row]: row-major, the last column fastest. */
 static void
-rare_shares(const maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *at, double *rare)
+find_cells(const maker *k, uint8_t *const *group, const uint32_t *cols, uint32_t arity, uint32_t n, uint16_t *at)
 {
-	memset(at, 0, PILOT * sizeof(*at));
-	for (uint32_t i = 0; i < n; i++)
+	memset(at, 0, n * sizeof(*at));
+	for (uint32_t i = 0; i < arity; i++)
 	{
-		uint32_t groups = k->column[cols[i]].ngroups;
-		const uint8_t *g = k->pilot[cols[i]];
+		uint16_t groups = (uint16_t) k->column[cols[i]].ngroups;
+		const uint8_t *g = group[cols[i]];
 
-		for (uint32_t r = 0; r < PILOT; r++)
+		for (uint32_t r = 0; r < n; r++)
 			at[r] = (uint16_t) (at[r] * groups + g[r]);
-	}
-	for (uint32_t r = 0; r < PILOT; r++)
-		count[at[r]]++;
-	for (uint32_t r = 0; r < PILOT; r++)
-	{
-		uint32_t c = count[at[r]];
-
-		/* all rows of a cell at the first of them */
-		count[at[r]] = 0;
-		for (uint32_t g = GATES; g-- > 0 && c <= k->gate[g] * PILOT;)
-			rare[g] += (double) c / PILOT;
 	}
 }
 
+/* Shares of the pilot's rows on cells that are no more frequent than each of the gates. */
 static void
-consider(maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *at)
+rare_shares(const maker *k, const uint32_t *cols, uint32_t n, uint32_t cells, uint32_t *count, double *rare)
+{
+	memset(count, 0, cells * sizeof(*count));
+	find_cells(k, k->pilot, cols, n, PILOT, k->at);
+	for (uint32_t r = 0; r < PILOT; r++)
+		count[k->at[r]]++;
+	for (uint32_t i = 0; i < cells; i++)
+		for (uint32_t g = GATES; g-- > 0 && count[i] > 0 && count[i] <= k->gate[g] * PILOT;)
+			rare[g] += (double) count[i] / PILOT;
+}
+
+static void
+consider(maker *k, const uint32_t *cols, uint32_t n, uint32_t *count)
 {
 	candidate *c = &k->pool[k->npool];
 	double cells = 1, reach = k->nbranches == 0 ? 1 : 0;
@@ -369,7 +121,7 @@ consider(maker *k, const uint32_t *cols, uint32_t n, uint32_t *count, uint16_t *
 	c->k = n;
 	memcpy(c->cols, cols, n * sizeof(*cols));
 	c->reach = fmin(reach, 2);
-	rare_shares(k, cols, n, count, at, c->rare);
+	rare_shares(k, cols, n, (uint32_t) cells, count, c->rare);
 	k->npool += c->rare[GATES - 1] > LEAST_RARE;
 }
 
@@ -425,42 +177,40 @@ set_gates(maker *k, uint32_t columns)
 		k->gate[g] = M_SQRT2 * k->gate[g - 1];
 }
 
-/* Were these columns tried before? Remembers them. seen[1 << POOL_BITS]: 16 bits of each column's number; 0: free. */
+/* Enters a set of columns; true: it is there already. `seen` has SEEN places, more than are ever tried. */
 static bool
-tried(uint64_t *seen, const uint32_t *cols, uint32_t n)
+enter(uint64_t *seen, const uint32_t *cols, uint32_t n)
 {
-	uint64_t key = 0;
-	uint32_t slot;
+	uint64_t key = n;
+	uint32_t at;
 
 	for (uint32_t i = 0; i < n; i++)
-		key = key << 16 | ((cols[i] + 1) & 0xffff);
-	for (slot = (uint32_t) (key * UINT64_C(0x9e3779b97f4a7c15) >> (64 - POOL_BITS)); seen[slot] != 0;
-		 slot = (slot + 1) & ((1U << POOL_BITS) - 1))
-		if (seen[slot] == key)
+		key = key * MG_MAX_COLUMNS + cols[i];
+	for (at = (uint32_t) (mg_mix64(key) % SEEN); seen[at] != 0; at = (at + 1) % SEEN)
+		if (seen[at] == key)
 			return true;
-	seen[slot] = key;
+	seen[at] = key;
 	return false;
 }
 
-/* Pairs, triples and quadruples at random, so many that all are among them where there are few. */
+/* Pairs, triples and quadruples at random: nearly all pairs and triples where they are few. */
 static mg_code
 fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
 {
+	static const uint32_t tries[MG_MARK_ARITY + 1] = {0, 0, 1500, 1500, 500};
 	uint32_t most = 200, *cols, n, *count;
 	double *entropy;
 	uint64_t *seen;
-	uint16_t *at;
 
 	MG_NEW(ctx, k->work, cols, most);
 	MG_NEW(ctx, k->work, entropy, most);
-	MG_NEW(ctx, k->work, count, 65536);
-	MG_NEW(ctx, k->work, at, PILOT);
-	MG_NEW(ctx, k->work, seen, (size_t) 1 << POOL_BITS);
+	MG_NEW(ctx, k->work, count, MG_MARK_CELLS);
+	MG_NEW(ctx, k->work, seen, SEEN);
 	MG_NEW(ctx, k->work, k->pool, (size_t) POOL + 1);
 	n = list_columns(k, cols, entropy, most);
 	set_gates(k, n);
 	for (uint32_t arity = 2; arity <= MG_MARK_ARITY; arity++)
-		for (uint32_t tries = 0; tries < (arity < 4 ? 2000 : 1000) && n >= arity; tries++)
+		for (uint32_t tried = 0; tried < tries[arity] && n >= arity; tried++)
 		{
 			uint32_t pick[MG_MARK_ARITY];
 
@@ -469,10 +219,10 @@ fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
 					pick[i] = cols[mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), n)];
 				while (has(pick, i, pick[i]));
 			sort_columns(pick, arity);
-			if (tries % 256 == 0)
+			if (tried % 256 == 0)
 				MG_TRY(mg_poll(ctx));
-			if (!tried(seen, pick, arity))
-				consider(k, pick, arity, count, at);
+			if (!enter(seen, pick, arity))
+				consider(k, pick, arity, count);
 		}
 	return MG_OK;
 }
@@ -551,23 +301,59 @@ choose_at(maker *k, uint32_t level, mg_mark_subset *subset, double *used, double
 	}
 }
 
+/*
+ * Over how much of the rows are the rare cells spread? A mark moves a row by the root of how many it has, and the noise
+ * is the root of how many there are: c a row find as much as if so large a share of the rows had all of them, evenly.
+ * Where one rare label makes all cells rare that it is in, few rows carry everything.
+ */
+static double
+spread_of(const maker *k, double gate, uint32_t *count, uint16_t *cells)
+{
+	double roots = 0, all = 0;
+
+	memset(cells, 0, PILOT * sizeof(*cells));
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+	{
+		const mg_mark_subset *s = &k->subset[i];
+
+		memset(count, 0, s->cells * sizeof(*count));
+		find_cells(k, k->pilot, s->cols, s->k, PILOT, k->at);
+		for (uint32_t r = 0; r < PILOT; r++)
+			count[k->at[r]]++;
+		for (uint32_t r = 0; r < PILOT; r++)
+			cells[r] += count[k->at[r]] <= gate * PILOT;
+	}
+	for (uint32_t r = 0; r < PILOT; r++)
+	{
+		roots += sqrt(cells[r]);
+		all += cells[r];
+	}
+	return all > 0 ? roots * roots / all / PILOT : 0;
+}
+
 static mg_code
 choose_subsets(mg_ctx *ctx, maker *k)
 {
 	mg_mark_subset *subset;
-	double *used, mass = 0;
-	uint32_t pairs = 0;
+	double *used, mass = 0, spread = 0;
+	uint32_t pairs = 0, *count;
+	uint16_t *cells;
 
 	MG_NEW(ctx, k->plan->arena, subset, SUBSETS);
 	MG_NEW(ctx, k->work, used, k->model->ncolumns);
+	MG_NEW(ctx, k->work, count, MG_MARK_CELLS);
+	MG_NEW(ctx, k->work, cells, PILOT);
 	k->plan->subset = k->subset = subset;
-	for (uint32_t level = 0; level < GATES && (mass < ENOUGH || pairs < ENOUGH_PAIRS); level++)
+	for (uint32_t level = 0; level < GATES; level++)
 	{
-		if (mass >= ENOUGH && level > MOST_FOR_PAIRS)
+		bool enough = mass >= ENOUGH && spread >= ENOUGH_SPREAD;
+
+		if (enough && (pairs >= ENOUGH_PAIRS || level > MOST_FOR_PAIRS))
 			break;
 		MG_TRY(mg_poll(ctx));
 		choose_at(k, level, subset, used, &mass);
 		k->plan->gate = k->gate[level];
+		spread = spread_of(k, k->plan->gate, count, cells);
 		pairs = 0;
 		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 			pairs += subset[i].k == 2;
@@ -608,25 +394,31 @@ keep_pilot(maker *k, void *arg)
 			k->pilot[c][r] = k->group_of[c][k->codes[c][r]];
 }
 
-/* arg: counts of all cells */
+/* Groups of the rows in codes. */
+static void
+find_groups(const maker *k, uint16_t *const *codes, uint32_t rows)
+{
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		for (uint32_t r = 0; k->column[c].ngroups > 0 && r < rows; r++)
+			k->group[c][r] = k->group_of[c][codes[c][r]];
+}
+
+/* arg: counts of all cells; and of groups, for the margins */
 static void
 count_cells(maker *k, void *arg)
 {
 	uint32_t *count = arg;
 
+	find_groups(k, k->codes, MG_BATCH_ROWS);
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 	{
 		const mg_mark_subset *s = &k->plan->subset[i];
 
+		find_cells(k, k->group, s->cols, s->k, MG_BATCH_ROWS, k->at);
 		for (uint32_t r = 0; r < MG_BATCH_ROWS; r++)
-		{
-			uint32_t at = s->first;
-
-			for (uint32_t j = 0; j < s->k; j++)
-				at += k->group_of[s->cols[j]][k->codes[s->cols[j]][r]] * s->stride[j];
-			count[at]++;
-		}
+			count[s->first + k->at[r]]++;
 	}
+	count_codes(k, NULL);
 }
 
 static mg_code
@@ -711,7 +503,12 @@ set_probabilities(mg_ctx *ctx, maker *k)
 
 	MG_NEW(ctx, k->work, count, (size_t) p->cells + 1);
 	MG_NEW(ctx, p->arena, q, (size_t) p->cells + 1);
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		memset(k->code_count[c], 0, k->model->columns[c].ncoarse * sizeof(*k->code_count[c]));
 	MG_TRY(draw_rows(ctx, k, k->batches, count_cells, count));
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		if (k->column[c].ngroups > 0)
+			mg_maker_margin(k, c, k->batches);
 	for (uint32_t i = 0; i < p->cells; i++)
 	{
 		double share = count[i] / rows_drawn(k), steps = share > 0 ? -8 * log2(share / p->gate) : MG_MARK_NEVER;
@@ -728,65 +525,54 @@ set_probabilities(mg_ctx *ctx, maker *k)
 /* What rare cells did in rows made with keys that everyone knows. */
 typedef struct tally
 {
-	double sum;    /* of the signs of both keys, halved */
-	double seen;   /* rare cells */
-	double before; /* and before rows were marked; of large batches only, as the next */
-	double after;
+	double sum;  /* of the signs of both keys, halved */
+	double seen; /* rare cells */
 } tally;
 
 static void
-add_signs(const maker *k, const mg_mark *mark, uint16_t *const *codes, uint32_t rows, bool before, tally *t)
+add_signs(const maker *k, const mg_mark *mark, uint16_t *const *codes, uint32_t rows, tally *t)
 {
+	find_groups(k, codes, rows);
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 	{
 		const mg_mark_subset *s = &k->plan->subset[i];
+		const int8_t *score = mark->score + s->first;
+		int64_t sum = 0, seen = 0;
 
+		find_cells(k, k->group, s->cols, s->k, rows, k->at);
 		for (uint32_t r = 0; r < rows; r++)
 		{
-			uint32_t at = 0;
-
-			for (uint32_t j = 0; j < s->k; j++)
-				at += k->group_of[s->cols[j]][codes[s->cols[j]][r]] * s->stride[j];
-			if (s->q[at] == MG_MARK_FREQUENT)
-				continue;
-			t[i].before += before;
-			t[i].after += !before && rows == MG_BATCH_ROWS;
-			t[i].seen += !before;
-			t[i].sum += before ? 0 : (mark->score[s->first + at] + s->drag) / (2.0 * s->weight);
+			sum += score[k->at[r]];
+			seen += s->q[k->at[r]] != MG_MARK_FREQUENT;
 		}
+		t[i].sum += (double) sum / (2.0 * s->weight);
+		t[i].seen += (double) seen;
 	}
-}
-
-/* One batch of a stream that bears this mark, as codes only. */
-static mg_code
-try_batch(mg_ctx *ctx, const maker *k, const mg_mark *mark, mg_stream *s, uint32_t rows, uint64_t seed, tally *t)
-{
-	mg_rng rng;
-
-	mg_rng_seed(&rng, seed);
-	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, rows, s->codes));
-	if (rows == MG_BATCH_ROWS)
-		add_signs(k, mark, s->codes, rows, true, t);
-	MG_TRY(mg_mark_batch(ctx, s, &rng, rows));
-	add_signs(k, mark, s->codes, rows, false, t);
-	return MG_OK;
 }
 
 static mg_code
 try_key(mg_ctx *ctx, maker *k, uint8_t number, tally *t)
 {
-	static const uint32_t rows[] = {MG_BATCH_ROWS, MG_BATCH_ROWS, 3000, 3000, 3000, 3000};
+	static const uint32_t rows[] = {MG_BATCH_ROWS, 3000, 3000};
 	const uint8_t model[MG_KEY_BYTES] = {number, 1}, recipient[MG_KEY_BYTES] = {number, 2};
 	mg_mark *mark = NULL;
 	mg_stream *s = NULL;
 	mg_code code = mg_mark_create(ctx, k->plan, model, recipient, &mark);
+	mg_rng rng;
 
 	if (code == MG_OK)
 		code = mg_stream_create(ctx, k->model, model, &s);
 	if (code == MG_OK)
 		code = mg_stream_mark(ctx, s, mark);
+	mg_rng_seed(&rng, number);
 	for (uint32_t i = 0; i < sizeof(rows) / sizeof(*rows) && code == MG_OK; i++)
-		code = try_batch(ctx, k, mark, s, rows[i], number * UINT64_C(16) + i, t);
+	{
+		code = s->sampler->batch(ctx, s->sampler, &rng, mg_mark_pool(s->marker, rows[i]), s->codes);
+		if (code == MG_OK)
+			code = mg_mark_batch(ctx, s, &rng, rows[i]);
+		if (code == MG_OK)
+			add_signs(k, mark, s->codes, rows[i], t);
+	}
 	mg_stream_destroy(s);
 	mg_mark_destroy(mark);
 	return code;
@@ -795,10 +581,6 @@ try_key(mg_ctx *ctx, maker *k, uint8_t number, tally *t)
 /*
  * tells: a rare cell of sign + came more often by a factor 1 + d, one of sign - less often by 1 - d: the best weight of
  * a feature is d, which differs between subsets, since the branches that are exchanged reach some more than others.
- *
- * drag: a cell of sign + is sought and one of sign - avoided, a frequent one neither; where there are many to choose
- * from the seeking wins, and rare cells came more often over all keys. With a tilt of exp(l s) the factor is cosh l,
- * and log(cosh l) / l off every score takes it away. Found by trial, a few rounds, since l is not known beforehand.
  */
 static mg_code
 weigh_subsets(mg_ctx *ctx, maker *k)
@@ -806,24 +588,10 @@ weigh_subsets(mg_ctx *ctx, maker *k)
 	tally *t;
 
 	MG_NEW(ctx, k->work, t, (size_t) k->plan->nsubsets + 1);
-	/* where nothing is exchanged there is no drag to be found */
-	for (uint8_t round = k->plan->nbranches > 0 ? 0 : DRAG_ROUNDS; round <= DRAG_ROUNDS && k->plan->nsubsets > 0;
-		 round++)
-	{
-		memset(t, 0, k->plan->nsubsets * sizeof(*t));
-		for (uint8_t i = 0; i < TRIED_KEYS; i++)
-			MG_TRY(try_key(ctx, k, (uint8_t) (TRIED_KEYS * round + i), t));
-		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-		{
-			mg_mark_subset *s = &k->subset[i];
-			double d = fmin(fmax(t[i].sum / (t[i].seen + 1), 0.005), 0.99), off;
-
-			s->tells = (uint8_t) fmax(MG_MARK_TELLS * d, 1);
-			off = s->drag + s->weight * log((t[i].after + 1) / (t[i].before + 1)) / atanh(fmax(d, 0.1));
-			if (round < DRAG_ROUNDS && k->plan->nbranches > 0)
-				s->drag = (uint8_t) fmin(fmax(off + 0.5, 0), MG_MARK_DRAG);
-		}
-	}
+	for (uint8_t i = 0; i < TRIED_KEYS && k->plan->nsubsets > 0; i++)
+		MG_TRY(try_key(ctx, k, i, t));
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+		k->subset[i].tells = (uint8_t) fmax(MG_MARK_TELLS * fmin(fmax(t[i].sum / (t[i].seen + 1), 0.005), 0.99), 1);
 	return MG_OK;
 }
 
@@ -842,12 +610,15 @@ begin(mg_ctx *ctx, maker *k)
 	MG_NEW(ctx, k->work, k->code_count, n);
 	MG_NEW(ctx, k->work, k->group_of, n);
 	MG_NEW(ctx, k->work, k->pilot, n);
+	MG_NEW(ctx, k->work, k->group, n);
+	MG_NEW(ctx, k->work, k->at, MG_BATCH_ROWS);
 	k->plan->ncolumns = n;
 	k->plan->column = k->column;
-	k->plan->margin = k->margin;
+	k->plan->margin = (const double *const *) k->margin;
 	for (uint32_t c = 0; c < n; c++)
 	{
 		MG_NEW(ctx, k->work, k->codes[c], MG_BATCH_ROWS);
+		MG_NEW(ctx, k->work, k->group[c], MG_BATCH_ROWS);
 		MG_NEW(ctx, k->work, k->code_count[c], k->model->columns[c].ncoarse);
 		MG_NEW(ctx, k->work, k->group_of[c], k->model->columns[c].ncoarse);
 		MG_NEW(ctx, k->work, k->pilot[c], PILOT);
@@ -862,9 +633,9 @@ make(mg_ctx *ctx, maker *k)
 
 	mg_rng_seed(&rng, UINT64_C(0x7375627365747321));
 	MG_TRY(begin(ctx, k));
-	MG_TRY(draw_rows(ctx, k, k->batches, count_codes, NULL));
+	MG_TRY(draw_rows(ctx, k, CODE_BATCHES, count_codes, NULL));
 	for (uint32_t c = 0; c < k->model->ncolumns; c++)
-		MG_TRY(make_column(ctx, k, c));
+		MG_TRY(mg_maker_column(ctx, k, c));
 	MG_TRY(draw_rows(ctx, k, 1, keep_pilot, NULL));
 	MG_TRY(judge_branches(ctx, k));
 	MG_TRY(fill_pool(ctx, k, &rng));

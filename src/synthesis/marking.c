@@ -6,10 +6,13 @@
  * what the sampler made it, exactly. Within a group of rows that agree on S, in random order, a hand of branches is
  * carried along; each row takes, of its own and those, the one that gives it the highest score, and leaves its own; the
  * first rows, whose branches began the hand, choose from what is left. A row's score is the sum over the subsets of the
- * scores of its cells (watermark/mark.h); only subsets with columns on both sides count. Large batches are passed over
- * for few branches, small ones, in which few rows agree on a separator, more often.
+ * scores of its cells (watermark/mark.h); only subsets with columns on both sides count.
  *
- * Where a method has no branches each row is the better of two draws.
+ * Candidates. In a small batch few rows agree on a separator, in a model of wide separators hardly any, and in one of a
+ * single clique there is none. So four times the rows are drawn, each row is the best of four, and then branches are
+ * exchanged. Rows are independent draws then, more or less, rather than a systematic sample; of so few the noise of
+ * sampling is far above what a mark moves. Where a method has no branches each row of a large batch is the better of
+ * two draws.
  */
 #include "synthesis/marking_private.h"
 
@@ -19,13 +22,15 @@
 #include <math.h>
 #include <string.h>
 
-#define HAND 2         /* branches that are carried in a large batch, one more in its first pass */
-#define MOST_HAND 8    /* and in a small one */
-#define LEAST_PASSES 2 /* over a batch, each of one branch: what a large one gets */
-#define MOST_PASSES 16 /* what a small one gets, in which few rows agree on a separator */
-#define SMALL_ROWS 4096
-#define LEAST_ROWS 512 /* that are drawn for a batch: in one of a single row there would be nobody to exchange with */
-#define PASSED_ROWS 49152
+#define HAND 2 /* branches that are carried in a large batch, one more in its first pass */
+#define MOST_HAND 4
+#define SMALL_HAND 4 /* and in a small one */
+#define PASSES 2     /* over a batch, each of one branch */
+#define SMALL_PASSES 6
+#define SMALL_ROWS 4096 /* up to which rows are chosen from candidates */
+#define CANDIDATES 4
+#define PRICE_UNIT 4096
+#define MOST_PRICE (32 * PRICE_UNIT)
 #define GIVEN_ROWS 8192 /* of a conditioned stream, by which its cells are gated */
 #define GIVEN_GATE 8    /* gates: what a cell may have there */
 #define LANES 16        /* lists of cells are padded to a multiple of it, for the vector units */
@@ -52,6 +57,12 @@ typedef struct edge
 	side *within, *without; /* columns in the branch; all others, the separator's too */
 } edge;
 
+/* A candidate for a row: its score, and the weight of what is rare in it. */
+typedef struct rated
+{
+	int32_t score, rare;
+} rated;
+
 struct mg_marker
 {
 	const mg_mark *mark;
@@ -66,6 +77,9 @@ struct mg_marker
 	uint8_t *row;     /* [MG_BATCH_ROWS][nslots] groups */
 	uint16_t *from;   /* [MG_BATCH_ROWS] whose branch a row gets */
 	uint16_t *copy;   /* [MG_BATCH_ROWS] */
+	uint8_t *rare;    /* [cells + 1] is the cell rare? */
+	rated *rated;     /* [2 * MG_BATCH_ROWS] candidates */
+	uint8_t *taken;   /* [MG_BATCH_ROWS] the candidate that a row becomes */
 	uint16_t **other; /* [ncolumns][MG_BATCH_ROWS] second draws, where there are no branches */
 };
 
@@ -369,61 +383,147 @@ cell_of(const mg_marker *k, uint32_t i, uint16_t *const *codes, uint32_t r)
 	return cell;
 }
 
-static int
-score_row(const mg_marker *k, uint16_t *const *codes, uint32_t r)
+static void
+rate_rows(const mg_marker *k, uint16_t *const *codes, uint32_t n, rated *out)
 {
-	int sum = 0;
-
+	memset(out, 0, n * sizeof(*out));
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-		sum += k->score[cell_of(k, i, codes, r)];
+	{
+		const mg_mark_subset *of = &k->plan->subset[i];
+
+		for (uint32_t r = 0; r < n; r++)
+		{
+			uint32_t cell = cell_of(k, i, codes, r);
+
+			out[r].score += k->score[cell];
+			out[r].rare += k->rare[cell] ? of->weight : 0;
+		}
+	}
+}
+
+/* Of `of` candidates, the one of the highest score less `price` for what is rare in it. The sum of that over rows. */
+static int64_t
+take_best(mg_marker *k, uint32_t rows, uint32_t of, int64_t price)
+{
+	int64_t sum = 0;
+
+	for (uint32_t r = 0; r < rows; r++)
+	{
+		const rated *c = &k->rated[r];
+		uint32_t best = 0;
+		int64_t most = c->score * PRICE_UNIT - c->rare * price;
+
+		for (uint32_t i = 1; i < of; i++)
+		{
+			const rated *d = &k->rated[(size_t) i * rows + r];
+			int64_t net = d->score * PRICE_UNIT - d->rare * price;
+
+			if (net > most)
+			{
+				most = net;
+				best = i;
+			}
+		}
+		k->taken[r] = (uint8_t) best;
+		sum += k->rated[(size_t) best * rows + r].rare;
+	}
 	return sum;
 }
 
+/*
+ * Rows of rare cells have the more extreme scores, and the best of several would have too many of them, over all keys.
+ * What is rare has a price, then, at which the chosen rows hold as much of it as all candidates do on average. The sum
+ * falls as the price rises, in steps: of the last price before and the first after the average one is taken by lot,
+ * so that it is right in expectation even for a single row. (Exchanges need no price: measured over keys, rare cells
+ * come more often by at most 1.7%, since what one row takes another lacks.)
+ */
 static void
-choose_rows(mg_stream *s, mg_marker *k, uint32_t rows)
+choose_rows(mg_marker *k, mg_rng *rng, uint32_t rows, uint32_t of)
 {
-	for (uint32_t r = 0; r < rows; r++)
-		if (score_row(k, k->other, r) > score_row(k, s->codes, r))
-			for (uint32_t c = 0; c < s->model->ncolumns; c++)
-				s->codes[c][r] = k->other[c][r];
+	int64_t low = -MOST_PRICE, high = MOST_PRICE, above, below, all = 0;
+
+	for (uint32_t i = 0; i < rows * of; i++)
+		all += k->rated[i].rare;
+	while (high - low > 1)
+	{
+		int64_t price = (low + high) / 2;
+
+		if (take_best(k, rows, of, price) * of >= all)
+			low = price;
+		else
+			high = price;
+	}
+	above = take_best(k, rows, of, low) * of;
+	below = take_best(k, rows, of, high) * of;
+	if (above > below && mg_rng_unit(rng) * (double) (above - below) < (double) (all - below))
+		take_best(k, rows, of, low);
+}
+
+/* Candidate i of row r is row i * rows + r, or row r of k->other. */
+static void
+keep_chosen(const mg_stream *s, mg_marker *k, uint32_t rows, bool apart)
+{
+	for (uint32_t c = 0; c < s->model->ncolumns; c++)
+		for (uint32_t r = 0; r < rows; r++)
+			if (k->taken[r] > 0)
+				s->codes[c][r] = apart ? k->other[c][r] : s->codes[c][k->taken[r] * rows + r];
 }
 
 /* ---- a stream ---- */
 
 uint32_t
-mg_mark_drawn(const mg_marker *k, uint32_t rows)
+mg_mark_pool(const mg_marker *k, uint32_t rows)
 {
-	return k->nedges > 0 && rows < LEAST_ROWS ? LEAST_ROWS : rows;
+	uint32_t of = rows <= SMALL_ROWS ? MG_BATCH_ROWS / rows : 1;
+
+	if (k == NULL || k->plan->nsubsets == 0)
+		return rows;
+	return rows * (of > CANDIDATES ? CANDIDATES : of);
 }
 
-mg_code
-mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
+static mg_code
+exchange(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, bool small)
 {
 	mg_marker *k = s->marker;
-	uint32_t passes = rows <= SMALL_ROWS ? PASSED_ROWS / rows : LEAST_PASSES;
+	uint32_t passes = small ? SMALL_PASSES : PASSES;
 
-	if (k->plan->nsubsets == 0)
-		return MG_OK;
 	if (k->nedges == 0)
-	{
-		MG_TRY(s->sampler->batch(ctx, s->sampler, rng, rows, k->other));
-		choose_rows(s, k, rows);
 		return MG_OK;
-	}
-	passes = passes > MOST_PASSES ? MOST_PASSES : passes;
 	read_rows(k, s->codes, rows);
 	for (uint32_t i = 0; i < rows; i++)
 		k->groups.order[i] = (uint16_t) i;
 	for (uint32_t i = 0; i < passes; i++)
 	{
 		MG_TRY(mg_poll(ctx));
-		/* the sampler's rows are in random order: only who meets again needs a new one; or where some of the rows are
-		 * left out, since the first of a group choose last */
-		if (i >= k->nedges || rows <= LEAST_ROWS)
+		/* the sampler's rows are in random order: only who meets again needs a new one */
+		if (i >= k->nedges)
 			mg_rng_permutation16(rng, k->groups.order, rows);
-		pass_edge(s, k, &k->edge[i % k->nedges], rows <= SMALL_ROWS ? MOST_HAND : HAND + (i == 0), rows);
+		pass_edge(s, k, &k->edge[i % k->nedges], small ? SMALL_HAND : HAND, rows);
 	}
 	return MG_OK;
+}
+
+mg_code
+mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
+{
+	mg_marker *k = s->marker;
+	uint32_t pool = mg_mark_pool(k, rows);
+	bool apart = pool == rows && k->nedges == 0;
+
+	if (k->plan->nsubsets == 0)
+		return MG_OK;
+	if (pool > rows || apart)
+	{
+		rate_rows(k, s->codes, pool, k->rated);
+		if (apart)
+		{
+			MG_TRY(s->sampler->batch(ctx, s->sampler, rng, rows, k->other));
+			rate_rows(k, k->other, rows, k->rated + rows);
+		}
+		choose_rows(k, rng, rows, apart ? 2 : pool / rows);
+		keep_chosen(s, k, rows, apart);
+	}
+	return exchange(ctx, s, rng, rows, pool > rows);
 }
 
 /* Cells that the conditions made frequent carry no mark. */
@@ -441,7 +541,7 @@ gate_given(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 			count[cell_of(k, i, s->codes, r)]++;
 	for (uint32_t i = 0; i < k->plan->cells; i++)
 		if (count[i] > GIVEN_GATE * k->plan->gate * GIVEN_ROWS)
-			k->score[i] = 0;
+			k->score[i] = k->rare[i] = 0;
 	return MG_OK;
 }
 
@@ -475,12 +575,18 @@ prepare(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 	if (k->plan->nsubsets == 0)
 		return MG_OK;
 	MG_NEW(ctx, s->arena, k->score, (size_t) k->plan->cells + 1);
+	MG_NEW(ctx, s->arena, k->rare, (size_t) k->plan->cells + 1);
 	memcpy(k->score, k->mark->score, k->plan->cells);
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+		for (uint32_t j = 0; j < k->plan->subset[i].cells; j++)
+			k->rare[k->plan->subset[i].first + j] = k->plan->subset[i].q[j] != MG_MARK_FREQUENT;
 	MG_TRY(mg_stream_ready(ctx, s));
 	MG_TRY(mg_row_groups_make(ctx, s->arena, &k->groups));
 	MG_NEW(ctx, s->arena, k->row, (size_t) MG_BATCH_ROWS * k->nslots);
 	MG_NEW(ctx, s->arena, k->from, MG_BATCH_ROWS);
 	MG_NEW(ctx, s->arena, k->copy, MG_BATCH_ROWS);
+	MG_NEW(ctx, s->arena, k->rated, (size_t) 2 * MG_BATCH_ROWS);
+	MG_NEW(ctx, s->arena, k->taken, MG_BATCH_ROWS);
 	MG_TRY(prepare_edges(ctx, s, k));
 	return s->given != NULL ? gate_given(ctx, s, k) : MG_OK;
 }

@@ -32,13 +32,9 @@ void mg_group_rows(const mg_model *m, const mg_branch *b, uint16_t *const *codes
 /* Share of n rows that have a partner of the same separator, less one a group; 0 where its codes do not fit. */
 double mg_branch_reach(const mg_model *m, const mg_branch *b, uint16_t *const *codes, uint32_t n, mg_row_groups *g);
 
-/*
- * How many rows a batch of `rows` is drawn as, so that they can bear the mark: those of a small batch alone would find
- * no partners. The first `rows` of them are the batch.
- */
-uint32_t mg_mark_drawn(const mg_marker *k, uint32_t rows);
-
-/* Chooses how the batch's rows are put together: s->codes[][0..rows) change. rows: as drawn. */
+/* How many rows are to be drawn for a batch of so many. NULL: no more. */
+uint32_t mg_mark_pool(const mg_marker *k, uint32_t rows);
+/* Makes the batch's rows, s->codes[][0..rows), out of what was drawn, s->codes[][0..mg_mark_pool). */
 mg_code mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows);
 
 /* The signs that a marker holds; NULL allowed. */

@@ -215,7 +215,7 @@ make_values(mg_stream *s, uint32_t rows, bool constrained)
 static mg_code
 make_codes(mg_ctx *ctx, mg_stream *s, uint32_t rows, bool marked, bool constrained)
 {
-	uint32_t drawn = marked ? mg_mark_drawn(s->marker, rows) : rows;
+	uint32_t drawn = marked ? mg_mark_pool(s->marker, rows) : rows;
 	mg_rng rng;
 
 	mg_stream_seed(s, s->next, MG_LANE_CODES, &rng);
@@ -223,7 +223,7 @@ make_codes(mg_ctx *ctx, mg_stream *s, uint32_t rows, bool marked, bool constrain
 	if (marked)
 	{
 		mg_stream_seed(s, s->next, MG_LANE_MARK, &rng);
-		MG_TRY(mg_mark_batch(ctx, s, &rng, drawn));
+		MG_TRY(mg_mark_batch(ctx, s, &rng, rows));
 	}
 	return constrained ? constrain(ctx, s, rows) : MG_OK;
 }

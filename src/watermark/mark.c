@@ -73,13 +73,12 @@ score_cells(mg_ctx *ctx, body *b, const uint8_t *model_key, const uint8_t *recip
 	for (uint32_t s = 0; s < plan->nsubsets; s++)
 	{
 		const mg_mark_subset *of = &plan->subset[s];
-		int drag = recipient_key != NULL ? of->drag : of->drag / 2;
 
 		for (uint32_t i = 0; i < of->cells; i++)
 		{
 			int8_t *score = &b->mark.score[of->first + i];
 
-			*score = (int8_t) (of->q[i] == MG_MARK_FREQUENT ? 0 : *score * of->weight - drag);
+			*score = (int8_t) (of->q[i] == MG_MARK_FREQUENT ? 0 : *score * of->weight);
 		}
 	}
 	return MG_OK;

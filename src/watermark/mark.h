@@ -21,7 +21,7 @@ mg_code mg_mark_signs(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], uint32_t cel
 typedef struct mg_mark
 {
 	const mg_mark_plan *plan;
-	/* [plan->cells] sum of signs times weight, less the subset's drag; subset s begins at plan->subset[s].first */
+	/* [plan->cells] sum of signs times weight; subset s begins at plan->subset[s].first */
 	int8_t *score;
 } mg_mark;
 

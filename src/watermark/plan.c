@@ -7,7 +7,7 @@
  *             (u32, then hash u64 and group u8 each) and other_group u8, or a number's breaks (u32, f64 each); and the
  *             margin, f64 a group
  *   gate      f64
- *   subsets   u32, each: k u8, columns u32 each, weight u8, drag u8, tells u8, bytes of its cells
+ *   subsets   u32, each: k u8, columns u32 each, weight u8, tells u8, bytes of its cells
  *             as runs (u8 length - 1, u8 value)
  *   branches  u8, each: u16
  *
@@ -118,7 +118,6 @@ write_subset(const mg_mark_subset *s, mg_writer *w)
 	for (uint32_t i = 0; i < s->k; i++)
 		mg_put_u32(w, s->cols[i]);
 	mg_put_u8(w, s->weight);
-	mg_put_u8(w, s->drag);
 	mg_put_u8(w, s->tells);
 	for (uint32_t i = 0, run; i < s->cells; i += run)
 	{
@@ -265,10 +264,9 @@ read_subset(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r, mg_mark_subset *s)
 	for (uint32_t i = 0; i < s->k; i++)
 		s->cols[i] = mg_get_u32(r);
 	s->weight = mg_get_u8(r);
-	s->drag = mg_get_u8(r);
 	s->tells = mg_get_u8(r);
-	if (r->failed || !lay_out(p, s) || s->weight < 1 || s->weight > MG_MARK_WEIGHTS || s->drag > MG_MARK_DRAG ||
-		s->tells < 1 || s->tells > MG_MARK_TELLS || p->cells + s->cells > MG_MARK_ALL_CELLS)
+	if (r->failed || !lay_out(p, s) || s->weight < 1 || s->weight > MG_MARK_WEIGHTS || s->tells < 1 ||
+		s->tells > MG_MARK_TELLS || p->cells + s->cells > MG_MARK_ALL_CELLS)
 		return corrupt(ctx);
 	s->first = p->cells;
 	p->cells += s->cells;
@@ -322,7 +320,7 @@ read_plan(mg_ctx *ctx, mg_mark_plan *p, mg_reader *r)
 	for (uint32_t i = 0; i < p->ncolumns; i++)
 		MG_TRY(read_column(ctx, p->arena, r, &column[i], &margin[i]));
 	p->gate = mg_get_f64(r);
-	p->nsubsets = mg_get_count(r, 14);
+	p->nsubsets = mg_get_count(r, 13);
 	if (r->failed || !(p->gate > 0 && p->gate < 1) || p->nsubsets > MG_MARK_SUBSETS)
 		return corrupt(ctx);
 	MG_NEW(ctx, p->arena, subset, (size_t) p->nsubsets + 1);

@@ -24,7 +24,6 @@
 #define MG_MARK_CELLS 4096      /* most cells of a subset */
 #define MG_MARK_ALL_CELLS 65535 /* most of all subsets together: 16 bits tell them apart */
 #define MG_MARK_BRANCHES 8      /* most branches that emission uses */
-#define MG_MARK_DRAG 60
 #define MG_MARK_TELLS 200
 #define MG_MARK_WEIGHTS 30 /* most weight of a subset; scores are bytes */
 
@@ -63,7 +62,6 @@ typedef struct mg_mark_subset
 	uint32_t first;   /* index of its first cell among all subsets' */
 	const uint8_t *q; /* [cells] */
 	uint8_t weight;   /* 1..MG_MARK_WEIGHTS: how much a feature of it counts when rows are made */
-	uint8_t drag;     /* taken off the score of its rare cells, so that over all keys they come no more often */
 	uint8_t tells;    /* 1..MG_MARK_TELLS: and when they are judged; no key enters either */
 } mg_mark_subset;
 

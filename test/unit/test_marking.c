@@ -29,6 +29,10 @@
 
 static const uint32_t abc[] = {0, 1, 2}, cd[] = {2, 3}, de[] = {3, 4}, ef[] = {4, 5}, eg[] = {4, 6}, lone[] = {7};
 static const mg_column_set net[CLIQUES] = {{3, abc, 0}, {2, cd, 0}, {2, de, 0}, {2, ef, 0}, {2, eg, 0}, {1, lone, 0}};
+/* Every two of the last four columns meet behind a separator that hardly any two rows agree on. */
+static const uint32_t abcde[] = {0, 1, 2, 3, 4}, abcdf[] = {0, 1, 2, 3, 5}, abcdg[] = {0, 1, 2, 3, 6},
+					  abcdh[] = {0, 1, 2, 3, 7};
+static const mg_column_set wide[] = {{5, abcde, 0}, {5, abcdf, 0}, {5, abcdg, 0}, {5, abcdh, 0}};
 static const char *const names[COLUMNS] = {"a", "b", "c", "d", "e", "f", "g", "h"};
 static const mg_label labels[CODES] = {{"v0", 2}, {"v1", 2}, {"v2", 2}, {"v3", 2}, {"v4", 2}, {"v5", 2}, {"v6", 2}};
 
@@ -67,7 +71,7 @@ fill_columns(mg_model *m)
 }
 
 static mg_model *
-make_model(world *w, const mg_method *method)
+make_model(world *w, const mg_method *method, const mg_column_set *cliques, uint32_t ncliques)
 {
 	uint32_t sizes[COLUMNS];
 	mg_messages messages;
@@ -81,7 +85,7 @@ make_model(world *w, const mg_method *method)
 	g = mg_arena_alloc(m->arena, 1, sizeof(*g));
 	m->total = 5000;
 	m->body = g;
-	assert_int_equal(mg_junction_build(&w->ctx, m->arena, sizes, COLUMNS, net, CLIQUES, &g->tree), MG_OK);
+	assert_int_equal(mg_junction_build(&w->ctx, m->arena, sizes, COLUMNS, cliques, ncliques, &g->tree), MG_OK);
 	assert_int_equal(mg_junction_factors(&w->ctx, m->arena, &g->tree, &g->marginal), MG_OK);
 	assert_int_equal(mg_messages_make(&w->ctx, w->a, &g->tree, &messages), MG_OK);
 	for (uint32_t c = 0; c < g->tree.count; c++)
@@ -118,7 +122,7 @@ set_up(void **state)
 	mg_ctx_init(&w->ctx);
 	w->a = mg_arena_create(0);
 	mg_rng_seed(&w->rng, 17);
-	w->model = make_model(w, &mg_method_mst);
+	w->model = make_model(w, &mg_method_mst, net, CLIQUES);
 	/* every test's model is the same one: its plan is made once, and read again */
 	if (plan_bytes.len == 0)
 	{
@@ -302,7 +306,7 @@ branches_are_separated(void **state)
 static void
 cliques_keep_their_counts(void **state)
 {
-	static const uint32_t sizes[] = {512, 600, 3000, ROWS, MG_BATCH_ROWS}, af[] = {0, 5};
+	static const uint32_t sizes[] = {5000, ROWS, MG_BATCH_ROWS}, af[] = {0, 5};
 	world *w = *state;
 	static rows plain, marked;
 
@@ -317,6 +321,52 @@ cliques_keep_their_counts(void **state)
 		/* and what lies across separators is another sample */
 		assert_false(same_marginal(&plain, &marked, af, 2));
 	}
+}
+
+/*
+ * Small batches are chosen from candidates, and are as good as a sample of independent draws: summed over keys and over
+ * the cells of some pairs of columns, squared differences to the model's counts are no larger than theirs would be.
+ */
+#define SMALL 300
+#define SMALL_KEYS 60
+static void
+small_batches_are_samples(void **state)
+{
+	static const uint32_t pairs[][2] = {{0, 1}, {2, 3}, {4, 6}, {0, 5}, {1, 7}, {5, 6}};
+	static double share[6][CODES * CODES];
+	static uint32_t n[CODES * CODES * CODES];
+	static rows r;
+	world *w = *state;
+	double squares = 0, variance = 0;
+
+	for (int b = 0; b < 4; b++)
+	{
+		new_keys(w);
+		draw(w, NULL, MG_BATCH_ROWS, &r);
+		for (int p = 0; p < 6; p++)
+		{
+			count(&r, pairs[p], 2, n);
+			for (int i = 0; i < CODES * CODES; i++)
+				share[p][i] += n[i] / 4.0 / MG_BATCH_ROWS;
+		}
+	}
+	for (int k = 0; k < SMALL_KEYS; k++)
+	{
+		new_mark(w);
+		draw(w, w->mark, SMALL, &r);
+		for (int p = 0; p < 6; p++)
+		{
+			count(&r, pairs[p], 2, n);
+			for (int i = 0; i < CODES * CODES; i++)
+			{
+				double d = n[i] - SMALL * share[p][i];
+
+				squares += d * d;
+				variance += SMALL * share[p][i] * (1 - share[p][i]);
+			}
+		}
+	}
+	assert_true(squares < 1.02 * variance);
 }
 
 /*
@@ -421,6 +471,42 @@ rare_cells_stay_rare(void **state)
 		with += rare_cells(w, &r);
 	}
 	assert_near(with / without, 1, 0.02);
+}
+
+/* Nor in small batches, beside the model, not beside the same batch without a mark, which is another one. */
+static void
+rare_cells_stay_rare_in_small_batches(void **state)
+{
+	static const uint32_t tried[][2] = {{1000, 60}, {40, 600}, {1, 4000}};
+	world *w = *state;
+	double share = 0;
+	static rows r;
+
+	for (int k = 0; k < FEW_KEYS; k++)
+	{
+		new_keys(w);
+		draw(w, NULL, MG_BATCH_ROWS, &r);
+		share += rare_cells(w, &r) / FEW_KEYS / MG_BATCH_ROWS;
+	}
+	for (int i = 0; i < 3; i++)
+	{
+		double with = 0;
+		mg_stream *s;
+
+		for (uint32_t k = 0; k < tried[i][1]; k += 20)
+		{
+			new_mark(w);
+			s = open_stream(w, w->mark);
+			for (int b = 0; b < 20; b++)
+			{
+				take_batch(w, s, tried[i][0], &r);
+				with += rare_cells(w, &r);
+			}
+			mg_stream_destroy(s);
+		}
+		with /= (double) tried[i][0] * tried[i][1];
+		assert_near(with / share, 1, 0.08);
+	}
 }
 
 /* ---- functions of what they are given ---- */
@@ -532,6 +618,38 @@ recipients_may_be_left_out(void **state)
 	mg_mark_destroy(alone);
 }
 
+/* A model whose separators hardly two rows of a small batch agree on, and one of a single clique: no exchange helps. */
+static void
+small_batches_are_found(void **state)
+{
+	world *w = *state;
+	mg_method whole = mg_method_mst;
+	static rows r;
+
+	whole.branches = NULL;
+	for (int i = 0; i < 2; i++)
+	{
+		mg_model_destroy(w->model);
+		mg_mark_plan_destroy(w->plan);
+		w->model = make_model(w, i == 0 ? &mg_method_mst : &whole, wide, 4);
+		assert_int_equal(mg_mark_plan_make(&w->ctx, w->model, &w->plan), MG_OK);
+		for (int round = 0; round < 10; round++)
+		{
+			new_mark(w);
+			draw(w, w->mark, SMALL, &r);
+			assert_true(detect(w, &r, w->model_key).p < 1e-6);
+			assert_true(detect(w, &r, w->recipient_key).p < 1e-6);
+			draw(w, NULL, SMALL, &r);
+			assert_true(detect(w, &r, w->model_key).p > 1e-3);
+		}
+	}
+	/* its method is on this stack */
+	mg_mark_destroy(w->mark);
+	w->mark = NULL;
+	mg_model_destroy(w->model);
+	w->model = NULL;
+}
+
 /* Of many keys that had no part in the rows few give small p-values, on unmarked rows and on marked ones. */
 static void
 false_alarms_are_rare(void **state)
@@ -626,7 +744,7 @@ models_without_branches_are_marked_too(void **state)
 
 	method.branches = NULL;
 	mg_model_destroy(w->model);
-	w->model = make_model(w, &method);
+	w->model = make_model(w, &method, net, CLIQUES);
 	mg_mark_plan_destroy(w->plan);
 	assert_int_equal(mg_mark_plan_make(&w->ctx, w->model, &w->plan), MG_OK);
 	assert_int_equal(w->plan->nbranches, 0);
@@ -698,13 +816,16 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(branches_are_separated, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cliques_keep_their_counts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(small_batches_are_samples, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_row_is_preferred_over_all_keys, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rare_cells_stay_rare, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(rare_cells_stay_rare_in_small_batches, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(batches_are_functions_of_their_number, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rows_follow_the_mark, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(plans_are_functions_of_the_model, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marks_are_found_with_their_keys_only, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(recipients_may_be_left_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(small_batches_are_found, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(false_alarms_are_rare, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(small_batches_are_marked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(models_without_branches_are_marked_too, set_up, tear_down),

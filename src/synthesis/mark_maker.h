@@ -1,0 +1,51 @@
+/*
+ * synthesis/mark_maker.h: a plan of a mark while it is made; shared by mark_plan.c and mark_groups.c. Private to
+ * synthesis/.
+ */
+#ifndef MIRAGE_SYNTHESIS_MARK_MAKER_H
+#define MIRAGE_SYNTHESIS_MARK_MAKER_H
+
+#include "synthesis/marking_private.h"
+
+#define CODE_BATCHES 2 /* from which groups are made */
+#define PILOT 16384    /* rows that are kept as groups */
+#define GATES 14
+
+typedef struct candidate
+{
+	uint32_t k, cols[MG_MARK_ARITY];
+	double reach, rare[GATES]; /* share of rows on cells below each gate */
+} candidate;
+
+typedef struct maker
+{
+	const mg_model *model;
+	mg_arena *work;
+	mg_mark_plan *plan;
+	mg_mark_column *column;
+	mg_mark_subset *subset;
+	double **margin;
+	mg_sampler *sampler;
+	uint16_t **codes; /* [ncolumns][MG_BATCH_ROWS] */
+	uint32_t batches;
+	uint32_t **code_count; /* [ncolumns][ncoarse] */
+	uint8_t **group_of;    /* [ncolumns][ncoarse] */
+	uint8_t **group;       /* [ncolumns][MG_BATCH_ROWS] of a batch */
+	uint16_t *at;          /* [MG_BATCH_ROWS] cells of a subset */
+	uint8_t **pilot;       /* [ncolumns][PILOT] groups */
+	const mg_branch *branch;
+	uint32_t nbranches;
+	double *reach;  /* [nbranches] share of rows that have a partner */
+	uint8_t **side; /* [nbranches][ncolumns] WITHIN the branch, WITHOUT, or 0: of the separator */
+	candidate *pool;
+	uint32_t npool;
+	double gate[GATES]; /* each the root of two times the one before */
+} maker;
+
+/* k->column[c] and its margin, from k->code_count[c] of CODE_BATCHES batches; k->group_of[c]. */
+mg_code mg_maker_column(mg_ctx *ctx, maker *k, uint32_t c);
+
+/* k->margin[c] anew, from the codes that were counted in so many batches. */
+void mg_maker_margin(maker *k, uint32_t c, uint32_t batches);
+
+#endif
