@@ -108,7 +108,7 @@ for my $r (@plain)
 
 # ---------------------------------------------------------------- functions
 
-# Cells: '+' ok, '-' 42501, 'e' the error named in the row, in the order of the cast:
+# Cells: '+' ok, '-' 42501, 'e' the error named in the row ('E' the second one), in the order of the cast:
 #   super admin auditor trainer folkowner modelowner grantee limited sharer reader nobody
 # TAG is another word in each call.
 my @matrix = (
@@ -126,7 +126,8 @@ my @matrix = (
 	# training
 	[ dp_plan => "SELECT dp_plan('folk', 'independent')",                                   '+--+++--+--' ],
 	[ dp_train => "SELECT dp_train('t_TAG', 'folk', 'independent', 0.01, 1e-14)",           '+--+++--+--' ],
-	[ dp_train => "SELECT dp_train('s_TAG', 'pg_catalog.pg_authid', 'independent', 0.01)",  'eeeeeeeeeee', '0A000' ],
+	[ dp_train => "SELECT dp_train('s_TAG', 'pg_catalog.pg_authid', 'independent', 0.01, columns => '{rolsuper}')",
+		'Eeeeeeeeeee', '55000', '0A000' ],
 	[ dp_wait => "SELECT dp_wait($job, '1 s')",                                             '++--++-----' ],
 	[ dp_cancel => "SELECT dp_cancel($job)",                                                '++--++-----' ],
 	[ dp_drop_model => "SELECT dp_drop_model('m')",                                         '++---+-----' ],
@@ -267,7 +268,7 @@ my %sight = (
 		modelowner grantee limited sharer reader nobody)) } ],
 	dp_audit_log => [ 'role', { (map { $_ => 'folkowner grantee modelowner postgres' } qw(super admin auditor)),
 		folkowner => 'folkowner', modelowner => 'modelowner', grantee => 'grantee' } ],
-	'mirage.grant_use' => [ 'grantee_name', { super => 'grantee',
+	'mirage.grant_use' => [ 'grantee_name', { super => 'grantee limited',
 		(map { $_ => '42501' } grep { $_ ne 'super' } @cast) } ],
 );
 my $relations = "SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || relname FROM pg_depend d "
@@ -344,7 +345,7 @@ for my $way (@ways)
 	my ($login, $role, $as, $what) = @$way;
 	my @want = map {
 		my $cell = substr($_->[2], $position{$as}, 1);
-		$cell eq '+' ? 'ok' : $cell eq '-' ? '42501' : $_->[3] // die "no error in the row of $_->[1]";
+		$cell eq '+' ? 'ok' : $cell eq '-' ? '42501' : $_->[$cell eq 'E' ? 4 : 3] // die "no error in the row of $_->[1]";
 	} @matrix;
 	my @scripts = map { $serial++; (my $s = $_->[1]) =~ s/TAG/$serial/g; $s } @matrix;
 	my @got = outcomes($login, $role, @scripts);
