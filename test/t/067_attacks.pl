@@ -295,6 +295,7 @@ is(value($node, undef, "SELECT recipient || ' ' || role || ' ' || grantee FROM d
 value($node, 'attacker', <<'EOC');
 CREATE FUNCTION gain(what text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
   BEGIN EXECUTE what; RETURN 'gained'; EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE; END $$;
+SELECT mirage.oversees();
 CREATE FUNCTION with_setting() RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET pg_mirage.recipient = 'grantee' AS $$
   BEGIN PERFORM dp_synthesize('m', 1); RETURN 'gained'; EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE; END $$;
 EOC
