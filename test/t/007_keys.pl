@@ -223,7 +223,8 @@ refused($node, undef, "SELECT dp_verify_audit('nonsense')", '22023', undef, 'wha
 # A ledger that somebody shortens: nothing is spent any more.
 value($node, undef, "ALTER TABLE mirage.ledger DISABLE TRIGGER ALL; CREATE TABLE stolen AS SELECT * FROM "
 	  . "mirage.ledger WHERE charge = 1; "
-	  . "DELETE FROM mirage.ledger WHERE charge = 1; ALTER TABLE mirage.ledger ENABLE ALWAYS TRIGGER refuse_change");
+	  . "DELETE FROM mirage.ledger WHERE charge = 1; ALTER TABLE mirage.ledger ENABLE ALWAYS TRIGGER refuse_change; "
+	  . "ALTER TABLE mirage.ledger ENABLE ALWAYS TRIGGER refuse_strangers");
 my $err = refused($node, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.2)", 'XX001',
 	qr/fewer charges than the log/,
 	'a ledger that was shortened');
