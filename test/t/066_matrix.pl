@@ -126,7 +126,7 @@ my @matrix = (
 	# training
 	[ dp_plan => "SELECT dp_plan('folk', 'independent')",                                   '+--+++--+--' ],
 	[ dp_train => "SELECT dp_train('t_TAG', 'folk', 'independent', 0.01, 1e-14)",           '+--+++--+--' ],
-	[ dp_train => "SELECT dp_train('s_TAG', 'pg_catalog.pg_authid', 'independent', 0.01)",  'feeeeeeeeee', '55000', '0A000' ],
+	[ dp_train => "SELECT dp_train('s_TAG', 'pg_catalog.pg_authid', 'independent', 0.01)",  'eeeeeeeeeee', '0A000' ],
 	[ dp_wait => "SELECT dp_wait($job, '1 s')",                                             '++--++-----' ],
 	[ dp_cancel => "SELECT dp_cancel($job)",                                                '++--++-----' ],
 	[ dp_drop_model => "SELECT dp_drop_model('m')",                                         '++---+-----' ],

