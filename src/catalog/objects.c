@@ -56,20 +56,21 @@ verify(MgFindings *f, const MgArg *arg, const char *sql, const char *message, co
 static void
 verify_triggers(MgFindings *f, const MgArg *tables)
 {
-	verify(f, tables,
-		   "SELECT format('%s on mirage.%I', t.trigger, t.name) FROM (SELECT n.name, k.* FROM pg_catalog.unnest($1) n "
-		   "(name), (VALUES ('refuse_change', 27, 'mirage.refuse_change()'), ('refuse_truncate', 34, "
-		   "'mirage.refuse_change()')) k (trigger, type, function) UNION ALL SELECT c.relname, 'refuse_strangers', 62, "
-		   "'mirage.refuse_strangers()' FROM pg_class c WHERE c.relnamespace = 'mirage'::regnamespace AND c.relkind = "
-		   "'r' AND EXISTS (SELECT FROM pg_depend d, pg_extension e WHERE e.extname = 'pg_mirage' AND d.classid = "
-		   "'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid "
-		   "AND d.deptype = 'e')) t (name, trigger, type, function) "
-		   "WHERE NOT EXISTS (SELECT FROM pg_trigger g, pg_class c WHERE c.relnamespace = 'mirage'::regnamespace "
-		   "AND c.relname = t.name AND g.tgrelid = c.oid AND g.tgname = t.trigger AND g.tgtype = t.type AND "
-		   "g.tgenabled = 'A' AND g.tgfoid = t.function::regprocedure AND g.tgqual IS NULL AND "
-		   "g.tgattr::text = '' AND g.tgparentid = 0) ORDER BY 1",
-		   "triggers that refuse changes are missing, disabled or not the original ones",
-		   "Bring them back by ALTER TABLE .. ENABLE ALWAYS TRIGGER, or from the extension's script.");
+	verify(
+		f, tables,
+		"SELECT format('%s on mirage.%I', t.trigger, t.name) FROM (SELECT n.name, k.* FROM pg_catalog.unnest($1) n "
+		"(name), (VALUES ('refuse_change', 27, 'mirage.refuse_change()'), ('refuse_truncate', 34, "
+		"'mirage.refuse_change()')) k (trigger, type, function) UNION ALL SELECT c.relname, 'refuse_strangers', 62, "
+		"'mirage.refuse_strangers()' FROM pg_class c WHERE c.relnamespace = 'mirage'::regnamespace AND c.relkind = "
+		"'r' AND EXISTS (SELECT FROM pg_depend d, pg_extension e WHERE e.extname = 'pg_mirage' AND d.classid = "
+		"'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid "
+		"AND d.deptype = 'e')) t (name, trigger, type, function) "
+		"WHERE NOT EXISTS (SELECT FROM pg_trigger g, pg_class c WHERE c.relnamespace = 'mirage'::regnamespace "
+		"AND c.relname = t.name AND g.tgrelid = c.oid AND g.tgname = t.trigger AND g.tgtype = t.type AND "
+		"g.tgenabled = 'A' AND g.tgfoid = t.function::regprocedure AND g.tgqual IS NULL AND "
+		"g.tgattr::text = '' AND g.tgparentid = 0) ORDER BY 1",
+		"triggers that refuse changes are missing, disabled or not the original ones",
+		"Bring them back by ALTER TABLE .. ENABLE ALWAYS TRIGGER, or from the extension's script.");
 	/* a foreign key's triggers are internal ones, on both of its tables: the constraint names them */
 	verify(f, tables,
 		   OURS "SELECT DISTINCT format('%I on %s', coalesce(o.conname, g.tgname), c.oid::regclass) FROM ours c JOIN "
@@ -138,7 +139,8 @@ verify_rights(MgFindings *f)
 static void
 verify_functions(MgFindings *f)
 {
-	MgArg body = MG_TEXT(REFUSE_BODY);
+	const char *hash = REFUSE_BODY;
+	MgArg body = MG_TEXT(hash);
 
 	verify(f, &body,
 		   "SELECT 'mirage.refuse_change()' WHERE NOT EXISTS (SELECT FROM pg_proc p, pg_language l WHERE "

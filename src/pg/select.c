@@ -2,7 +2,7 @@
  * pg/select.c: see select.h.
  *
  * The statement is analysed before it runs, so that one that writes is refused in our own words; what functions in it
- * may do is bounded by transaction_read_only, which is on while it runs, and by a security-restricted operation: it has
+ * may do is bounded by the transaction's being read only while it runs, and by a security-restricted operation: it has
  * the caller's rights, but cannot become another role (whoever logged in as a superuser could be made one again), make
  * temporary objects, or listen. Whatever it sets goes back with its level of settings, after errors too. Rows go from
  * the executor's slots to the sink through a DestReceiver of our own, so that a plan may be parallel and no tuple is
@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -68,6 +69,7 @@ static void
 run(SPIPlanPtr plan, const MgSelectSink *sink)
 {
 	Receiver receiver = {.sink = sink};
+	bool was = XactReadOnly;
 	SPIExecuteOptions options = {.read_only = true, .dest = (DestReceiver *) &receiver};
 	int rc;
 
@@ -76,9 +78,17 @@ run(SPIPlanPtr plan, const MgSelectSink *sink)
 	receiver.dest.rShutdown = receive_nothing;
 	receiver.dest.rDestroy = receive_nothing;
 	receiver.dest.mydest = DestTuplestore; /* any that takes rows and is not SPI's own */
-	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-							 false);
-	rc = SPI_execute_plan_extended(plan, &options);
+	/* not as a setting, which 17 and later refuse to save within a function; an abort puts it back by itself, too */
+	PG_TRY();
+	{
+		XactReadOnly = true;
+		rc = SPI_execute_plan_extended(plan, &options);
+	}
+	PG_FINALLY();
+	{
+		XactReadOnly = was;
+	}
+	PG_END_TRY();
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "reading failed: %s", SPI_result_code_string(rc));
 }

@@ -209,8 +209,8 @@ fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
 	MG_NEW(ctx, k->work, k->pool, (size_t) POOL + 1);
 	n = list_columns(k, cols, entropy, most);
 	set_gates(k, n);
-	for (uint32_t arity = 2; arity <= MG_MARK_ARITY; arity++)
-		for (uint32_t tried = 0; tried < tries[arity] && n >= arity; tried++)
+	for (uint32_t arity = 2; arity <= MG_MARK_ARITY && arity <= n; arity++)
+		for (uint32_t tried = 0; tried < tries[arity]; tried++)
 		{
 			uint32_t pick[MG_MARK_ARITY];
 

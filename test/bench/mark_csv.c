@@ -565,7 +565,8 @@ main(int argc, char **argv)
 
 	(void) training_compare; /* of table.h: this program compares other pairs of tables */
 	if (argc < 6 || mg_method_find(argv[3]) == NULL)
-		die("usage: mark_csv ROWS.csv COLUMNS METHOD EPSILON DELTA [draws=N] [rows=N] [runs=N] [seed=N] [write=PREFIX]");
+		die("usage: mark_csv ROWS.csv COLUMNS METHOD EPSILON DELTA [draws=N] [rows=N] [runs=N] [seed=N] "
+			"[write=PREFIX]");
 	for (int i = 6; i < argc; i++)
 	{
 		if (strncmp(argv[i], "draws=", 6) == 0)

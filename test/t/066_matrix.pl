@@ -359,7 +359,8 @@ for my $way (@ways)
 	my ($login, $role, $as, $what) = @$way;
 	my @want = map {
 		my $cell = substr($_->[2], $position{$as}, 1);
-		$cell eq '+' ? 'ok' : $cell eq '-' ? '42501' : $_->[ $cell eq 'e' ? 3 : 4 ] // die "no error in the row of $_->[1]";
+		$cell eq '+' ? 'ok' : $cell eq '-' ? '42501' : $_->[ $cell eq 'e' ? 3 : 4 ]
+		  // die "no error in the row of $_->[1]";
 	} @matrix;
 	my @scripts = map { $serial++; (my $s = $_->[1]) =~ s/TAG/$serial/g; $s } @matrix;
 	my @got = outcomes($login, $role, @scripts);
