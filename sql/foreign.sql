@@ -150,7 +150,7 @@ $$;
 CREATE TABLE tried AS SELECT * FROM try('m', ARRAY[
   'age = 30', 'age < 3', 'age <= 3', '3 > age', 'age > 97', '97 < age', 'age >= 98', 'age BETWEEN 20 AND 22', 'age <> 30', 'age IN (1, 50, 98, NULL)',
   'age = ANY (ARRAY[3, 4]::bigint[])', 'age > ALL (ARRAY[3, 95])', 'age > ANY (ARRAY[98, 97, NULL])', 'age NOT IN (1, 2)', 'age < 2.5', 'age = 2.5', 'age::numeric = 3', 'age < 5 OR age > 95',
-  'NOT (age > 4)', 'age < 5 AND age > 2', '(age < 5 OR age > 90) AND age <> 3 AND sex = ''F''', 'age IS NULL', 'age = NULL', 'age + 0 = 5', 'age = id',
+  'NOT (age > 4)', 'age < 5 AND age > 2', '(age < 5 OR age > 90) AND age <> 3 AND sex = ''F''', 'age = NULL', 'age + 0 = 5', 'age = id',
   'sex = ''F''', 'sex < ''G''', 'sex COLLATE "C" >= ''M''', 'sex LIKE ''F%''', 'sex IN (''F'', ''X'')', 'lower(sex) = ''f''', 'sex = ''X''',
   '"Mood" = ''sad''', '"Mood" > ''sad''', '"Mood" IS NULL', '"Mood" IS NOT NULL', '"Mood" IN (''fine'', ''glad'') OR "Mood" IS NULL', '"Mood" IS DISTINCT FROM ''sad''',
   'score = 5', 'score IS NULL', 'code = ''a''', 'code = ''bc ''', 'code > ''a''', 'price < 10', 'price = 3.25', 'price BETWEEN 99.99 AND 101', 'price > 499.5', 'price IS NULL OR price < 1', 'price = 250.255',
