@@ -27,6 +27,28 @@ BEGIN
 
 our $GATE = 4711;
 
+# Who is told to stop stops its servers, too: perl runs END blocks after exit, not after a signal.
+$SIG{$_} = sub { exit 1 } for qw(HUP INT TERM);
+
+# initdb takes a second of processor time. The first server of a test is a copy of a directory that the runner made with
+# the same options; further ones are made by initdb, because what tells servers apart is the identifier that it draws.
+if ($ENV{MIRAGE_TEMPLATE})
+{
+	my $run = \&PostgreSQL::Test::Utils::system_or_bail;
+	my $used;
+
+	no warnings 'redefine';
+	*PostgreSQL::Test::Utils::system_or_bail = sub {
+		my ($program, @options) = @_;
+		my $rest = "@options ";
+		my $data = $rest =~ s/(?:-D|--pgdata) (\S+) // ? $1 : undef;
+
+		$rest =~ s/(?:-A|--auth) trust |(?:-N|--no-sync) //g;
+		return $run->(@_) if $program ne 'initdb' || !defined $data || $rest ne '' || $used++;
+		return $run->('cp', '-RPp', $ENV{MIRAGE_TEMPLATE}, $data);
+	};
+}
+
 # A running server with the extension in database postgres. The durability of charges is what several tests are about,
 # so
 # fsync stays on unless a test turns it off itself.
