@@ -114,10 +114,10 @@ run_tap()
 	[ ${#tests[@]} -gt 0 ] || return 0
 	perl=$(perl_modules)
 	mkdir -p "$work/tap" "$work/ports" "$work/logs"
-	# What each test's first server is a copy of (Mirage.pm); the options are those of PostgreSQL::Test::Cluster.
+	# What each test's first server is a copy of (Mirage.pm): made as PostgreSQL::Test::Cluster would, locale included.
 	mkdir "$template"
 	give "$work/tap" "$work/ports" "$template"
-	as_server_user initdb -D "$template" -A trust -N >"$work/template.log" 2>&1 || template=
+	as_server_user env -u LC_ALL LC_MESSAGES=C initdb -D "$template" -A trust -N >"$work/template.log" 2>&1 || template=
 	mapfile -t tests < <(by_length "${tests[@]}")
 	pool_done=tap_done
 	for name in "${tests[@]}"; do
