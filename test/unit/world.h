@@ -17,9 +17,9 @@
 /* cmocka's own comparison is in single precision. */
 #define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
 
-#define WORLD                                                                                                          \
-	mg_ctx ctx;                                                                                                        \
-	mg_arena *a;                                                                                                       \
+#define WORLD    \
+	mg_ctx ctx;  \
+	mg_arena *a; \
 	mg_rng rng
 
 struct plain_world
