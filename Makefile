@@ -194,6 +194,7 @@ help:
 #:                      CSV=file.csv takes yours
 #: make test            unit, regression, isolation and TAP tests in throwaway clusters;
 #:                      ONLY="unit regress isolation tap" chooses kinds, TESTS="name ..." tests;
+#:                      TEST_JOBS=1 runs them one at a time;
 #:                      AUDIT_RUNS=10 has the audits of privacy take ten times as many runs
 #: make unit            the tests of the core alone
 #: make bench           ratios against plain SQL; BENCH="name ..." chooses scripts
