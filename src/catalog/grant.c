@@ -12,6 +12,7 @@
 #include "catalog/seals.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "pg/texts.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
 
@@ -177,14 +178,7 @@ mg_model_require_released(const MgModel *model, Oid role)
 static bool
 permits_purpose(const MgGrant *g, const char *purpose)
 {
-	ListCell *lc;
-
-	if (g->purposes == NIL)
-		return true;
-	foreach (lc, g->purposes)
-		if (purpose != NULL && strcmp(lfirst(lc), purpose) == 0)
-			return true;
-	return false;
+	return g->purposes == NIL || (purpose != NULL && mg_texts_have(g->purposes, purpose));
 }
 
 /* The least restrictive first, and never two alike: names are unique. */
@@ -264,23 +258,10 @@ mg_grants_for(const MgModel *model, Oid role, const char *purpose)
 	return grants;
 }
 
-static bool
-same_texts(List *a, List *b)
-{
-	ListCell *x, *y;
-
-	if (list_length(a) != list_length(b))
-		return false;
-	forboth (x, a, y, b)
-		if (strcmp(lfirst(x), lfirst(y)) != 0)
-			return false;
-	return true;
-}
-
 bool
 mg_grants_alike(const MgGrant *a, const MgGrant *b)
 {
-	if ((a->conditions != NULL) != (b->conditions != NULL) || !same_texts(a->columns, b->columns))
+	if ((a->conditions != NULL) != (b->conditions != NULL) || !mg_texts_equal(a->columns, b->columns))
 		return false;
 	return a->conditions == NULL || (VARSIZE(a->conditions) == VARSIZE(b->conditions) &&
 									 memcmp(a->conditions, b->conditions, VARSIZE(a->conditions)) == 0);
