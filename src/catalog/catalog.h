@@ -357,7 +357,6 @@ extern void mg_model_key_forget(int64 model); /* of a model that never came to b
 /* Random roots of purpose "log", "receipt", "watermark", "unit": made on first use when create, wrapped. */
 extern void mg_root_key(const char *purpose, uint8 key[32], bool create);
 /* Seal and unseal a model's blob: AAD binds model id and format version. */
-extern bytea *mg_model_seal(int64 model, const void *plain, size_t len);
 extern bytea *mg_model_seal_with(int64 model, const uint8 key[32], const void *plain, size_t len);
 extern void *mg_model_unseal(int64 model, const bytea *sealed, size_t *len); /* palloc'ed huge; wipe after use */
 
