@@ -42,15 +42,11 @@ read_grant(MgQuery *q, uint64 row, int64 model)
 	g->valid_until = g->expires ? DatumGetTimestampTz(mg_get_datum(row, 5)) : 0;
 	g->limited = !mg_get_null(row, 6);
 	g->max_rows = g->limited ? mg_get_int8(row, 6) : 0;
-	if (!mg_get_null(row, 7))
-	{
-		g->per = palloc(sizeof(Interval));
-		memcpy(g->per, DatumGetPointer(mg_get_datum(row, 7)), sizeof(Interval));
-	}
+	g->per = mg_get_interval(q, row, 7);
 	g->purposes = mg_get_texts(q, row, 8);
 	g->conditions = (Jsonb *) mg_get_varlena(q, row, 9);
 	g->columns = mg_get_texts(q, row, 10);
-	g->mine_uncommitted = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(mg_get_datum(row, 11)));
+	g->mine_uncommitted = mg_get_mine(row, 11);
 	MemoryContextSwitchTo(old);
 	return g;
 }
@@ -65,22 +61,20 @@ mg_grant_set(const MgGrant *g)
 					MG_TEXT(GetUserNameFromId(GetUserId(), false)),
 					{TIMESTAMPTZOID, TimestampTzGetDatum(g->valid_until), !g->expires},
 					{INT8OID, Int64GetDatum(g->max_rows), !g->limited},
-					{INTERVALOID, PointerGetDatum(g->per), g->per == NULL},
-					{TEXTARRAYOID, mg_text_array(g->purposes), g->purposes == NIL},
+					MG_INTERVAL(g->per),
+					MG_TEXTS(g->purposes),
 					{JSONBOID, PointerGetDatum(g->conditions), g->conditions == NULL},
-					{TEXTARRAYOID, mg_text_array(g->columns), g->columns == NIL}};
+					MG_TEXTS(g->columns)};
 	MgQuery q;
-	uint64 n;
 
 	mg_query_begin(&q);
 	/* of a role that was renamed since */
-	n = mg_query_run(&q, false,
-					 "DELETE FROM mirage.model_grant WHERE model = $1 AND grantee_oid = $2 AND grantee_name <> $3 "
-					 "AND split_part(identity, ':', 1) = split_part($4, ':', 1)" RETURNING_KEY,
-					 4, args);
-	mg_rows_changed("model_grant", n, 1);
-	n = mg_query_run(
-		&q, false,
+	mg_change(&q, "model_grant",
+			  "DELETE FROM mirage.model_grant WHERE model = $1 AND grantee_oid = $2 AND grantee_name <> $3 "
+			  "AND split_part(identity, ':', 1) = split_part($4, ':', 1)" RETURNING_KEY,
+			  4, args);
+	mg_change(
+		&q, "model_grant",
 		"INSERT INTO mirage.model_grant AS g (model, grantee_oid, grantee_name, identity, granted_by, valid_until, "
 		"max_rows, per, purposes, conditions, columns) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
 		"ON CONFLICT (model, grantee_name) DO UPDATE SET "
@@ -89,7 +83,6 @@ mg_grant_set(const MgGrant *g)
 		"purposes = excluded.purposes, conditions = excluded.conditions, columns = excluded.columns, "
 		"granted_at = clock_timestamp() RETURNING g.model || ' ' || g.grantee_name",
 		lengthof(args), args);
-	mg_rows_changed("model_grant", n, 1);
 	mg_query_end(&q);
 }
 
@@ -97,16 +90,12 @@ bool
 mg_grant_remove(int64 model, Oid grantee)
 {
 	MgArg args[] = {MG_INT8(model), MG_OID(grantee), MG_TEXT(GetUserNameFromId(grantee, false))};
-	MgQuery q;
 	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(
-		&q, false,
+	n = mg_change_alone(
+		"model_grant",
 		"DELETE FROM mirage.model_grant WHERE model = $1 AND (grantee_oid = $2 OR grantee_name = $3)" RETURNING_KEY,
 		lengthof(args), args);
-	mg_rows_changed("model_grant", n, 1);
-	mg_query_end(&q);
 	return n > 0;
 }
 
