@@ -489,6 +489,9 @@ extern void mg_query_begin(MgQuery *q);
 /* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command.
  */
 extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);
+/* Reads as a statement did that was this command of the open transaction: in the latest snapshot, without what the
+ * transaction has written since. */
+extern uint64 mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, const MgArg *args);
 extern void mg_query_end(MgQuery *q);
 /*
  * One statement that changes a table of state (catalog/seals.h) and returns the keys of its rows as column 1: it is run
