@@ -48,6 +48,7 @@ pack_call(mg_writer *w, const MgIssuance *call)
 	put_text(w, call->role);
 	put_text(w, call->recipient);
 	mg_put_u8(w, call->claimed);
+	put_text(w, call->recipient_id);
 	mg_put_i64(w, call->rows);
 	mg_put_u8(w, call->seeded);
 	put_text(w, call->purpose);
@@ -76,6 +77,7 @@ unpack_call(mg_reader *r, MgIssuance *call)
 	call->role = get_text(r);
 	call->recipient = get_text(r);
 	call->claimed = mg_get_u8(r) != 0;
+	call->recipient_id = get_text(r);
 	call->rows = mg_get_i64(r);
 	call->seeded = mg_get_u8(r) != 0;
 	call->purpose = get_text(r);
