@@ -16,9 +16,9 @@
  *   A claim is the same as long as the text is, and the login that makes it: two applications may know different people
  *   under one name, and one could have rows marked as the other's user. It outlives a restore if the login does.
  *
- * The table has a row for each name that a role was met under in a cluster; all rows of an OID in one cluster have the
- * same id. It is append-only. Rows are written by a worker, in a transaction of its own, under a lock on the login's
- * OID, so that parallel first releases agree.
+ * The table has a row for each time that a role was met under another name, or in another cluster, than before; all rows
+ * of an OID in one cluster have the same id, and all rows of an id the same OID. It is append-only. Rows are written by a
+ * worker, in a transaction of its own, under a lock on the login's OID, so that parallel first releases agree.
  */
 #include "postgres.h"
 
@@ -28,13 +28,14 @@
 #include "pg/guc.h"
 
 /*
- * The id of a role by OID and name, in a cluster: a subselect. Rows of other clusters count where this one has none,
- * and only the last of them.
+ * What is known of a role by its OID, in a cluster: a subselect of at most one row. Rows of other clusters count where
+ * this one has none, and only the last of them, if it has the role's name.
  */
 #define CLUSTER(identity) "split_part(" identity ", ':', 1)"
-#define ID_OF_ROLE(oid, its_name, here)                                                                             \
-	"(SELECT p.recipient_id FROM (SELECT r.recipient_id, r.name, " CLUSTER("r.identity") " = " here                \
-	" AS here FROM mirage.recipient r WHERE r.role_oid = " oid " ORDER BY here DESC, r.id DESC LIMIT 1) p WHERE " \
+#define ROLE(oid, its_name, here)                                                                                \
+	"(SELECT p.recipient_id, p.here AND p.name = " its_name                                                      \
+	" AS current FROM (SELECT r.recipient_id, r.name, " CLUSTER("r.identity") " = " here                         \
+	" AS here FROM mirage.recipient r WHERE r.role_oid = " oid " ORDER BY 3 DESC, r.id DESC LIMIT 1) p WHERE " \
 	"p.here OR p.name = " its_name ")"
 
 MgRecipient
@@ -63,9 +64,9 @@ mg_recipient(void)
 /* What is recorded of the user that logged in, and of what it claims. */
 typedef struct Known
 {
-	char *login;     /* its id; NULL: none */
-	bool login_name; /* its present name is recorded in this cluster */
-	char *claim;     /* the claim's id; NULL: none, or nothing is claimed */
+	char *login;  /* its id; NULL: none */
+	bool current; /* under its present name, and in this cluster */
+	char *claim;  /* the claim's id; NULL: none, or nothing is claimed */
 } Known;
 
 static Known
@@ -73,19 +74,19 @@ find(const char *claim)
 {
 	MgArg args[] = {MG_OID(GetAuthenticatedUserId()), MG_TEXT(GetUserNameFromId(GetAuthenticatedUserId(), false)),
 					MG_TEXT(mg_database_identity()), MG_TEXT(claim)};
-	Known k;
+	Known k = {NULL, false, NULL};
 	MgQuery q;
 
 	mg_query_begin(&q);
-	mg_query_run(&q, true,
-				 "SELECT l.id::text, EXISTS (SELECT FROM mirage.recipient n WHERE n.role_oid = $1 AND n.name = $2 "
-				 "AND " CLUSTER("n.identity") " = " CLUSTER(
-					 "$3") "), (SELECT c.recipient_id::text FROM mirage.recipient c WHERE c.claimed_by = l.id "
-						   "AND c.name = $4) FROM (SELECT " ID_OF_ROLE("$1", "$2", CLUSTER("$3")) " AS id) l",
-				 lengthof(args), args);
-	k.login = mg_get_text(&q, 0, 1);
-	k.login_name = mg_get_bool(0, 2);
-	k.claim = mg_get_text(&q, 0, 3);
+	if (mg_query_run(&q, true,
+					 "SELECT l.recipient_id::text, l.current, (SELECT c.recipient_id::text FROM mirage.recipient c "
+					 "WHERE c.claimed_by = l.recipient_id AND c.name = $4) FROM " ROLE("$1", "$2", CLUSTER("$3")) " l",
+					 lengthof(args), args) > 0)
+	{
+		k.login = mg_get_text(&q, 0, 1);
+		k.current = mg_get_bool(0, 2);
+		k.claim = mg_get_text(&q, 0, 3);
+	}
 	mg_query_end(&q);
 	return k;
 }
@@ -96,7 +97,7 @@ mg_recipient_find(MgRecipient *r)
 	Known k = find(r->claimed ? r->name : NULL);
 
 	r->id = r->claimed ? k.claim : k.login;
-	return k.login_name && r->id != NULL;
+	return k.current && r->id != NULL;
 }
 
 /* id NULL: a new one. Returns it. */
@@ -131,8 +132,8 @@ mg_recipient_record(MgRecipient *r)
 
 	mg_lock_name("recipient", psprintf("%u", login));
 	k = find(r->claimed ? r->name : NULL);
-	found = k.login_name && (!r->claimed || k.claim != NULL);
-	if (!k.login_name)
+	found = k.current && (!r->claimed || k.claim != NULL);
+	if (!k.current)
 		k.login = insert(k.login, GetUserNameFromId(login, false), login, NULL);
 	if (r->claimed && k.claim == NULL)
 		k.claim = insert(NULL, r->name, InvalidOid, k.login);
@@ -154,7 +155,7 @@ static const char suspects[] =
 	"LEFT JOIN LATERAL (SELECT a.rolname FROM (SELECT coalesce(c.claimed_by, c.recipient_id) AS id "
 	"FROM mirage.recipient c WHERE c.recipient_id = s.recipient_id LIMIT 1) l, LATERAL (SELECT o.role_oid FROM "
 	"mirage.recipient o WHERE o.recipient_id = l.id LIMIT 1) o, pg_roles a WHERE a.oid = o.role_oid AND "
-	"l.id = " ID_OF_ROLE("a.oid", "a.rolname", CLUSTER("$2")) ") n ON true ORDER BY 2, 3, 1";
+	"l.id = (SELECT recipient_id FROM " ROLE("a.oid", "a.rolname", CLUSTER("$2")) " k)) n ON true ORDER BY 2, 3, 1";
 
 List *
 mg_mark_recipients(int64 model)

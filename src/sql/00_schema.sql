@@ -241,7 +241,7 @@ CREATE TABLE mirage.claimant (
 
 -- Who rows are for: identities, which keys are derived from. A role of one OID in one cluster is one recipient, whatever
 -- it is called, and a role that comes after it under its name another; so is what another login claims. One row for
--- each name that it was met under: catalog/recipient.c.
+-- each time that it was met under another name, or in another cluster: catalog/recipient.c.
 CREATE SEQUENCE mirage.recipient_number;
 CREATE TABLE mirage.recipient (
   id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.recipient_number'),
@@ -253,8 +253,7 @@ CREATE TABLE mirage.recipient (
   seen_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   CHECK ((role_oid IS NULL) OPERATOR(pg_catalog.<>) (claimed_by IS NULL))
 );
-CREATE UNIQUE INDEX recipient_of_role ON mirage.recipient (role_oid, pg_catalog.split_part(identity, ':', 1), name)
-  WHERE role_oid IS NOT NULL;
+CREATE INDEX recipient_of_role ON mirage.recipient (role_oid, id) WHERE role_oid IS NOT NULL;
 CREATE UNIQUE INDEX recipient_of_claim ON mirage.recipient (claimed_by, name) WHERE claimed_by IS NOT NULL;
 CREATE INDEX ON mirage.recipient (recipient_id);
 
