@@ -446,7 +446,13 @@ SET ROLE regress_user;
 SET pg_mirage.master_key_file = '/tmp/x';
 SET pg_mirage.allow_unsafe_fsync = on;
 SET pg_mirage.work_mem = '1MB';
-SET pg_mirage.no_such_setting = 1;
+-- (14 takes any name)
+DO $$
+BEGIN
+  SET pg_mirage.no_such_setting = 1;
+  IF current_setting('server_version_num')::int >= 150000 THEN RAISE 'an unknown setting was taken'; END IF;
+EXCEPTION WHEN invalid_name THEN
+END $$;
 SHOW pg_mirage.master_key_file;
 \set VERBOSITY default
 SELECT dp_verify_audit();
