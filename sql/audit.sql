@@ -110,6 +110,8 @@ UNION ALL SELECT 'entry in two blocks', * FROM tamper($$UPDATE mirage.log_block 
 UNION ALL SELECT 'hash altered', * FROM tamper($$UPDATE mirage.log_block SET hash = set_byte(hash, 0, 255 - get_byte(hash, 0)) WHERE number = 2$$)
 UNION ALL SELECT 'signature altered', * FROM tamper($$UPDATE mirage.log_block SET signature = set_byte(signature, 9, 255 - get_byte(signature, 9)) WHERE number = 2$$)
 UNION ALL SELECT 'signature cut', * FROM tamper($$UPDATE mirage.log_block SET signature = '' WHERE number = 2$$)
+UNION ALL SELECT 'charge hidden', * FROM tamper($$ALTER TABLE mirage.log ALTER COLUMN charge DROP EXPRESSION; UPDATE mirage.log SET charge = NULL WHERE id = 3$$)
+UNION ALL SELECT 'number of charges lowered', * FROM tamper($$UPDATE mirage.log_block SET charges = charges - 1 WHERE number = 2$$)
 UNION ALL SELECT 'public key exchanged', * FROM tamper($$UPDATE mirage.wrapped_key SET public_key = sha256('x') WHERE purpose = 'log'$$)
 UNION ALL SELECT 'public key gone', * FROM tamper($$UPDATE mirage.wrapped_key SET public_key = NULL WHERE purpose = 'log'$$)
 UNION ALL SELECT 'seed damaged', * FROM tamper($$UPDATE mirage.wrapped_key SET wrapped = set_byte(wrapped, 20, 255 - get_byte(wrapped, 20)) WHERE purpose = 'log'$$);
@@ -179,6 +181,43 @@ SELECT t, x.columns = (SELECT count(*) FROM pg_attribute WHERE attrelid = t AND 
   x.columns = x.seen AS all_seen, x.unseen
 FROM unnest(ARRAY['mirage.model_grant', 'mirage.claimant', 'mirage.model', 'mirage.model_column', 'mirage.share',
                   'mirage.relation', 'mirage.column_decl', 'mirage.budget', 'mirage.job']::regclass[]) t, LATERAL alter_all(t) x;
+-- a row that was altered by force, and that an ordinary change then passes over: the change goes on, says so, and leaves
+-- for good what it found; without a WARNING where it found nothing, and where nothing was forced
+CREATE FUNCTION passed_over(force text, change text) RETURNS TABLE (ok boolean, named boolean) LANGUAGE plpgsql AS $$
+BEGIN
+  SET LOCAL session_replication_role = replica;
+  CALL lift();
+  EXECUTE force;
+  CALL put_back();
+  RESET session_replication_role;
+  EXECUTE change;
+  SELECT v.ok, v.first_bad = (SELECT max(id) FROM mirage.log WHERE action <> 'alert') INTO ok, named FROM dp_verify_audit() v;
+  RAISE EXCEPTION USING MESSAGE = 'undone', ERRCODE = 'XXUND';
+EXCEPTION WHEN SQLSTATE 'XXUND' THEN
+  RETURN NEXT;
+END
+$$;
+SELECT 'nothing' AS what, * FROM passed_over('SELECT 1', $$SELECT dp_grant('m', 'mirage_trainer', max_rows => 5)$$)
+UNION ALL SELECT 'put back', * FROM passed_over('UPDATE mirage.model_grant SET max_rows = max_rows + 1; UPDATE mirage.model_grant SET max_rows = max_rows - 1', $$SELECT dp_revoke('m', 'mirage_trainer')$$)
+UNION ALL SELECT 'changed twice', * FROM passed_over('SELECT 1', $$SELECT dp_revoke('m', 'mirage_trainer'), dp_grant('m', 'mirage_trainer'), dp_grant('m', 'mirage_trainer', max_rows => 2)$$);
+SELECT 'grant renewed' AS what, * FROM passed_over('UPDATE mirage.model_grant SET max_rows = 1000000', $$SELECT dp_grant('m', 'mirage_trainer', max_rows => 5)$$);
+SELECT 'grant revoked' AS what, * FROM passed_over('UPDATE mirage.model_grant SET max_rows = 1000000', $$SELECT dp_revoke('m', 'mirage_trainer')$$);
+SELECT 'grant added' AS what, * FROM passed_over($$INSERT INTO mirage.model_grant SELECT (jsonb_populate_record(g, jsonb_build_object('grantee_name', 'mirage_auditor', 'grantee_oid', 'mirage_auditor'::regrole::oid))).* FROM mirage.model_grant g$$, $$SELECT dp_revoke('m', 'mirage_auditor')$$);
+SELECT 'grant removed' AS what, * FROM passed_over('DELETE FROM mirage.model_grant', $$SELECT dp_grant('m', 'mirage_trainer')$$);
+SELECT 'withdrawal undone' AS what, * FROM passed_over($$UPDATE mirage.model SET state = 'ready' WHERE name = 'w'$$, $$SELECT dp_withdraw('w', 'again')$$);
+SELECT 'cap raised' AS what, * FROM passed_over('UPDATE mirage.budget SET epsilon = 100', $$SELECT dp_alter_budget('people', epsilon => 11)$$);
+SELECT 'unit exchanged' AS what, * FROM passed_over($$UPDATE mirage.relation SET max_rows_per_unit = 5 WHERE name ~ 'people'$$, 'ALTER TABLE people RENAME TO folk');
+SELECT 'bounds moved' AS what, * FROM passed_over($$UPDATE mirage.column_decl SET upper = '50'$$, $$SELECT dp_set_column('people', 'age', lower => '0', upper => '99', bins => 10)$$);
+SELECT 'share raised' AS what, * FROM passed_over('UPDATE mirage.share SET epsilon = 5', $$SELECT dp_grant_budget('people', 'mirage_trainer', 2)$$);
+SELECT 'claimant exchanged' AS what, * FROM passed_over($$UPDATE mirage.claimant SET allowed_by = 'mallory'$$, $$SELECT dp_allow_claims('mirage_trainer', false)$$);
+-- within one transaction
+BEGIN;
+SELECT dp_grant('m', 'mirage_trainer', max_rows => 3);
+UPDATE mirage.model_grant SET purposes = '{any}';
+SELECT dp_grant('m', 'mirage_trainer', max_rows => 4);
+SELECT ok FROM dp_verify_audit();
+ROLLBACK;
+SELECT ok FROM dp_verify_audit();
 -- gone, added, back again, back to what they were before
 CREATE TABLE before AS SELECT * FROM mirage.model_grant;
 SELECT dp_grant('m', 'mirage_trainer', max_rows => 10);

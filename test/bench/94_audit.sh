@@ -128,13 +128,12 @@ seconds()
 # The entries that copy() made, in blocks.
 chain_copies()
 {
-	local root number hash settled charges
+	local root number hash charges
 	root=$(q -c "SELECT encode(wrapped, 'hex') FROM mirage.wrapped_key WHERE purpose = 'log'")
 	IFS='|' read -r number hash charges \
 		<<<"$(q -c "SELECT number, encode(hash, 'hex'), charges FROM mirage.log_block ORDER BY number DESC LIMIT 1")"
-	settled=$(q -c "SELECT max(id) FROM made")
 	q -c "COPY (SELECT id, hash FROM made ORDER BY id) TO STDOUT" |
-		"$BENCH_PROGRAMS/sign_blocks" "$BENCH_PGDATA/pg_mirage.key" "$root" "$number" "$hash" "$settled" "$charges" |
+		"$BENCH_PROGRAMS/sign_blocks" "$BENCH_PGDATA/pg_mirage.key" "$root" "$number" "$hash" "$charges" |
 		q -c "COPY mirage.log_block (number, entries, previous, hash, signature, settled, charges) FROM STDIN"
 }
 
