@@ -449,6 +449,32 @@ SELECT ok FROM dp_verify_audit(:'signed' || '00');
 SET client_min_messages = warning;
 \set VERBOSITY default
 
+-- a longer log, in little memory: the same findings, and an end when asked for
+DO $$
+BEGIN
+  FOR i IN 1..2000 LOOP
+    PERFORM dp_grant('m', 'mirage_trainer', max_rows => i);
+  END LOOP;
+END
+$$;
+SELECT dp_audit_head() IS NOT NULL AS chained;
+SET work_mem = '64kB';
+CREATE TEMP TABLE middle AS SELECT max(id) - 1000 AS id FROM mirage.log WHERE action = 'grant';
+CREATE TEMP TABLE block AS SELECT number, entries[1] AS first FROM mirage.log_block b WHERE (SELECT id FROM middle) = ANY (entries);
+SELECT 'nothing' AS what, ok, first_bad IS NULL AS right FROM tamper('SELECT 1')
+UNION ALL SELECT 'entry altered', ok, first_bad = first FROM tamper('UPDATE mirage.log SET object = object || ''x'' WHERE id = (SELECT id FROM middle)'), block
+UNION ALL SELECT 'entry deleted', ok, first_bad = first FROM tamper('DELETE FROM mirage.log WHERE id = (SELECT id FROM middle)'), block
+UNION ALL SELECT 'entry moved to another block', ok, first_bad = 1 FROM tamper('UPDATE mirage.log_block SET entries = CASE number WHEN 1 THEN entries || (SELECT id FROM middle) ELSE array_remove(entries, (SELECT id FROM middle)) END WHERE number IN (1, (SELECT number FROM block))')
+UNION ALL SELECT 'order in the block', ok, first_bad <= first + 1 FROM tamper('UPDATE mirage.log_block SET entries = entries[2:2] || entries[1:1] || entries[3:] WHERE number = (SELECT number FROM block)'), block
+UNION ALL SELECT 'settled lowered', ok, first_bad = first FROM tamper('UPDATE mirage.log_block SET settled = 0 WHERE number = (SELECT number FROM block)'), block
+UNION ALL SELECT 'entry of a number long settled', ok, first_bad = id FROM tamper('WITH old AS (DELETE FROM mirage.log WHERE id = (SELECT id FROM middle) RETURNING *), cut AS (UPDATE mirage.log_block SET entries = array_remove(entries, (SELECT id FROM middle)) WHERE number = (SELECT number FROM block)) INSERT INTO mirage.log (id, role_name, session_role, action, object) SELECT 0 - 1, role_name, session_role, action, object FROM old; UPDATE mirage.log SET id = (SELECT id FROM middle) WHERE id = -1'), (SELECT least(middle.id, first) AS id FROM middle, block) m
+UNION ALL SELECT 'row altered', ok, first_bad IS NULL FROM tamper('UPDATE mirage.model_grant SET max_rows = 1999')
+UNION ALL SELECT 'twice the same row', ok, first_bad IS NULL FROM tamper('ALTER TABLE mirage.issuance DROP CONSTRAINT issuance_pkey; INSERT INTO mirage.issuance SELECT * FROM mirage.issuance WHERE id = 3');
+RESET work_mem;
+SET statement_timeout = '3ms';
+SELECT ok FROM dp_verify_audit();
+RESET statement_timeout;
+
 -- damaged keys and models fail closed, and say what to do
 CREATE FUNCTION attempt(command text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -133,7 +133,7 @@ typedef struct Verify
 	MgSorter *seals;
 
 	/* what has been walked */
-	int64 number, charges;
+	int64 number, charges, block_settled;
 	MgHash hash;
 	StringInfoData buf;
 	MgHash *hashes; /* of the block at hand */
@@ -352,7 +352,8 @@ gather_hashes(Verify *v, int64 number, int64 *charges)
 }
 
 #define BLOCK_QUERY \
-	"SELECT number, previous, hash, signature, charges FROM mirage.log_block WHERE number IS NOT NULL ORDER BY number"
+	"SELECT number, previous, hash, signature, charges, settled FROM mirage.log_block WHERE number IS NOT NULL " \
+	"ORDER BY number"
 
 static void
 visit_block(void *arg, HeapTuple tuple, TupleDesc desc)
@@ -362,13 +363,14 @@ visit_block(void *arg, HeapTuple tuple, TupleDesc desc)
 	MgHash previous, hash, computed;
 	bool null, good, has_hash;
 	int64 number = get_int8(tuple, desc, 1, &null), charges, first = gather_hashes(v, number, &charges);
+	int64 settled = get_int8(tuple, desc, 6, &null);
 	mg_ctx ctx;
 
 	has_hash = get_bytes(tuple, desc, 3, hash, sizeof(hash));
 	mg_ctx_init(&ctx);
 	MG_CHECK(&ctx, mg_chain_block(&ctx, (uint64) number, v->hash, v->hashes, v->nhashes, computed));
-	/* a block of nothing is never made */
-	good = v->have_pub && v->nhashes > 0 && number == v->number + 1 && has_hash &&
+	/* a block of nothing is never made; what is settled stays so */
+	good = v->have_pub && v->nhashes > 0 && settled >= v->block_settled && number == v->number + 1 && has_hash &&
 		   get_bytes(tuple, desc, 2, previous, sizeof(previous)) && memcmp(previous, v->hash, MG_HASH_BYTES) == 0 &&
 		   memcmp(hash, computed, MG_HASH_BYTES) == 0 && get_bytes(tuple, desc, 4, signature, sizeof(signature)) &&
 		   get_int8(tuple, desc, 5, &null) == v->charges + charges && !null;
@@ -379,6 +381,7 @@ visit_block(void *arg, HeapTuple tuple, TupleDesc desc)
 	/* Goes on from what the block claims, so that one bad block is not reported for all that follow. */
 	v->number = number;
 	v->charges = get_int8(tuple, desc, 5, &null);
+	v->block_settled = settled;
 	if (has_hash)
 		memcpy(v->hash, hash, MG_HASH_BYTES);
 	if (v->expected != NULL && v->expected->number == number)
