@@ -13,7 +13,7 @@
 static MgUse
 ledger_sum(int64 budget, int64 share, const Interval *period)
 {
-	MgArg args[] = {MG_INT8(budget), MG_INT8(share), {INTERVALOID, IntervalPGetDatum(period), period == NULL}};
+	MgArg args[] = {MG_INT8(budget), MG_INT8(share), MG_INTERVAL(period)};
 	MgQuery q;
 	MgUse use;
 

@@ -10,6 +10,7 @@
 #include "access/xlog.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
+#include "catalog/seals.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -101,6 +102,27 @@ mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, c
 	return n;
 }
 
+uint64
+mg_change(MgQuery *q, const char *table, const char *sql, int nargs, const MgArg *args)
+{
+	uint64 n = mg_query_run(q, false, sql, nargs, args);
+
+	mg_rows_changed(table, n, 1);
+	return n;
+}
+
+uint64
+mg_change_alone(const char *table, const char *sql, int nargs, const MgArg *args)
+{
+	MgQuery q;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_change(&q, table, sql, nargs, args);
+	mg_query_end(&q);
+	return n;
+}
+
 /* A trigger or rule that somebody forced upon a table of ours may keep a row from it, which RETURNING then lacks. */
 static HeapTuple
 tuple(uint64 row)
@@ -153,6 +175,12 @@ mg_get_bool(uint64 row, int col)
 	return DatumGetBool(mg_get_datum(row, col));
 }
 
+bool
+mg_get_mine(uint64 row, int col)
+{
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(mg_get_datum(row, col)));
+}
+
 char *
 mg_get_text(MgQuery *q, uint64 row, int col)
 {
@@ -182,6 +210,18 @@ mg_get_varlena(MgQuery *q, uint64 row, int col)
 	old = MemoryContextSwitchTo(q->caller);
 	copy = pg_detoast_datum_copy((struct varlena *) DatumGetPointer(mg_get_datum(row, col)));
 	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+Interval *
+mg_get_interval(MgQuery *q, uint64 row, int col)
+{
+	Interval *copy;
+
+	if (mg_get_null(row, col))
+		return NULL;
+	copy = MemoryContextAlloc(q->caller, sizeof(Interval));
+	memcpy(copy, DatumGetPointer(mg_get_datum(row, col)), sizeof(Interval));
 	return copy;
 }
 
@@ -255,5 +295,15 @@ mg_role_binding(Oid oid, const char *name, const char *identity)
 	role.live = mg_same_cluster(identity) || strcmp(now, name) == 0;
 	if (role.live)
 		role.name = now;
+	return role;
+}
+
+MgRole
+mg_get_role(MgQuery *q, uint64 row, int col)
+{
+	MemoryContext old = MemoryContextSwitchTo(q->caller);
+	MgRole role = mg_role_binding(mg_get_oid(row, col), mg_get_text(q, row, col + 1), mg_get_text(q, row, col + 2));
+
+	MemoryContextSwitchTo(old);
 	return role;
 }

@@ -54,6 +54,7 @@ static const MgSealedTable sealed_tables[] =
 	{{"ledger", "id", NULL, NULL},
 	 {"budget_change", "id", NULL, NULL},
 	 {"decision", "id", NULL, NULL},
+	 {"recipient", "id", NULL, NULL},
 	 {"issuance", "id", NULL, NULL},
 	 {"receipt", "issuance", NULL, NULL},
 	 {"receipt_rows", "issuance", NULL, NULL},

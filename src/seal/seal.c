@@ -263,22 +263,9 @@ mg_hasher_destroy(mg_hasher *h)
 }
 
 mg_code
-mg_hmac_sha256(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *p, size_t n, uint8_t out[MG_HASH_BYTES])
-{
-	size_t len = 0;
-
-	if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, MG_KEY_BYTES, n > 0 ? p : (const void *) "", n, out,
-				  MG_HASH_BYTES, &len) == NULL ||
-		len != MG_HASH_BYTES)
-		return crypto_failed(ctx, "compute a MAC");
-	return MG_OK;
-}
-
-mg_code
 mg_key_fingerprint(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[33])
 {
 	static const char label[] = "pg_mirage key fingerprint";
-	static const char hex[] = "0123456789abcdef";
 	uint8_t text[sizeof(label) - 1 + MG_KEY_BYTES], hash[MG_HASH_BYTES];
 	mg_code code;
 
@@ -286,14 +273,8 @@ mg_key_fingerprint(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[33])
 	memcpy(text + sizeof(label) - 1, key, MG_KEY_BYTES);
 	code = mg_sha256(ctx, text, sizeof(text), hash);
 	mg_wipe(text, sizeof(text));
-	if (code != MG_OK)
-		return code;
-	for (int i = 0; i < 16; i++)
-	{
-		out[2 * i] = hex[hash[i] >> 4];
-		out[2 * i + 1] = hex[hash[i] & 15];
-	}
-	out[32] = '\0';
+	MG_TRY(code);
+	mg_hex(hash, 16, out);
 	return MG_OK;
 }
 

@@ -31,8 +31,6 @@ mg_code mg_hkdf(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *info, 
  */
 mg_code mg_keystream(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], uint8_t *out, size_t len);
 mg_code mg_sha256(mg_ctx *ctx, const void *p, size_t n, uint8_t out[MG_HASH_BYTES]);
-mg_code mg_hmac_sha256(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *p, size_t n,
-					   uint8_t out[MG_HASH_BYTES]);
 /* SHA-256 of bytes that come in pieces: create, update any number of times, final once; destroy frees (NULL is fine).
  */
 typedef struct mg_hasher mg_hasher;
