@@ -494,6 +494,8 @@ typedef struct MgQuery
 } MgQuery;
 
 extern void mg_query_begin(MgQuery *q);
+/* Until the end: an index, where there is one, also where nobody has told the planner how long our tables are. */
+extern void mg_query_by_index(MgQuery *q);
 /* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command.
  */
 extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);
