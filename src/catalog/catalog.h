@@ -357,7 +357,6 @@ extern void mg_model_key_forget(int64 model); /* of a model that never came to b
 /* Random roots of purpose "log", "receipt", "watermark", "unit": made on first use when create, wrapped. */
 extern void mg_root_key(const char *purpose, uint8 key[32], bool create);
 /* Seal and unseal a model's blob: AAD binds model id and format version. */
-extern bytea *mg_model_seal(int64 model, const void *plain, size_t len);
 extern bytea *mg_model_seal_with(int64 model, const uint8 key[32], const void *plain, size_t len);
 extern void *mg_model_unseal(int64 model, const bytea *sealed, size_t *len); /* palloc'ed huge; wipe after use */
 
@@ -435,10 +434,13 @@ typedef struct MgArg
 	Datum value;
 	bool null;
 } MgArg;
-#define MG_TEXT(s)                                                     \
-	{                                                                  \
-		TEXTOID, (s) ? CStringGetTextDatum(s) : (Datum) 0, (s) == NULL \
-	}
+/* NULL is null. */
+static inline MgArg
+mg_text_value(const char *s)
+{
+	return (MgArg){TEXTOID, s != NULL ? CStringGetTextDatum(s) : (Datum) 0, s == NULL};
+}
+#define MG_TEXT(s) mg_text_value(s)
 #define MG_INT4(v)                       \
 	{                                    \
 		INT4OID, Int32GetDatum(v), false \
@@ -472,6 +474,16 @@ typedef struct MgArg
 		(t), (Datum) 0, true \
 	}
 
+/* char * as text[]; NIL is null. */
+#define MG_TEXTS(list)                                   \
+	{                                                    \
+		TEXTARRAYOID, mg_text_array(list), (list) == NIL \
+	}
+#define MG_INTERVAL(p)                                 \
+	{                                                  \
+		INTERVALOID, IntervalPGetDatum(p), (p) == NULL \
+	}
+
 /*
  * Between begin and end: SPI is connected, the identity is the extension's owner. The values of a result are read by
  * the mg_get_* functions (row from 0, column from 1) until the next run; those that return memory allocate it in
@@ -487,14 +499,25 @@ extern void mg_query_begin(MgQuery *q);
 /* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command.
  */
 extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);
+/* Reads as a statement did that was this command of the open transaction: in the latest snapshot, without what the
+ * transaction has written since. */
+extern uint64 mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, const MgArg *args);
 extern void mg_query_end(MgQuery *q);
+/*
+ * One statement that changes a table of state (catalog/seals.h) and returns the keys of its rows as column 1: it is run
+ * and its rows are to be sealed. Returns their number. _alone: between a begin and an end of its own.
+ */
+extern uint64 mg_change(MgQuery *q, const char *table, const char *sql, int nargs, const MgArg *args);
+extern uint64 mg_change_alone(const char *table, const char *sql, int nargs, const MgArg *args);
 extern bool mg_get_null(uint64 row, int col);
 extern Datum mg_get_datum(uint64 row, int col); /* by value types only */
 extern int64 mg_get_int8(uint64 row, int col);
 extern double mg_get_float8(uint64 row, int col);
 extern Oid mg_get_oid(uint64 row, int col);
 extern bool mg_get_bool(uint64 row, int col);
+extern bool mg_get_mine(uint64 row, int col);                           /* an xmin: of this transaction? */
 extern char *mg_get_text(MgQuery *q, uint64 row, int col);              /* NULL for NULL */
+extern Interval *mg_get_interval(MgQuery *q, uint64 row, int col);      /* NULL for NULL */
 extern char *mg_get_key(uint64 row, int col);                           /* as text, in the current context */
 extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoasted copy; NULL for NULL */
 
@@ -510,5 +533,7 @@ extern const char *mg_database_identity(void);
 extern bool mg_same_cluster(const char *identity);
 /* A role as recorded: live or not (see above). */
 extern MgRole mg_role_binding(Oid oid, const char *name, const char *identity);
+/* The same of columns col (its OID), col + 1 (its name) and col + 2 (the database it was recorded in). */
+extern MgRole mg_get_role(MgQuery *q, uint64 row, int col);
 
 #endif

@@ -20,7 +20,7 @@ mg_may_claim(void)
 	n = mg_query_run(&q, true, "SELECT role_oid, role_name, identity FROM mirage.claimant", 0, NULL);
 	for (uint64 i = 0; i < n && !may; i++)
 	{
-		MgRole r = mg_role_binding(mg_get_oid(i, 1), mg_get_text(&q, i, 2), mg_get_text(&q, i, 3));
+		MgRole r = mg_get_role(&q, i, 1);
 
 		may = r.live && r.oid == login;
 	}
@@ -34,21 +34,18 @@ mg_claimant_set(Oid role, bool allowed)
 	MgArg args[] = {MG_TEXT(GetUserNameFromId(role, false)), MG_OID(role), MG_TEXT(mg_database_identity()),
 					MG_TEXT(GetUserNameFromId(GetUserId(), false))};
 	MgQuery q;
-	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "DELETE FROM mirage.claimant WHERE role_name = $1 OR (role_oid = $2 "
-					 "AND split_part(identity, ':', 1) = split_part($3, ':', 1)) RETURNING role_name",
-					 3, args);
-	mg_rows_changed("claimant", n, 1);
+	mg_change(&q, "claimant",
+			  "DELETE FROM mirage.claimant WHERE role_name = $1 OR (role_oid = $2 "
+			  "AND split_part(identity, ':', 1) = split_part($3, ':', 1)) RETURNING role_name",
+			  3, args);
 	if (allowed)
 	{
-		n = mg_query_run(&q, false,
-						 "INSERT INTO mirage.claimant (role_name, role_oid, identity, allowed_by) "
-						 "VALUES ($1, $2, $3, $4) RETURNING role_name",
-						 lengthof(args), args);
-		mg_rows_changed("claimant", n, 1);
+		mg_change(&q, "claimant",
+				  "INSERT INTO mirage.claimant (role_name, role_oid, identity, allowed_by) "
+				  "VALUES ($1, $2, $3, $4) RETURNING role_name",
+				  lengthof(args), args);
 	}
 	mg_query_end(&q);
 }

@@ -63,7 +63,6 @@ extern double mg_release_share(MgRelease *release, const mg_condition *where, ui
 extern void mg_release_set_sample(MgRelease *release, int64 rows);
 /* The columns that the caller may have; all others do not exist for it. */
 extern const MgColumns *mg_release_columns(const MgRelease *release);
-extern const MgRecipient *mg_release_recipient(const MgRelease *release);
 /* Before begin: identifiers that are drawn are so anew, also where a seed repeats the rows. */
 extern void mg_release_draw_identifiers(MgRelease *release);
 extern int64 mg_release_issuance(const MgRelease *release); /* its number, after begin */

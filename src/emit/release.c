@@ -365,12 +365,6 @@ mg_release_model_name(const MgRelease *r)
 	return r->entry->name;
 }
 
-const MgRecipient *
-mg_release_recipient(const MgRelease *r)
-{
-	return &r->recipient;
-}
-
 void
 mg_release_set_path(MgRelease *r, const char *path)
 {

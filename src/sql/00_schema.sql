@@ -339,6 +339,7 @@ CREATE TABLE mirage.log_block (
   signature bytea NOT NULL,
   -- every entry with an id up to this is in a block by now, or will never appear: catalog/log.c
   settled bigint NOT NULL,
+  charges bigint NOT NULL, -- entries of charges in the blocks up to this
   chained_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 CREATE INDEX ON mirage.log_block (settled);

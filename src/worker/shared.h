@@ -63,6 +63,12 @@ typedef struct MgShared
 	char message[512], detail[512], hint[512];
 } MgShared;
 
+/* params.c: texts of a call's parameters; NULL and NIL travel as such. What is read is palloc'd. */
+extern void mg_params_put_text(mg_writer *w, const char *s);
+extern void mg_params_put_texts(mg_writer *w, List *texts); /* char * */
+extern char *mg_params_text(mg_reader *r);
+extern List *mg_params_texts(mg_reader *r);
+
 /* launch.c */
 typedef struct MgLaunch
 {
