@@ -261,7 +261,8 @@ is(seeded('right', node => $to), $was{right}[1], 'the role has the rows that it 
 is(named('from_right', node => $to), "right $was{right}[0] right", 'and is named as the same');
 is(value($to, undef, "SELECT role, object, detail ->> 'recipient_id' FROM dp_audit_log WHERE action = "
 	  . "'adopt recipient'"), "admin|right|$was{right}[0]", 'the log says by whose word');
-value($to, 'admin', "SELECT dp_adopt_recipient('admin', recipient_id) FROM dp_issuances WHERE recipient = 'rush' LIMIT 1");
+value($to, 'admin', "SELECT dp_adopt_recipient('admin', recipient_id) FROM dp_issuances "
+	  . "WHERE recipient = 'rush' LIMIT 1");
 is(seeded('admin', node => $to), $rows_of_rush, 'a recipient that another role was by chance');
 isnt(seeded('rush', node => $to), $rows_of_rush, 'is then one role, not two');
 audit_ok($to, 'the log is whole');
