@@ -395,6 +395,8 @@ extern MgRecipient mg_recipient(void); /* of this session, now, without its id; 
 extern bool mg_recipient_find(MgRecipient *recipient);
 /* In a worker's transaction, which writes the log's entry: records it, unless another has done so; sets the id. */
 extern bool mg_recipient_record(MgRecipient *recipient);
+/* The role, which was given no rows here yet, is a recipient that was recorded elsewhere; error where it cannot be. */
+extern void mg_recipient_adopt(Oid role, const char *name, const char *id);
 
 /* -- claimants and issuances (catalog/issuance.c) -- */
 
