@@ -135,8 +135,7 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 	r->options =
 		PG_ARGISNULL(first + 5) ? NULL : DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(first + 5)));
 
-	if (mg_relation_name(r->relid) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", r->relid)));
+	(void) mg_relation_name_required(r->relid);
 	refuse_strangers(r->relid);
 	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, mg_relation_publicness);
 	r->base = mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, false);
@@ -144,9 +143,7 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 	r->right = mg_train_right(r->relid, r->base, r->protection);
 	if (r->right.reader == GetUserId())
 		(void) mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, true);
-	r->budget = mg_budget_by_id(r->protection->budget);
-	if (r->budget == NULL)
-		elog(ERROR, "budget " INT64_FORMAT " is gone", r->protection->budget);
+	r->budget = mg_budget_by_id(r->protection->budget, false);
 	r->delta = PG_ARGISNULL(first + 3) ? r->budget->filter.delta : PG_GETARG_FLOAT8(first + 3);
 	if (r->delta > r->budget->filter.delta)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -83,11 +83,16 @@ mg_budget_by_name(const char *name)
 }
 
 MgBudget *
-mg_budget_by_id(int64 id)
+mg_budget_by_id(int64 id, bool missing_ok)
 {
 	MgArg arg = MG_INT8(id);
+	MgBudget *b = budget_fetch(BUDGET_COLUMNS "WHERE id = $1", &arg);
 
-	return budget_fetch(BUDGET_COLUMNS "WHERE id = $1", &arg);
+	if (b == NULL && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("budget number " INT64_FORMAT " is missing", id),
+				 errhint("Restore the table mirage.budget from a backup; what was charged to it still counts.")));
+	return b;
 }
 
 int64
@@ -352,14 +357,15 @@ mg_relation_protection(Oid relid, bool missing_ok)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("the protection of \"%s\" was recorded for another relation of that name", stale->name),
 					 errdetail("It was restored from another database, or the table was made again."),
-					 errhint("SELECT dp_protect('%s', budget => '%s') renews it; what was charged stays charged.", name,
-							 mg_budget_by_id(stale->budget)->name)));
+					 errhint("SELECT dp_protect(%s, budget => %s) renews it; what was charged stays charged.",
+							 quote_literal_cstr(name),
+							 quote_literal_cstr(mg_budget_by_id(stale->budget, false)->name))));
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("relation \"%s\" is not protected", name),
 			 errhint(
-				 "Its owner calls dp_protect('%s', epsilon => ...) first, which sets what may ever be learnt from it.",
-				 name)));
+				 "Its owner calls dp_protect(%s, epsilon => ...) first, which sets what may ever be learnt from it.",
+				 quote_literal_cstr(name))));
 	}
 	return found;
 }

@@ -48,11 +48,11 @@
 #include "catalog/seals.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
+#include "pg/json.h"
 #include "port.h"
 #include "seal/seal.h"
 #include "storage/fd.h"
 #include "storage/lock.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 
 #define ACCOUNT_DIGITS 16
@@ -645,12 +645,11 @@ mg_high_water_acknowledge(const char *note)
 			pass_number("share_id", s.lost[i].share);
 		charge_again(&s.lost[i]);
 	}
-	initStringInfo(&detail);
-	appendStringInfo(&detail,
-					 "{\"mark\": \"%s\", \"why\": \"%s\", \"lost_charges\": " INT64_FORMAT ", \"note\": ", s.hash,
-					 why[s.finding], s.nlost);
-	escape_json(&detail, note);
-	appendStringInfoChar(&detail, '}');
-	mg_log(LOG_ACKNOWLEDGED, "ledger", detail.data);
+	mg_json_begin(&detail);
+	mg_json_text(&detail, "mark", s.hash);
+	mg_json_text(&detail, "why", why[s.finding]);
+	mg_json_int(&detail, "lost_charges", s.nlost);
+	mg_json_text(&detail, "note", note);
+	mg_log(LOG_ACKNOWLEDGED, "ledger", mg_json_end(&detail));
 	return s.nlost;
 }

@@ -9,8 +9,8 @@
 #include "emit/emit.h"
 #include "emit/given.h"
 #include "pg/column_condition.h"
+#include "pg/json.h"
 #include "pg/texts.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 
 /* NIL names them all. */
@@ -96,7 +96,8 @@ mg_given_parse(Jsonb *call, Jsonb *grant, MgColumns *columns, List *named, const
 {
 	MgGiven given = {0};
 	List *noted = NIL;
-	StringInfoData names;
+	List *names = NIL;
+	StringInfoData buf;
 	ListCell *lc;
 
 	for (int i = 0; i < columns->n; i++)
@@ -108,17 +109,16 @@ mg_given_parse(Jsonb *call, Jsonb *grant, MgColumns *columns, List *named, const
 	if (noted == NIL)
 		return given;
 	given.condition = palloc0(sizeof(mg_condition) * list_length(noted));
-	initStringInfo(&names);
 	foreach (lc, noted)
 	{
 		const MgColumn *col = lfirst(lc);
 
-		appendStringInfoString(&names, given.n == 0 ? "[" : ", ");
-		escape_json(&names, col->name);
+		names = lappend(names, col->name);
 		given.condition[given.n++] = mg_condition_core(col->condition);
 	}
-	appendStringInfoChar(&names, ']');
-	given.columns = names.data;
+	initStringInfo(&buf);
+	mg_json_append_texts(&buf, names);
+	given.columns = buf.data;
 	return given;
 }
 

@@ -103,11 +103,8 @@ static void start_stream(MgRelease *r);
 static MgModel *
 require_right(const char *name)
 {
-	MgModel *entry = mg_model_find(name);
+	MgModel *entry = mg_model_require(name);
 
-	if (entry == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-						errhint("The view dp_models lists the models that you may use.")));
 	mg_model_require_released(entry, GetUserId());
 	return entry;
 }

@@ -16,6 +16,7 @@
 #include "pg/column_domain.h"
 #include "pg/compat.h"
 #include "pg/dependence.h"
+#include "pg/server.h"
 #include "pg/texts.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/lsyscache.h"
@@ -188,7 +189,7 @@ open_source(Oid relid)
 	Relation rel = try_relation_open(relid, AccessShareLock);
 
 	if (rel == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relid)));
+		mg_refuse_unknown_relation(relid);
 	return rel;
 }
 
