@@ -38,11 +38,8 @@ mg_columns_named(const MgColumns *columns, List *named)
 static MgColumn *
 find_conditioned(MgColumns *columns, List *named, const char *name, const char *model)
 {
-	MgColumn *c = NULL;
+	MgColumn *c = is_named(named, name) ? mg_columns_find(columns, name) : NULL;
 
-	for (int i = 0; i < columns->n && c == NULL; i++)
-		if (strcmp(columns->col[i].name, name) == 0 && is_named(named, name))
-			c = &columns->col[i];
 	if (c == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 						errmsg("conditions: model \"%s\" has no column \"%s\"", model, name),

@@ -288,6 +288,25 @@ mg_base_attribute(Oid source, AttrNumber attnum, Oid base)
 	return traced;
 }
 
+MgColumn *
+mg_columns_find(const MgColumns *columns, const char *name)
+{
+	for (int i = 0; i < columns->n; i++)
+		if (strcmp(columns->col[i].name, name) == 0)
+			return &columns->col[i];
+	return NULL;
+}
+
+List *
+mg_columns_names(const MgColumns *columns)
+{
+	List *names = NIL;
+
+	for (int i = 0; i < columns->n; i++)
+		names = lappend(names, columns->col[i].name);
+	return names;
+}
+
 void
 mg_require_trainable(const MgColumns *columns)
 {
