@@ -384,21 +384,28 @@ typedef struct MgLogCheck
 } MgLogCheck;
 extern MgLogCheck mg_log_verify(const char *expected_head);
 
-/* -- recipients and issuances (catalog/issuance.c) -- */
+/* -- recipients (catalog/recipient.c) -- */
 
 /*
  * Who rows are for: the user that logged in, which neither SET ROLE nor SET SESSION AUTHORIZATION changes; or, where
  * that user is a claimant (dp_allow_claims), whom pg_mirage.recipient names. A claim is another recipient than a role
- * of the same name.
+ * of the same name, and than what another login claims.
  */
 typedef struct MgRecipient
 {
 	char *name;
 	bool claimed;
-	char *label; /* "role:name" or "claim:name": what keys are derived from */
+	char *id; /* what keys are derived from, a UUID as text, whatever the name; NULL: not known yet */
 } MgRecipient;
 
-extern MgRecipient mg_recipient(void); /* of this session, now; error for a claim without the right */
+extern MgRecipient mg_recipient(void); /* of this session, now, without its id; error for a claim without the right */
+/* Finds the id, where there is one. False: the recipient, or its present name, is yet to be recorded. */
+extern bool mg_recipient_find(MgRecipient *recipient);
+/* In a worker's transaction, which writes the log's entry: records it, unless another has done so; sets the id. */
+extern bool mg_recipient_record(MgRecipient *recipient);
+
+/* -- claimants and issuances (catalog/issuance.c) -- */
+
 extern void mg_claimant_set(Oid role, bool allowed);
 /* Error unless the user that logged in may name recipients. */
 extern void mg_require_claims(void);
@@ -411,6 +418,7 @@ typedef struct MgIssuance
 	const char *role; /* that asked */
 	const char *recipient;
 	bool claimed; /* the recipient is a claim */
+	const char *recipient_id;
 	int64 rows;
 	bool seeded;
 	const char *purpose;     /* NULL: none was named */
@@ -497,6 +505,9 @@ extern void mg_query_begin(MgQuery *q);
 /* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command.
  */
 extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);
+/* Reads as a statement did that was this command of the open transaction: in the latest snapshot, without what the
+ * transaction has written since. */
+extern uint64 mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, const MgArg *args);
 extern void mg_query_end(MgQuery *q);
 /*
  * One statement that changes a table of state (catalog/seals.h) and returns the keys of its rows as column 1: it is run

@@ -1,13 +1,12 @@
 /*
- * catalog/issuance.c: who rows are for, and the record that they were given out: append-only, written by a worker's
- * transaction before the first row leaves.
+ * catalog/issuance.c: who may say whom rows are for, and the record that they were given out: append-only, written by a
+ * worker's transaction before the first row leaves.
  */
 #include "postgres.h"
 
 #include "catalog/catalog.h"
 #include "catalog/seals.h"
 #include "miscadmin.h"
-#include "pg/guc.h"
 
 static bool
 may_claim(void)
@@ -62,23 +61,6 @@ mg_claimant_set(Oid role, bool allowed)
 	mg_query_end(&q);
 }
 
-MgRecipient
-mg_recipient(void)
-{
-	MgRecipient r = {.claimed = mg_guc_recipient != NULL && mg_guc_recipient[0] != '\0'};
-
-	if (r.claimed)
-	{
-		mg_check_name("recipient", mg_guc_recipient);
-		mg_require_claims();
-		r.name = pstrdup(mg_guc_recipient);
-	}
-	else
-		r.name = GetUserNameFromId(GetAuthenticatedUserId(), false);
-	r.label = psprintf("%s:%s", r.claimed ? "claim" : "role", r.name);
-	return r;
-}
-
 /*
  * With the running totals that the row brings up to date: under the locks of catalog/quota.c, so that nobody else is
  * about to. One moment is never before another's of the same order.
@@ -86,12 +68,13 @@ mg_recipient(void)
 static const char insert_statement[] =
 	"INSERT INTO mirage.issuance (model, model_name, role_oid, role_name, identity, recipient, claimed, grantee_oid, "
 	"grantee_name, requested_rows, seeded, purpose, path, conditions, columns, watermark, name_total, oid_total, "
-	"both_total, recipient_total, issued_at) "
+	"both_total, recipient_total, issued_at, recipient_id) "
 	"SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16, "
 	"CASE WHEN $9 IS NOT NULL THEN coalesce(n.total, 0) + $10 END, "
 	"CASE WHEN $9 IS NOT NULL THEN coalesce(o.total, 0) + $10 END, "
 	"CASE WHEN $9 IS NOT NULL THEN coalesce(b.total, 0) + $10 END, "
-	"coalesce(r.total, 0) + $10, greatest(clock_timestamp(), n.at, o.at, r.at) FROM (VALUES (0)) one "
+	"coalesce(r.total, 0) + $10, greatest(clock_timestamp(), n.at, o.at, r.at), $17::uuid "
+	"FROM (VALUES (0)) one "
 	"LEFT JOIN (SELECT name_total AS total, issued_at AS at FROM mirage.issuance "
 	"WHERE model = $1 AND grantee_name = $9 ORDER BY issued_at DESC, id DESC LIMIT 1) n ON true "
 	"LEFT JOIN (SELECT oid_total AS total, issued_at AS at FROM mirage.issuance "
@@ -121,7 +104,8 @@ mg_issuance_insert(const MgIssuance *i, const MgGrant *payer)
 					MG_TEXT(i->path),
 					MG_TEXT(i->conditioned),
 					{TEXTARRAYOID, mg_text_array(i->columns), false},
-					MG_TEXT(i->watermark)};
+					MG_TEXT(i->watermark),
+					MG_TEXT(i->recipient_id)};
 	MgQuery q;
 	int64 id;
 

@@ -38,8 +38,9 @@ mg_query_end(MgQuery *q)
 	mg_identity_leave(&q->identity);
 }
 
-uint64
-mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args)
+/* snapshot: of a read-only statement; NULL: an ordinary command. */
+static uint64
+run(const char *sql, int nargs, const MgArg *args, Snapshot snapshot)
 {
 	Oid types[32];
 	Datum values[32];
@@ -57,23 +58,41 @@ mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *a
 	plan = SPI_prepare(sql, nargs, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a statement on the schema mirage: %s", SPI_result_code_string(SPI_result));
-	if (latest)
-	{
-		/*
-		 * Where a plan has parallel parts the server takes no new snapshot of that name, but one for its catalogs,
-		 * which is as new.
-		 */
-		Snapshot snapshot = RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(InvalidOid) : GetLatestSnapshot());
-
-		rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot, true, false, 0);
-		UnregisterSnapshot(snapshot);
-	}
-	else
-		rc = SPI_execute_snapshot(plan, values, nulls, InvalidSnapshot, InvalidSnapshot, false, true, 0);
+	rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot, snapshot != NULL, snapshot == NULL, 0);
 	SPI_freeplan(plan);
 	if (rc < 0)
 		elog(ERROR, "a statement on the schema mirage failed: %s", SPI_result_code_string(rc));
 	return SPI_processed;
+}
+
+uint64
+mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args)
+{
+	Snapshot snapshot;
+	uint64 n;
+
+	if (!latest)
+		return run(sql, nargs, args, InvalidSnapshot);
+	/*
+	 * Where a plan has parallel parts the server takes no new snapshot of that name, but one for its catalogs, which is
+	 * as new.
+	 */
+	snapshot = RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(InvalidOid) : GetLatestSnapshot());
+	n = run(sql, nargs, args, snapshot);
+	UnregisterSnapshot(snapshot);
+	return n;
+}
+
+uint64
+mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, const MgArg *args)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot()); /* a copy */
+	uint64 n;
+
+	snapshot->curcid = command;
+	n = run(sql, nargs, args, snapshot);
+	UnregisterSnapshot(snapshot);
+	return n;
 }
 
 uint64

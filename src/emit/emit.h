@@ -39,7 +39,10 @@ typedef enum MgReleaseArg
 typedef int64 (*MgRecorder)(const MgIssuance *issuance);
 /* The same for the hash of an issuance's rows, once all of them have left. */
 typedef void (*MgRowsRecorder)(int64 issuance, const char *model, const char *hash, int64 rows);
-extern void mg_release_set_recorder(MgRecorder recorder, MgRowsRecorder rows_recorder);
+/* The same for a recipient who is not known yet, or not by this name. */
+typedef void (*MgRecipientRecorder)(const MgRecipient *recipient);
+extern void mg_release_set_recorder(MgRecorder recorder, MgRowsRecorder rows_recorder,
+									MgRecipientRecorder recipient_recorder);
 
 /* Refuses, or returns the model ready to emit. Writes nothing. args: [MG_RELEASE_ARGS] */
 extern MgRelease *mg_release_open(const NullableDatum *args);

@@ -28,6 +28,7 @@ pack_call(mg_writer *w, const MgIssuance *call)
 	mg_params_put_text(w, call->role);
 	mg_params_put_text(w, call->recipient);
 	mg_put_u8(w, call->claimed);
+	mg_params_put_text(w, call->recipient_id);
 	mg_put_i64(w, call->rows);
 	mg_put_u8(w, call->seeded);
 	mg_params_put_text(w, call->purpose);
@@ -54,6 +55,7 @@ unpack_call(mg_reader *r, MgIssuance *call)
 	call->role = mg_params_text(r);
 	call->recipient = mg_params_text(r);
 	call->claimed = mg_get_u8(r) != 0;
+	call->recipient_id = mg_params_text(r);
 	call->rows = mg_get_i64(r);
 	call->seeded = mg_get_u8(r) != 0;
 	call->purpose = mg_params_text(r);
