@@ -202,25 +202,33 @@ relation_row(MgQuery *q, uint64 row)
 	return r;
 }
 
-MgRelation *
-mg_relation_find(Oid relid)
+/* The first of a query's relations that is live, or that is not; NULL: none. */
+static MgRelation *
+first_relation(const char *sql, const MgArg *arg, bool live)
 {
-	MgArg arg = MG_OID(relid);
 	MgQuery q;
 	MgRelation *found = NULL;
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, true, RELATION_COLUMNS "WHERE relid = $1 ORDER BY id DESC", 1, &arg);
+	n = mg_query_run(&q, true, sql, 1, arg);
 	for (uint64 i = 0; i < n && found == NULL; i++)
 	{
 		MgRelation *r = relation_row(&q, i);
 
-		if (r->live)
+		if (r->live == live)
 			found = r;
 	}
 	mg_query_end(&q);
 	return found;
+}
+
+MgRelation *
+mg_relation_find(Oid relid)
+{
+	MgArg arg = MG_OID(relid);
+
+	return first_relation(RELATION_COLUMNS "WHERE relid = $1 ORDER BY id DESC", &arg, true);
 }
 
 /* A protection recorded under this name whose OID is not this relation's (a restore): to be renewed before anything is
@@ -229,23 +237,10 @@ static MgRelation *
 relation_stale(const char *name)
 {
 	MgArg arg = MG_TEXT(name);
-	MgQuery q;
-	MgRelation *found = NULL;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(&q, true,
-					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL AND fingerprint IS NULL ORDER BY id DESC",
-					 1, &arg);
-	for (uint64 i = 0; i < n && found == NULL; i++)
-	{
-		MgRelation *r = relation_row(&q, i);
-
-		if (!r->live)
-			found = r;
-	}
-	mg_query_end(&q);
-	return found;
+	return first_relation(RELATION_COLUMNS
+						  "WHERE name = $1 AND budget IS NOT NULL AND fingerprint IS NULL ORDER BY id DESC",
+						  &arg, false);
 }
 
 /* All that is connected with the relation through inheritance and partitioning, up and down: one set of people. */
@@ -253,26 +248,12 @@ List *
 mg_relation_family(Oid relid)
 {
 	MgArg arg = MG_OID(relid);
-	MgQuery q;
-	List *family = NIL;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(
-		&q, true,
+	return mg_query_oids(
 		"WITH RECURSIVE f AS (SELECT $1 AS r UNION SELECT CASE WHEN i.inhrelid = f.r THEN i.inhparent "
 		"ELSE i.inhrelid END FROM f JOIN pg_catalog.pg_inherits i ON i.inhrelid = f.r OR i.inhparent = f.r) "
 		"SELECT r FROM f ORDER BY r",
 		1, &arg);
-	for (uint64 i = 0; i < n; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(q.caller);
-
-		family = lappend_oid(family, mg_get_oid(i, 1));
-		MemoryContextSwitchTo(old);
-	}
-	mg_query_end(&q);
-	return family;
 }
 
 /* The same for the relation or, where it has none, any of its family: a restored partition is under its parent's budget

@@ -509,6 +509,9 @@ extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, 
  * transaction has written since. */
 extern uint64 mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, const MgArg *args);
 extern void mg_query_end(MgQuery *q);
+/* One statement between a begin and an end of its own, in the latest snapshot: has it a row? And its OIDs. */
+extern bool mg_query_any(const char *sql, int nargs, const MgArg *args);
+extern List *mg_query_oids(const char *sql, int nargs, const MgArg *args);
 /*
  * One statement that changes a table of state (catalog/seals.h) and returns the keys of its rows as column 1: it is run
  * and its rows are to be sealed. Returns their number. _alone: between a begin and an end of its own.

@@ -219,18 +219,12 @@ head_in_chain(const MgMark *m)
 {
 	bytea *hash = palloc(VARHDRSZ + sizeof(m->head));
 	MgArg args[] = {MG_INT8(m->head_number), MG_BYTEA(hash)};
-	MgQuery q;
-	bool found;
 
 	if (m->head_number == 0)
 		return true;
 	SET_VARSIZE(hash, VARHDRSZ + sizeof(m->head));
 	memcpy(VARDATA(hash), m->head, sizeof(m->head));
-	mg_query_begin(&q);
-	found = mg_query_run(&q, true, "SELECT 1 FROM mirage.log_block WHERE number = $1 AND hash = $2", lengthof(args),
-						 args) > 0;
-	mg_query_end(&q);
-	return found;
+	return mg_query_any("SELECT 1 FROM mirage.log_block WHERE number = $1 AND hash = $2", lengthof(args), args);
 }
 
 /* What the log says about marks, and about this one. */
