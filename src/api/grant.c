@@ -10,6 +10,7 @@
 
 #include "emit/emit.h"
 #include "miscadmin.h"
+#include "pg/json.h"
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -21,22 +22,6 @@ MG_FUNCTION(dp_adopt_recipient);
 MG_FUNCTION(dp_drop_model);
 
 /* ---------------------------------------------------------------- the log's entries */
-
-static void
-append_texts(StringInfo buf, const char *name, List *texts)
-{
-	ListCell *lc;
-
-	if (texts == NIL)
-		return;
-	appendStringInfo(buf, ", \"%s\": [", name);
-	foreach (lc, texts)
-	{
-		appendStringInfoString(buf, foreach_current_index(lc) > 0 ? ", " : "");
-		escape_json(buf, lfirst(lc));
-	}
-	appendStringInfoChar(buf, ']');
-}
 
 static List *
 member_names(Jsonb *object)
@@ -58,32 +43,28 @@ grant_detail(const char *grantee, const MgGrant *g)
 {
 	StringInfoData buf;
 
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, "{\"grantee\": ");
-	escape_json(&buf, grantee);
-	if (g != NULL && g->expires)
+	mg_json_begin(&buf);
+	mg_json_text(&buf, "grantee", grantee);
+	if (g == NULL)
+		return mg_json_end(&buf);
+	if (g->expires)
 	{
 		char stamp[MAXDATELEN + 1];
 
 		JsonEncodeDateTime(stamp, TimestampTzGetDatum(g->valid_until), TIMESTAMPTZOID, NULL);
-		appendStringInfo(&buf, ", \"valid_until\": \"%s\"", stamp);
+		mg_json_text(&buf, "valid_until", stamp);
 	}
-	if (g != NULL && g->limited)
-		appendStringInfo(&buf, ", \"max_rows\": " INT64_FORMAT, g->max_rows);
-	if (g != NULL && g->per != NULL)
-		appendStringInfo(&buf, ", \"per_seconds\": %s",
-						 DatumGetCString(
-							 DirectFunctionCall1(numeric_out,
-												 DirectFunctionCall2(extract_interval, CStringGetTextDatum("epoch"),
-																	 IntervalPGetDatum(g->per)))));
-	if (g != NULL)
-	{
-		append_texts(&buf, "purposes", g->purposes);
-		append_texts(&buf, "conditions", g->conditions != NULL ? member_names(g->conditions) : NIL);
-		append_texts(&buf, "columns", g->columns);
-	}
-	appendStringInfoChar(&buf, '}');
-	return buf.data;
+	if (g->limited)
+		mg_json_int(&buf, "max_rows", g->max_rows);
+	if (g->per != NULL)
+		mg_json_raw(&buf, "per_seconds",
+					DatumGetCString(DirectFunctionCall1(numeric_out, DirectFunctionCall2(extract_interval,
+																						 CStringGetTextDatum("epoch"),
+																						 IntervalPGetDatum(g->per)))));
+	mg_json_texts(&buf, "purposes", g->purposes);
+	mg_json_texts(&buf, "conditions", g->conditions != NULL ? member_names(g->conditions) : NIL);
+	mg_json_texts(&buf, "columns", g->columns);
+	return mg_json_end(&buf);
 }
 
 /* ---------------------------------------------------------------- grants */
@@ -156,7 +137,7 @@ read_confinement(FunctionCallInfo fcinfo, MgModel *model, MgGrant *g)
  */
 MG_WATCHED_FUNCTION(dp_grant, MG_WATCHED_ACT)
 {
-	MgModel *model = mg_arg_own_model(fcinfo, "dp_grant()");
+	MgModel *model = mg_arg_own_model(fcinfo, "dp_grant()", NoLock);
 	MgGrant grant = {.model = model->id};
 	char *name;
 
@@ -173,7 +154,7 @@ MG_WATCHED_FUNCTION(dp_grant, MG_WATCHED_ACT)
 /* (model text, grantee regrole) */
 MG_WATCHED_FUNCTION(dp_revoke, MG_WATCHED_ACT)
 {
-	MgModel *model = mg_arg_own_model(fcinfo, "dp_revoke()");
+	MgModel *model = mg_arg_own_model(fcinfo, "dp_revoke()", NoLock);
 	char *name;
 	Oid grantee = mg_arg_role(fcinfo, 1, "grantee", &name);
 
@@ -188,9 +169,8 @@ MG_WATCHED_FUNCTION(dp_revoke, MG_WATCHED_ACT)
 /* (model text) */
 MG_WATCHED_FUNCTION(dp_drop_model, MG_WATCHED_ACT)
 {
-	MgModel *model = mg_arg_own_model(fcinfo, "dp_drop_model()");
+	MgModel *model = mg_arg_own_model(fcinfo, "dp_drop_model()", AccessExclusiveLock);
 
-	mg_model_lock(model->id, AccessExclusiveLock);
 	mg_model_delete(model->id);
 	mg_log("drop model", model->name, NULL);
 	PG_RETURN_VOID();

@@ -19,9 +19,9 @@
 #include "catalog/watermark.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "pg/json.h"
 #include "pg/groups.h"
 #include "pg/select.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -445,17 +445,17 @@ answer(const Trace *t, ReturnSetInfo *rsi)
 static void
 record(const Trace *t)
 {
-	StringInfoData b;
+	StringInfoData b, models;
+	List *names = NIL;
 
-	initStringInfo(&b);
-	appendStringInfo(&b, "{\"keys\": %d, \"models\": [", t->nfindings);
 	for (int i = 0; i < t->nsuspects; i++)
-	{
-		appendStringInfoString(&b, i > 0 ? ", " : "");
-		escape_json(&b, t->suspect[i].model->name);
-	}
-	appendStringInfoString(&b, "]}");
-	mg_note_record("trace", t->model != NULL ? t->model : "all models", b.data);
+		names = lappend(names, t->suspect[i].model->name);
+	initStringInfo(&models);
+	mg_json_append_texts(&models, names);
+	mg_json_begin(&b);
+	mg_json_int(&b, "keys", t->nfindings);
+	mg_json_raw(&b, "models", models.data); /* also where there is none */
+	mg_note_record("trace", t->model != NULL ? t->model : "all models", mg_json_end(&b));
 }
 
 /* (query text, model text, mapping jsonb) RETURNS TABLE (model, recipient, features, score, p_value, recipient_id,

@@ -51,12 +51,7 @@ mg_recipient(void)
 	if (r.claimed)
 	{
 		mg_check_name("recipient", mg_guc_recipient);
-		if (!mg_may_claim())
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-							errmsg("role \"%s\" may not say whom rows are for",
-								   GetUserNameFromId(GetAuthenticatedUserId(), false)),
-							errhint("RESET pg_mirage.recipient, or let a member of mirage_admin call "
-									"dp_allow_claims() for the role that logs in.")));
+		mg_require_claims();
 		r.name = pstrdup(mg_guc_recipient);
 	}
 	else
