@@ -1,6 +1,7 @@
 /*
- * api/grant.c: who may have rows of a model, within which limits, and for whom: dp_grant, dp_revoke, dp_allow_claims;
- * and dp_drop_model. Ordinary transactional acts, like GRANT: a ROLLBACK undoes them, their log entry included.
+ * api/grant.c: who may have rows of a model, within which limits, and for whom: dp_grant, dp_revoke, dp_allow_claims,
+ * dp_adopt_recipient; and dp_drop_model. Ordinary transactional acts, like GRANT: a ROLLBACK undoes them, their log
+ * entry included.
  *
  * The log names the columns of a grant's conditions, not their values: those may describe one person, and the log
  * forgets nothing.
@@ -17,6 +18,7 @@
 MG_FUNCTION(dp_grant);
 MG_FUNCTION(dp_revoke);
 MG_FUNCTION(dp_allow_claims);
+MG_FUNCTION(dp_adopt_recipient);
 MG_FUNCTION(dp_drop_model);
 
 /* ---------------------------------------------------------------- the log's entries */
@@ -189,5 +191,24 @@ MG_WATCHED_FUNCTION(dp_allow_claims, MG_WATCHED_ACT)
 						errmsg("only a member of mirage_admin may decide who names recipients")));
 	mg_claimant_set(role, allowed);
 	mg_log(allowed ? "allow claims" : "disallow claims", name, NULL);
+	PG_RETURN_VOID();
+}
+
+/* (role regrole, recipient_id uuid) */
+MG_WATCHED_FUNCTION(dp_adopt_recipient, MG_WATCHED_ACT)
+{
+	char *name, *id;
+	Oid role = mg_arg_role(fcinfo, 0, "role", &name);
+
+	mg_require_writable("dp_adopt_recipient()");
+	if (!mg_is_admin(GetUserId()))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("only a member of mirage_admin may say who a recipient is")));
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"recipient_id\" must not be null")));
+	id = DatumGetCString(DirectFunctionCall1(uuid_out, PG_GETARG_DATUM(1)));
+	mg_recipient_adopt(role, name, id);
+	mg_log("adopt recipient", name, psprintf("{\"recipient_id\": \"%s\"}", id));
 	PG_RETURN_VOID();
 }

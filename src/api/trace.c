@@ -392,16 +392,16 @@ static void
 put_finding(const Trace *t, const Finding *f, ReturnSetInfo *rsi)
 {
 	double log_p = corrected_log_p(t, f);
-	bool nulls[7] = {false, f->recipient == NULL, [5] = f->recipient == NULL,
-					 [6] = f->recipient == NULL || f->recipient->role_now == NULL};
+	bool nulls[7] = {
+		false,
+		f->recipient == NULL, [5] = f->recipient == NULL, [6] = f->recipient == NULL || f->recipient->role_now == NULL};
 	Datum values[7] = {
 		CStringGetTextDatum(t->suspect[f->suspect].model->name),
 		f->recipient != NULL ? CStringGetTextDatum(recipient_text(&f->recipient->recipient)) : (Datum) 0,
 		Int64GetDatum(f->detection.features),
 		Float8GetDatum(f->detection.z),
 		Float8GetDatum(log_p < log(LEAST_P) ? LEAST_P : exp(log_p)),
-		nulls[5] ? (Datum) 0
-				 : DirectFunctionCall1(uuid_in, CStringGetDatum(f->recipient->recipient.id)),
+		nulls[5] ? (Datum) 0 : DirectFunctionCall1(uuid_in, CStringGetDatum(f->recipient->recipient.id)),
 		nulls[6] ? (Datum) 0 : CStringGetTextDatum(f->recipient->role_now),
 	};
 

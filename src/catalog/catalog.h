@@ -414,6 +414,8 @@ extern MgRecipient mg_recipient(void); /* of this session, now, without its id; 
 extern bool mg_recipient_find(MgRecipient *recipient);
 /* In a worker's transaction, which writes the log's entry: records it, unless another has done so; sets the id. */
 extern bool mg_recipient_record(MgRecipient *recipient);
+/* The role, which was given no rows here yet, is a recipient that was recorded elsewhere; error where it cannot be. */
+extern void mg_recipient_adopt(Oid role, const char *name, const char *id);
 
 /* -- claimants and issuances (catalog/issuance.c) -- */
 
@@ -514,6 +516,8 @@ typedef struct MgQuery
 } MgQuery;
 
 extern void mg_query_begin(MgQuery *q);
+/* Until the end: an index, where there is one, also where nobody has told the planner how long our tables are. */
+extern void mg_query_by_index(MgQuery *q);
 /* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command.
  */
 extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);

@@ -151,6 +151,7 @@ mg_ledger_require_whole(void)
 	bool whole;
 
 	mg_query_begin(&q);
+	mg_query_by_index(&q);
 	mg_query_run(
 		&q, true,
 		"SELECT NOT EXISTS (SELECT FROM mirage.log g WHERE g.charge IS NOT NULL AND NOT EXISTS "

@@ -17,6 +17,7 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/array.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -36,6 +37,12 @@ mg_query_end(MgQuery *q)
 {
 	SPI_finish();
 	mg_identity_leave(&q->identity);
+}
+
+void
+mg_query_by_index(MgQuery *q)
+{
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* snapshot: of a read-only statement; NULL: an ordinary command. */
