@@ -1,0 +1,244 @@
+/*
+ * synthesis/mark_pass.c: branches passed around among rows that agree on a separator, so that scores rise.
+ *
+ * This is most of what a mark costs. What columns add is summed in registers (the number of vectors is a constant in
+ * each copy of the inner loops), for some rows before any of them chooses; what the separator adds is summed once a
+ * group; and what is chosen is found without a branch that depends on scores.
+ */
+#include "synthesis/marking_private.h"
+
+#include "graphical/factor.h"
+
+#include <string.h>
+
+#define LANES MG_MARK_LANES
+#define MOST_VECTORS (MG_MARK_SUBSETS / LANES + MG_MOST_PLACES / LANES)
+#define MOST_VALUES (2 * MG_MOST_PLACES) /* vectors of them */
+#define CHUNK 16                         /* rows whose terms are summed at a time */
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Numbers of vectors: constants where inlined. */
+typedef struct shape
+{
+	uint32_t tables, places, loose;
+} shape;
+
+/* What a row may be given, and what it is worth. */
+typedef struct hand
+{
+	mg_lanes part[(MG_MOST_HAND + 1) * MOST_VECTORS];
+	uint16_t whose[MG_MOST_HAND + 1];
+} hand;
+
+/* Lanes as they are read one by one. */
+typedef union numbers
+{
+	mg_lanes v[MOST_VECTORS];
+	uint16_t at[MOST_VECTORS * LANES];
+} numbers;
+
+typedef union values
+{
+	mg_sums v[MOST_VALUES];
+	int16_t at[MOST_VALUES * LANES];
+} values;
+
+/* out = from + what the columns of a part add, for a row of these groups. */
+INLINE void
+sum_terms(const mg_edge *e, int part, const uint8_t *groups, uint32_t vectors, const mg_lanes *from, mg_lanes *out)
+{
+	const mg_terms *list = e->terms[part];
+	uint32_t n = e->nterms[part];
+	mg_lanes sum[MOST_VECTORS];
+
+	for (uint32_t t = 0; t < vectors; t++)
+		sum[t] = from[t];
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const mg_lanes *add = list[i].add + (size_t) groups[list[i].slot] * vectors;
+
+		for (uint32_t t = 0; t < vectors; t++)
+			sum[t] += add[t];
+	}
+	for (uint32_t t = 0; t < vectors; t++)
+		out[t] = sum[t];
+}
+
+/* What each lane of each segment is worth to a row: the sum of its rows of the tables. */
+INLINE void
+sum_tables(const mg_edge *e, const uint16_t *unit, values *out)
+{
+	mg_sums *to = out->v;
+
+	for (uint32_t s = 0; s < e->nsegments; s++)
+	{
+		uint32_t n = e->segment[s].ntables;
+		mg_sums a = {0}, b = {0};
+
+		if (e->segment[s].vectors == 1)
+		{
+			for (uint32_t t = 0; t < n; t++)
+				a += __builtin_convertvector(e->table[unit[t]], mg_sums);
+			*to++ = a;
+		}
+		else
+		{
+			for (uint32_t t = 0; t < n; t++)
+			{
+				a += __builtin_convertvector(e->table[unit[t]], mg_sums);
+				b += __builtin_convertvector(e->table[unit[t] + 1], mg_sums);
+			}
+			*to++ = a;
+			*to++ = b;
+		}
+		unit += n;
+	}
+}
+
+/*
+ * The score of a row's loose cells with this rest and this branch. The cells go through memory: a compiler that keeps
+ * them in a vector takes them out again one by one, at several times the cost.
+ */
+INLINE int
+score_loose(const mg_edge *e, shape v, const mg_lanes *rest, const mg_lanes *part)
+{
+	const int8_t *score = e->score;
+	int a = 0, b = 0, c = 0, d = 0;
+	numbers cell;
+
+	for (uint32_t t = 0; t < v.loose; t++)
+		cell.v[t] = rest[v.tables + t] + part[v.places + t];
+	__asm__("" : "+m"(cell));
+	for (uint32_t t = 0; t < e->nloose; t += 4) /* those beyond score nothing */
+	{
+		a += score[cell.at[t]];
+		b += score[cell.at[t + 1]];
+		c += score[cell.at[t + 2]];
+		d += score[cell.at[t + 3]];
+	}
+	return a + b + c + d;
+}
+
+INLINE int
+score_of(const mg_edge *e, shape v, const mg_lanes *rest, const values *worth, const mg_lanes *part)
+{
+	const uint16_t *place = (const uint16_t *) part;
+	int sum = v.loose > 0 ? score_loose(e, v, rest, part) : 0;
+
+	for (uint32_t i = 0; i < e->nplaces && v.places > 0; i++)
+		sum += worth->at[place[i]];
+	return sum;
+}
+
+/*
+ * Gives a row the best of the first `choices` branches in hand: of equal ones the last, its own, or else the first;
+ * the last takes the place of what it took. Score and rank are one number, so that nothing is to be guessed.
+ */
+INLINE void
+take_branch(const mg_edge *e, shape v, const mg_lanes *rest, hand *h, uint32_t choices, uint16_t *from)
+{
+	uint32_t vectors = v.places + v.loose, last = choices - 1, best;
+	values worth;
+	int most;
+
+	if (v.tables > 0)
+		sum_tables(e, (const uint16_t *) rest, &worth);
+	most = score_of(e, v, rest, &worth, h->part + last * vectors) * 8 + 7;
+	for (uint32_t i = 0; i < last; i++)
+	{
+		int rated = score_of(e, v, rest, &worth, h->part + i * vectors) * 8 + 6 - (int) i;
+
+		most = rated > most ? rated : most;
+	}
+	best = (most & 7) == 7 ? last : 6 - (uint32_t) (most & 7);
+	*from = h->whose[best];
+	h->whose[best] = h->whose[last];
+	for (uint32_t t = 0; t < vectors; t++)
+		h->part[best * vectors + t] = h->part[last * vectors + t];
+}
+
+/*
+ * Passes branches around one group. The first rows' branches are taken into the hand; each other row takes the best of
+ * its own and those in the hand, and leaves its own there; in the end the first rows choose from what is left.
+ */
+INLINE void
+pass_group(const mg_edge *e, shape v, const mg_exchange *x, const uint16_t *row, uint32_t n)
+{
+	static const mg_lanes none[MOST_VECTORS];
+	uint32_t outside = v.tables + v.loose, vectors = v.places + v.loose;
+	mg_lanes base[MOST_VECTORS], own[CHUNK * MOST_VECTORS], rest[CHUNK * MOST_VECTORS];
+	uint32_t inhand = n >= 2 * x->hand ? x->hand : n / 2;
+	hand h;
+
+	sum_terms(e, MG_PART_SEPARATOR, x->row + (size_t) row[0] * x->nslots, outside, e->base, base);
+	for (uint32_t at = 0; at < n; at += CHUNK)
+	{
+		uint32_t m = n - at < CHUNK ? n - at : CHUNK;
+
+		for (uint32_t i = 0; i < m; i++)
+		{
+			const uint8_t *groups = x->row + (size_t) row[at + i] * x->nslots;
+
+			sum_terms(e, MG_PART_BRANCH, groups, vectors, none, own + i * vectors);
+			sum_terms(e, MG_PART_REST, groups, outside, base, rest + i * outside);
+		}
+		for (uint32_t i = 0; i < m; i++)
+		{
+			uint32_t place = at + i < inhand ? at + i : inhand;
+
+			for (uint32_t t = 0; t < vectors; t++)
+				h.part[place * vectors + t] = own[i * vectors + t];
+			h.whose[place] = row[at + i];
+			if (place == inhand)
+				take_branch(e, v, rest + i * outside, &h, inhand + 1, &x->from[row[at + i]]);
+		}
+	}
+	for (uint32_t i = 0; i < inhand; i++)
+	{
+		sum_terms(e, MG_PART_REST, x->row + (size_t) row[i] * x->nslots, outside, base, rest);
+		take_branch(e, v, rest, &h, inhand - i, &x->from[row[i]]);
+	}
+}
+
+INLINE void
+pass_groups(const mg_edge *e, shape v, const mg_exchange *x, const mg_row_groups *g)
+{
+	for (uint32_t i = 0; i < g->n; i++)
+	{
+		const uint16_t *row = g->row + g->start[i];
+		uint32_t n = g->start[i + 1] - g->start[i];
+
+		if (n > 1)
+			pass_group(e, v, x, row, n);
+		else
+			x->from[row[0]] = row[0];
+	}
+}
+
+/* One copy of the loops for each shape that is common. */
+MG_WIDE static void
+pass_all(const mg_edge *e, const mg_exchange *x, const mg_row_groups *g)
+{
+	shape v = {e->table_vectors, e->place_vectors, e->loose_vectors};
+
+#define IF_SHAPE(t, p, l)                               \
+	if (v.tables == t && v.places == p && v.loose == l) \
+	pass_groups(e, (shape){t, p, l}, x, g)
+
+	IF_SHAPE(0, 0, 1);
+	else IF_SHAPE(0, 0, 2);
+	else IF_SHAPE(0, 0, 3);
+	else IF_SHAPE(1, 1, 0);
+	else IF_SHAPE(1, 1, 1);
+	else IF_SHAPE(2, 1, 0);
+	else IF_SHAPE(2, 1, 1);
+	else pass_groups(e, v, x, g);
+#undef IF_SHAPE
+}
+
+void
+mg_edge_pass(const mg_edge *e, const mg_exchange *x, const mg_row_groups *g)
+{
+	pass_all(e, x, g);
+}
