@@ -44,6 +44,12 @@ typedef union values
 	int16_t at[MOST_VALUES * LANES];
 } values;
 
+typedef union wide_halves
+{
+	mg_wide_bytes v;
+	mg_bytes half[2];
+} wide_halves;
+
 /* out = from + what the columns of a part add, for a row of these groups. */
 INLINE void
 sum_terms(const mg_edge *e, int part, const uint8_t *groups, uint32_t vectors, const mg_lanes *from, mg_lanes *out)
@@ -69,30 +75,39 @@ sum_terms(const mg_edge *e, int part, const uint8_t *groups, uint32_t vectors, c
 INLINE void
 sum_tables(const mg_edge *e, const uint16_t *unit, values *out)
 {
+	const uint64_t *table = (const uint64_t *) e->table; /* units, never read as numbers */
 	mg_sums *to = out->v;
 
 	for (uint32_t s = 0; s < e->nsegments; s++)
 	{
-		uint32_t n = e->segment[s].ntables;
-		mg_sums a = {0}, b = {0};
+		const mg_segment *of = &e->segment[s];
+		mg_sums low = {0}, high = {0};
 
-		if (e->segment[s].vectors == 1)
+		for (uint32_t r = 0; r < of->nruns; r++)
 		{
-			for (uint32_t t = 0; t < n; t++)
-				a += __builtin_convertvector(e->table[unit[t]], mg_sums);
-			*to++ = a;
-		}
-		else
-		{
-			for (uint32_t t = 0; t < n; t++)
+			const uint16_t *end = unit + of->run[r];
+
+			if (of->wide)
 			{
-				a += __builtin_convertvector(e->table[unit[t]], mg_sums);
-				b += __builtin_convertvector(e->table[unit[t] + 1], mg_sums);
+				wide_halves sum = {{0}};
+
+				for (; unit < end; unit++)
+					sum.v += *(const mg_wide_bytes *) (table + *unit);
+				low += __builtin_convertvector(sum.half[0], mg_sums);
+				high += __builtin_convertvector(sum.half[1], mg_sums);
 			}
-			*to++ = a;
-			*to++ = b;
+			else
+			{
+				mg_bytes sum = {0};
+
+				for (; unit < end; unit++)
+					sum += *(const mg_bytes *) (table + *unit);
+				low += __builtin_convertvector(sum, mg_sums);
+			}
 		}
-		unit += n;
+		*to++ = low;
+		if (of->wide)
+			*to++ = high;
 	}
 }
 
@@ -126,7 +141,7 @@ score_of(const mg_edge *e, shape v, const mg_lanes *rest, const values *worth, c
 	const uint16_t *place = (const uint16_t *) part;
 	int sum = v.loose > 0 ? score_loose(e, v, rest, part) : 0;
 
-	for (uint32_t i = 0; i < e->nplaces && v.places > 0; i++)
+	for (uint32_t i = 0; v.places > 0 && i < e->nplaces; i++)
 		sum += worth->at[place[i]];
 	return sum;
 }

@@ -40,7 +40,9 @@ double mg_branch_reach(const mg_model *m, const mg_branch *b, uint16_t *const *c
 #define MG_MOST_HAND 4
 typedef uint16_t mg_lanes __attribute__((vector_size(2 * MG_MARK_LANES)));
 typedef int16_t mg_sums __attribute__((vector_size(2 * MG_MARK_LANES)));
-typedef int8_t mg_unit __attribute__((vector_size(MG_MARK_LANES)));
+typedef int8_t mg_bytes __attribute__((vector_size(MG_MARK_LANES)));
+typedef int8_t mg_wide_bytes __attribute__((vector_size(2 * MG_MARK_LANES)));
+#define MG_UNIT 8 /* bytes: tables are addressed in these */
 
 /* What a column belongs to. */
 enum
@@ -59,14 +61,15 @@ typedef struct mg_terms
 } mg_terms;
 
 /*
- * The branch's columns are laid side by side in segments of `vectors` times MG_MARK_LANES lanes, a lane a group. A
- * segment has tables: rows of so many lanes, of which separator and rest say which; their sum is what each group adds
- * to the score.
+ * The branch's columns are laid side by side in segments of MG_MARK_LANES lanes, or twice as many, a lane a group. A
+ * segment has tables: rows of so many bytes, of which separator and rest say which; their sum is what each group adds
+ * to the score. The tables of a run add up to no more than a byte holds.
  */
 typedef struct mg_segment
 {
-	uint32_t vectors; /* 1 or 2 */
-	uint32_t ntables;
+	bool wide;
+	uint32_t nruns;
+	uint8_t *run; /* [nruns] tables */
 } mg_segment;
 
 /*
@@ -84,7 +87,7 @@ typedef struct mg_edge
 	mg_terms *terms[MG_PARTS];
 	uint32_t nplaces, nsegments;
 	mg_segment *segment;
-	mg_unit *table; /* [units] */
+	int8_t *table; /* [units * MG_UNIT] */
 	size_t units;
 	uint32_t nloose;
 	const int8_t *score; /* of loose cells */
