@@ -356,6 +356,9 @@ make_terms(mg_ctx *ctx, const mg_edge_maker *maker, const packing *k, mg_edge *e
 {
 	/* one vector more: what is smaller than two is not aligned to one */
 	MG_NEW(ctx, maker->arena, e->base, (size_t) e->table_vectors + e->loose_vectors + 1);
+	MG_NEW(ctx, maker->arena, e->own_base, (size_t) e->place_vectors + e->loose_vectors + 1);
+	for (uint32_t i = k->nplaces; i < e->place_vectors * LANES; i++)
+		set_lane(e->own_base, i, k->start[k->nsegments - 1] + k->lanes[k->nsegments - 1]);
 	for (uint32_t i = 0; i < k->ntables; i++)
 		set_lane(e->base, k->table[i].order, k->table[i].first);
 	for (uint32_t i = 0; i < e->loose_vectors * LANES; i++)

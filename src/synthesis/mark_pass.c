@@ -13,7 +13,7 @@
 
 #define LANES MG_MARK_LANES
 #define MOST_VECTORS (MG_MARK_SUBSETS / LANES + MG_MOST_PLACES / LANES)
-#define MOST_VALUES (2 * MG_MOST_PLACES) /* vectors of them */
+#define MOST_VALUES (2 * MG_MOST_PLACES + 1) /* vectors of them, the last zero */
 #define CHUNK 16                         /* rows whose terms are summed at a time */
 
 #define INLINE static inline __attribute__((always_inline))
@@ -109,6 +109,7 @@ sum_tables(const mg_edge *e, const uint16_t *unit, values *out)
 		if (of->wide)
 			*to++ = high;
 	}
+	*to = (mg_sums){0};
 }
 
 /*
@@ -141,8 +142,8 @@ score_of(const mg_edge *e, shape v, const mg_lanes *rest, const values *worth, c
 	const uint16_t *place = (const uint16_t *) part;
 	int sum = v.loose > 0 ? score_loose(e, v, rest, part) : 0;
 
-	for (uint32_t i = 0; v.places > 0 && i < e->nplaces; i++)
-		sum += worth->at[place[i]];
+	for (uint32_t i = 0; v.places > 0 && i < e->nplaces; i += 4) /* those beyond are worth nothing */
+		sum += (worth->at[place[i]] + worth->at[place[i + 1]]) + (worth->at[place[i + 2]] + worth->at[place[i + 3]]);
 	return sum;
 }
 
@@ -173,73 +174,95 @@ take_branch(const mg_edge *e, shape v, const mg_lanes *rest, hand *h, uint32_t c
 		h->part[best * vectors + t] = h->part[last * vectors + t];
 }
 
+/* Some rows of a group: what they may be given, and what they score with. */
+typedef struct chunk
+{
+	mg_lanes own[CHUNK * MOST_VECTORS], rest[CHUNK * MOST_VECTORS];
+} chunk;
+
+INLINE void
+sum_chunk(const mg_edge *e, shape v, const mg_exchange *x, const mg_lanes *base, const uint16_t *row, uint32_t n,
+		  chunk *c)
+{
+	uint32_t outside = v.tables + v.loose, vectors = v.places + v.loose;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const uint8_t *groups = x->row + (size_t) row[i] * x->nslots;
+
+		sum_terms(e, MG_PART_BRANCH, groups, vectors, e->own_base, c->own + i * vectors);
+		sum_terms(e, MG_PART_REST, groups, outside, base, c->rest + i * outside);
+	}
+}
+
+INLINE void
+hold(hand *h, uint32_t place, const mg_lanes *own, uint32_t vectors, uint16_t row)
+{
+	for (uint32_t t = 0; t < vectors; t++)
+		h->part[place * vectors + t] = own[t];
+	h->whose[place] = row;
+}
+
 /*
- * Passes branches around one group. The first rows' branches are taken into the hand; each other row takes the best of
- * its own and those in the hand, and leaves its own there; in the end the first rows choose from what is left.
+ * Passes branches around one group. The first rows' branches, `inhand` of them, are taken into the hand; each other row
+ * takes the best of its own and those in the hand, and leaves its own there; in the end the first rows choose from what
+ * is left. inhand: at most n / 2 and CHUNK.
  */
 INLINE void
-pass_group(const mg_edge *e, shape v, const mg_exchange *x, const uint16_t *row, uint32_t n)
+pass_group(const mg_edge *e, shape v, const mg_exchange *x, const uint16_t *row, uint32_t n, uint32_t inhand)
 {
-	static const mg_lanes none[MOST_VECTORS];
 	uint32_t outside = v.tables + v.loose, vectors = v.places + v.loose;
-	mg_lanes base[MOST_VECTORS], own[CHUNK * MOST_VECTORS], rest[CHUNK * MOST_VECTORS];
-	uint32_t inhand = n >= 2 * x->hand ? x->hand : n / 2;
+	mg_lanes base[MOST_VECTORS];
+	chunk c;
 	hand h;
 
 	sum_terms(e, MG_PART_SEPARATOR, x->row + (size_t) row[0] * x->nslots, outside, e->base, base);
 	for (uint32_t at = 0; at < n; at += CHUNK)
 	{
-		uint32_t m = n - at < CHUNK ? n - at : CHUNK;
+		uint32_t m = n - at < CHUNK ? n - at : CHUNK, i = 0;
 
-		for (uint32_t i = 0; i < m; i++)
+		sum_chunk(e, v, x, base, row + at, m, &c);
+		for (; at == 0 && i < inhand; i++)
+			hold(&h, i, c.own + i * vectors, vectors, row[i]);
+		for (; i < m; i++)
 		{
-			const uint8_t *groups = x->row + (size_t) row[at + i] * x->nslots;
-
-			sum_terms(e, MG_PART_BRANCH, groups, vectors, none, own + i * vectors);
-			sum_terms(e, MG_PART_REST, groups, outside, base, rest + i * outside);
-		}
-		for (uint32_t i = 0; i < m; i++)
-		{
-			uint32_t place = at + i < inhand ? at + i : inhand;
-
-			for (uint32_t t = 0; t < vectors; t++)
-				h.part[place * vectors + t] = own[i * vectors + t];
-			h.whose[place] = row[at + i];
-			if (place == inhand)
-				take_branch(e, v, rest + i * outside, &h, inhand + 1, &x->from[row[at + i]]);
+			hold(&h, inhand, c.own + i * vectors, vectors, row[at + i]);
+			take_branch(e, v, c.rest + i * outside, &h, inhand + 1, &x->from[row[at + i]]);
 		}
 	}
+	sum_chunk(e, v, x, base, row, inhand, &c);
 	for (uint32_t i = 0; i < inhand; i++)
-	{
-		sum_terms(e, MG_PART_REST, x->row + (size_t) row[i] * x->nslots, outside, base, rest);
-		take_branch(e, v, rest, &h, inhand - i, &x->from[row[i]]);
-	}
+		take_branch(e, v, c.rest + i * outside, &h, inhand - i, &x->from[row[i]]);
 }
 
+/* hand: a constant where inlined */
 INLINE void
-pass_groups(const mg_edge *e, shape v, const mg_exchange *x, const mg_row_groups *g)
+pass_groups(const mg_edge *e, shape v, const mg_exchange *x, uint32_t most_hand, const mg_row_groups *g)
 {
 	for (uint32_t i = 0; i < g->n; i++)
 	{
 		const uint16_t *row = g->row + g->start[i];
 		uint32_t n = g->start[i + 1] - g->start[i];
 
-		if (n > 1)
-			pass_group(e, v, x, row, n);
+		if (n >= 2 * most_hand)
+			pass_group(e, v, x, row, n, most_hand);
+		else if (n > 1)
+			pass_group(e, v, x, row, n, most_hand == 2 ? 1 : n / 2);
 		else
 			x->from[row[0]] = row[0];
 	}
 }
 
-/* One copy of the loops for each shape that is common. */
+/* One copy of the loops for each shape that is common: with tables, two branches in hand; without, any number. */
 MG_WIDE static void
 pass_all(const mg_edge *e, const mg_exchange *x, const mg_row_groups *g)
 {
 	shape v = {e->table_vectors, e->place_vectors, e->loose_vectors};
+	uint32_t pair = x->hand == 2;
 
-#define IF_SHAPE(t, p, l)                               \
-	if (v.tables == t && v.places == p && v.loose == l) \
-	pass_groups(e, (shape){t, p, l}, x, g)
+#define IF_SHAPE(t, p, l)                                                     \
+	if (v.tables == t && v.places == p && v.loose == l && (t == 0 || pair))   \
+	pass_groups(e, (shape){t, p, l}, x, t == 0 ? x->hand : 2, g)
 
 	IF_SHAPE(0, 0, 1);
 	else IF_SHAPE(0, 0, 2);
@@ -248,7 +271,7 @@ pass_all(const mg_edge *e, const mg_exchange *x, const mg_row_groups *g)
 	else IF_SHAPE(1, 1, 1);
 	else IF_SHAPE(2, 1, 0);
 	else IF_SHAPE(2, 1, 1);
-	else pass_groups(e, v, x, g);
+	else pass_groups(e, v, x, x->hand, g);
 #undef IF_SHAPE
 }
 

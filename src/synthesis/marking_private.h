@@ -82,7 +82,8 @@ typedef struct mg_edge
 {
 	const mg_branch *branch;
 	uint32_t table_vectors, place_vectors, loose_vectors;
-	mg_lanes *base; /* [table_vectors + loose_vectors] */
+	mg_lanes *base;     /* [table_vectors + loose_vectors] */
+	mg_lanes *own_base; /* [place_vectors + loose_vectors] of a branch; places beyond the last are worth nothing */
 	uint32_t nterms[MG_PARTS];
 	mg_terms *terms[MG_PARTS];
 	uint32_t nplaces, nsegments;
