@@ -16,7 +16,7 @@
 
 #define LANES MG_MARK_LANES
 #define MOST_UNITS 65535 /* of an edge's tables: 16 bits tell them apart */
-#define MOST_JOINED 4096 /* bytes that subsets are put together in: more would leave the nearest cache */
+#define MOST_JOINED 2048 /* bytes that subsets are put together in: more would leave the nearest cache */
 #define MOST_COLUMNS 8   /* outside the branch, of a table */
 
 /* A column of the branch. */
@@ -29,7 +29,7 @@ typedef struct table
 {
 	uint32_t segment, k, cols[MOST_COLUMNS], stride[MOST_COLUMNS]; /* strides in cells */
 	uint32_t cells, first;                                         /* first in units */
-	uint32_t run, order;                                           /* of its segment; among all tables */
+	uint32_t order;                                                /* among all tables */
 } table;
 
 /* A subset in a table. */
@@ -186,18 +186,6 @@ widen(const packing *k, table *t, const member *m)
 	return true;
 }
 
-/* The most that the table's entries for a place come to: two signs times the weight, of each subset. */
-static uint32_t
-most_of(const packing *k, uint32_t t, uint32_t spot)
-{
-	uint32_t most = 0;
-
-	for (uint32_t i = 0; i < k->njoined; i++)
-		if (k->member[i].table == t && k->member[i].place == spot)
-			most += 2 * k->member[i].of->weight;
-	return most;
-}
-
 /* Into the table that grows least, or a new one. False: there is no room for it. */
 static bool
 join_table(packing *k, member *m)
@@ -213,7 +201,6 @@ join_table(packing *k, member *m)
 		table t = k->table[i];
 
 		if (t.segment != segment || !widen(k, &t, m) ||
-			most_of(k, i, m->place) + 2 * m->of->weight > INT8_MAX ||
 			(t.cells > k->table[i].cells && t.cells * width > MOST_JOINED) || t.cells - k->table[i].cells >= least)
 			continue;
 		least = t.cells - k->table[i].cells;
@@ -222,68 +209,35 @@ join_table(packing *k, member *m)
 	}
 	if (best == k->ntables)
 		least = widest.cells;
-	if (k->units + least * width / MG_UNIT > MOST_UNITS)
+	if (k->units + least * width / LANES > MOST_UNITS)
 		return false;
-	k->units += least * width / MG_UNIT;
+	k->units += least * width / LANES;
 	k->table[best] = widest;
 	k->ntables += best == k->ntables;
 	m->table = best;
 	return true;
 }
 
-/* A segment's tables into runs, each into the first that has room. */
-static mg_code
-make_runs(mg_ctx *ctx, const mg_edge_maker *maker, packing *k, uint32_t s, mg_segment *out)
-{
-	uint32_t(*most)[MG_MOST_PLACES]; /* of each run, what it adds up to at each place */
-
-	MG_NEW(ctx, maker->arena, most, (size_t) k->ntables + 1);
-	MG_NEW(ctx, maker->arena, out->run, (size_t) k->ntables + 1);
-	for (uint32_t i = 0; i < k->ntables; i++)
-	{
-		uint32_t r = 0;
-
-		if (k->table[i].segment != s)
-			continue;
-		for (bool room = false; !room; r += !room)
-		{
-			room = true;
-			for (uint32_t p = 0; p < k->nplaces; p++)
-				room = room && most[r][p] + most_of(k, i, p) <= INT8_MAX;
-		}
-		for (uint32_t p = 0; p < k->nplaces; p++)
-			most[r][p] += most_of(k, i, p);
-		k->table[i].run = r;
-		out->run[r]++;
-		out->nruns = r >= out->nruns ? r + 1 : out->nruns;
-	}
-	return MG_OK;
-}
-
-/* Tables in the order of their segments and runs, and where they begin. */
-static mg_code
-order_tables(mg_ctx *ctx, const mg_edge_maker *maker, packing *k, mg_edge *e)
+/* Tables in the order of their segments, and where they begin. */
+static void
+order_tables(packing *k, mg_edge *e)
 {
 	uint32_t order = 0, first = 0;
 
 	for (uint32_t s = 0; s < k->nsegments; s++)
-	{
-		MG_TRY(make_runs(ctx, maker, k, s, &e->segment[s]));
-		for (uint32_t r = 0; r < e->segment[s].nruns; r++)
-			for (uint32_t i = 0; i < k->ntables; i++)
-			{
-				table *t = &k->table[i];
+		for (uint32_t i = 0; i < k->ntables; i++)
+		{
+			table *t = &k->table[i];
 
-				if (t->segment != s || t->run != r)
-					continue;
-				for (uint32_t j = t->k, stride = 1; j-- > 0; stride *= groups_of(k, t->cols[j]))
-					t->stride[j] = stride;
-				t->order = order++;
-				t->first = first;
-				first += t->cells * k->lanes[s] / MG_UNIT;
-			}
-	}
-	return MG_OK;
+			if (t->segment != s)
+				continue;
+			for (uint32_t j = t->k, stride = 1; j-- > 0; stride *= groups_of(k, t->cols[j]))
+				t->stride[j] = stride;
+			t->order = order++;
+			t->first = first;
+			first += t->cells * k->lanes[s] / LANES;
+			e->segment[s].ntables++;
+		}
 }
 
 static mg_code
@@ -310,7 +264,8 @@ pack(mg_ctx *ctx, const mg_edge_maker *maker, packing *k, bool tables, mg_edge *
 	MG_NEW(ctx, maker->arena, e->segment, (size_t) k->nsegments + 1);
 	for (uint32_t s = 0; s < k->nsegments; s++)
 		e->segment[s].wide = k->lanes[s] > LANES;
-	return order_tables(ctx, maker, k, e);
+	order_tables(k, e);
+	return MG_OK;
 }
 
 /* ---- what columns add ---- */
@@ -338,7 +293,7 @@ add_group(const packing *k, const mg_edge *e, int part, uint32_t col, uint32_t g
 		for (uint32_t j = 0; j < k->table[i].k; j++)
 			if (k->table[i].cols[j] == col)
 			{
-				set_lane(v, k->table[i].order, g * k->table[i].stride[j] * k->lanes[k->table[i].segment] / MG_UNIT);
+				set_lane(v, k->table[i].order, g * k->table[i].stride[j] * k->lanes[k->table[i].segment] / LANES);
 				any = true;
 			}
 	for (uint32_t i = 0; i < k->nloose; i++)
@@ -392,7 +347,7 @@ fill_member(const packing *k, const int8_t *score, const member *m, mg_edge *e)
 	const place *w = &k->place[m->place];
 	uint32_t digit[MOST_COLUMNS] = {0}, stride[MOST_COLUMNS] = {0}, step = 0, groups = groups_of(k, w->col);
 	size_t width = k->lanes[t->segment];
-	int8_t *out = e->table + (size_t) t->first * MG_UNIT + w->lane;
+	int16_t *out = (int16_t *) (e->table + t->first) + w->lane;
 	const int8_t *in = score + m->of->first;
 
 	for (uint32_t j = 0; j < m->of->k; j++)
@@ -404,7 +359,7 @@ fill_member(const packing *k, const int8_t *score, const member *m, mg_edge *e)
 	for (uint32_t cell = 0; cell < t->cells; cell++, out += width)
 	{
 		for (uint32_t g = 0; g < groups; g++)
-			out[g] = (int8_t) (out[g] + in[g * step]);
+			out[g] = (int16_t) (out[g] + in[g * step]);
 		for (uint32_t i = t->k; i-- > 0;)
 		{
 			in += stride[i];
@@ -427,7 +382,7 @@ mg_edge_make(mg_ctx *ctx, const mg_edge_maker *maker, const mg_branch *b, bool t
 	e->score = maker->score;
 	MG_TRY(pack(ctx, maker, k, tables, e));
 	MG_TRY(make_terms(ctx, maker, k, e));
-	MG_NEW(ctx, maker->arena, e->table, e->units * MG_UNIT + 2 * LANES);
+	MG_NEW(ctx, maker->arena, e->table, e->units + 1);
 	for (uint32_t i = 0; i < k->njoined; i++)
 		fill_member(k, maker->score, &k->member[i], e);
 	return MG_OK;

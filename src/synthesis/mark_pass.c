@@ -24,13 +24,6 @@ typedef struct shape
 	uint32_t tables, places, loose;
 } shape;
 
-/* What a row may be given, and what it is worth. */
-typedef struct hand
-{
-	mg_lanes part[(MG_MOST_HAND + 1) * MOST_VECTORS];
-	uint16_t whose[MG_MOST_HAND + 1];
-} hand;
-
 /* Lanes as they are read one by one. */
 typedef union numbers
 {
@@ -43,12 +36,6 @@ typedef union values
 	mg_sums v[MOST_VALUES];
 	int16_t at[MOST_VALUES * LANES];
 } values;
-
-typedef union wide_halves
-{
-	mg_wide_bytes v;
-	mg_bytes half[2];
-} wide_halves;
 
 /* out = from + what the columns of a part add, for a row of these groups. */
 INLINE void
@@ -75,38 +62,33 @@ sum_terms(const mg_edge *e, int part, const uint8_t *groups, uint32_t vectors, c
 INLINE void
 sum_tables(const mg_edge *e, const uint16_t *unit, values *out)
 {
-	const uint64_t *table = (const uint64_t *) e->table; /* units, never read as numbers */
+	const mg_sums *table = e->table;
 	mg_sums *to = out->v;
 
 	for (uint32_t s = 0; s < e->nsegments; s++)
 	{
-		const mg_segment *of = &e->segment[s];
+		const uint16_t *end = unit + e->segment[s].ntables;
 		mg_sums low = {0}, high = {0};
 
-		for (uint32_t r = 0; r < of->nruns; r++)
+		if (e->segment[s].wide)
+			for (; unit < end; unit++)
+			{
+				low += table[*unit];
+				high += table[*unit + 1];
+			}
+		else
 		{
-			const uint16_t *end = unit + of->run[r];
-
-			if (of->wide)
+			for (; unit + 1 < end; unit += 2)
 			{
-				wide_halves sum = {{0}};
-
-				for (; unit < end; unit++)
-					sum.v += *(const mg_wide_bytes *) (table + *unit);
-				low += __builtin_convertvector(sum.half[0], mg_sums);
-				high += __builtin_convertvector(sum.half[1], mg_sums);
+				low += table[unit[0]];
+				high += table[unit[1]];
 			}
-			else
-			{
-				mg_bytes sum = {0};
-
-				for (; unit < end; unit++)
-					sum += *(const mg_bytes *) (table + *unit);
-				low += __builtin_convertvector(sum, mg_sums);
-			}
+			if (unit < end)
+				low += table[*unit++];
+			low += high;
 		}
 		*to++ = low;
-		if (of->wide)
+		if (e->segment[s].wide)
 			*to++ = high;
 	}
 	*to = (mg_sums){0};
@@ -147,42 +129,17 @@ score_of(const mg_edge *e, shape v, const mg_lanes *rest, const values *worth, c
 	return sum;
 }
 
-/*
- * Gives a row the best of the first `choices` branches in hand: of equal ones the last, its own, or else the first;
- * the last takes the place of what it took. Score and rank are one number, so that nothing is to be guessed.
- */
-INLINE void
-take_branch(const mg_edge *e, shape v, const mg_lanes *rest, hand *h, uint32_t choices, uint16_t *from)
-{
-	uint32_t vectors = v.places + v.loose, last = choices - 1, best;
-	values worth;
-	int most;
-
-	if (v.tables > 0)
-		sum_tables(e, (const uint16_t *) rest, &worth);
-	most = score_of(e, v, rest, &worth, h->part + last * vectors) * 8 + 7;
-	for (uint32_t i = 0; i < last; i++)
-	{
-		int rated = score_of(e, v, rest, &worth, h->part + i * vectors) * 8 + 6 - (int) i;
-
-		most = rated > most ? rated : most;
-	}
-	best = (most & 7) == 7 ? last : 6 - (uint32_t) (most & 7);
-	*from = h->whose[best];
-	h->whose[best] = h->whose[last];
-	for (uint32_t t = 0; t < vectors; t++)
-		h->part[best * vectors + t] = h->part[last * vectors + t];
-}
-
-/* Some rows of a group: what they may be given, and what they score with. */
+/* Some rows of a group, after the branches that are carried to them from those before. */
 typedef struct chunk
 {
-	mg_lanes own[CHUNK * MOST_VECTORS], rest[CHUNK * MOST_VECTORS];
+	mg_lanes part[(MG_MOST_HAND + CHUNK) * MOST_VECTORS];
+	mg_lanes rest[CHUNK * MOST_VECTORS];
+	uint16_t whose[MG_MOST_HAND + CHUNK]; /* the branches: carried ones, then the rows' own */
 } chunk;
 
 INLINE void
 sum_chunk(const mg_edge *e, shape v, const mg_exchange *x, const mg_lanes *base, const uint16_t *row, uint32_t n,
-		  chunk *c)
+		  uint32_t carried, chunk *c)
 {
 	uint32_t outside = v.tables + v.loose, vectors = v.places + v.loose;
 
@@ -190,49 +147,98 @@ sum_chunk(const mg_edge *e, shape v, const mg_exchange *x, const mg_lanes *base,
 	{
 		const uint8_t *groups = x->row + (size_t) row[i] * x->nslots;
 
-		sum_terms(e, MG_PART_BRANCH, groups, vectors, e->own_base, c->own + i * vectors);
+		sum_terms(e, MG_PART_BRANCH, groups, vectors, e->own_base, c->part + (carried + i) * vectors);
 		sum_terms(e, MG_PART_REST, groups, outside, base, c->rest + i * outside);
+		c->whose[carried + i] = row[i];
 	}
 }
 
-INLINE void
-hold(hand *h, uint32_t place, const mg_lanes *own, uint32_t vectors, uint16_t row)
+/*
+ * Gives a row the best of the branches hand[0 .. choices), of equal ones the last, its own, or else the first; the last
+ * takes the place of what it took. Score and rank are one number, so that nothing is to be guessed.
+ */
+INLINE uint16_t
+take_branch(const mg_edge *e, shape v, const chunk *c, uint32_t row, uint32_t *hand, uint32_t choices)
 {
-	for (uint32_t t = 0; t < vectors; t++)
-		h->part[place * vectors + t] = own[t];
-	h->whose[place] = row;
+	const mg_lanes *rest = c->rest + row * (v.tables + v.loose);
+	uint32_t vectors = v.places + v.loose, last = choices - 1, taken = hand[last];
+	values worth;
+	int most;
+
+	if (v.tables > 0)
+		sum_tables(e, (const uint16_t *) rest, &worth);
+	most = score_of(e, v, rest, &worth, c->part + hand[last] * vectors) * 8 + 7;
+	for (uint32_t i = 0; i < last; i++)
+	{
+		int rated = score_of(e, v, rest, &worth, c->part + hand[i] * vectors) * 8 + 6 - (int) i;
+
+		most = rated > most ? rated : most;
+	}
+	for (uint32_t i = 0; i < last; i++)
+	{
+		uint32_t swap = (hand[i] ^ hand[last]) & -(uint32_t) ((most & 7) == 6 - (int) i);
+
+		taken ^= swap;
+		hand[i] ^= swap;
+	}
+	return c->whose[taken];
+}
+
+/* The branches in hand become the first of the chunk. */
+INLINE void
+carry(shape v, chunk *c, uint32_t *hand, uint32_t inhand)
+{
+	uint32_t vectors = v.places + v.loose;
+	mg_lanes part[MG_MOST_HAND * MOST_VECTORS];
+	uint16_t whose[MG_MOST_HAND];
+
+	for (uint32_t i = 0; i < inhand; i++)
+	{
+		for (uint32_t t = 0; t < vectors; t++)
+			part[i * vectors + t] = c->part[hand[i] * vectors + t];
+		whose[i] = c->whose[hand[i]];
+	}
+	for (uint32_t i = 0; i < inhand; i++)
+	{
+		for (uint32_t t = 0; t < vectors; t++)
+			c->part[i * vectors + t] = part[i * vectors + t];
+		c->whose[i] = whose[i];
+		hand[i] = i;
+	}
 }
 
 /*
  * Passes branches around one group. The first rows' branches, `inhand` of them, are taken into the hand; each other row
  * takes the best of its own and those in the hand, and leaves its own there; in the end the first rows choose from what
- * is left. inhand: at most n / 2 and CHUNK.
+ * is left. inhand: at most n / 2.
  */
 INLINE void
 pass_group(const mg_edge *e, shape v, const mg_exchange *x, const uint16_t *row, uint32_t n, uint32_t inhand)
 {
-	uint32_t outside = v.tables + v.loose, vectors = v.places + v.loose;
+	uint32_t outside = v.tables + v.loose, hand[MG_MOST_HAND + 1];
 	mg_lanes base[MOST_VECTORS];
 	chunk c;
-	hand h;
 
 	sum_terms(e, MG_PART_SEPARATOR, x->row + (size_t) row[0] * x->nslots, outside, e->base, base);
-	for (uint32_t at = 0; at < n; at += CHUNK)
-	{
-		uint32_t m = n - at < CHUNK ? n - at : CHUNK, i = 0;
-
-		sum_chunk(e, v, x, base, row + at, m, &c);
-		for (; at == 0 && i < inhand; i++)
-			hold(&h, i, c.own + i * vectors, vectors, row[i]);
-		for (; i < m; i++)
-		{
-			hold(&h, inhand, c.own + i * vectors, vectors, row[at + i]);
-			take_branch(e, v, c.rest + i * outside, &h, inhand + 1, &x->from[row[at + i]]);
-		}
-	}
-	sum_chunk(e, v, x, base, row, inhand, &c);
+	sum_chunk(e, v, x, base, row, inhand, 0, &c);
 	for (uint32_t i = 0; i < inhand; i++)
-		take_branch(e, v, c.rest + i * outside, &h, inhand - i, &x->from[row[i]]);
+		hand[i] = i;
+	for (uint32_t at = inhand; at < n; at += CHUNK)
+	{
+		uint32_t m = n - at < CHUNK ? n - at : CHUNK;
+
+		sum_chunk(e, v, x, base, row + at, m, inhand, &c);
+		for (uint32_t i = 0; i < m; i++)
+		{
+			hand[inhand] = inhand + i;
+			x->from[row[at + i]] = take_branch(e, v, &c, i, hand, inhand + 1);
+		}
+		carry(v, &c, hand, inhand);
+	}
+	for (uint32_t i = 0; i < inhand; i++)
+		sum_terms(e, MG_PART_REST, x->row + (size_t) row[i] * x->nslots, outside, base, c.rest + i * outside);
+	for (uint32_t i = 0; i < inhand; i++)
+		x->from[row[i]] = take_branch(e, v, &c, i, hand, inhand - i);
 }
 
 /* hand: a constant where inlined */

@@ -422,5 +422,5 @@ mg_marker_wipe(mg_marker *k)
 	if (k->score != NULL)
 		mg_wipe(k->score, k->plan->cells);
 	for (uint32_t i = 0; i < k->ntabled; i++)
-		mg_wipe(k->tabled[i].table, k->tabled[i].units * MG_UNIT);
+		mg_wipe(k->tabled[i].table, k->tabled[i].units * sizeof(*k->tabled[i].table));
 }

@@ -68,8 +68,7 @@ typedef struct mg_terms
 typedef struct mg_segment
 {
 	bool wide;
-	uint32_t nruns;
-	uint8_t *run; /* [nruns] tables */
+	uint32_t ntables;
 } mg_segment;
 
 /*
@@ -88,7 +87,7 @@ typedef struct mg_edge
 	mg_terms *terms[MG_PARTS];
 	uint32_t nplaces, nsegments;
 	mg_segment *segment;
-	int8_t *table; /* [units * MG_UNIT] */
+	mg_sums *table; /* [units] */
 	size_t units;
 	uint32_t nloose;
 	const int8_t *score; /* of loose cells */
