@@ -378,8 +378,7 @@ mg_edge_make(mg_ctx *ctx, const mg_edge_maker *maker, const mg_branch *b, bool t
 
 	MG_NEW(ctx, maker->arena, k, 1);
 	k->plan = maker->plan;
-	e->branch = b;
-	e->score = maker->score;
+	*e = (mg_edge){.branch = b, .score = maker->score};
 	MG_TRY(pack(ctx, maker, k, tables, e));
 	MG_TRY(make_terms(ctx, maker, k, e));
 	MG_NEW(ctx, maker->arena, e->table, e->units + 1);

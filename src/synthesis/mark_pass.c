@@ -121,9 +121,16 @@ score_loose(const mg_edge *e, shape v, const mg_lanes *rest, const mg_lanes *par
 INLINE int
 score_of(const mg_edge *e, shape v, const mg_lanes *rest, const values *worth, const mg_lanes *part)
 {
-	const uint16_t *place = (const uint16_t *) part;
-	int sum = v.loose > 0 ? score_loose(e, v, rest, part) : 0;
+	const uint16_t *place = (const uint16_t *) part, *own = place + v.places * LANES;
+	const uint16_t *cell = (const uint16_t *) rest + v.tables * LANES;
+	int sum = 0;
 
+	/* beside tables there are one or two, if any: not worth a vector */
+	if (v.tables > 0 && v.loose == 1)
+		for (uint32_t t = 0; t < e->nloose; t++)
+			sum += e->score[(uint16_t) (cell[t] + own[t])];
+	else if (v.loose > 0)
+		sum = score_loose(e, v, rest, part);
 	for (uint32_t i = 0; v.places > 0 && i < e->nplaces; i += 4) /* those beyond are worth nothing */
 		sum += (worth->at[place[i]] + worth->at[place[i + 1]]) + (worth->at[place[i + 2]] + worth->at[place[i + 3]]);
 	return sum;

@@ -141,7 +141,7 @@ read_rows(const mg_marker *k, uint16_t *const *codes, uint32_t rows)
 
 /* ---- exchange ---- */
 
-/* Rows get the branches that k->from says. */
+/* Rows get the branches that k->from says; their groups are as they were. */
 static void
 move_branches(mg_marker *k, const mg_edge *e, uint16_t *const *codes, uint32_t rows)
 {
@@ -153,9 +153,6 @@ move_branches(mg_marker *k, const mg_edge *e, uint16_t *const *codes, uint32_t r
 			k->copy[r] = code[k->from[r]];
 		memcpy(code, k->copy, rows * sizeof(*code));
 	}
-	for (uint32_t i = 0; i < k->nslots; i++)
-		if (mg_in_branch(e->branch, k->col[i]))
-			read_column(k, i, codes, rows);
 }
 
 static void
@@ -286,6 +283,7 @@ exchange(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, bool small)
 {
 	mg_marker *k = s->marker;
 	uint32_t passes = small ? SMALL_PASSES : PASSES;
+	const mg_edge *e;
 
 	if (k->nedges == 0)
 		return MG_OK;
@@ -300,7 +298,11 @@ exchange(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, bool small)
 		/* the sampler's rows are in random order: only who meets again needs a new one */
 		if (i >= k->nedges)
 			mg_rng_permutation16(rng, k->groups.order, rows);
-		pass_edge(s, k, &(small ? k->edge : k->tabled)[i % k->nedges], small ? SMALL_HAND : HAND, rows);
+		e = &(small ? k->edge : k->tabled)[i % k->nedges];
+		pass_edge(s, k, e, small ? SMALL_HAND : HAND, rows);
+		for (uint32_t j = 0; j < k->nslots && i + 1 < passes; j++)
+			if (mg_in_branch(e->branch, k->col[j]))
+				read_column(k, j, s->codes, rows);
 	}
 	return MG_OK;
 }
