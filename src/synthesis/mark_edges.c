@@ -1,10 +1,10 @@
 /*
  * synthesis/mark_edges.c: how rows are scored over an edge of the junction tree: what mark_pass.c works with.
  *
- * Of a subset with one column w in the branch and columns U outside, a row's U picks a row of scores, one for each group
- * of w. Subsets of the same w whose U is within another's, or nearly so, are added up in one table over the union; and
- * columns of few groups share a table's width. So each row of the batch sums a few vectors, and knows the score of every
- * branch that it could be given. Adding up is exact: a table's entries are sums of the scores of cells.
+ * Of a subset with one column w in the branch and columns U outside, a row's U picks a row of scores, one for each
+ * group of w. Subsets of the same w whose U is within another's, or nearly so, are added up in one table over the
+ * union; and columns of few groups share a table's width. So each row of the batch sums a few vectors, and knows the
+ * score of every branch that it could be given. Adding up is exact: a table's entries are sums of the scores of cells.
  *
  * Memory is the stream's arena.
  */

@@ -14,7 +14,7 @@
 #define LANES MG_MARK_LANES
 #define MOST_VECTORS (MG_MARK_SUBSETS / LANES + MG_MOST_PLACES / LANES)
 #define MOST_VALUES (2 * MG_MOST_PLACES + 1) /* vectors of them, the last zero */
-#define CHUNK 16                         /* rows whose terms are summed at a time */
+#define CHUNK 16                             /* rows whose terms are summed at a time */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -273,8 +273,8 @@ pass_all(const mg_edge *e, const mg_exchange *x, const mg_row_groups *g)
 	shape v = {e->table_vectors, e->place_vectors, e->loose_vectors};
 	uint32_t pair = x->hand == 2;
 
-#define IF_SHAPE(t, p, l)                                                     \
-	if (v.tables == t && v.places == p && v.loose == l && (t == 0 || pair))   \
+#define IF_SHAPE(t, p, l)                                                   \
+	if (v.tables == t && v.places == p && v.loose == l && (t == 0 || pair)) \
 	pass_groups(e, (shape){t, p, l}, x, t == 0 ? x->hand : 2, g)
 
 	IF_SHAPE(0, 0, 1);

@@ -21,7 +21,7 @@
 #include <math.h>
 #include <string.h>
 
-#define HAND 2 /* branches that are carried in a large batch, one more in its first pass */
+#define HAND 2       /* branches that are carried in a large batch: what passes with tables are compiled for */
 #define SMALL_HAND 4 /* and in a small one */
 #define PASSES 2     /* over a batch, each of one branch */
 #define SMALL_PASSES 6

@@ -96,7 +96,8 @@ draw_plan(world *w, const kind *of)
 		s->first = w->plan.cells;
 		s->weight = (uint8_t) (1 + below(w, MG_MARK_WEIGHTS));
 		for (uint32_t c = 0; c < s->cells; c++)
-			w->score[s->first + c] = (int8_t) (below(w, 100) < of->nonzero ? ((int) below(w, 3) - 1) * 2 * s->weight : 0);
+			w->score[s->first + c] =
+				(int8_t) (below(w, 100) < of->nonzero ? ((int) below(w, 3) - 1) * 2 * s->weight : 0);
 		w->plan.cells += s->cells;
 		w->plan.nsubsets++;
 	}
@@ -260,8 +261,14 @@ run(const kind *of, uint32_t repeats, uint32_t *most_tables, uint32_t *most_loos
 static void
 test_few_columns(void **state)
 {
-	const kind of = {.columns = 12, .groups = 14, .separator = 3, .branch = 3, .subsets = 60, .arity = 3,
-					 .groups_of_rows = 12, .nonzero = 10};
+	const kind of = {.columns = 12,
+					 .groups = 14,
+					 .separator = 3,
+					 .branch = 3,
+					 .subsets = 60,
+					 .arity = 3,
+					 .groups_of_rows = 12,
+					 .nonzero = 10};
 	uint32_t tables, loose;
 
 	run(&of, 6, &tables, &loose);
@@ -272,8 +279,14 @@ test_few_columns(void **state)
 static void
 test_many_groups(void **state)
 {
-	const kind of = {.columns = 14, .groups = MG_MARK_GROUPS, .separator = 1, .branch = 5, .subsets = 60, .arity = 3,
-					 .groups_of_rows = 5, .nonzero = 10};
+	const kind of = {.columns = 14,
+					 .groups = MG_MARK_GROUPS,
+					 .separator = 1,
+					 .branch = 5,
+					 .subsets = 60,
+					 .arity = 3,
+					 .groups_of_rows = 5,
+					 .nonzero = 10};
 	uint32_t tables, loose;
 
 	run(&of, 6, &tables, &loose);
@@ -284,8 +297,14 @@ test_many_groups(void **state)
 static void
 test_one_in_the_branch(void **state)
 {
-	const kind of = {.columns = 9, .groups = 10, .separator = 0, .branch = 1, .subsets = 120, .arity = 2,
-					 .groups_of_rows = 1, .nonzero = 40};
+	const kind of = {.columns = 9,
+					 .groups = 10,
+					 .separator = 0,
+					 .branch = 1,
+					 .subsets = 120,
+					 .arity = 2,
+					 .groups_of_rows = 1,
+					 .nonzero = 40};
 	uint32_t tables, loose;
 
 	run(&of, 4, &tables, &loose);
@@ -296,10 +315,22 @@ test_one_in_the_branch(void **state)
 static void
 test_crowded(void **state)
 {
-	const kind many = {.columns = MOST_COLUMNS, .groups = 6, .separator = 2, .branch = 90, .subsets = MG_MARK_SUBSETS,
-					   .arity = 2, .groups_of_rows = 20, .nonzero = 60};
-	const kind deep = {.columns = 30, .groups = 5, .separator = 5, .branch = 9, .subsets = MG_MARK_SUBSETS, .arity = 4,
-					   .groups_of_rows = 300, .nonzero = 30};
+	const kind many = {.columns = MOST_COLUMNS,
+					   .groups = 6,
+					   .separator = 2,
+					   .branch = 90,
+					   .subsets = MG_MARK_SUBSETS,
+					   .arity = 2,
+					   .groups_of_rows = 20,
+					   .nonzero = 60};
+	const kind deep = {.columns = 30,
+					   .groups = 5,
+					   .separator = 5,
+					   .branch = 9,
+					   .subsets = MG_MARK_SUBSETS,
+					   .arity = 4,
+					   .groups_of_rows = 300,
+					   .nonzero = 30};
 	uint32_t tables, loose;
 
 	run(&many, 3, &tables, &loose);
@@ -311,8 +342,14 @@ test_crowded(void **state)
 static void
 test_nothing_to_choose(void **state)
 {
-	const kind of = {.columns = 6, .groups = 5, .separator = 1, .branch = 2, .subsets = 12, .arity = 2,
-					 .groups_of_rows = 4, .nonzero = 0};
+	const kind of = {.columns = 6,
+					 .groups = 5,
+					 .separator = 1,
+					 .branch = 2,
+					 .subsets = 12,
+					 .arity = 2,
+					 .groups_of_rows = 4,
+					 .nonzero = 0};
 	world *w = calloc(1, sizeof(*w));
 	uint32_t tables, loose;
 
@@ -343,7 +380,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_few_columns),	      cmocka_unit_test(test_many_groups),
+		cmocka_unit_test(test_few_columns),       cmocka_unit_test(test_many_groups),
 		cmocka_unit_test(test_one_in_the_branch), cmocka_unit_test(test_crowded),
 		cmocka_unit_test(test_nothing_to_choose),
 	};
