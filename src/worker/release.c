@@ -200,5 +200,5 @@ mg_work_release(MgShared *s, mg_reader *params)
 	s->result = id;
 	SpinLockRelease(&s->mutex);
 	mg_work_state(s, MG_WORK_RESERVED);
-	mg_work_chain(s, true);
+	mg_work_chain_soon();
 }
