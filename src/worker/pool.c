@@ -494,10 +494,13 @@ take_leave(bool even_if)
 	return gone;
 }
 
-/* Interrupts, at a moment when there is nothing to cancel. */
+/* Interrupts, at a moment when there is nothing to cancel, and a termination is no failure that the log must tell of.
+ */
 static void
 serve_interrupts(void)
 {
+	if (ProcDiePending)
+		proc_exit(0);
 	HOLD_CANCEL_INTERRUPTS();
 	CHECK_FOR_INTERRUPTS();
 	RESUME_CANCEL_INTERRUPTS();
