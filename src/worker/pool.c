@@ -255,11 +255,12 @@ mg_pool_post(dsm_handle handle)
 MgPoolLook
 mg_pool_look(uint64 ticket)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	MgPoolLook look = MG_POOL_QUEUED;
+	TimestampTz now;
 	Request *r;
 
 	lock();
+	now = GetCurrentTimestamp(); /* under the lock, so that nothing in the table is later */
 	r = find_request(ticket);
 	if (r == NULL)
 		look = holder_of(ticket) != NULL ? MG_POOL_TAKEN : MG_POOL_NOWHERE;
@@ -333,8 +334,9 @@ leave_at_exit(int code, Datum arg)
 
 /* Room for one more, by the numbers; under the lock. One that has been idle for longest may have to go for it. */
 static Member *
-make_room(Kind kind, TimestampTz now)
+make_room(Kind kind)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	Member *room = NULL, *longest = NULL;
 	int all = 0, of_kind = 0;
 
@@ -371,7 +373,6 @@ make_room(Kind kind, TimestampTz now)
 bool
 mg_pool_join(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	Member *m;
 
 	if (mg_guc_worker_linger == 0 || !attach())
@@ -381,12 +382,12 @@ mg_pool_join(void)
 	CommitTransactionCommand();
 	before_shmem_exit(leave_at_exit, (Datum) 0);
 	lock();
-	m = make_room(my_kind(), now);
+	joined = looked = GetCurrentTimestamp();
+	m = make_room(my_kind());
 	if (m != NULL)
-		*m = (Member){.pid = MyProcPid, .proc = MyProc, .kind = my_kind(), .since = now};
+		*m = (Member){.pid = MyProcPid, .proc = MyProc, .kind = my_kind(), .since = joined};
 	unlock();
 	me = m;
-	joined = looked = now;
 	return m != NULL;
 }
 
@@ -440,10 +441,11 @@ typedef enum Found
 static Found
 look_for_work(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	Found found = FOUND_NOTHING;
+	TimestampTz now;
 
 	lock();
+	now = GetCurrentTimestamp();
 	if (me->leave || within(pool->wanted, now, WANTED_MS))
 		found = FOUND_REASON_TO_LEAVE;
 	else if (next_request(me->kind) != NULL)
@@ -528,8 +530,8 @@ mg_pool_next(long quiet_ms, dsm_handle *handle, uint64 *ticket)
 	(void) pgstat_report_stat(false);
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
 		Found found = look_for_work();
+		TimestampTz now = GetCurrentTimestamp(); /* not before what it has noted */
 
 		if (found == FOUND_REASON_TO_LEAVE || ConfigReloadPending || is_in_the_way(now) ||
 			(found == FOUND_WORK && (!within(joined, now, LIFE_MS) || !would_be_let_in())))
