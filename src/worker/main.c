@@ -1,13 +1,11 @@
 /*
  * worker/main.c: the worker's side: a process that takes on the caller's identity and settings, does one piece of work
  * in its own transactions, and leaves its outcome in the segment. After short work it may linger for more
- * (worker/pool.c): each piece begins with what it would find in a worker that was just started, and ends with nothing
- * held.
+ * (worker/serve.c).
  *
  * The connection is made as the caller's *authenticated* user, never as a superuser in disguise; phases that read user
  * relations switch to the reading role as a restricted operation, phases on our own tables to the extension's owner.
  */
-#include "worker/pool.h"
 #include "worker/shared.h"
 
 #include "access/xact.h"
@@ -29,12 +27,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#define QUIET_MS 10  /* without work, before the log is chained */
-#define CHAIN_MS 250 /* between the first entry and its chaining, whatever work there is */
-
-static MgShared *current;     /* what is worked on; NULL: nothing */
-static TimestampTz chain_due; /* since when the log is to be chained; 0: it is not */
-
 PGDLLEXPORT void mg_worker_main(Datum arg) __attribute__((visibility("default")));
 
 static void
@@ -42,6 +34,17 @@ wake_waiter(PGPROC *waiter)
 {
 	if (waiter != NULL)
 		SetLatch(&waiter->procLatch);
+}
+
+void
+mg_work_wake(MgShared *s)
+{
+	PGPROC *waiter;
+
+	SpinLockAcquire(&s->mutex);
+	waiter = s->waiter;
+	SpinLockRelease(&s->mutex);
+	wake_waiter(waiter);
 }
 
 void
@@ -141,24 +144,6 @@ mg_work_chain(MgShared *s, bool over)
 	MemoryContextSwitchTo(context);
 }
 
-void
-mg_work_chain_soon(void)
-{
-	if (chain_due == 0)
-		chain_due = GetCurrentTimestamp();
-}
-
-static void
-chain_what_is_due(void)
-{
-	MgShared as_ourselves = {.current_user = GetAuthenticatedUserId()};
-
-	if (chain_due == 0)
-		return;
-	chain_due = 0;
-	mg_work_chain(&as_ourselves, true);
-}
-
 static void
 force_settings(void)
 {
@@ -241,8 +226,8 @@ short_work(MgShared *s, mg_reader *params)
 	}
 }
 
-static void
-work(MgShared *s)
+void
+mg_work_do(MgShared *s)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_mirage job", ALLOCSET_DEFAULT_SIZES);
 	mg_reader params;
@@ -291,163 +276,13 @@ work(MgShared *s)
 	MemoryContextDelete(context);
 }
 
-/*
- * However the process ends, no session lock stays behind (the server sees to those of a transaction only), and the
- * waiting caller learns that it did: by the slot's state, and by its latch. Runs after the server has aborted what was
- * open.
- */
-static void
-on_exit_clean(int code, Datum arg)
-{
-	PGPROC *waiter;
-
-	if (MyProc != NULL)
-		LockReleaseAll(DEFAULT_LOCKMETHOD, true);
-	if (current == NULL)
-		return;
-	SpinLockAcquire(&current->mutex);
-	waiter = current->waiter;
-	SpinLockRelease(&current->mutex);
-	wake_waiter(waiter);
-}
-
-bool
-mg_work_is_short(MgWork work)
-{
-	return work != MG_WORK_TRAIN && work != MG_WORK_ROTATE;
-}
-
-/* ---------------------------------------------------------------- one piece of work after the other */
-
-/* Takes on a segment; NULL: its caller has gone before we came, so nobody waits, and nothing was spent. */
-static dsm_segment *
-take_on(dsm_handle handle)
-{
-	dsm_segment *segment = dsm_attach(handle);
-	MgShared *s;
-
-	if (segment == NULL)
-		return NULL;
-	s = dsm_segment_address(segment);
-	if (dsm_segment_map_length(segment) < sizeof(MgShared) || s->magic != MG_SHARED_MAGIC)
-		proc_exit(1);
-	dsm_pin_mapping(segment);
-	current = s;
-	SpinLockAcquire(&s->mutex);
-	s->worker_pid = MyProcPid;
-	s->state = MG_WORK_ATTACHED;
-	SpinLockRelease(&s->mutex);
-	return segment;
-}
-
-/* The caller's settings, unless they are in force already: nothing that we do outlives its transaction. */
-static void
-settings_of(MgShared *s)
-{
-	static char *in_force;
-	static Size size;
-	char *callers = (char *) s + s->guc_offset;
-
-	if (!s->own_settings)
-	{
-		mg_work_settings(NULL);
-		return;
-	}
-	if (in_force != NULL && size == s->guc_size && memcmp(in_force, callers, size) == 0)
-		return;
-	if (in_force != NULL)
-		pfree(in_force);
-	in_force = NULL;
-	mg_work_settings(callers);
-	if (!mg_work_is_short(s->work))
-		return;
-	in_force = MemoryContextAlloc(TopMemoryContext, s->guc_size);
-	size = s->guc_size;
-	memcpy(in_force, callers, size);
-}
-
-static void
-work_on(dsm_segment *segment)
-{
-	MgShared *s = dsm_segment_address(segment);
-
-	settings_of(s);
-	pgstat_report_activity(STATE_RUNNING, s->work == MG_WORK_TRAIN    ? "pg_mirage: training"
-										  : s->work == MG_WORK_ROTATE ? "pg_mirage: key rotation"
-																	  : "pg_mirage: release");
-	work(s);
-	pgstat_report_activity(STATE_IDLE, NULL);
-	current = NULL;
-	dsm_detach(segment);
-}
-
-/* Work that another caller queued for us. */
-static void
-serve(dsm_handle handle)
-{
-	dsm_segment *segment = take_on(handle);
-
-	if (segment == NULL)
-		return;
-	if (current->database != MyDatabaseId || current->authenticated_user != GetAuthenticatedUserId() ||
-		!mg_work_is_short(current->work))
-		elog(FATAL, "a worker of pg_mirage was given what is not for it");
-	/* a cancel of the work before is delivered by now, and not of this one (mg_pool_cancel): unblocking is a call of
-	 * the system, after which no signal is on its way */
-	BackgroundWorkerBlockSignals();
-	BackgroundWorkerUnblockSignals();
-	QueryCancelPending = false;
-	work_on(segment);
-}
-
-static void
-linger(void)
-{
-	if (!mg_pool_join())
-		return;
-	for (;;)
-	{
-		dsm_handle handle;
-		uint64 ticket;
-
-		switch (mg_pool_next(chain_due != 0 ? QUIET_MS : -1, &handle, &ticket))
-		{
-			case MG_POOL_WORK:
-				serve(handle);
-				mg_pool_done();
-				if (chain_due != 0 && TimestampDifferenceExceeds(chain_due, GetCurrentTimestamp(), CHAIN_MS))
-					chain_what_is_due();
-				break;
-			case MG_POOL_QUIET:
-				chain_what_is_due();
-				break;
-			case MG_POOL_LEAVE:
-				return;
-		}
-	}
-}
-
 void
 mg_worker_main(Datum arg)
 {
-	dsm_segment *segment;
-	bool stay;
-
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGINT, StatementCancelHandler);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-
-	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_mirage worker");
-	segment = take_on(DatumGetUInt32(arg));
-	if (segment == NULL)
-		proc_exit(0);
-	before_shmem_exit(on_exit_clean, (Datum) 0);
-	BackgroundWorkerInitializeConnectionByOid(current->database, current->authenticated_user, 0);
-	stay = mg_work_is_short(current->work);
-	work_on(segment);
-	if (stay)
-		linger();
-	chain_what_is_due();
+	mg_serve_first(DatumGetUInt32(arg));
 	proc_exit(0);
 }

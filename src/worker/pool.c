@@ -75,7 +75,8 @@ typedef struct Member
 	Kind kind;
 	bool idle, leave;
 	TimestampTz since; /* idle since then; or when it last took something */
-	uint64 ticket;     /* what it has; 0: nothing */
+	int n; /* what it has */
+	uint64 ticket[MG_POOL_AT_ONCE];
 } Member;
 
 typedef struct Request
@@ -166,8 +167,9 @@ static Member *
 holder_of(uint64 ticket)
 {
 	for (int i = 0; i < MEMBERS; i++)
-		if (pool->member[i].pid != 0 && pool->member[i].ticket == ticket)
-			return &pool->member[i];
+		for (int k = 0; pool->member[i].pid != 0 && k < pool->member[i].n; k++)
+			if (pool->member[i].ticket[k] == ticket)
+				return &pool->member[i];
 	return NULL;
 }
 
@@ -217,7 +219,7 @@ leave(Member *m)
 	Kind kind = m->kind;
 
 	m->pid = 0;
-	m->ticket = 0;
+	m->n = 0;
 	if (find_member(kind, false) != NULL)
 		return;
 	for (int i = 0; i < REQUESTS; i++)
@@ -287,7 +289,7 @@ mg_pool_cancel(uint64 ticket)
 	m = holder_of(ticket);
 	if (r != NULL)
 		r->ticket = 0;
-	else if (m != NULL)
+	else if (m != NULL && m->n == 1)
 		kill(m->pid, SIGINT); /* under the lock, without which it goes on to no other work */
 	unlock();
 }
@@ -459,20 +461,31 @@ look_for_work(void)
 	return found;
 }
 
-/* False: another worker was faster. */
-static bool
-take_work(dsm_handle *handle, uint64 *ticket)
+bool
+mg_pool_waiting(void)
 {
-	Request *r;
+	bool waiting;
 
 	lock();
-	r = next_request(me->kind);
+	waiting = next_request(me->kind) != NULL;
+	unlock();
+	return waiting;
+}
+
+bool
+mg_pool_take(dsm_handle *handle, uint64 *ticket)
+{
+	Request *r = NULL;
+
+	lock();
+	if (me->n < MG_POOL_AT_ONCE)
+		r = next_request(me->kind);
 	if (r != NULL)
 	{
 		*handle = r->handle;
 		*ticket = r->ticket;
 		r->ticket = 0;
-		me->ticket = *ticket;
+		me->ticket[me->n++] = *ticket;
 		me->idle = false;
 		me->since = GetCurrentTimestamp();
 	}
@@ -541,9 +554,9 @@ mg_pool_next(long quiet_ms, dsm_handle *handle, uint64 *ticket)
 		}
 		if (found == FOUND_WORK)
 		{
-			if (take_work(handle, ticket))
+			if (mg_pool_take(handle, ticket))
 				return MG_POOL_WORK;
-			continue;
+			continue; /* another worker was faster */
 		}
 		if (quiet_ms >= 0 && !within(began, now, (int) quiet_ms))
 			return MG_POOL_QUIET;
@@ -556,9 +569,11 @@ mg_pool_next(long quiet_ms, dsm_handle *handle, uint64 *ticket)
 }
 
 void
-mg_pool_done(void)
+mg_pool_done(uint64 ticket)
 {
 	lock();
-	me->ticket = 0;
+	for (int i = 0; i < me->n; i++)
+		if (me->ticket[i] == ticket)
+			me->ticket[i--] = me->ticket[--me->n];
 	unlock();
 }

@@ -29,13 +29,15 @@ typedef enum MgPoolLook
 } MgPoolLook;
 
 extern MgPoolLook mg_pool_look(uint64 ticket);
-/* Takes it out of the queue, or interrupts the worker that has it, and no other work of the same worker. */
+/* Takes it out of the queue, or interrupts the worker that has it and nothing else, and no other work of the same. */
 extern void mg_pool_cancel(uint64 ticket);
 /* No slot was free: asks the worker that has been idle for longest to leave; true: one will. Does nothing that can
  * fail. */
 extern bool mg_pool_give_way(void);
 
 /* -- the worker's side -- */
+
+#define MG_POOL_AT_ONCE 16 /* what one worker takes before the first of it is done with */
 
 /*
  * Whether this process, which has just done a piece of short work, may stay for more; from then on callers find it. It
@@ -52,7 +54,11 @@ typedef enum MgPoolNext
 
 /* Waits for the next piece of work; quiet_ms < 0: the caller has nothing to do in quiet moments. No transaction. */
 extern MgPoolNext mg_pool_next(long quiet_ms, dsm_handle *handle, uint64 *ticket);
+/* One more while the last is not done with; false: there is none, or enough was taken. Never waits. */
+extern bool mg_pool_take(dsm_handle *handle, uint64 *ticket);
+/* Is there more? */
+extern bool mg_pool_waiting(void);
 /* What was taken is done with. */
-extern void mg_pool_done(void);
+extern void mg_pool_done(uint64 ticket);
 
 #endif

@@ -86,7 +86,15 @@ extern void mg_launch_detach(MgLaunch *launch);
 /* Work that takes milliseconds, and whose worker may linger. */
 extern bool mg_work_is_short(MgWork work);
 
+/* serve.c */
+
+/* The first piece of work of a new worker, and others while it may linger. */
+extern void mg_serve_first(dsm_handle handle);
+
 /* main.c */
+/* Does one piece of work, whose settings are in force; its outcome, an error too, is left in the segment. */
+extern void mg_work_do(MgShared *shared);
+extern void mg_work_wake(MgShared *shared); /* who waits for it */
 extern void mg_work_state(MgShared *shared, MgWorkState state);
 extern void mg_work_progress(void *shared, const char *phase, double fraction);
 extern bool mg_work_cancelled(MgShared *shared);
@@ -102,6 +110,13 @@ extern void mg_work_commit(void);
 extern void mg_work_train(MgShared *shared, mg_reader *params);
 extern void mg_work_train_failed(MgShared *shared, ErrorData *error);
 extern void mg_work_release(MgShared *shared, mg_reader *params);
+/*
+ * The same within a transaction of several, in a subtransaction: false where it was refused, would have had to wait for
+ * a lock, or failed otherwise, and has left nothing. The caller's current user stays; *issuance: what is to be told when
+ * the transaction has committed, by mg_work_released.
+ */
+extern bool mg_work_release_with_others(MgShared *shared, int64 *issuance);
+extern void mg_work_released(MgShared *shared, int64 issuance);
 extern void mg_work_rotate(MgShared *shared);
 /* Chains the log in a transaction of its own, after work that must not fail for want of the log's key: where it fails,
  * the server's log says so, and the next worker chains. over: the work is done, and a cancel comes too late; else it
