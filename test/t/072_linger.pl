@@ -8,7 +8,7 @@ use Test::More;
 use Time::HiRes 'time';
 
 # Far longer than anything here waits: what makes a worker leave is never its time, unless that is what is tested.
-my $node = new_node('linger', conf => "pg_mirage.worker_linger = 60s\n");
+my $node = new_node('linger', conf => "pg_mirage.worker_linger = 60s\ntrack_commit_timestamp = on\n");
 
 value($node, undef, <<'EOC');
 CREATE ROLE owner LOGIN;
@@ -218,6 +218,39 @@ $_->start($take) for @s;
 $_->finish for @s;
 is(scalar(grep { $_->err !~ /ERROR/ } @s), 16, 'sixteen at once without a limit: all of them');
 cmp_ok(scalar(split ' ', workers($node, 'reader')), '<=', 2, 'of one login two stay at most');
+
+# Releases that wait for one worker are committed together, and each is whole.
+$before = value($node, undef, 'SELECT max(id) FROM dp_issuances');
+$_->start(join(";\n", ($take) x 6)) for @s;
+$_->finish for @s;
+is(scalar(grep { $_->err =~ /ERROR/ } @s), 0, 'ninety-six of sixteen sessions');
+my ($releases, $commits) = split /\|/, value($node, undef,
+	"SELECT count(*), count(DISTINCT pg_xact_commit_timestamp(xmin)) FROM mirage.issuance WHERE id > $before");
+is($releases, 96, 'each is on record');
+cmp_ok($commits, '<', 96, 'some by one commit');
+is( value($node, undef, "SELECT count(*) FROM mirage.issuance i JOIN mirage.receipt r ON r.issuance = i.id "
+		  . "JOIN mirage.log l ON l.detail->>'issuance' = i.id::text AND l.action = 'release' WHERE i.id > $before "
+		  . "AND pg_xact_commit_timestamp(i.xmin) = pg_xact_commit_timestamp(r.xmin) "
+		  . "AND pg_xact_commit_timestamp(i.xmin) = pg_xact_commit_timestamp(l.xmin)"),
+	'96', 'each with its receipt and its entry');
+# Among them some that are refused, and some that wait for a lock: neither is anybody else's matter.
+value($node, 'owner', "SELECT dp_grant('other', 'reader')");
+value($node, 'owner', "SELECT dp_grant('m', 'reader', max_rows => "
+	  . value($node, undef, "SELECT 7 + sum(rows) FROM dp_issuances WHERE model = 'm' AND grantee = 'reader'") . ")");
+$s[$_]->start(join(";\n", ($_ % 4 == 0 ? $take : $take_other) x 4)) for 0 .. 15;
+$_->finish for @s;
+is(scalar(map { $_->err =~ /ERROR:\s+54000/g } @s), 14, 'of sixteen above a limit two go through, the others are refused');
+is(scalar(grep { $_->err =~ /ERROR/ } @s[ grep { $_ % 4 } 0 .. 15 ]), 0, 'and what goes on beside them is not');
+$blocker->query("BEGIN; SELECT 1 FROM mirage.model_grant g JOIN mirage.model m ON m.id = g.model "
+	  . "WHERE m.name = 'm' AND grantee_name = 'reader' FOR UPDATE OF g");
+value($node, 'owner', "SELECT dp_grant('other', 'reader')");
+$s[$_]->start(join(";\n", ($_ % 8 == 0 ? $take : $take_other) x 4)) for 0 .. 15;
+$s[$_]->finish for grep { $_ % 8 } 0 .. 15;
+is(scalar(grep { $_->err =~ /ERROR/ } @s[ grep { $_ % 8 } 0 .. 15 ]), 0, 'fourteen go on beside two that wait for a lock');
+ok(await($node, "SELECT count(*) = 2 $lingering AND usename = 'reader' AND wait_event_type = 'Lock'"), 'which still do');
+$blocker->query('ROLLBACK');
+$s[$_]->failed_with('54000', qr/limit of rows/, 'and then are told what there is to tell') for 0, 8;
+value($node, 'owner', "SELECT dp_grant('m', 'reader')");
 $_->close for @s;
 
 # ---------------------------------------------------------------- the configuration
