@@ -262,11 +262,10 @@ serve(dsm_handle handle, uint64 ticket)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
+/* While it may: returns when it has left. */
 static void
 linger(void)
 {
-	if (!mg_pool_join())
-		return;
 	for (;;)
 	{
 		dsm_handle handle;
@@ -293,6 +292,7 @@ mg_serve_first(dsm_handle handle)
 {
 	Piece *p;
 	MgWork work;
+	bool stay;
 
 	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_mirage worker");
 	p = take_on(handle, 0);
@@ -304,9 +304,15 @@ mg_serve_first(dsm_handle handle)
 	pgstat_report_activity(STATE_RUNNING, work == MG_WORK_TRAIN    ? "pg_mirage: training"
 										  : work == MG_WORK_ROTATE ? "pg_mirage: key rotation"
 																   : "pg_mirage: release");
-	do_alone(p);
-	pgstat_report_activity(STATE_IDLE, NULL);
 	if (mg_work_is_short(work))
+		mg_keys_hold(); /* where it does not stay, once for all that it does */
+	do_alone(p);
+	stay = mg_work_is_short(work) && mg_pool_join();
+	if (!stay)
+		chain_what_is_due();
+	mg_keys_drop();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	if (stay)
 		linger();
 	chain_what_is_due();
 }
