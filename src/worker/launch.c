@@ -37,6 +37,7 @@ launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params
 
 	launch->handle = NULL;
 	launch->ticket = 0;
+	launch->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), mg_guc_worker_timeout);
 	launch->segment = dsm_create(total, 0);
 	s = launch->shared = dsm_segment_address(launch->segment);
 	memset(s, 0, sizeof(MgShared));
@@ -75,12 +76,12 @@ retry_ms(TimestampTz deadline)
 	return Max(1, (long) (RETRY_MS * part * part * part));
 }
 
+/* Finds a worker: one that lingers, if there is one that could do it, or a new one. */
 static void
-launch_register(MgLaunch *launch)
+launch_find(MgLaunch *launch, bool lingering)
 {
 	MgWork work = launch->shared->work;
 	BackgroundWorker worker = {0};
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), mg_guc_worker_timeout);
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -96,11 +97,23 @@ launch_register(MgLaunch *launch)
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(launch->segment));
 	worker.bgw_notify_pid = MyProcPid;
 
-	while (!RegisterDynamicBackgroundWorker(&worker, &launch->handle))
+	for (;;)
 	{
-		long nap = mg_pool_give_way() ? GIVE_WAY_MS : retry_ms(deadline);
+		long nap;
 
-		if (GetCurrentTimestamp() >= deadline)
+		if (lingering && mg_work_is_short(work))
+			launch->ticket = mg_pool_post(dsm_segment_handle(launch->segment));
+		if (launch->ticket != 0)
+			return;
+		if (RegisterDynamicBackgroundWorker(&worker, &launch->handle))
+		{
+			if (mg_work_is_short(work))
+				mg_pool_started();
+			return;
+		}
+		lingering = true;
+		nap = mg_pool_give_way(mg_work_is_short(work)) ? GIVE_WAY_MS : retry_ms(launch->deadline);
+		if (GetCurrentTimestamp() >= launch->deadline)
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("no background worker slot was free"),
 							errhint("Raise max_worker_processes, or try again later; nothing was spent.")));
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, nap, PG_WAIT_EXTENSION);
@@ -130,10 +143,7 @@ mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_
 		if (params->failed)
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 		launch_segment(launch, work, job, params, own_settings);
-		if (mg_work_is_short(work))
-			launch->ticket = mg_pool_post(dsm_segment_handle(launch->segment));
-		if (launch->ticket == 0)
-			launch_register(launch);
+		launch_find(launch, true);
 	}
 	PG_CATCH();
 	{
@@ -242,7 +252,9 @@ launch_ended(MgLaunch *launch)
 		if (look != MG_POOL_BACK)
 			return look == MG_POOL_NOWHERE;
 		launch->ticket = 0;
-		launch_register(launch);
+		launch_find(launch, false);
+		if (launch->ticket != 0)
+			return false;
 	}
 	status = GetBackgroundWorkerPid(launch->handle, &pid);
 	return status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED;

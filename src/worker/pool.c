@@ -15,18 +15,21 @@
  * Nothing is held while idle: no key, no lock, no snapshot, no transaction, no segment.
  *
  * It is in nobody's way. It leaves
- *   - when somebody of ours found no slot (mg_pool_give_way), or the server has no background process left;
+ *   - when somebody of ours found no slot whom it cannot serve (mg_pool_give_way), or it has been idle for a while and
+ *     the server has no background process left;
  *   - when somebody holds a lock on the database that a new connection would wait for: DROP, ALTER and CREATE DATABASE
  *     take it before they count who is connected, for five seconds, and it looks ten times a second;
  *   - at a termination, a shutdown and a change of the configuration, at once;
  *   - when nothing came for as long as it may linger, and after LIFE_MS in any case, so that what its caches have come
  *     to hold goes with it.
- * At most a quarter of max_worker_processes linger, and MOST_OF_KIND of one kind: releases to one recipient stand in
- * line for their recipient's lock (catalog/quota.c), so that a third would only wait.
+ * At most a quarter of max_worker_processes linger, and one of each kind: releases to one recipient stand in line for
+ * their recipient's lock (catalog/quota.c), so that a second would only wait, and what waits for the first shares a
+ * transaction (worker/serve.c). A second one joins where the first has come to wait for a lock.
  *
- * The queue is served in order. Who finds that nothing was taken from it for STUCK_MS, because the workers wait for
- * locks, takes its work back and starts a worker of its own, as if there were none; so nobody waits behind another's
- * lock, and who waits for its own is told so (worker/launch.c).
+ * The queue is served in order. Who finds that the worker has waited for a lock for STUCK_MS, or was at one piece of
+ * work for SLOW_MS, takes its work back and starts a worker of its own, as if there were none; so nobody waits behind
+ * another's lock, and who waits for its own is told so (worker/launch.c). Where a worker has just been started, others
+ * of its kind wait for it to come, START_MS at most, rather than start as many as they are.
  */
 #include "worker/pool.h"
 #include "worker/worker.h"
@@ -56,10 +59,12 @@
 #define POOL_NAME "pg_mirage pool 1"
 #define MEMBERS 16
 #define REQUESTS 128
-#define MOST_OF_KIND 2
 #define POLL_MS 100
 #define STUCK_MS 100
+#define SLOW_MS 1000
+#define START_MS 250
 #define WANTED_MS 100
+#define NOTES 8
 #define LIFE_MS (10 * 60 * 1000)
 
 /* Whom a worker serves. */
@@ -88,11 +93,19 @@ typedef struct Request
 	PGPROC *caller;
 } Request;
 
+/* That something happened to callers of a kind, and when last; the oldest note gives way. */
+typedef struct Note
+{
+	Kind kind;
+	TimestampTz at;
+} Note;
+
 typedef struct Pool
 {
 	MgShmemHead head;
 	uint64 last_ticket;
-	TimestampTz wanted; /* when somebody last found no slot */
+	Note want[NOTES];  /* found no slot; no database: one that no worker helps which stays */
+	Note start[NOTES]; /* started a worker, which may join */
 	Member member[MEMBERS];
 	Request request[REQUESTS];
 } Pool;
@@ -198,7 +211,16 @@ next_request(Kind kind)
 	return next;
 }
 
-/* Has a worker of the kind taken something lately? */
+/* Idle, or it will be soon: not one that waits for a lock for long, or is busy for very long. */
+static bool
+goes_on(const Member *m, TimestampTz now)
+{
+	bool waits = (m->proc->wait_event_info & 0xFF000000) == PG_WAIT_LOCK; /* a hint: one word, read without its lock */
+
+	return m->idle || within(m->since, now, waits ? STUCK_MS : SLOW_MS);
+}
+
+/* Is there a worker of the kind that goes on, or one that is about to be? */
 static bool
 is_served(Kind kind, TimestampTz now)
 {
@@ -206,25 +228,71 @@ is_served(Kind kind, TimestampTz now)
 	{
 		const Member *m = &pool->member[i];
 
-		if (m->pid != 0 && !m->leave && same_kind(m->kind, kind) && within(m->since, now, STUCK_MS))
+		if (m->pid != 0 && !m->leave && same_kind(m->kind, kind) && goes_on(m, now))
 			return true;
 	}
+	for (int i = 0; i < NOTES; i++)
+		if (same_kind(pool->start[i].kind, kind) && within(pool->start[i].at, now, START_MS))
+			return true;
 	return false;
 }
 
-/* Out of the table; who waits for a worker of this kind, and finds none, is to look. */
-static void
-leave(Member *m)
+/* Does another one serve the kind? The first in the table stays. */
+static bool
+is_one_too_many(const Member *m, TimestampTz now)
 {
-	Kind kind = m->kind;
+	for (const Member *other = pool->member; other < m; other++)
+		if (other->pid != 0 && !other->leave && same_kind(other->kind, m->kind) && goes_on(other, now))
+			return true;
+	return false;
+}
 
-	m->pid = 0;
-	m->n = 0;
+/* Who waits for a worker of the kind is to look again, where there is none. */
+static void
+tell_callers(Kind kind)
+{
 	if (find_member(kind, false) != NULL)
 		return;
 	for (int i = 0; i < REQUESTS; i++)
 		if (pool->request[i].ticket != 0 && same_kind(pool->request[i].kind, kind))
 			SetLatch(&pool->request[i].caller->procLatch);
+}
+
+static void
+take_note(Note *notes, Kind kind, TimestampTz at)
+{
+	Note *n = &notes[0];
+
+	for (int i = 0; i < NOTES; i++)
+	{
+		if (same_kind(notes[i].kind, kind))
+		{
+			n = &notes[i];
+			break;
+		}
+		if (notes[i].at < n->at)
+			n = &notes[i];
+	}
+	*n = (Note){kind, at};
+}
+
+/* Does anybody lack a slot who cannot be served by a worker of this kind? */
+static bool
+slot_is_wanted(Kind kind, TimestampTz now)
+{
+	for (int i = 0; i < NOTES; i++)
+		if (within(pool->want[i].at, now, WANTED_MS) && !same_kind(pool->want[i].kind, kind))
+			return true;
+	return false;
+}
+
+/* Out of the table. */
+static void
+leave(Member *m)
+{
+	m->pid = 0;
+	m->n = 0;
+	tell_callers(m->kind);
 }
 
 /* ---------------------------------------------------------------- callers */
@@ -235,18 +303,20 @@ mg_pool_post(dsm_handle handle)
 	Kind kind = my_kind();
 	Request *free = NULL;
 	uint64 ticket = 0;
+	TimestampTz now;
 	Member *idle;
 
 	if (mg_guc_worker_linger == 0 || !attach())
 		return 0;
 	lock();
-	if (find_member(kind, false) != NULL)
+	now = GetCurrentTimestamp();
+	idle = find_member(kind, true);
+	if (is_served(kind, now))
 		free = find_request(0);
 	if (free != NULL)
 	{
 		ticket = ++pool->last_ticket;
-		*free = (Request){ticket, kind, handle, GetCurrentTimestamp(), MyProc};
-		idle = find_member(kind, true);
+		*free = (Request){ticket, kind, handle, now, MyProc};
 		if (idle != NULL)
 			SetLatch(&idle->proc->procLatch);
 	}
@@ -266,13 +336,10 @@ mg_pool_look(uint64 ticket)
 	r = find_request(ticket);
 	if (r == NULL)
 		look = holder_of(ticket) != NULL ? MG_POOL_TAKEN : MG_POOL_NOWHERE;
-	else if (!within(r->posted, now, STUCK_MS) || find_member(r->kind, false) == NULL)
+	else if (!is_served(r->kind, now))
 	{
-		if (!is_served(r->kind, now))
-		{
-			r->ticket = 0;
-			look = MG_POOL_BACK;
-		}
+		r->ticket = 0;
+		look = MG_POOL_BACK;
 	}
 	unlock();
 	return look;
@@ -294,8 +361,18 @@ mg_pool_cancel(uint64 ticket)
 	unlock();
 }
 
+void
+mg_pool_started(void)
+{
+	if (mg_guc_worker_linger == 0 || !attach())
+		return;
+	lock();
+	take_note(pool->start, my_kind(), GetCurrentTimestamp());
+	unlock();
+}
+
 bool
-mg_pool_give_way(void)
+mg_pool_give_way(bool short_work)
 {
 	Member *longest = NULL;
 	bool leaves = false;
@@ -303,7 +380,7 @@ mg_pool_give_way(void)
 	if (pool == NULL)
 		return false;
 	lock();
-	pool->wanted = GetCurrentTimestamp();
+	take_note(pool->want, short_work ? my_kind() : (Kind){InvalidOid, InvalidOid}, GetCurrentTimestamp());
 	for (int i = 0; i < MEMBERS; i++)
 	{
 		Member *m = &pool->member[i];
@@ -340,9 +417,9 @@ make_room(Kind kind)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Member *room = NULL, *longest = NULL;
-	int all = 0, of_kind = 0;
+	int all = 0;
 
-	if (within(pool->wanted, now, WANTED_MS))
+	if (slot_is_wanted(kind, now))
 		return NULL;
 	for (int i = 0; i < MEMBERS; i++)
 	{
@@ -356,11 +433,12 @@ make_room(Kind kind)
 		if (m->leave)
 			continue;
 		all++;
-		of_kind += same_kind(m->kind, kind);
+		if (same_kind(m->kind, kind) && goes_on(m, now))
+			return NULL;
 		if (m->idle && (longest == NULL || m->since < longest->since))
 			longest = m;
 	}
-	if (room == NULL || of_kind >= MOST_OF_KIND)
+	if (room == NULL)
 		return NULL;
 	if (all >= Max(max_worker_processes / 4, 1))
 	{
@@ -388,6 +466,8 @@ mg_pool_join(void)
 	m = make_room(my_kind());
 	if (m != NULL)
 		*m = (Member){.pid = MyProcPid, .proc = MyProc, .kind = my_kind(), .since = joined};
+	take_note(pool->start, my_kind(), 0);
+	tell_callers(my_kind());
 	unlock();
 	me = m;
 	return m != NULL;
@@ -448,7 +528,7 @@ look_for_work(void)
 
 	lock();
 	now = GetCurrentTimestamp();
-	if (me->leave || within(pool->wanted, now, WANTED_MS))
+	if (me->leave || slot_is_wanted(me->kind, now) || is_one_too_many(me, now))
 		found = FOUND_REASON_TO_LEAVE;
 	else if (next_request(me->kind) != NULL)
 		found = FOUND_WORK;
@@ -524,14 +604,18 @@ serve_interrupts(void)
 		ProcessCatchupInterrupt();
 }
 
-/* Is somebody in need of what we have? Looked at every POLL_MS, busy or not. */
+/*
+ * Is somebody in need of what we have? Looked at every POLL_MS. The last process of all is not given up while there is
+ * work for it: those who wait would start others.
+ */
 static bool
 is_in_the_way(TimestampTz now)
 {
 	if (within(looked, now, POLL_MS))
 		return false;
 	looked = now;
-	return mg_no_background_process_left() || database_is_wanted();
+	return database_is_wanted() ||
+		   (me->idle && !within(me->since, now, POLL_MS) && mg_no_background_process_left());
 }
 
 MgPoolNext

@@ -69,6 +69,7 @@ typedef struct MgLaunch
 	MgShared *shared;
 	BackgroundWorkerHandle *handle; /* of a worker that was started for it; NULL: none was */
 	uint64 ticket;                  /* of the queue of those that linger; 0: it is not theirs */
+	TimestampTz deadline;           /* for finding a worker */
 } MgLaunch;
 
 /*

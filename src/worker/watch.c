@@ -40,7 +40,7 @@ mg_watch_start(void)
 	memcpy(worker.bgw_extra, &extra, sizeof(extra));
 	if (RegisterDynamicBackgroundWorker(&worker, NULL))
 		return true;
-	(void) mg_pool_give_way();
+	(void) mg_pool_give_way(false);
 	return false;
 }
 

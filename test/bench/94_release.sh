@@ -12,7 +12,7 @@ set -euo pipefail
 each=${SECONDS_EACH:-5}
 runs=${RUNS:-3}
 
-quiet -c "CREATE EXTENSION pg_mirage" -c "ALTER SYSTEM SET pg_mirage.max_releases_per_minute = 0" \
+quiet -c "CREATE EXTENSION pg_mirage" -c "LOAD 'pg_mirage'" -c "ALTER SYSTEM SET pg_mirage.max_releases_per_minute = 0" \
 	-c "ALTER SYSTEM SET pg_mirage.alerts = off"
 make_adult
 quiet -c "SELECT dp_protect('adult', epsilon => 10)" -c "SELECT dp_train('m', 'adult', 'mst', epsilon => 1)" \
@@ -31,7 +31,7 @@ calls()
 
 linger()
 {
-	quiet -c "ALTER SYSTEM SET pg_mirage.worker_linger = '$1'" -c "SELECT pg_reload_conf()"
+	quiet -c "LOAD 'pg_mirage'" -c "ALTER SYSTEM SET pg_mirage.worker_linger = '$1'" -c "SELECT pg_reload_conf()"
 	sleep 0.5
 }
 

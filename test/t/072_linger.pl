@@ -217,7 +217,7 @@ is($got, 15, 'sixteen sessions of one login, room for fifteen: fifteen get rows,
 $_->start($take) for @s;
 $_->finish for @s;
 is(scalar(grep { $_->err !~ /ERROR/ } @s), 16, 'sixteen at once without a limit: all of them');
-cmp_ok(scalar(split ' ', workers($node, 'reader')), '<=', 2, 'of one login two stay at most');
+ok(await($node, "SELECT count(*) = 1 $lingering AND usename = 'reader'"), 'and of one login one worker stays');
 
 # Releases that wait for one worker are committed together, and each is whole.
 $before = value($node, undef, 'SELECT max(id) FROM dp_issuances');
