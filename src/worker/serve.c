@@ -223,6 +223,18 @@ do_with_others(void)
 	}
 }
 
+/*
+ * A cancel of work that is done with is delivered by now, and meant for nothing that follows (mg_pool_cancel,
+ * mg_pool_interrupt): unblocking is a call of the system, after which no signal is on its way.
+ */
+static void
+forget_cancel(void)
+{
+	BackgroundWorkerBlockSignals();
+	BackgroundWorkerUnblockSignals();
+	QueryCancelPending = false;
+}
+
 /* ---------------------------------------------------------------- the chain of the log */
 
 void
@@ -240,7 +252,10 @@ chain_what_is_due(void)
 	if (chain_due == 0)
 		return;
 	chain_due = 0;
+	forget_cancel();
+	pgstat_report_activity(STATE_RUNNING, "pg_mirage: chaining the log");
 	mg_work_chain(&as_ourselves, true);
+	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 /* ---------------------------------------------------------------- one after the other */
@@ -252,11 +267,7 @@ serve(dsm_handle handle, uint64 ticket)
 
 	if (p == NULL)
 		return;
-	/* a cancel of the work before is delivered by now, and not of this one (mg_pool_cancel): unblocking is a call of
-	 * the system, after which no signal is on its way */
-	BackgroundWorkerBlockSignals();
-	BackgroundWorkerUnblockSignals();
-	QueryCancelPending = false;
+	forget_cancel();
 	pgstat_report_activity(STATE_RUNNING, "pg_mirage: release");
 	put_in_force(p->shared);
 	if (may_go_with_others(p->shared) && mg_pool_waiting())
