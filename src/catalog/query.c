@@ -102,6 +102,38 @@ mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, c
 	return n;
 }
 
+bool
+mg_query_any(const char *sql, int nargs, const MgArg *args)
+{
+	MgQuery q;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true, sql, nargs, args);
+	mg_query_end(&q);
+	return n > 0;
+}
+
+List *
+mg_query_oids(const char *sql, int nargs, const MgArg *args)
+{
+	MgQuery q;
+	List *oids = NIL;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true, sql, nargs, args);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(q.caller);
+
+		oids = lappend_oid(oids, mg_get_oid(i, 1));
+		MemoryContextSwitchTo(old);
+	}
+	mg_query_end(&q);
+	return oids;
+}
+
 uint64
 mg_change(MgQuery *q, const char *table, const char *sql, int nargs, const MgArg *args)
 {

@@ -263,19 +263,27 @@ mg_hasher_destroy(mg_hasher *h)
 }
 
 mg_code
-mg_key_fingerprint(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[33])
+mg_key_id(mg_ctx *ctx, const char *label, const uint8_t key[MG_KEY_BYTES], size_t bytes, char *out)
 {
-	static const char label[] = "pg_mirage key fingerprint";
-	uint8_t text[sizeof(label) - 1 + MG_KEY_BYTES], hash[MG_HASH_BYTES];
+	uint8_t text[MG_KEY_LABEL_MAX + MG_KEY_BYTES], hash[MG_HASH_BYTES];
+	size_t len = strlen(label);
 	mg_code code;
 
-	memcpy(text, label, sizeof(label) - 1);
-	memcpy(text + sizeof(label) - 1, key, MG_KEY_BYTES);
-	code = mg_sha256(ctx, text, sizeof(text), hash);
+	if (len > MG_KEY_LABEL_MAX || bytes > MG_HASH_BYTES)
+		return mg_fail(ctx, MG_INTERNAL, "a key's id of an unknown form");
+	memcpy(text, label, len);
+	memcpy(text + len, key, MG_KEY_BYTES);
+	code = mg_sha256(ctx, text, len + MG_KEY_BYTES, hash);
 	mg_wipe(text, sizeof(text));
 	MG_TRY(code);
-	mg_hex(hash, 16, out);
+	mg_hex(hash, bytes, out);
 	return MG_OK;
+}
+
+mg_code
+mg_key_fingerprint(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[33])
+{
+	return mg_key_id(ctx, "pg_mirage key fingerprint", key, 16, out);
 }
 
 mg_code

@@ -38,6 +38,12 @@ mg_code mg_hasher_create(mg_ctx *ctx, mg_hasher **out);
 mg_code mg_hasher_update(mg_ctx *ctx, mg_hasher *h, const void *p, size_t n);
 mg_code mg_hasher_final(mg_ctx *ctx, mg_hasher *h, uint8_t out[MG_HASH_BYTES]);
 void mg_hasher_destroy(mg_hasher *h);
+/*
+ * What a key is known by: the first bytes (at most MG_HASH_BYTES) of SHA-256(label | key) in hex; out: [2 * bytes + 1].
+ * The label, of at most MG_KEY_LABEL_MAX bytes, says what kind of key it is.
+ */
+#define MG_KEY_LABEL_MAX 64
+mg_code mg_key_id(mg_ctx *ctx, const char *label, const uint8_t key[MG_KEY_BYTES], size_t bytes, char *out);
 /* What the catalog records of a master key: SHA-256 of a fixed label and the key, 16 bytes in hex. */
 mg_code mg_key_fingerprint(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[33]);
 
