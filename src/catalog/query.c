@@ -44,6 +44,12 @@ mg_query_end(MgQuery *q)
 	mg_identity_leave(&q->identity);
 }
 
+void
+mg_query_by_index(MgQuery *q)
+{
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* ---------------------------------------------------------------- plans */
 
 #define MAX_ARGS 32
@@ -123,12 +129,6 @@ find_plan(const char *sql, int nargs, const Oid *types, bool *ours)
 		*ours = true;
 	}
 	return plan;
-}
-
-void
-mg_query_by_index(MgQuery *q)
-{
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* snapshot: of a read-only statement; NULL: an ordinary command. */

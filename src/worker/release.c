@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "pg/json.h"
 #include "pg/server.h"
+#include "utils/json.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
