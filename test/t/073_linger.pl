@@ -86,7 +86,8 @@ $p->query("SET ROLE $_; SELECT count(age) FROM dp_synthesize('m', 3, purpose => 
 $p->query("RESET ROLE; $take");
 served_by($node, 'pooler', $pooler, 'four callers of one login, one worker');
 is( value($node, undef,
-		"SELECT string_agg(concat_ws('/', role, recipient, purpose), ' ' ORDER BY id) FROM dp_issuances WHERE id > $before"),
+		"SELECT string_agg(concat_ws('/', role, recipient, purpose), ' ' ORDER BY id) FROM dp_issuances"
+		  . " WHERE id > $before"),
 	'north/pooler/as north south/pooler/as south north/pooler/as north pooler/pooler',
 	'each is recorded as who called then, and with its own purpose alone');
 
@@ -209,7 +210,8 @@ is( value($node, undef,
 # ---------------------------------------------------------------- exactly the quota, through one queue
 
 value($node, 'owner', "SELECT dp_grant('other', 'reader', max_rows => "
-	  . value($node, undef, "SELECT 47 + sum(rows) FROM dp_issuances WHERE model = 'other' AND grantee = 'reader'") . ")");
+	  . value($node, undef, "SELECT 47 + sum(rows) FROM dp_issuances WHERE model = 'other' AND grantee = 'reader'")
+	  . ")");
 my @s = map { session($node, 'reader') } 1 .. 16;
 $_->start("BEGIN;\n$take_other;\nROLLBACK") for @s;
 $_->finish for @s;
