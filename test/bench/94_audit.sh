@@ -78,7 +78,8 @@ BEGIN
   EXECUTE format('INSERT INTO mirage.log (id, at, role_name, session_role, action, object, detail, role_oid, identity, '
     'seals) SELECT nextval(''mirage.log_id''), w.at, g.role_name, g.session_role, g.action, g.object, '
     'jsonb_set(g.detail, ''{issuance}'', to_jsonb(w.id)), g.role_oid, g.identity, '
-    'jsonb_build_array(jsonb_build_array(''issuance'', w.id, %s), jsonb_build_array(''receipt'', w.id, %s)) FROM new w, mirage.log g WHERE g.id = $1',
+    'jsonb_build_array(jsonb_build_array(''issuance'', w.id, %s),'
+    'jsonb_build_array(''receipt'', w.id, %s)) FROM new w, mirage.log g WHERE g.id = $1',
     hash_of('issuance', 'id', last.id, '{"id": "w.id", "issued_at": "w.at", "recipient_total": "w.total"}'),
     hash_of('receipt', 'issuance', last.id, '{"issuance": "w.id"}')) USING entry;
   INSERT INTO made SELECT l.id, encode(sha256('pg_mirage log entry 2'::bytea || int8send(l.id) || timestamptz_send(l.at)
