@@ -485,13 +485,15 @@ static mg_code
 exchange(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, bool small)
 {
 	mg_marker *k = s->marker;
-	uint32_t passes = small ? SMALL_PASSES : PASSES;
+	uint32_t passes = small ? SMALL_PASSES : PASSES, start;
 
 	if (k->nedges == 0)
 		return MG_OK;
 	read_rows(k, s->codes, rows);
+	/* the rows that come first choose from what is left: not always those at a batch's begin, which a LIMIT takes */
+	start = mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), rows);
 	for (uint32_t i = 0; i < rows; i++)
-		k->groups.order[i] = (uint16_t) i;
+		k->groups.order[i] = (uint16_t) (i < rows - start ? i + start : i + start - rows);
 	for (uint32_t i = 0; i < passes; i++)
 	{
 		MG_TRY(mg_poll(ctx));
