@@ -122,6 +122,7 @@ CREATE FUNCTION altered(type text, col text) RETURNS text LANGUAGE sql AS $$
     WHEN 'oid' THEN '(coalesce(%1$I, 0)::bigint + 1)::oid'
     WHEN 'text' THEN 'coalesce(%1$I, '''') || ''x'''
     WHEN 'boolean' THEN 'NOT %1$I'
+    WHEN 'uuid' THEN 'coalesce(overlay(%1$I::text PLACING CASE left(%1$I::text, 1) WHEN ''0'' THEN ''1'' ELSE ''0'' END FROM 1)::uuid, ''00000000-0000-0000-0000-000000000000'')'
     WHEN 'jsonb' THEN 'coalesce(%1$I, ''null'') || ''[0]'''
     WHEN 'text[]' THEN 'array_append(%1$I, ''x'')'
     WHEN 'bytea' THEN 'set_byte(%1$I, 0, 255 - get_byte(%1$I, 0))'
@@ -167,7 +168,7 @@ SELECT dp_audit_head() IS NOT NULL AS chained;
 SELECT t, x.columns = (SELECT count(*) FROM pg_attribute WHERE attrelid = t AND attnum > 0) AS all_columns,
   x.columns = x.seen AS all_seen, x.unseen
 FROM unnest(ARRAY['mirage.ledger', 'mirage.issuance', 'mirage.receipt', 'mirage.receipt_rows', 'mirage.budget_change',
-                  'mirage.model_fingerprint',
+                  'mirage.model_fingerprint', 'mirage.recipient',
                   'mirage.decision', 'mirage.mark_plan', 'mirage.mark_switch']::regclass[]) t, LATERAL alter_all(t) x;
 -- tables of state: each value of each row, as the last change left it
 SELECT dp_set_column('people', 'age', lower => '0', upper => '99', bins => 10);
@@ -268,6 +269,8 @@ UNION ALL SELECT 'issuance gone', * FROM tamper($$DELETE FROM mirage.issuance WH
 UNION ALL SELECT 'all issuances gone', * FROM tamper($$TRUNCATE mirage.issuance$$)
 UNION ALL SELECT 'receipt gone', * FROM tamper($$DELETE FROM mirage.receipt WHERE issuance = 3$$)
 UNION ALL SELECT 'hash gone', * FROM tamper($$DELETE FROM mirage.receipt_rows$$)
+UNION ALL SELECT 'recipient gone', * FROM tamper($$DELETE FROM mirage.recipient$$)
+UNION ALL SELECT 'recipient invented', * FROM tamper($$INSERT INTO mirage.recipient SELECT (jsonb_populate_record(r, '{"id": 1000, "role_oid": 1}')).* FROM mirage.recipient r$$)
 UNION ALL SELECT 'issuance invented', * FROM tamper($$INSERT INTO mirage.issuance SELECT (jsonb_populate_record(i, '{"id": 1000}')).* FROM mirage.issuance i WHERE id = 3$$)
 UNION ALL SELECT 'issuances exchanged', * FROM tamper($$UPDATE mirage.issuance SET id = CASE id WHEN 3 THEN 1004 ELSE 1003 END WHERE id IN (3, 4); UPDATE mirage.issuance SET id = id - 1000 WHERE id > 1000$$)
 UNION ALL SELECT 'running total altered', * FROM tamper($$UPDATE mirage.issuance SET recipient_total = 0 WHERE id = 3$$)
@@ -295,7 +298,7 @@ SET session_replication_role = replica;
 SELECT t, attempts(format('UPDATE %s SET %I = %2$I', t, (SELECT attname FROM pg_attribute WHERE attrelid = t AND attnum = 1))) AS update,
   attempts(format('DELETE FROM %s', t)) AS delete, attempts(format('TRUNCATE %s', t)) AS truncate
 FROM unnest(ARRAY['mirage.ledger', 'mirage.issuance', 'mirage.receipt', 'mirage.receipt_rows', 'mirage.budget_change',
-                  'mirage.model_fingerprint', 'mirage.log', 'mirage.log_block']::regclass[]) t;
+                  'mirage.model_fingerprint', 'mirage.recipient', 'mirage.log', 'mirage.log_block']::regclass[]) t;
 RESET session_replication_role;
 CREATE FUNCTION without(command text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -443,7 +446,13 @@ SET ROLE regress_user;
 SET pg_mirage.master_key_file = '/tmp/x';
 SET pg_mirage.allow_unsafe_fsync = on;
 SET pg_mirage.work_mem = '1MB';
-SET pg_mirage.no_such_setting = 1;
+-- (14 takes any name)
+DO $$
+BEGIN
+  SET pg_mirage.no_such_setting = 1;
+  IF current_setting('server_version_num')::int >= 150000 THEN RAISE 'an unknown setting was taken'; END IF;
+EXCEPTION WHEN invalid_name THEN
+END $$;
 SHOW pg_mirage.master_key_file;
 \set VERBOSITY default
 SELECT dp_verify_audit();

@@ -27,12 +27,13 @@ SELECT count(age), count(DISTINCT mood) FROM dp_synthesize('m "1"', 7, condition
 SELECT dp_receipt(1) AS receipt \gset
 
 -- what it says: numbers of this run apart
-SELECT jsonb_pretty(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(:'receipt',
+SELECT jsonb_pretty(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(:'receipt',
     'urn:pg-mirage:[0-9]+:[0-9]+:', 'urn:pg-mirage:<database>:', 'g'), 'z6Mk[0-9A-Za-z]+', '<key>', 'g'), '"z[0-9A-Za-z]{80,}"', '"<signature>"'),
-    '[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z', '<time>', 'g'), 'sha256:[0-9a-f]{64}', '<hash>', 'g'), 'PostgreSQL [^"]+', 'PostgreSQL', 'g')::jsonb
+    '[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z', '<time>', 'g'), 'sha256:[0-9a-f]{64}', '<hash>', 'g'), 'PostgreSQL [^"]+', 'PostgreSQL', 'g'), 'urn:uuid:[-0-9a-f]{36}', 'urn:uuid:<id>')::jsonb
   #- '{proof,@context}' #- '{wasGeneratedBy,wasAssociatedWith,1,softwareVersion}' #- '{wasGeneratedBy,mg:watermarkKey}') AS receipt;
 SELECT :'receipt'::jsonb #> '{proof,@context}' = :'receipt'::jsonb -> '@context' AS same_context,
   (:'receipt'::jsonb ->> 'dateCreated')::timestamptz BETWEEN now() - interval '1 minute' AND now() + interval '1 minute' AS time,
+  (SELECT 'urn:uuid:' || recipient_id FROM dp_issuances WHERE id = 1) = :'receipt'::jsonb #>> '{mg:recipient,@id}' AS recipient,
   :'receipt'::jsonb #>> '{wasGeneratedBy,wasAssociatedWith,1,softwareVersion}' = (SELECT extversion FROM pg_extension WHERE extname = 'pg_mirage') AS version;
 SELECT dp_verify_receipt(:'receipt');
 

@@ -103,14 +103,15 @@ count_tap()
 	fi
 }
 
-# outcome NAME EXIT-CODE TAP-FILE: counts, says it in a line, shows what failed and keeps its log in $logs.
+# outcome NAME EXIT-CODE TAP-FILE [SECONDS]: counts, says it in a line, shows what failed and keeps its log in $logs.
 outcome()
 {
 	local p=$passed f=$failed s=$skipped
 	count_tap "$1" "$2" "$3"
 	printf '%-44s %s\n' "$1" "$((passed - p)) passed$(
 		[ "$failed" = "$f" ] || printf ', %d FAILED' $((failed - f))
-		[ "$skipped" = "$s" ] || printf ', %d skipped' $((skipped - s)))"
+		[ "$skipped" = "$s" ] || printf ', %d skipped' $((skipped - s))
+		[ "${4:-0}" -lt 5 ] || printf ', %d s' "$4")"
 	if [ "$failed" != "$f" ]; then
 		mkdir -p "$logs"
 		cp "$3" "$logs/$(tr / _ <<<"$1").log"
@@ -119,18 +120,55 @@ outcome()
 }
 logs=$top/build/test-logs
 
+# A pool: tests that run at once, TEST_JOBS of them (as many as there are processors), each with a log of its own.
+# As each ends, $pool_done NAME EXIT-CODE LOG SECONDS counts it, in this shell. A program of the pool is told to stop
+# when we die: by the kernel, where we are killed outright.
+pool_jobs=${TEST_JOBS:-$(nproc 2>/dev/null || echo 2)}
+pool_done=outcome
+declare -A pool=()
+
+# pool_start NAME LOG COMMAND...: waits for room. COMMAND becomes the program itself, by exec where it is a function.
+pool_start()
+{
+	local name=$1 log=$2
+	shift 2
+	while [ ${#pool[@]} -ge "$pool_jobs" ]; do pool_wait; done
+	"$@" >"$log" 2>&1 </dev/null &
+	pool[$!]="$EPOCHSECONDS $name $log"
+}
+
+# Waits for one of them.
+pool_wait()
+{
+	local pid= rc=0 began name log
+	wait -n -p pid "${!pool[@]}" || rc=$?
+	[ -n "$pid" ] || die "lost sight of the tests that run"
+	read -r began name log <<<"${pool[$pid]}"
+	unset "pool[$pid]"
+	"$pool_done" "$name" "$rc" "$log" $((EPOCHSECONDS - began))
+}
+
+pool_finish()
+{
+	while [ ${#pool[@]} -gt 0 ]; do pool_wait; done
+}
+
+program_exec()
+{
+	exec setpriv --pdeathsig TERM timeout -k 5 900 "$@"
+}
+
 # run_programs KIND PROGRAM...: programs that print TAP (cmocka's in that mode), each under a limit of time
 run_programs()
 {
-	local kind=$1 program rc log
+	local kind=$1 program
 	shift
-	log=$(mktemp "${TMPDIR:-/tmp}/pg_mirage_log.XXXXXX")
+	mkdir -p "$top/build/logs"
+	export CMOCKA_MESSAGE_OUTPUT=TAP
 	for program in "$@"; do
-		rc=0
-		CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 900 "$program" >"$log" 2>&1 </dev/null || rc=$?
-		outcome "$kind/${program##*/}" "$rc" "$log"
+		pool_start "$kind/${program##*/}" "$top/build/logs/$(tr / _ <<<"$kind")_${program##*/}.log" program_exec "$program"
 	done
-	rm -f "$log"
+	pool_finish
 }
 
 # The layout is that of one clang-format: others disagree about the same style file.
@@ -233,17 +271,19 @@ private=
 private_server_pid=
 private_start()
 {
-	local pg_config share lib f d parent pid
+	local pg_config share lib libraries f d parent pid
 	pg_config=$(find_pg_config) || die "no PostgreSQL server with its development files was found: run make setup"
 	trap private_stop EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	parent=$(scratch_parent)
-	# Trees of ours whose maker was killed outright (their servers ended with it).
+	# Trees of ours whose maker was killed outright: their servers were told to end with it.
 	for d in "$parent"/pg_mirage.*/owner; do
-		[ -O "$d" ] && pid=$(cat "$d") && [ -n "$pid" ] && ! [ -d "/proc/$pid" ] &&
+		if [ -O "$d" ] && pid=$(cat "$d") && [ -n "$pid" ] && ! [ -d "/proc/$pid" ]; then
+			end_servers "${d%/owner}"
 			rm -rf --one-file-system "${d%/owner}"
+		fi
 	done
 	private=$(mktemp -d "$parent/pg_mirage.XXXXXX")
 	echo $$ >"$private/owner"
@@ -272,8 +312,11 @@ private_start()
 	chmod 700 "$private/run"
 	[ "$(id -u)" != 0 ] || chown "$(server_user):" "$private/run"
 	private_dir=$private/run
+	# The copies of programs that look for their libraries beside where they lie would not find them.
+	libraries=$({ ldd "$("$pg_config" --bindir)"/{initdb,psql} 2>/dev/null || true; } |
+		awk '$2 == "=>" && $3 ~ "^/" && $3 !~ "^/(usr/)?lib" {sub("/[^/]*$", "", $3); print $3}' | sort -u | paste -sd:)
 	private_env=(PATH="$private_bin:/usr/local/bin:/usr/bin:/bin" HOME="$private/run" TMPDIR="$private/run"
-		LC_ALL=C.UTF-8 TZ=UTC PGPORT=5432 PSQLRC=/dev/null)
+		LC_ALL=C.UTF-8 TZ=UTC PGPORT=5432 PSQLRC=/dev/null ${libraries:+"LD_LIBRARY_PATH=$libraries"})
 }
 
 private_server()
@@ -298,31 +341,39 @@ private_server()
 	die "the throwaway server did not start"
 }
 
+# end_servers TREE [PID...]: ends these, and every server whose data directory lies in the tree.
+end_servers()
+{
+	local tree=$1 f pid pids i
+	shift
+	pids="$*"
+	while IFS= read -r f; do
+		pid=$(sed -n 1p "$f" 2>/dev/null || true)
+		case $pid in '' | *[!0-9]*) continue ;; esac
+		# The file outlives a killed server, and its number may be someone else's by now: only a process that runs a
+		# program of this tree is ours.
+		case $(readlink "/proc/$pid/exe" 2>/dev/null || true) in "$tree"/*) pids="$pids $pid" ;; esac
+	done < <(find "$tree" -name postmaster.pid 2>/dev/null)
+	for pid in $pids; do kill -INT "$pid" 2>/dev/null || true; done
+	for ((i = 0; i < 100; i++)); do
+		for pid in $pids; do
+			if kill -0 "$pid" 2>/dev/null; then sleep 0.1; continue 2; fi
+		done
+		return 0
+	done
+	for pid in $pids; do kill -QUIT "$pid" 2>/dev/null || true; done
+}
+
 # Ends every server whose data directory lies in the private tree, then removes the tree. Idempotent; keeps the exit
 # code.
 private_stop()
 {
-	local rc=$? f pid pids i
+	local rc=$? pid
 	trap '' HUP INT TERM
 	trap - EXIT
 	if [ -n "$private" ]; then
-		[ -z "$guarded_pid" ] || kill -TERM "$guarded_pid" 2>/dev/null || true
-		pids=$private_server_pid
-		while IFS= read -r f; do
-			pid=$(sed -n 1p "$f" 2>/dev/null || true)
-			case $pid in '' | *[!0-9]*) continue ;; esac
-			# The file outlives a killed server, and its number may be someone else's by now: only a process that
-			# runs a program of this tree is ours.
-			case $(readlink "/proc/$pid/exe" 2>/dev/null || true) in "$private"/*) pids="$pids $pid" ;; esac
-		done < <(find "$private" -name postmaster.pid 2>/dev/null)
-		for pid in $pids; do kill -INT "$pid" 2>/dev/null || true; done
-		for ((i = 0; i < 100; i++)); do
-			for pid in $pids; do
-				if kill -0 "$pid" 2>/dev/null; then sleep 0.1; continue 2; fi
-			done
-			break
-		done
-		for pid in $pids; do kill -QUIT "$pid" 2>/dev/null || true; done
+		for pid in $guarded_pid "${!pool[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+		end_servers "$private" $private_server_pid
 		wait 2>/dev/null || true
 		[ -n "${MIRAGE_KEEP:-}" ] && say "kept: $private" || rm -rf --one-file-system "$private"
 	fi

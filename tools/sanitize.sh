@@ -12,15 +12,14 @@ build BUILD=build/sanitize CORE_EXTRA="-O1 -fsanitize=address,undefined -fno-san
 
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:check_initialization_order=1
 export UBSAN_OPTIONS=print_stacktrace=1
-leaks=$(mktemp -d)
-printf 'int main(void) { return 0; }\n' >"$leaks/probe.c"
-cc -fsanitize=address -o "$leaks/probe" "$leaks/probe.c"
-if ! "$leaks/probe" 2>/dev/null; then
+probe=$top/build/sanitize/probe
+printf 'int main(void) { return 0; }\n' >"$probe.c"
+cc -fsanitize=address -o "$probe" "$probe.c"
+if ! "$probe" 2>/dev/null; then
 	# Inside some containers the leak checker may not trace its own process.
 	export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
 	count_skip "leak detection: not permitted on this machine"
 fi
-rm -rf "$leaks"
 
 shopt -s nullglob
 cd "$top"

@@ -94,10 +94,19 @@ fi
 apt=(${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
 	apt-get -q -o DPkg::Lock::Timeout=600)
 
+# The log stays only where it has something to say.
 log=$(mktemp "${TMPDIR:-/tmp}/pg_mirage_setup.XXXXXX")
+keep_log=
+guard=
+tidy()
+{
+	[ -z "$guard" ] || ${as_root[@]+"${as_root[@]}"} rm -f "$guard"
+	[ -n "$keep_log" ] || rm -f "$log"
+}
+trap tidy EXIT
 quietly()
 {
-	"$@" >>"$log" 2>&1 || { tail -15 "$log" >&2; die "failed: $* (all of it: $log)"; }
+	"$@" >>"$log" 2>&1 || { keep_log=1; tail -15 "$log" >&2; die "failed: $* (all of it: $log)"; }
 }
 
 say "setup: refreshing the list of packages"
@@ -109,15 +118,9 @@ say "setup: installing, once: $(printf '%s, ' "${words[@]}" | sed 's/, $//')"
 # Installing a server makes a cluster of the distribution's where the version has none yet, unless this file says no.
 # It is there while we install, and no longer.
 guard=/etc/postgresql-common/createcluster.d/pg_mirage_setup.conf
-unguard()
-{
-	${as_root[@]+"${as_root[@]}"} rm -f "$guard"
-}
-trap unguard EXIT
 ${as_root[@]+"${as_root[@]}"} mkdir -p "${guard%/*}"
 printf 'create_main_cluster = false\n' | ${as_root[@]+"${as_root[@]}"} tee "$guard" >/dev/null
 quietly "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
 look
-[ ${#missing[@]} = 0 ] || die "installed, and still not found: ${words[*]} (all of it: $log)"
-rm -f "$log"
+[ ${#missing[@]} = 0 ] || { keep_log=1; die "installed, and still not found: ${words[*]} (all of it: $log)"; }
 say "setup: done"

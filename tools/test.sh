@@ -4,6 +4,7 @@
 #   ONLY   kinds, of unit, regress, isolation, tap (all)
 #   TESTS  names of tests, without folder and ending (all of the kinds)
 #   KEEP   a directory that the logs of what failed are copied to (build/test-logs)
+#   TEST_JOBS  how many unit programs, and how many TAP tests, run at once (as many as there are processors)
 #
 # Servers run in a private tree (lib.sh) as an unprivileged user on private sockets, and work on a copy of the tests.
 # Unit tests count one by one, regression and isolation tests by file, TAP by its outermost tests.
@@ -15,6 +16,7 @@ for kind in $only; do
 	case $kind in unit | regress | isolation | tap) ;; *) die "no kind of test is called $kind" ;; esac
 done
 logs=${KEEP:-$top/build/test-logs}
+tap_times=$top/build/tap-seconds
 
 wants()
 {
@@ -88,33 +90,64 @@ give()
 	[ "$(id -u)" != 0 ] || chown -R "$(server_user):" "$@"
 }
 
+# The perl modules that come with a server's development files; a build without them borrows those of another version,
+# which know older servers.
+perl_modules()
+{
+	ls -d "$pgxs/../test/perl/PostgreSQL" /usr/lib/postgresql/*/lib/pgxs/src/test/perl/PostgreSQL 2>/dev/null | head -n 1
+}
+
+# What took longest the last time comes first, else the longest file, so that no processor waits for a late long one.
+by_length()
+{
+	local n
+	for n in "$@"; do
+		printf '%s %s %s\n' "$(sed -n "s/^$n //p" "$tap_times" 2>/dev/null | tail -n 1 | grep . || echo 0)" \
+			"$(wc -c <"$top/test/t/$n.pl")" "$n"
+	done | sort -k1,1nr -k2,2nr | cut -d' ' -f3
+}
+
 run_tap()
 {
-	local name rc tests perl=$pgxs/../test/perl log
+	local name tests perl template=$work/template
 	mapfile -t tests < <(names test/t .pl)
 	[ ${#tests[@]} -gt 0 ] || return 0
+	perl=$(perl_modules)
+	mkdir -p "$work/tap" "$work/ports" "$work/logs"
+	# What each test's first server is a copy of (Mirage.pm): made as PostgreSQL::Test::Cluster would, locale included.
+	mkdir "$template"
+	give "$work/tap" "$work/ports" "$template"
+	as_server_user env -u LC_ALL LC_MESSAGES=C initdb -D "$template" -A trust -N >"$work/template.log" 2>&1 || template=
+	mapfile -t tests < <(by_length "${tests[@]}")
+	pool_done=tap_done
 	for name in "${tests[@]}"; do
-		rc=0
-		log=$work/tap-$name.log
-		mkdir -p "$work/tap/$name/data" "$work/tap/$name/log"
-		give "$work/tap"
 		private_dir=$work/tap/$name
-		guarded env ${MIRAGE_FAILURES:+"MIRAGE_FAILURES=$MIRAGE_FAILURES"} ${MIRAGE_SEED:+"MIRAGE_SEED=$MIRAGE_SEED"} \
-			${MIRAGE_WHOLE:+"MIRAGE_WHOLE=$MIRAGE_WHOLE"} \
+		mkdir -p "$private_dir/data" "$private_dir/log"
+		give "$private_dir"
+		pool_start "$name" "$work/logs/$name.log" server_exec env ${MIRAGE_FAILURES:+"MIRAGE_FAILURES=$MIRAGE_FAILURES"} \
+			${MIRAGE_SEED:+"MIRAGE_SEED=$MIRAGE_SEED"} ${MIRAGE_WHOLE:+"MIRAGE_WHOLE=$MIRAGE_WHOLE"} \
+			${template:+"MIRAGE_TEMPLATE=$template"} \
 			TESTDIR="$private_dir" TESTDATADIR="$private_dir/data" TESTLOGDIR="$private_dir/log" \
-			PG_REGRESS="$pgxs/../test/regress/pg_regress" PGPORT=65432 PERL5LIB="$perl:$work/src/test/t" \
+			PG_REGRESS="$pgxs/../test/regress/pg_regress" PGPORT=65432 PERL5LIB="${perl%/*}:$work/src/test/t" \
 			TAR="$(command -v tar)" top_builddir="$private_dir" \
-			PG_TEST_PORT_DIR="$private_dir" PROJECT_DIR="$work/src" \
-			timeout -k 30 900 perl -w "$work/src/test/t/$name.pl" >"$log" 2>&1 </dev/null || rc=$?
-		private_dir=$private/run
-		outcome "tap/$name" "$rc" "$log"
-		if [ "$rc" != 0 ]; then
-			mkdir -p "$logs"
-			(cd "$private/run/work/tap/$name" && find . -name '*.log' -o -name 'regress_log*' | cut -c3- |
-				while read -r f; do cp "$f" "$logs/tap_${name}_$(tr / _ <<<"$f")"; done) || true
-		fi
-		rm -rf "$work/tap/$name"
+			PG_TEST_PORT_DIR="$work/ports" PROJECT_DIR="$work/src" \
+			timeout -k 30 900 perl -w "$work/src/test/t/$name.pl"
 	done
+	pool_finish
+	private_dir=$private/run
+}
+
+# tap_done NAME EXIT-CODE LOG SECONDS
+tap_done()
+{
+	outcome "tap/$1" "$2" "$3" "$4"
+	[ "$2" != 0 ] || echo "$1 $4" >>"$tap_times"
+	if [ "$2" != 0 ]; then
+		mkdir -p "$logs"
+		(cd "$work/tap/$1" && find . -name '*.log' -o -name 'regress_log*' | cut -c3- |
+			while read -r f; do cp "$f" "$logs/tap_$1_$(tr / _ <<<"$f")"; done) || true
+	fi
+	rm -rf "${work:?}/tap/$1"
 }
 
 MAKE="${MAKE:-make}" "$top/tools/setup.sh" build test

@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "pg/compat.h"
 #include "pg/server.h"
+#include "pg/texts.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -113,12 +114,9 @@ mg_arg_names(FunctionCallInfo fcinfo, int i, const char *name)
 	list = array_list(PG_GETARG_ARRAYTYPE_P(i), NAMEOID, name);
 	foreach (lc, list)
 	{
-		ListCell *other;
-
-		foreach (other, seen)
-			if (strcmp(lfirst(lc), lfirst(other)) == 0)
-				ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
-								errmsg("column \"%s\" is named twice in parameter \"%s\"", (char *) lfirst(lc), name)));
+		if (mg_texts_have(seen, lfirst(lc)))
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
+							errmsg("column \"%s\" is named twice in parameter \"%s\"", (char *) lfirst(lc), name)));
 		seen = lappend(seen, lfirst(lc));
 	}
 	return list;

@@ -13,6 +13,7 @@
 #include "pg/guc.h"
 #include "pg/reader.h"
 #include "pg/server.h"
+#include "pg/texts.h"
 #include "pg/unit.h"
 #include "datatype/timestamp.h"
 #include "model/dependency.h"
@@ -424,18 +425,13 @@ refuse_circle(Oid relid, const char *column, List *depends_on)
 
 		foreach (lc, decl != NULL ? decl->depends_on : NIL)
 		{
-			ListCell *known;
-			bool again = false;
-
 			if (strcmp(lfirst(lc), column) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("column \"%s\" would depend on itself", column),
 						 errdetail("Column \"%s\" is declared to depend on it.", (char *) list_nth(reached, i)),
 						 errhint("Of columns that determine each other, declare all but one to depend on that one.")));
-			foreach (known, reached)
-				again |= strcmp(lfirst(lc), lfirst(known)) == 0;
-			if (!again)
+			if (!mg_texts_have(reached, lfirst(lc)))
 				reached = lappend(reached, lfirst(lc));
 		}
 	}

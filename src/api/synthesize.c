@@ -178,6 +178,6 @@ dp_synthesize_support(PG_FUNCTION_ARGS)
 void
 mg_synthesize_init(void)
 {
-	mg_release_set_recorder(mg_release_record, mg_release_record_rows);
+	mg_release_set_recorder(mg_release_record, mg_release_record_rows, mg_recipient_register);
 	mg_scan_install(dp_synthesize_support, dp_synthesize, dp_synthesize_as);
 }

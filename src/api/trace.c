@@ -23,6 +23,7 @@
 #include "pg/select.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 #include "watermark/detect.h"
@@ -54,7 +55,7 @@ typedef struct Suspect
 typedef struct Finding
 {
 	int suspect;
-	const MgRecipient *recipient; /* NULL: the model's own key */
+	const MgSuspect *recipient; /* NULL: the model's own key */
 	mg_detection detection;
 } Finding;
 
@@ -327,7 +328,7 @@ try_keys(Trace *t)
 		const Suspect *s = &t->suspect[f->suspect];
 		uint8 key[MG_KEY_BYTES];
 		mg_code code =
-			mg_mark_key(&t->ctx, &t->root, s->model->id, f->recipient != NULL ? f->recipient->label : NULL, key);
+			mg_mark_key(&t->ctx, &t->root, s->model->id, f->recipient != NULL ? f->recipient->recipient.id : NULL, key);
 
 		if (code == MG_OK)
 			code = mg_detect_key(&t->ctx, s->detector, key, &f->detection);
@@ -391,16 +392,34 @@ static void
 put_finding(const Trace *t, const Finding *f, ReturnSetInfo *rsi)
 {
 	double log_p = corrected_log_p(t, f);
-	bool nulls[5] = {false, f->recipient == NULL};
-	Datum values[5] = {
+	bool nulls[7] = {false, f->recipient == NULL, [5] = f->recipient == NULL,
+					 [6] = f->recipient == NULL || f->recipient->role_now == NULL};
+	Datum values[7] = {
 		CStringGetTextDatum(t->suspect[f->suspect].model->name),
-		f->recipient != NULL ? CStringGetTextDatum(recipient_text(f->recipient)) : (Datum) 0,
+		f->recipient != NULL ? CStringGetTextDatum(recipient_text(&f->recipient->recipient)) : (Datum) 0,
 		Int64GetDatum(f->detection.features),
 		Float8GetDatum(f->detection.z),
 		Float8GetDatum(log_p < log(LEAST_P) ? LEAST_P : exp(log_p)),
+		nulls[5] ? (Datum) 0
+				 : DirectFunctionCall1(uuid_in, CStringGetDatum(f->recipient->recipient.id)),
+		nulls[6] ? (Datum) 0 : CStringGetTextDatum(f->recipient->role_now),
 	};
 
 	tuplestore_putvalues(rsi->setResult, rsi->setDesc, values, nulls);
+}
+
+/* Whoever reads a name in the answer thinks of the role that has it now. */
+static void
+warn_of_namesakes(const Trace *t, const Finding **sorted)
+{
+	for (int i = 0; i < t->nfindings; i++)
+		if (sorted[i]->recipient != NULL && sorted[i]->recipient->namesake &&
+			corrected_log_p(t, sorted[i]) <= log(SHOW_RECIPIENTS_P))
+			ereport(NOTICE, (errmsg("the role that is called \"%s\" now is not the recipient of that name",
+									sorted[i]->recipient->recipient.name),
+							 sorted[i]->recipient->role_now != NULL
+								 ? errdetail("The recipient is called \"%s\" now.", sorted[i]->recipient->role_now)
+								 : errdetail("The recipient's role does not exist any more.")));
 }
 
 /* All models; and of those that the rows seem to come from, all recipients. */
@@ -419,6 +438,7 @@ answer(const Trace *t, ReturnSetInfo *rsi)
 	for (int i = 0; i < t->nfindings; i++)
 		if (sorted[i]->recipient == NULL || likely_model[sorted[i]->suspect])
 			put_finding(t, sorted[i], rsi);
+	warn_of_namesakes(t, sorted);
 }
 
 /* Who asked is in every entry; which models and how many keys were tried is in this one's detail. */
@@ -438,7 +458,8 @@ record(const Trace *t)
 	mg_note_record("trace", t->model != NULL ? t->model : "all models", b.data);
 }
 
-/* (query text, model text, mapping jsonb) RETURNS TABLE (model, recipient, features, score, p_value) */
+/* (query text, model text, mapping jsonb) RETURNS TABLE (model, recipient, features, score, p_value, recipient_id,
+ * role_now) */
 MG_WATCHED_FUNCTION(dp_trace, MG_WATCHED_RELEASE)
 {
 	MgSelectSink sink = {.begin = begin_query, .row = query_row};

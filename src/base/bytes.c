@@ -243,3 +243,48 @@ mg_get_count(mg_reader *r, size_t each)
 	}
 	return count;
 }
+
+/* ---- hexadecimal digits ---- */
+
+void
+mg_hex(const void *p, size_t n, char *out)
+{
+	static const char digit[] = "0123456789abcdef";
+	const uint8_t *byte = p;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		out[2 * i] = digit[byte[i] >> 4];
+		out[2 * i + 1] = digit[byte[i] & 15];
+	}
+	out[2 * n] = '\0';
+}
+
+/* Of ASCII, whatever the locale; -1: no digit. */
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+bool
+mg_unhex(const char *text, size_t len, uint8_t *out, size_t n)
+{
+	if (len % 2 != 0 || len / 2 != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+	{
+		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		out[i] = (uint8_t) (high << 4 | low);
+	}
+	return true;
+}

@@ -47,4 +47,9 @@ const char *mg_get_str(mg_reader *r, size_t *n);   /* into the buffer, not NUL-t
 uint32_t mg_get_count(mg_reader *r, size_t each);
 size_t mg_reader_left(const mg_reader *r);
 
+/* Bytes as text: 2 n lower-case hexadecimal digits and a NUL. */
+void mg_hex(const void *p, size_t n, char *out);
+/* Back: exactly 2 n digits of either case, of a text of len; false, and out undefined, for anything else. */
+bool mg_unhex(const char *text, size_t len, uint8_t *out, size_t n);
+
 #endif

@@ -23,14 +23,9 @@ void
 mg_budget_set_approval(int64 budget, bool required)
 {
 	MgArg args[] = {MG_INT8(budget), MG_BOOL(required)};
-	MgQuery q;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(&q, false, "UPDATE mirage.budget SET require_approval = $2 WHERE id = $1 RETURNING id",
-					 lengthof(args), args);
-	mg_rows_changed("budget", n, 1);
-	mg_query_end(&q);
+	mg_change_alone("budget", "UPDATE mirage.budget SET require_approval = $2 WHERE id = $1 RETURNING id",
+					lengthof(args), args);
 }
 
 /* ---------------------------------------------------------------- four eyes */
@@ -63,12 +58,7 @@ mg_job_login(int64 job)
 
 	mg_query_begin(&q);
 	if (mg_query_run(&q, true, "SELECT login_oid, login_name, identity FROM mirage.job WHERE id = $1", 1, &arg) > 0)
-	{
-		MemoryContext old = MemoryContextSwitchTo(q.caller);
-
-		role = mg_role_binding(mg_get_oid(0, 1), mg_get_text(&q, 0, 2), mg_get_text(&q, 0, 3));
-		MemoryContextSwitchTo(old);
-	}
+		role = mg_get_role(&q, 0, 1);
 	mg_query_end(&q);
 	return role;
 }
@@ -86,12 +76,9 @@ mg_decide(const MgModel *model, const char *decision, const char *state, const c
 					MG_TEXT(note)};
 	MgArg change[] = {MG_INT8(model->id), MG_TEXT(state)};
 	MgQuery q;
-	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, false, "UPDATE mirage.model SET state = $2 WHERE id = $1 RETURNING id", lengthof(change),
-					 change);
-	mg_rows_changed("model", n, 1);
+	mg_change(&q, "model", "UPDATE mirage.model SET state = $2 WHERE id = $1 RETURNING id", lengthof(change), change);
 	mg_query_run(&q, false,
 				 "INSERT INTO mirage.decision (model, model_name, decision, role_name, login_name, note) "
 				 "VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",

@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
@@ -17,19 +16,12 @@
 #include "pg/unit.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #define BUDGET_COLUMNS                                                                                   \
 	"SELECT id, name, epsilon, delta, period, owner_oid, owner_name, identity, xmin, alpha, unit_kind, " \
 	"require_approval FROM mirage.budget "
-
-static bool
-is_mine(uint64 row, int col)
-{
-	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(mg_get_datum(row, col)));
-}
 
 /* The site's limit binds budgets that were made before it was set as well. */
 static double
@@ -71,13 +63,9 @@ budget_fetch(const char *sql, const MgArg *arg)
 		b->filter.alpha = mg_get_float8(0, 10);
 		MG_CHECK(&ctx, mg_filter_init_at(&ctx, &b->filter, b->filter.alpha, effective_epsilon(b->epsilon),
 										 mg_get_float8(0, 4)));
-		if (!mg_get_null(0, 5))
-		{
-			b->period = palloc(sizeof(Interval));
-			memcpy(b->period, DatumGetPointer(mg_get_datum(0, 5)), sizeof(Interval));
-		}
-		b->owner = mg_role_binding(mg_get_oid(0, 6), mg_get_text(&q, 0, 7), mg_get_text(&q, 0, 8));
-		b->mine_uncommitted = is_mine(0, 9);
+		b->period = mg_get_interval(&q, 0, 5);
+		b->owner = mg_get_role(&q, 0, 6);
+		b->mine_uncommitted = mg_get_mine(0, 9);
 		b->unit_kind = mg_get_text(&q, 0, 11);
 		b->require_approval = mg_get_bool(0, 12);
 		MemoryContextSwitchTo(old);
@@ -117,7 +105,7 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 	MgArg args[] = {MG_TEXT(name),
 					MG_FLOAT8(epsilon),
 					MG_FLOAT8(delta),
-					{INTERVALOID, IntervalPGetDatum(period), period == NULL},
+					MG_INTERVAL(period),
 					MG_OID(owner),
 					MG_TEXT(owner_name),
 					MG_TEXT(mg_database_identity()),
@@ -147,19 +135,13 @@ mg_budget_create(const char *name, double epsilon, double delta, Interval *perio
 void
 mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period)
 {
-	MgArg args[] = {MG_INT8(budget->id),
-					MG_FLOAT8(epsilon),
-					MG_FLOAT8(delta),
-					{INTERVALOID, IntervalPGetDatum(period), period == NULL}};
+	MgArg args[] = {MG_INT8(budget->id), MG_FLOAT8(epsilon), MG_FLOAT8(delta), MG_INTERVAL(period)};
 	char *by = GetUserNameFromId(GetUserId(), false);
 	MgQuery q;
-	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "UPDATE mirage.budget SET epsilon = $2, delta = $3, period = $4 WHERE id = $1 RETURNING id",
-					 lengthof(args), args);
-	mg_rows_changed("budget", n, 1);
+	mg_change(&q, "budget", "UPDATE mirage.budget SET epsilon = $2, delta = $3, period = $4 WHERE id = $1 RETURNING id",
+			  lengthof(args), args);
 	budget_note_change(&q, budget->id, by);
 	mg_query_end(&q);
 }
@@ -198,7 +180,7 @@ relation_row(MgQuery *q, uint64 row)
 		r->protected_by = mg_role_binding(mg_get_oid(row, 6), mg_get_text(q, row, 7), identity);
 	r->assert_stable = mg_get_bool(row, 8);
 	r->is_public = mg_get_bool(row, 9);
-	r->mine_uncommitted = is_mine(row, 10);
+	r->mine_uncommitted = mg_get_mine(row, 10);
 	r->fingerprint = mg_get_text(q, row, 11);
 	r->unit = mg_get_text(q, row, 12);
 	r->max_rows = DatumGetInt32(mg_get_datum(row, 14));
@@ -416,21 +398,16 @@ mg_relation_stamp(List *members, int64 budget, const char *unit, int max_rows)
 						MG_TEXT(unit),
 						unit_attnum(member, unit),
 						MG_INT4(max_rows)};
-		MgQuery q;
-		uint64 n;
 
 		if (r != NULL && r->budget != 0)
 			continue;
-		mg_query_begin(&q);
-		n = mg_query_run(
-			&q, false,
+		mg_change_alone(
+			"relation",
 			"INSERT INTO mirage.relation AS r (relid, name, identity, budget, inherited, unit, unit_attnum, "
 			"max_rows_per_unit) VALUES ($1, $2, $3, $4, true, $5, $6, $7) ON CONFLICT (relid, identity) DO UPDATE SET "
 			"budget = excluded.budget, inherited = true, unit = excluded.unit, unit_attnum = excluded.unit_attnum, "
 			"max_rows_per_unit = excluded.max_rows_per_unit WHERE r.budget IS NULL RETURNING r.id",
 			lengthof(args), args);
-		mg_rows_changed("relation", n, 1);
-		mg_query_end(&q);
 	}
 }
 
@@ -462,15 +439,13 @@ mg_relation_record(Oid relid)
 	{
 		MgArg adopt[] = {MG_INT8(id), MG_TEXT(name), MG_TEXT(mg_database_identity())};
 
-		uint64 n = mg_query_run(
-			&q, false,
+		mg_change(
+			&q, "column_decl",
 			"INSERT INTO mirage.column_decl SELECT $1, d.attname, d.kind, d.lower, d.upper, d.categories, d.bins, "
 			"d.pattern, d.other, d.depends_on FROM mirage.column_decl d WHERE d.relation = (SELECT max(r.id) FROM "
 			"mirage.relation r WHERE r.name = $2 AND r.identity <> $3) ON CONFLICT DO NOTHING "
 			"RETURNING relation || ' ' || attname",
 			lengthof(adopt), adopt);
-
-		mg_rows_changed("column_decl", n, 1);
 	}
 	mg_query_end(&q);
 	return id;
@@ -493,19 +468,14 @@ mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fin
 					MG_TEXT(unit),
 					unit_attnum(relid, unit),
 					MG_INT4(max_rows)};
-	MgQuery q;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(
-		&q, false,
+	mg_change_alone(
+		"relation",
 		"UPDATE mirage.relation SET budget = $2, assert_stable = $3, protected_by_oid = $4, "
 		"protected_by_name = $5, name = $6, identity = $7, fingerprint = $8, inherited = false, unit = $9, "
 		"unit_attnum = $10, max_rows_per_unit = $11, protected_at = pg_catalog.clock_timestamp() WHERE id = $1 "
 		"RETURNING id",
 		lengthof(args), args);
-	mg_rows_changed("relation", n, 1);
-	mg_query_end(&q);
 }
 
 MgSourceRecord
@@ -526,24 +496,17 @@ void
 mg_relation_set_unit(const MgRelation *r, const char *unit, int max_rows)
 {
 	MgArg args[] = {MG_INT8(r->id), MG_TEXT(unit), unit_attnum(r->relid, unit), MG_INT4(max_rows)};
-	MgQuery q;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "UPDATE mirage.relation SET unit = $2, unit_attnum = $3, max_rows_per_unit = $4 WHERE id = $1 "
-					 "RETURNING id",
-					 lengthof(args), args);
-	mg_rows_changed("relation", n, 1);
-	mg_query_end(&q);
+	mg_change_alone("relation",
+					"UPDATE mirage.relation SET unit = $2, unit_attnum = $3, max_rows_per_unit = $4 WHERE id = $1 "
+					"RETURNING id",
+					lengthof(args), args);
 }
 
 void
 mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze)
 {
 	MgArg args[] = {MG_INT8(budget->id), MG_TEXT(kind)};
-	MgQuery q;
-	uint64 n;
 
 	if (budget->unit_kind != NULL && strcmp(budget->unit_kind, kind) != 0)
 		ereport(
@@ -556,45 +519,9 @@ mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze)
 				 "Name the same kind of unit with dp_protect(..., unit => ...), or put the table under a budget of its own.")));
 	if (!freeze || budget->unit_kind != NULL)
 		return;
-	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "UPDATE mirage.budget SET unit_kind = $2 WHERE id = $1 AND unit_kind IS NULL RETURNING id",
-					 lengthof(args), args);
-	mg_rows_changed("budget", n, 1);
-	mg_query_end(&q);
-}
-
-/* The list in a text[] of the current result; NIL for NULL. In the context current at the call. */
-static List *
-get_texts(uint64 row, int col)
-{
-	List *texts = NIL;
-	Datum *items;
-	int n;
-
-	if (mg_get_null(row, col))
-		return NIL;
-	deconstruct_array(DatumGetArrayTypePCopy(mg_get_datum(row, col)), TEXTOID, -1, false, TYPALIGN_INT, &items, NULL,
-					  &n);
-	for (int i = 0; i < n; i++)
-		texts = lappend(texts, TextDatumGetCString(items[i]));
-	return texts;
-}
-
-/* As an argument; NULL for NIL. */
-static MgArg
-texts_arg(List *texts)
-{
-	Datum *items = palloc(sizeof(Datum) * Max(list_length(texts), 1));
-	MgArg arg = {TEXTARRAYOID, (Datum) 0, texts == NIL};
-	int n = 0;
-	ListCell *lc;
-
-	foreach (lc, texts)
-		items[n++] = CStringGetTextDatum((char *) lfirst(lc));
-	if (texts != NIL)
-		arg.value = PointerGetDatum(construct_array(items, n, TEXTOID, -1, false, TYPALIGN_INT));
-	return arg;
+	mg_change_alone("budget",
+					"UPDATE mirage.budget SET unit_kind = $2 WHERE id = $1 AND unit_kind IS NULL RETURNING id",
+					lengthof(args), args);
 }
 
 static MgDeclaration *
@@ -622,11 +549,11 @@ declared(Oid relid, const char *column)
 			d->kind = mg_get_text(&q, 0, 1);
 			d->lower = mg_get_text(&q, 0, 2);
 			d->upper = mg_get_text(&q, 0, 3);
-			d->categories = get_texts(0, 4);
+			d->categories = mg_get_texts(&q, 0, 4);
 			d->bins = mg_get_null(0, 5) ? 0 : DatumGetInt32(mg_get_datum(0, 5));
 			d->pattern = mg_get_text(&q, 0, 6);
 			d->other = mg_get_text(&q, 0, 7);
-			d->depends_on = get_texts(0, 8);
+			d->depends_on = mg_get_texts(&q, 0, 8);
 			MemoryContextSwitchTo(old);
 		}
 	}
@@ -652,35 +579,26 @@ mg_declaration(Oid relid, const char *column)
 void
 mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl)
 {
-	int64 id = mg_relation_record(relid);
-	MgQuery q;
+	MgArg args[] = {MG_INT8(mg_relation_record(relid)),
+					MG_TEXT(column),
+					MG_TEXT(decl->kind),
+					MG_TEXT(decl->lower),
+					MG_TEXT(decl->upper),
+					MG_TEXTS(decl->categories),
+					{INT4OID, Int32GetDatum(decl->bins), decl->bins == 0},
+					MG_TEXT(decl->pattern),
+					MG_TEXT(decl->other),
+					MG_TEXTS(decl->depends_on)};
 
-	mg_query_begin(&q);
-	{
-		MgArg args[] = {MG_INT8(id),
-						MG_TEXT(column),
-						MG_TEXT(decl->kind),
-						MG_TEXT(decl->lower),
-						MG_TEXT(decl->upper),
-						texts_arg(decl->categories),
-						{INT4OID, Int32GetDatum(decl->bins), decl->bins == 0},
-						MG_TEXT(decl->pattern),
-						MG_TEXT(decl->other),
-						texts_arg(decl->depends_on)};
-
-		uint64 n = mg_query_run(
-			&q, false,
-			"INSERT INTO mirage.column_decl AS d (relation, attname, kind, lower, upper, categories, bins, pattern, "
-			"other, depends_on) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
-			"ON CONFLICT (relation, attname) DO UPDATE SET "
-			"kind = excluded.kind, lower = excluded.lower, upper = excluded.upper, categories = excluded.categories, "
-			"bins = excluded.bins, pattern = excluded.pattern, other = excluded.other, "
-			"depends_on = excluded.depends_on RETURNING d.relation || ' ' || d.attname",
-			lengthof(args), args);
-
-		mg_rows_changed("column_decl", n, 1);
-	}
-	mg_query_end(&q);
+	mg_change_alone(
+		"column_decl",
+		"INSERT INTO mirage.column_decl AS d (relation, attname, kind, lower, upper, categories, bins, pattern, "
+		"other, depends_on) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+		"ON CONFLICT (relation, attname) DO UPDATE SET "
+		"kind = excluded.kind, lower = excluded.lower, upper = excluded.upper, categories = excluded.categories, "
+		"bins = excluded.bins, pattern = excluded.pattern, other = excluded.other, "
+		"depends_on = excluded.depends_on RETURNING d.relation || ' ' || d.attname",
+		lengthof(args), args);
 }
 
 bool
@@ -695,7 +613,7 @@ mg_declarations_uncommitted(Oid relid)
 	mg_query_begin(&q);
 	n = mg_query_run(&q, true, "SELECT xmin FROM mirage.column_decl WHERE relation = $1", 1, &arg);
 	for (uint64 i = 0; i < n && !mine; i++)
-		mine = is_mine(i, 1);
+		mine = mg_get_mine(i, 1);
 	mg_query_end(&q);
 	return mine;
 }
@@ -704,18 +622,14 @@ void
 mg_relations_follow_names(void)
 {
 	MgArg arg = MG_TEXT(mg_database_identity());
-	MgQuery q;
 	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(
-		&q, false,
+	n = mg_change_alone(
+		"relation",
 		"UPDATE mirage.relation r SET name = format('%I.%I', n.nspname, c.relname) "
 		"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = r.relid AND r.identity = $1 "
 		"AND r.name <> format('%I.%I', n.nspname, c.relname) RETURNING r.id",
 		1, &arg);
-	mg_rows_changed("relation", n, 1);
-	mg_query_end(&q);
 	if (n > 0)
 		mg_log("follow names", "relations", NULL);
 }
@@ -734,19 +648,18 @@ mg_share_grant(int64 budget, Oid grantee, double epsilon)
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(
-		&q, false,
+	n = mg_change(
+		&q, "share",
 		"UPDATE mirage.share SET grantee_oid = $2, grantee_name = $3, identity = $4, epsilon = $5, granted_by = $6, "
 		"granted_at = clock_timestamp() WHERE budget = $1 AND (grantee_oid = $2 AND identity = $4 "
 		"OR grantee_name = $3 AND NOT EXISTS (SELECT FROM mirage.share o WHERE o.budget = $1 AND "
 		"o.grantee_oid = $2 AND o.identity = $4)) RETURNING id",
 		lengthof(args), args);
 	if (n == 0)
-		n = mg_query_run(&q, false,
-						 "INSERT INTO mirage.share (budget, grantee_oid, grantee_name, identity, epsilon, granted_by) "
-						 "VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
-						 lengthof(args), args);
-	mg_rows_changed("share", n, 1);
+		mg_change(&q, "share",
+				  "INSERT INTO mirage.share (budget, grantee_oid, grantee_name, identity, epsilon, granted_by) "
+				  "VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+				  lengthof(args), args);
 	mg_query_end(&q);
 }
 
@@ -765,7 +678,7 @@ mg_share_find(int64 budget, Oid role, int64 *id, char **grantee)
 					 1, &arg);
 	for (uint64 i = 0; i < n && best == 0; i++)
 	{
-		MgRole r = mg_role_binding(mg_get_oid(i, 1), mg_get_text(&q, i, 2), mg_get_text(&q, i, 3));
+		MgRole r = mg_get_role(&q, i, 1);
 
 		if (r.live && has_privs_of_role(role, r.oid))
 		{

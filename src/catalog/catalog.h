@@ -357,7 +357,6 @@ extern void mg_model_key_forget(int64 model); /* of a model that never came to b
 /* Random roots of purpose "log", "receipt", "watermark", "unit": made on first use when create, wrapped. */
 extern void mg_root_key(const char *purpose, uint8 key[32], bool create);
 /* Seal and unseal a model's blob: AAD binds model id and format version. */
-extern bytea *mg_model_seal(int64 model, const void *plain, size_t len);
 extern bytea *mg_model_seal_with(int64 model, const uint8 key[32], const void *plain, size_t len);
 extern void *mg_model_unseal(int64 model, const bytea *sealed, size_t *len); /* palloc'ed huge; wipe after use */
 
@@ -377,21 +376,28 @@ typedef struct MgLogCheck
 } MgLogCheck;
 extern MgLogCheck mg_log_verify(const char *expected_head);
 
-/* -- recipients and issuances (catalog/issuance.c) -- */
+/* -- recipients (catalog/recipient.c) -- */
 
 /*
  * Who rows are for: the user that logged in, which neither SET ROLE nor SET SESSION AUTHORIZATION changes; or, where
  * that user is a claimant (dp_allow_claims), whom pg_mirage.recipient names. A claim is another recipient than a role
- * of the same name.
+ * of the same name, and than what another login claims.
  */
 typedef struct MgRecipient
 {
 	char *name;
 	bool claimed;
-	char *label; /* "role:name" or "claim:name": what keys are derived from */
+	char *id; /* what keys are derived from, a UUID as text, whatever the name; NULL: not known yet */
 } MgRecipient;
 
-extern MgRecipient mg_recipient(void); /* of this session, now; error for a claim without the right */
+extern MgRecipient mg_recipient(void); /* of this session, now, without its id; error for a claim without the right */
+/* Finds the id, where there is one. False: the recipient, or its present name, is yet to be recorded. */
+extern bool mg_recipient_find(MgRecipient *recipient);
+/* In a worker's transaction, which writes the log's entry: records it, unless another has done so; sets the id. */
+extern bool mg_recipient_record(MgRecipient *recipient);
+
+/* -- claimants and issuances (catalog/issuance.c) -- */
+
 extern void mg_claimant_set(Oid role, bool allowed);
 /* May the user that logged in name recipients? */
 extern bool mg_may_claim(void);
@@ -404,6 +410,7 @@ typedef struct MgIssuance
 	const char *role; /* that asked */
 	const char *recipient;
 	bool claimed; /* the recipient is a claim */
+	const char *recipient_id;
 	int64 rows;
 	bool seeded;
 	const char *purpose;     /* NULL: none was named */
@@ -425,10 +432,13 @@ typedef struct MgArg
 	Datum value;
 	bool null;
 } MgArg;
-#define MG_TEXT(s)                                                     \
-	{                                                                  \
-		TEXTOID, (s) ? CStringGetTextDatum(s) : (Datum) 0, (s) == NULL \
-	}
+/* NULL is null. */
+static inline MgArg
+mg_text_value(const char *s)
+{
+	return (MgArg){TEXTOID, s != NULL ? CStringGetTextDatum(s) : (Datum) 0, s == NULL};
+}
+#define MG_TEXT(s) mg_text_value(s)
 #define MG_INT4(v)                       \
 	{                                    \
 		INT4OID, Int32GetDatum(v), false \
@@ -462,6 +472,16 @@ typedef struct MgArg
 		(t), (Datum) 0, true \
 	}
 
+/* char * as text[]; NIL is null. */
+#define MG_TEXTS(list)                                   \
+	{                                                    \
+		TEXTARRAYOID, mg_text_array(list), (list) == NIL \
+	}
+#define MG_INTERVAL(p)                                 \
+	{                                                  \
+		INTERVALOID, IntervalPGetDatum(p), (p) == NULL \
+	}
+
 /*
  * Between begin and end: SPI is connected, the identity is the extension's owner. The values of a result are read by
  * the mg_get_* functions (row from 0, column from 1) until the next run; those that return memory allocate it in
@@ -477,14 +497,25 @@ extern void mg_query_begin(MgQuery *q);
 /* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command.
  */
 extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);
+/* Reads as a statement did that was this command of the open transaction: in the latest snapshot, without what the
+ * transaction has written since. */
+extern uint64 mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, const MgArg *args);
 extern void mg_query_end(MgQuery *q);
+/*
+ * One statement that changes a table of state (catalog/seals.h) and returns the keys of its rows as column 1: it is run
+ * and its rows are to be sealed. Returns their number. _alone: between a begin and an end of its own.
+ */
+extern uint64 mg_change(MgQuery *q, const char *table, const char *sql, int nargs, const MgArg *args);
+extern uint64 mg_change_alone(const char *table, const char *sql, int nargs, const MgArg *args);
 extern bool mg_get_null(uint64 row, int col);
 extern Datum mg_get_datum(uint64 row, int col); /* by value types only */
 extern int64 mg_get_int8(uint64 row, int col);
 extern double mg_get_float8(uint64 row, int col);
 extern Oid mg_get_oid(uint64 row, int col);
 extern bool mg_get_bool(uint64 row, int col);
+extern bool mg_get_mine(uint64 row, int col);                           /* an xmin: of this transaction? */
 extern char *mg_get_text(MgQuery *q, uint64 row, int col);              /* NULL for NULL */
+extern Interval *mg_get_interval(MgQuery *q, uint64 row, int col);      /* NULL for NULL */
 extern char *mg_get_key(uint64 row, int col);                           /* as text, in the current context */
 extern struct varlena *mg_get_varlena(MgQuery *q, uint64 row, int col); /* detoasted copy; NULL for NULL */
 
@@ -500,5 +531,7 @@ extern const char *mg_database_identity(void);
 extern bool mg_same_cluster(const char *identity);
 /* A role as recorded: live or not (see above). */
 extern MgRole mg_role_binding(Oid oid, const char *name, const char *identity);
+/* The same of columns col (its OID), col + 1 (its name) and col + 2 (the database it was recorded in). */
+extern MgRole mg_get_role(MgQuery *q, uint64 row, int col);
 
 #endif

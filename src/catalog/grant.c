@@ -12,6 +12,7 @@
 #include "catalog/seals.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "pg/texts.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
 
@@ -41,15 +42,11 @@ read_grant(MgQuery *q, uint64 row, int64 model)
 	g->valid_until = g->expires ? DatumGetTimestampTz(mg_get_datum(row, 5)) : 0;
 	g->limited = !mg_get_null(row, 6);
 	g->max_rows = g->limited ? mg_get_int8(row, 6) : 0;
-	if (!mg_get_null(row, 7))
-	{
-		g->per = palloc(sizeof(Interval));
-		memcpy(g->per, DatumGetPointer(mg_get_datum(row, 7)), sizeof(Interval));
-	}
+	g->per = mg_get_interval(q, row, 7);
 	g->purposes = mg_get_texts(q, row, 8);
 	g->conditions = (Jsonb *) mg_get_varlena(q, row, 9);
 	g->columns = mg_get_texts(q, row, 10);
-	g->mine_uncommitted = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(mg_get_datum(row, 11)));
+	g->mine_uncommitted = mg_get_mine(row, 11);
 	MemoryContextSwitchTo(old);
 	return g;
 }
@@ -64,22 +61,20 @@ mg_grant_set(const MgGrant *g)
 					MG_TEXT(GetUserNameFromId(GetUserId(), false)),
 					{TIMESTAMPTZOID, TimestampTzGetDatum(g->valid_until), !g->expires},
 					{INT8OID, Int64GetDatum(g->max_rows), !g->limited},
-					{INTERVALOID, PointerGetDatum(g->per), g->per == NULL},
-					{TEXTARRAYOID, mg_text_array(g->purposes), g->purposes == NIL},
+					MG_INTERVAL(g->per),
+					MG_TEXTS(g->purposes),
 					{JSONBOID, PointerGetDatum(g->conditions), g->conditions == NULL},
-					{TEXTARRAYOID, mg_text_array(g->columns), g->columns == NIL}};
+					MG_TEXTS(g->columns)};
 	MgQuery q;
-	uint64 n;
 
 	mg_query_begin(&q);
 	/* of a role that was renamed since */
-	n = mg_query_run(&q, false,
-					 "DELETE FROM mirage.model_grant WHERE model = $1 AND grantee_oid = $2 AND grantee_name <> $3 "
-					 "AND split_part(identity, ':', 1) = split_part($4, ':', 1)" RETURNING_KEY,
-					 4, args);
-	mg_rows_changed("model_grant", n, 1);
-	n = mg_query_run(
-		&q, false,
+	mg_change(&q, "model_grant",
+			  "DELETE FROM mirage.model_grant WHERE model = $1 AND grantee_oid = $2 AND grantee_name <> $3 "
+			  "AND split_part(identity, ':', 1) = split_part($4, ':', 1)" RETURNING_KEY,
+			  4, args);
+	mg_change(
+		&q, "model_grant",
 		"INSERT INTO mirage.model_grant AS g (model, grantee_oid, grantee_name, identity, granted_by, valid_until, "
 		"max_rows, per, purposes, conditions, columns) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
 		"ON CONFLICT (model, grantee_name) DO UPDATE SET "
@@ -88,7 +83,6 @@ mg_grant_set(const MgGrant *g)
 		"purposes = excluded.purposes, conditions = excluded.conditions, columns = excluded.columns, "
 		"granted_at = clock_timestamp() RETURNING g.model || ' ' || g.grantee_name",
 		lengthof(args), args);
-	mg_rows_changed("model_grant", n, 1);
 	mg_query_end(&q);
 }
 
@@ -96,16 +90,12 @@ bool
 mg_grant_remove(int64 model, Oid grantee)
 {
 	MgArg args[] = {MG_INT8(model), MG_OID(grantee), MG_TEXT(GetUserNameFromId(grantee, false))};
-	MgQuery q;
 	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(
-		&q, false,
+	n = mg_change_alone(
+		"model_grant",
 		"DELETE FROM mirage.model_grant WHERE model = $1 AND (grantee_oid = $2 OR grantee_name = $3)" RETURNING_KEY,
 		lengthof(args), args);
-	mg_rows_changed("model_grant", n, 1);
-	mg_query_end(&q);
 	return n > 0;
 }
 
@@ -177,14 +167,7 @@ mg_model_require_released(const MgModel *model, Oid role)
 static bool
 permits_purpose(const MgGrant *g, const char *purpose)
 {
-	ListCell *lc;
-
-	if (g->purposes == NIL)
-		return true;
-	foreach (lc, g->purposes)
-		if (purpose != NULL && strcmp(lfirst(lc), purpose) == 0)
-			return true;
-	return false;
+	return g->purposes == NIL || (purpose != NULL && mg_texts_have(g->purposes, purpose));
 }
 
 /* The least restrictive first, and never two alike: names are unique. */
@@ -264,23 +247,10 @@ mg_grants_for(const MgModel *model, Oid role, const char *purpose)
 	return grants;
 }
 
-static bool
-same_texts(List *a, List *b)
-{
-	ListCell *x, *y;
-
-	if (list_length(a) != list_length(b))
-		return false;
-	forboth (x, a, y, b)
-		if (strcmp(lfirst(x), lfirst(y)) != 0)
-			return false;
-	return true;
-}
-
 bool
 mg_grants_alike(const MgGrant *a, const MgGrant *b)
 {
-	if ((a->conditions != NULL) != (b->conditions != NULL) || !same_texts(a->columns, b->columns))
+	if ((a->conditions != NULL) != (b->conditions != NULL) || !mg_texts_equal(a->columns, b->columns))
 		return false;
 	return a->conditions == NULL || (VARSIZE(a->conditions) == VARSIZE(b->conditions) &&
 									 memcmp(a->conditions, b->conditions, VARSIZE(a->conditions)) == 0);

@@ -21,36 +21,13 @@
 
 #define LABEL "pg_mirage-head-1"
 #define DIGITS "0123456789"
-#define HEX_DIGITS "0123456789abcdefABCDEF"
-
-static void
-put_hex(const uint8 *p, size_t n, char *out)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(out + 2 * i, 3, "%02x", p[i]);
-}
-
-/* Exactly 2 n digits. */
-static bool
-take_hex(const char *text, size_t len, uint8 *out, size_t n)
-{
-	if (len != 2 * n || strspn(text, HEX_DIGITS) < len)
-		return false;
-	for (size_t i = 0; i < n; i++)
-	{
-		char byte[3] = {text[2 * i], text[2 * i + 1], '\0'};
-
-		out[i] = (uint8) strtoul(byte, NULL, 16);
-	}
-	return true;
-}
 
 void
 mg_head_plain(int64 number, const uint8 hash[MG_HASH_BYTES], char out[MG_HEAD_SIZE])
 {
 	int n = snprintf(out, MG_HEAD_SIZE, INT64_FORMAT ":", number);
 
-	put_hex(hash, MG_HASH_BYTES, out + n);
+	mg_hex(hash, MG_HASH_BYTES, out + n);
 }
 
 static bool
@@ -83,11 +60,11 @@ parse_signed(const char *text, MgHead *head)
 	size_t len;
 
 	if (!take_field(&s, ';', &field, &len) || !take_number(field, len, &head->number) ||
-		!take_field(&s, ';', &field, &len) || !take_hex(field, len, head->hash, MG_HASH_BYTES) ||
+		!take_field(&s, ';', &field, &len) || !mg_unhex(field, len, head->hash, MG_HASH_BYTES) ||
 		!take_field(&s, ';', &field, &len) || !take_field(&s, ';', &field, &len))
 		return false;
 	head->statement = pnstrdup(text, (Size) (s - 1 - text));
-	return take_field(&s, '\0', &field, &len) && take_hex(field, len, head->signature, MG_SIGNATURE_BYTES);
+	return take_field(&s, '\0', &field, &len) && mg_unhex(field, len, head->signature, MG_SIGNATURE_BYTES);
 }
 
 bool
@@ -102,7 +79,7 @@ mg_head_parse(const char *text, MgHead *head)
 	if (strncmp(text, LABEL ";", strlen(LABEL ";")) == 0)
 		return parse_signed(text, head);
 	return take_field(&s, ':', &field, &len) && take_number(field, len, &head->number) &&
-		   take_field(&s, '\0', &field, &len) && take_hex(field, len, head->hash, MG_HASH_BYTES);
+		   take_field(&s, '\0', &field, &len) && mg_unhex(field, len, head->hash, MG_HASH_BYTES);
 }
 
 bool
@@ -161,13 +138,13 @@ mg_head_signed(void)
 	mg_ctx ctx;
 	mg_code code;
 
-	put_hex(hash, MG_HASH_BYTES, digits);
+	mg_hex(hash, MG_HASH_BYTES, digits);
 	statement = psprintf(LABEL ";" INT64_FORMAT ";%s;%s;%s", number, digits, utc_now(), mg_database_identity());
 	mg_root_key("log", seed, false);
 	mg_ctx_init(&ctx);
 	code = mg_sign(&ctx, seed, statement, strlen(statement), signature);
 	mg_wipe(seed, sizeof(seed));
 	MG_CHECK(&ctx, code);
-	put_hex(signature, sizeof(signature), hex);
+	mg_hex(signature, sizeof(signature), hex);
 	return psprintf("%s;%s", statement, hex);
 }

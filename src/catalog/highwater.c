@@ -95,19 +95,6 @@ mg_high_water_kept(void)
 
 /* ---------------------------------------------------------------- where it is */
 
-static void
-hex(const uint8 *p, size_t n, char *out)
-{
-	static const char digit[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < n; i++)
-	{
-		out[2 * i] = digit[p[i] >> 4];
-		out[2 * i + 1] = digit[p[i] & 15];
-	}
-	out[2 * n] = '\0';
-}
-
 /*
  * The public half of the log's key, of the seed itself: the recorded one can be exchanged by whoever can write our
  * tables. False: there is none yet.
@@ -156,7 +143,7 @@ find_account(Survey *s, const uint8 pub[32])
 	mg_ctx_init(&ctx);
 	MG_CHECK(&ctx, mg_sha256(&ctx, pub, 32, hash));
 	memcpy(&s->account, hash, sizeof(s->account));
-	hex(hash, sizeof(hash), digits);
+	mg_hex(hash, sizeof(hash), digits);
 	snprintf(s->path, sizeof(s->path), "%s.%.*s", s->prefix, ACCOUNT_DIGITS, digits);
 }
 
@@ -319,7 +306,7 @@ hash_content(const uint8 *data, size_t len, char out[2 * MG_HASH_BYTES + 1])
 
 	mg_ctx_init(&ctx);
 	MG_CHECK(&ctx, mg_sha256(&ctx, data, len, hash));
-	hex(hash, sizeof(hash), out);
+	mg_hex(hash, sizeof(hash), out);
 }
 
 static bool

@@ -1,13 +1,12 @@
 /*
- * catalog/issuance.c: who rows are for, and the record that they were given out: append-only, written by a worker's
- * transaction before the first row leaves.
+ * catalog/issuance.c: who may say whom rows are for, and the record that they were given out: append-only, written by a
+ * worker's transaction before the first row leaves.
  */
 #include "postgres.h"
 
 #include "catalog/catalog.h"
 #include "catalog/seals.h"
 #include "miscadmin.h"
-#include "pg/guc.h"
 
 bool
 mg_may_claim(void)
@@ -21,7 +20,7 @@ mg_may_claim(void)
 	n = mg_query_run(&q, true, "SELECT role_oid, role_name, identity FROM mirage.claimant", 0, NULL);
 	for (uint64 i = 0; i < n && !may; i++)
 	{
-		MgRole r = mg_role_binding(mg_get_oid(i, 1), mg_get_text(&q, i, 2), mg_get_text(&q, i, 3));
+		MgRole r = mg_get_role(&q, i, 1);
 
 		may = r.live && r.oid == login;
 	}
@@ -35,45 +34,20 @@ mg_claimant_set(Oid role, bool allowed)
 	MgArg args[] = {MG_TEXT(GetUserNameFromId(role, false)), MG_OID(role), MG_TEXT(mg_database_identity()),
 					MG_TEXT(GetUserNameFromId(GetUserId(), false))};
 	MgQuery q;
-	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "DELETE FROM mirage.claimant WHERE role_name = $1 OR (role_oid = $2 "
-					 "AND split_part(identity, ':', 1) = split_part($3, ':', 1)) RETURNING role_name",
-					 3, args);
-	mg_rows_changed("claimant", n, 1);
+	mg_change(&q, "claimant",
+			  "DELETE FROM mirage.claimant WHERE role_name = $1 OR (role_oid = $2 "
+			  "AND split_part(identity, ':', 1) = split_part($3, ':', 1)) RETURNING role_name",
+			  3, args);
 	if (allowed)
 	{
-		n = mg_query_run(&q, false,
-						 "INSERT INTO mirage.claimant (role_name, role_oid, identity, allowed_by) "
-						 "VALUES ($1, $2, $3, $4) RETURNING role_name",
-						 lengthof(args), args);
-		mg_rows_changed("claimant", n, 1);
+		mg_change(&q, "claimant",
+				  "INSERT INTO mirage.claimant (role_name, role_oid, identity, allowed_by) "
+				  "VALUES ($1, $2, $3, $4) RETURNING role_name",
+				  lengthof(args), args);
 	}
 	mg_query_end(&q);
-}
-
-MgRecipient
-mg_recipient(void)
-{
-	MgRecipient r = {.claimed = mg_guc_recipient != NULL && mg_guc_recipient[0] != '\0'};
-
-	if (r.claimed)
-	{
-		mg_check_name("recipient", mg_guc_recipient);
-		if (!mg_may_claim())
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-							errmsg("role \"%s\" may not say whom rows are for",
-								   GetUserNameFromId(GetAuthenticatedUserId(), false)),
-							errhint("RESET pg_mirage.recipient, or let a member of mirage_admin call "
-									"dp_allow_claims() for the role that logs in.")));
-		r.name = pstrdup(mg_guc_recipient);
-	}
-	else
-		r.name = GetUserNameFromId(GetAuthenticatedUserId(), false);
-	r.label = psprintf("%s:%s", r.claimed ? "claim" : "role", r.name);
-	return r;
 }
 
 /*
@@ -83,12 +57,13 @@ mg_recipient(void)
 static const char insert_statement[] =
 	"INSERT INTO mirage.issuance (model, model_name, role_oid, role_name, identity, recipient, claimed, grantee_oid, "
 	"grantee_name, requested_rows, seeded, purpose, path, conditions, columns, watermark, name_total, oid_total, "
-	"both_total, recipient_total, issued_at) "
+	"both_total, recipient_total, issued_at, recipient_id) "
 	"SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16, "
 	"CASE WHEN $9 IS NOT NULL THEN coalesce(n.total, 0) + $10 END, "
 	"CASE WHEN $9 IS NOT NULL THEN coalesce(o.total, 0) + $10 END, "
 	"CASE WHEN $9 IS NOT NULL THEN coalesce(b.total, 0) + $10 END, "
-	"coalesce(r.total, 0) + $10, greatest(clock_timestamp(), n.at, o.at, r.at) FROM (VALUES (0)) one "
+	"coalesce(r.total, 0) + $10, greatest(clock_timestamp(), n.at, o.at, r.at), $17::uuid "
+	"FROM (VALUES (0)) one "
 	"LEFT JOIN (SELECT name_total AS total, issued_at AS at FROM mirage.issuance "
 	"WHERE model = $1 AND grantee_name = $9 ORDER BY issued_at DESC, id DESC LIMIT 1) n ON true "
 	"LEFT JOIN (SELECT oid_total AS total, issued_at AS at FROM mirage.issuance "
@@ -118,7 +93,8 @@ mg_issuance_insert(const MgIssuance *i, const MgGrant *payer)
 					MG_TEXT(i->path),
 					MG_TEXT(i->conditioned),
 					{TEXTARRAYOID, mg_text_array(i->columns), false},
-					MG_TEXT(i->watermark)};
+					MG_TEXT(i->watermark),
+					MG_TEXT(i->recipient_id)};
 	MgQuery q;
 	int64 id;
 

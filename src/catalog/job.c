@@ -51,34 +51,24 @@ mg_job_insert(const MgJob *job, Oid relid, double epsilon)
 					MG_INT8(job->charge),
 					MG_INT8((int64) job->dsm_handle),
 					MG_INT4(job->pid)};
-	MgQuery q;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(
-		&q, false,
+	mg_change_alone(
+		"job",
 		"INSERT INTO mirage.job (id, model, relation, relid, method, epsilon, role_oid, role_name, login_oid, "
 		"login_name, identity, charge, state, dsm_handle, pid) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'running', $13, $14) RETURNING id",
 		lengthof(args), args);
-	mg_rows_changed("job", n, 1);
-	mg_query_end(&q);
 }
 
 void
 mg_job_finish(int64 id, const char *state, const char *code, const char *error)
 {
 	MgArg args[] = {MG_INT8(id), MG_TEXT(state), MG_TEXT(code), MG_TEXT(error)};
-	MgQuery q;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "UPDATE mirage.job SET state = $2, errcode = $3, error = $4, ended_at = clock_timestamp() "
-					 "WHERE id = $1 RETURNING id",
-					 lengthof(args), args);
-	mg_rows_changed("job", n, 1);
-	mg_query_end(&q);
+	mg_change_alone("job",
+					"UPDATE mirage.job SET state = $2, errcode = $3, error = $4, ended_at = clock_timestamp() "
+					"WHERE id = $1 RETURNING id",
+					lengthof(args), args);
 }
 
 MgJob *
@@ -104,7 +94,7 @@ mg_job_find(int64 id)
 		job->method = mg_get_text(&q, 0, 4);
 		job->state = mg_get_text(&q, 0, 5);
 		job->error = mg_get_text(&q, 0, 6);
-		job->role = mg_role_binding(mg_get_oid(0, 7), mg_get_text(&q, 0, 8), mg_get_text(&q, 0, 9));
+		job->role = mg_get_role(&q, 0, 7);
 		job->dsm_handle = (uint32) mg_get_int8(0, 10);
 		job->pid = DatumGetInt32(mg_get_datum(0, 11));
 		job->charge = mg_get_int8(0, 12);

@@ -415,25 +415,6 @@ mg_model_seal_with(int64 model, const uint8 key[MG_KEY_BYTES], const void *plain
 	return sealed;
 }
 
-bytea *
-mg_model_seal(int64 model, const void *plain, size_t len)
-{
-	uint8 key[MG_KEY_BYTES];
-	bytea *volatile sealed = NULL;
-
-	mg_model_key(model, key);
-	PG_TRY();
-	{
-		sealed = mg_model_seal_with(model, key, plain, len);
-	}
-	PG_FINALLY();
-	{
-		mg_wipe(key, sizeof(key));
-	}
-	PG_END_TRY();
-	return sealed;
-}
-
 void *
 mg_model_unseal(int64 model, const bytea *sealed, size_t *len)
 {

@@ -194,47 +194,19 @@ mg_held_put(const char *fingerprint, const uint8 key[MG_KEY_BYTES])
 
 /* ---------------------------------------------------------------- reading the master key */
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Exactly 64 digits, and at most one newline after them. */
 static bool
 parse_key(const char *text, size_t len, uint8 key[MG_KEY_BYTES])
 {
 	if (len == KEY_DIGITS + 1 && text[KEY_DIGITS] == '\n')
 		len--;
-	if (len != KEY_DIGITS)
-		return false;
-	for (int i = 0; i < MG_KEY_BYTES; i++)
-	{
-		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		key[i] = (uint8) (high << 4 | low);
-	}
-	return true;
+	return mg_unhex(text, len, key, MG_KEY_BYTES);
 }
 
 static void
 format_key(const uint8 key[MG_KEY_BYTES], char text[KEY_DIGITS + 1])
 {
-	static const char digit[] = "0123456789abcdef";
-
-	for (int i = 0; i < MG_KEY_BYTES; i++)
-	{
-		text[2 * i] = digit[key[i] >> 4];
-		text[2 * i + 1] = digit[key[i] & 15];
-	}
+	mg_hex(key, MG_KEY_BYTES, text);
 	text[KEY_DIGITS] = '\n';
 }
 

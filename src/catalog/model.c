@@ -35,7 +35,7 @@ mg_model_find(const char *name)
 		m->method = mg_get_text(&q, 0, 4);
 		m->state = mg_get_text(&q, 0, 5);
 		m->relid = mg_get_oid(0, 6);
-		m->owner = mg_role_binding(mg_get_oid(0, 7), mg_get_text(&q, 0, 8), mg_get_text(&q, 0, 9));
+		m->owner = mg_get_role(&q, 0, 7);
 		m->epsilon = mg_get_float8(0, 10);
 		m->delta = mg_get_float8(0, 11);
 		m->total = mg_get_float8(0, 12);
@@ -62,13 +62,10 @@ model_columns_insert(MgQuery *q, int64 model, const MgColumns *columns)
 						MG_TEXT(c->pattern),
 						MG_INT4(c->core)};
 
-		uint64 n =
-			mg_query_run(q, false,
-						 "INSERT INTO mirage.model_column (model, pos, name, type, kind, not_null, pattern, core) "
-						 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING model || ' ' || pos",
-						 lengthof(args), args);
-
-		mg_rows_changed("model_column", n, 1);
+		mg_change(q, "model_column",
+				  "INSERT INTO mirage.model_column (model, pos, name, type, kind, not_null, pattern, core) "
+				  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING model || ' ' || pos",
+				  lengthof(args), args);
 	}
 }
 
@@ -95,13 +92,12 @@ mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sea
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(
-		&q, false,
+	n = mg_change(
+		&q, "model",
 		"INSERT INTO mirage.model (id, name, relation, relid, identity, method, owner_oid, owner_name, epsilon, "
 		"delta, charge, job, state, total, card) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
 		"$14, $15::jsonb) ON CONFLICT (name) DO NOTHING RETURNING id",
 		lengthof(args), args);
-	mg_rows_changed("model", n, 1);
 	if (n > 0)
 	{
 		model_columns_insert(&q, model->id, columns);
@@ -171,18 +167,14 @@ mg_model_delete(int64 model)
 {
 	MgArg arg = MG_INT8(model);
 	MgQuery q;
-	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, false, "DELETE FROM mirage.model WHERE id = $1 RETURNING id", 1, &arg);
-	mg_rows_changed("model", n, 1);
-	n = mg_query_run(&q, false, "DELETE FROM mirage.model_column WHERE model = $1 RETURNING model || ' ' || pos", 1,
-					 &arg);
-	mg_rows_changed("model_column", n, 1);
+	mg_change(&q, "model", "DELETE FROM mirage.model WHERE id = $1 RETURNING id", 1, &arg);
+	mg_change(&q, "model_column", "DELETE FROM mirage.model_column WHERE model = $1 RETURNING model || ' ' || pos", 1,
+			  &arg);
 	mg_query_run(&q, false, "DELETE FROM mirage.model_blob WHERE model = $1", 1, &arg);
-	n = mg_query_run(&q, false,
-					 "DELETE FROM mirage.model_grant WHERE model = $1 RETURNING model || ' ' || grantee_name", 1, &arg);
-	mg_rows_changed("model_grant", n, 1);
+	mg_change(&q, "model_grant",
+			  "DELETE FROM mirage.model_grant WHERE model = $1 RETURNING model || ' ' || grantee_name", 1, &arg);
 	mg_query_run(&q, false, "DELETE FROM mirage.wrapped_key WHERE purpose = 'model' AND model = $1", 1, &arg);
 	mg_query_end(&q);
 }

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "catalog/objects.h"
+#include "catalog/seals.h"
 #include "utils/array.h"
 
 /* SHA-256 of the body of mirage.refuse_change(), src/sql/00_schema.sql. */

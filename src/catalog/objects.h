@@ -4,7 +4,7 @@
 #ifndef MIRAGE_CATALOG_OBJECTS_H
 #define MIRAGE_CATALOG_OBJECTS_H
 
-#include "catalog/seals.h"
+#include "catalog/verify.h"
 
 /* Compares the objects with what the install script makes of them; a NOTICE names each that differs. */
 extern void mg_objects_verify(MgFindings *f);

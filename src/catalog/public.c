@@ -128,31 +128,22 @@ mg_relation_set_public(Oid relid, bool is_public)
 {
 	MgArg args[] = {MG_INT8(mg_relation_record(relid)), MG_BOOL(is_public), MG_TEXT(mg_relation_name(relid)),
 					MG_TEXT(mg_database_identity())};
-	MgQuery q;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "UPDATE mirage.relation SET is_public = $2, name = $3, identity = $4 WHERE id = $1 RETURNING id",
-					 lengthof(args), args);
-	mg_rows_changed("relation", n, 1);
-	mg_query_end(&q);
+	mg_change_alone("relation",
+					"UPDATE mirage.relation SET is_public = $2, name = $3, identity = $4 WHERE id = $1 RETURNING id",
+					lengthof(args), args);
 }
 
 void
 mg_relations_forget_dropped(void)
 {
 	MgArg arg = MG_TEXT(mg_database_identity());
-	MgQuery q;
 	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(&q, false,
-					 "UPDATE mirage.relation r SET is_public = false WHERE r.is_public AND r.identity = $1 "
-					 "AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = r.relid) RETURNING id",
-					 1, &arg);
-	mg_rows_changed("relation", n, 1);
-	mg_query_end(&q);
+	n = mg_change_alone("relation",
+						"UPDATE mirage.relation r SET is_public = false WHERE r.is_public AND r.identity = $1 "
+						"AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = r.relid) RETURNING id",
+						1, &arg);
 	if (n > 0)
 		mg_log("forget dropped", "public tables", NULL);
 }

@@ -10,6 +10,7 @@
 #include "access/xlog.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
+#include "catalog/seals.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -37,8 +38,9 @@ mg_query_end(MgQuery *q)
 	mg_identity_leave(&q->identity);
 }
 
-uint64
-mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args)
+/* snapshot: of a read-only statement; NULL: an ordinary command. */
+static uint64
+run(const char *sql, int nargs, const MgArg *args, Snapshot snapshot)
 {
 	Oid types[32];
 	Datum values[32];
@@ -56,23 +58,62 @@ mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *a
 	plan = SPI_prepare(sql, nargs, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a statement on the schema mirage: %s", SPI_result_code_string(SPI_result));
-	if (latest)
-	{
-		/*
-		 * Where a plan has parallel parts the server takes no new snapshot of that name, but one for its catalogs,
-		 * which is as new.
-		 */
-		Snapshot snapshot = RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(InvalidOid) : GetLatestSnapshot());
-
-		rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot, true, false, 0);
-		UnregisterSnapshot(snapshot);
-	}
-	else
-		rc = SPI_execute_snapshot(plan, values, nulls, InvalidSnapshot, InvalidSnapshot, false, true, 0);
+	rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot, snapshot != NULL, snapshot == NULL, 0);
 	SPI_freeplan(plan);
 	if (rc < 0)
 		elog(ERROR, "a statement on the schema mirage failed: %s", SPI_result_code_string(rc));
 	return SPI_processed;
+}
+
+uint64
+mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args)
+{
+	Snapshot snapshot;
+	uint64 n;
+
+	if (!latest)
+		return run(sql, nargs, args, InvalidSnapshot);
+	/*
+	 * Where a plan has parallel parts the server takes no new snapshot of that name, but one for its catalogs, which is
+	 * as new.
+	 */
+	snapshot = RegisterSnapshot(IsInParallelMode() ? GetCatalogSnapshot(InvalidOid) : GetLatestSnapshot());
+	n = run(sql, nargs, args, snapshot);
+	UnregisterSnapshot(snapshot);
+	return n;
+}
+
+uint64
+mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, const MgArg *args)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot()); /* a copy */
+	uint64 n;
+
+	snapshot->curcid = command;
+	n = run(sql, nargs, args, snapshot);
+	UnregisterSnapshot(snapshot);
+	return n;
+}
+
+uint64
+mg_change(MgQuery *q, const char *table, const char *sql, int nargs, const MgArg *args)
+{
+	uint64 n = mg_query_run(q, false, sql, nargs, args);
+
+	mg_rows_changed(table, n, 1);
+	return n;
+}
+
+uint64
+mg_change_alone(const char *table, const char *sql, int nargs, const MgArg *args)
+{
+	MgQuery q;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_change(&q, table, sql, nargs, args);
+	mg_query_end(&q);
+	return n;
 }
 
 /* A trigger or rule that somebody forced upon a table of ours may keep a row from it, which RETURNING then lacks. */
@@ -127,6 +168,12 @@ mg_get_bool(uint64 row, int col)
 	return DatumGetBool(mg_get_datum(row, col));
 }
 
+bool
+mg_get_mine(uint64 row, int col)
+{
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(mg_get_datum(row, col)));
+}
+
 char *
 mg_get_text(MgQuery *q, uint64 row, int col)
 {
@@ -156,6 +203,18 @@ mg_get_varlena(MgQuery *q, uint64 row, int col)
 	old = MemoryContextSwitchTo(q->caller);
 	copy = pg_detoast_datum_copy((struct varlena *) DatumGetPointer(mg_get_datum(row, col)));
 	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+Interval *
+mg_get_interval(MgQuery *q, uint64 row, int col)
+{
+	Interval *copy;
+
+	if (mg_get_null(row, col))
+		return NULL;
+	copy = MemoryContextAlloc(q->caller, sizeof(Interval));
+	memcpy(copy, DatumGetPointer(mg_get_datum(row, col)), sizeof(Interval));
 	return copy;
 }
 
@@ -229,5 +288,15 @@ mg_role_binding(Oid oid, const char *name, const char *identity)
 	role.live = mg_same_cluster(identity) || strcmp(now, name) == 0;
 	if (role.live)
 		role.name = now;
+	return role;
+}
+
+MgRole
+mg_get_role(MgQuery *q, uint64 row, int col)
+{
+	MemoryContext old = MemoryContextSwitchTo(q->caller);
+	MgRole role = mg_role_binding(mg_get_oid(row, col), mg_get_text(q, row, col + 1), mg_get_text(q, row, col + 2));
+
+	MemoryContextSwitchTo(old);
 	return role;
 }

@@ -156,7 +156,7 @@ data_type(const char *type)
 typedef struct Facts
 {
 	int64 issuance, model, rows, charge;
-	char *model_name, *role, *recipient, *grantee, *purpose, *path, *conditions, *watermark, *time;
+	char *model_name, *role, *recipient, *recipient_id, *grantee, *purpose, *path, *conditions, *watermark, *time;
 	char *method, *owner, *owner_identity, *budget, *fingerprint, *version;
 	Oid owner_oid;
 	bool claimed, seeded;
@@ -180,7 +180,8 @@ find_facts(int64 issuance, Facts *f)
 			"i.purpose, i.path, i.conditions::text, i.watermark, "
 			"to_char(i.issued_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), m.method, m.owner_name, "
 			"m.identity, l.budget_name, encode(p.sha256, 'hex'), m.owner_oid, i.claimed, i.seeded, "
-			"m.epsilon, m.delta, (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'pg_mirage') "
+			"m.epsilon, m.delta, (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'pg_mirage'), "
+			"i.recipient_id::text "
 			"FROM mirage.issuance i JOIN mirage.model m ON m.id = i.model "
 			"JOIN mirage.ledger l ON l.charge = m.charge AND l.state = 'reserved' "
 			"JOIN mirage.model_fingerprint p ON p.model = m.id WHERE i.id = $1",
@@ -211,6 +212,7 @@ find_facts(int64 issuance, Facts *f)
 	f->epsilon = mg_get_float8(0, 22);
 	f->delta = mg_get_float8(0, 23);
 	f->version = mg_get_text(&q, 0, 24);
+	f->recipient_id = mg_get_text(&q, 0, 25);
 	mg_query_end(&q);
 }
 
@@ -324,6 +326,7 @@ describe(const Facts *f)
 	member_agent(&b, "wasAttributedTo", f->role);
 	member_integer(&b, "mg:issuance", f->issuance);
 	appendStringInfoString(&b, ", \"mg:recipient\": {\"@type\": \"prov:Agent\"");
+	member(&b, "@id", psprintf("urn:uuid:%s", f->recipient_id));
 	member(&b, "name", f->recipient);
 	appendStringInfo(&b, ", \"mg:claimed\": %s}", f->claimed ? "true" : "false");
 	put_model(&b, f);

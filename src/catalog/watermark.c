@@ -29,7 +29,7 @@ mg_mark_root_close(MgMarkRoot *root)
 }
 
 mg_code
-mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *label, uint8 key[MG_KEY_BYTES])
+mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *recipient, uint8 key[MG_KEY_BYTES])
 {
 	mg_writer info;
 	mg_code code;
@@ -37,8 +37,8 @@ mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *label,
 	mg_writer_init(&info);
 	mg_put_str(&info, MARK_LABEL, strlen(MARK_LABEL));
 	mg_put_i64(&info, model);
-	if (label != NULL)
-		mg_put_str(&info, label, strlen(label));
+	if (recipient != NULL)
+		mg_put_str(&info, recipient, strlen(recipient));
 	code = info.failed ? mg_fail(ctx, MG_NOMEM, "out of memory")
 					   : mg_hkdf(ctx, root->key, info.data, info.len, key, MG_KEY_BYTES);
 	mg_writer_free(&info);
@@ -265,7 +265,7 @@ mg_mark_plan_load(mg_ctx *ctx, const MgMarkRoot *root, int64 model, MgMarkBundle
 	return code;
 }
 
-/* ---------------------------------------------------------------- who and what can be traced */
+/* ---------------------------------------------------------------- what can be traced */
 
 List *
 mg_mark_models(const char *name)
@@ -292,32 +292,4 @@ mg_mark_models(const char *name)
 	}
 	mg_query_end(&q);
 	return models;
-}
-
-List *
-mg_mark_recipients(int64 model)
-{
-	MgArg arg = MG_INT8(model);
-	List *recipients = NIL;
-	MgQuery q;
-	uint64 n;
-
-	mg_query_begin(&q);
-	n = mg_query_run(&q, true,
-					 "SELECT DISTINCT recipient, claimed FROM mirage.issuance "
-					 "WHERE model = $1 AND watermark IS NOT NULL ORDER BY 1, 2",
-					 1, &arg);
-	for (uint64 i = 0; i < n; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(q.caller);
-		MgRecipient *r = palloc(sizeof(MgRecipient));
-
-		r->name = mg_get_text(&q, i, 1);
-		r->claimed = mg_get_bool(i, 2);
-		r->label = psprintf("%s:%s", r->claimed ? "claim" : "role", r->name); /* as mg_recipient() has it */
-		recipients = lappend(recipients, r);
-		MemoryContextSwitchTo(old);
-	}
-	mg_query_end(&q);
-	return recipients;
 }

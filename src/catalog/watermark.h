@@ -5,7 +5,7 @@
  * Keys follow from the root key "watermark" and a label, never from the model's own key, which dies with the model:
  *
  *   of the model        HKDF(root, "pg_mirage mark 1" | model id)
- *   of a recipient      HKDF(root, "pg_mirage mark 1" | model id | "role:" or "claim:" name)
+ *   of a recipient      HKDF(root, "pg_mirage mark 1" | model id | the recipient's id)
  *   the plan's seal     HKDF(root, "pg_mirage mark plan 1"), with the model's id as associated data
  *
  * Who holds a key or a root wipes it.
@@ -25,8 +25,8 @@ typedef struct MgMarkRoot
 extern void mg_mark_root_open(MgMarkRoot *root, bool create);
 extern void mg_mark_root_close(MgMarkRoot *root);
 
-/* label: of a recipient, as MgRecipient has it; NULL: the model's own key. Raises nothing. */
-extern mg_code mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *label,
+/* recipient: its id, as MgRecipient has it; NULL: the model's own key. Raises nothing. */
+extern mg_code mg_mark_key(mg_ctx *ctx, const MgMarkRoot *root, int64 model, const char *recipient,
 						   uint8 key[MG_KEY_BYTES]);
 /* In the latest snapshot: */
 typedef enum MgMarkState
@@ -67,7 +67,14 @@ typedef struct MgMarkedModel
 /* All, or those that are or were called `name`; a List of MgMarkedModel *, by id. */
 extern List *mg_mark_models(const char *name);
 
-/* Everybody who was given marked rows of the model, by its issuances: a List of MgRecipient *, by name. */
+/* Somebody who was given marked rows of a model. */
+typedef struct MgSuspect
+{
+	MgRecipient recipient; /* by the name that it had when it was given such rows last */
+	char *role_now;        /* what that very role, or the login that claimed, is called now; NULL: there is none */
+	bool namesake;         /* a role that has the name now is another one */
+} MgSuspect;
+/* All of them, by the model's issuances: a List of MgSuspect *, by name (catalog/recipient.c). */
 extern List *mg_mark_recipients(int64 model);
 
 #endif

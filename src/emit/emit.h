@@ -39,7 +39,10 @@ typedef enum MgReleaseArg
 typedef int64 (*MgRecorder)(const MgIssuance *issuance);
 /* The same for the hash of an issuance's rows, once all of them have left. */
 typedef void (*MgRowsRecorder)(int64 issuance, const char *model, const char *hash, int64 rows);
-extern void mg_release_set_recorder(MgRecorder recorder, MgRowsRecorder rows_recorder);
+/* The same for a recipient who is not known yet, or not by this name. */
+typedef void (*MgRecipientRecorder)(const MgRecipient *recipient);
+extern void mg_release_set_recorder(MgRecorder recorder, MgRowsRecorder rows_recorder,
+									MgRecipientRecorder recipient_recorder);
 
 /* Refuses, or returns the model ready to emit. Writes nothing. args: [MG_RELEASE_ARGS] */
 extern MgRelease *mg_release_open(const NullableDatum *args);
@@ -60,7 +63,6 @@ extern double mg_release_share(MgRelease *release, const mg_condition *where, ui
 extern void mg_release_set_sample(MgRelease *release, int64 rows);
 /* The columns that the caller may have; all others do not exist for it. */
 extern const MgColumns *mg_release_columns(const MgRelease *release);
-extern const MgRecipient *mg_release_recipient(const MgRelease *release);
 /* Before begin: identifiers that are drawn are so anew, also where a seed repeats the rows. */
 extern void mg_release_draw_identifiers(MgRelease *release);
 extern int64 mg_release_issuance(const MgRelease *release); /* its number, after begin */

@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "pg/compat.h"
+#include "pg/texts.h"
 #include "utils/builtins.h"
 
 static void
@@ -81,17 +82,12 @@ visible_shape(const MgModel *model)
 {
 	List *grants = mg_owns_model(model, GetUserId()) ? NIL : mg_grants_held(model, GetUserId()), *out = NIL;
 	const MgGrant *grant = grants != NIL ? linitial(grants) : NULL;
-	ListCell *cell, *name;
+	ListCell *cell;
 
 	foreach (cell, mg_model_shape(model->id))
-	{
-		bool named = grant == NULL || grant->columns == NIL;
-
-		foreach (name, named ? NIL : grant->columns)
-			named |= strcmp(lfirst(name), ((MgShapeColumn *) lfirst(cell))->name) == 0;
-		if (named)
+		if (grant == NULL || grant->columns == NIL ||
+			mg_texts_have(grant->columns, ((MgShapeColumn *) lfirst(cell))->name))
 			out = lappend(out, lfirst(cell));
-	}
 	return out;
 }
 

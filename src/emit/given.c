@@ -9,18 +9,15 @@
 #include "emit/emit.h"
 #include "emit/given.h"
 #include "pg/column_condition.h"
+#include "pg/texts.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 
+/* NIL names them all. */
 static bool
 is_named(List *named, const char *name)
 {
-	ListCell *lc;
-
-	foreach (lc, named)
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	return named == NIL;
+	return named == NIL || mg_texts_have(named, name);
 }
 
 MgColumns *

@@ -8,6 +8,7 @@
 
 #include "emit/limits.h"
 #include "pg/server.h"
+#include "pg/texts.h"
 
 /* How far a grant carries a call. */
 typedef enum Reach
@@ -50,17 +51,6 @@ confine(mg_ctx *ctx, MgLimits *l, const MgGrant *g)
 }
 
 static bool
-lists(List *names, const char *name)
-{
-	ListCell *lc;
-
-	foreach (lc, names)
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	return false;
-}
-
-static bool
 has_columns(const MgLimits *l, const MgGrant *g)
 {
 	ListCell *lc;
@@ -68,7 +58,7 @@ has_columns(const MgLimits *l, const MgGrant *g)
 	if (g->columns == NIL)
 		return true;
 	foreach (lc, l->listed)
-		if (!lists(g->columns, lfirst(lc)))
+		if (!mg_texts_have(g->columns, lfirst(lc)))
 			return false;
 	return mg_given_within(l->conditions, g->columns);
 }

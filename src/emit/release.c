@@ -10,7 +10,7 @@
  *   label, recipient, 'S', seed                      with a seed: repeats for the recipient, differs between recipients
  *   label, recipient, 'F', issuance, 32 fresh bytes  without: never again
  *
- * where recipient is the label of MgRecipient, so that a claim never repeats the rows of a role of that name.
+ * where recipient is the id of MgRecipient, so that nobody repeats the rows of somebody else of that name.
  *
  * Its first half drives the sampler, its second the decoder (identifiers). Spare rows, from which a domain's
  * constraints may take values, have HKDF of the first half for a key. Seeds move post-processing only: no private noise
@@ -64,12 +64,15 @@ static void start_stream(MgRelease *r);
 
 static MgRecorder recorder;
 static MgRowsRecorder rows_recorder;
+static MgRecipientRecorder recipient_recorder;
 
 void
-mg_release_set_recorder(MgRecorder new_recorder, MgRowsRecorder new_rows_recorder)
+mg_release_set_recorder(MgRecorder new_recorder, MgRowsRecorder new_rows_recorder,
+						MgRecipientRecorder new_recipient_recorder)
 {
 	recorder = new_recorder;
 	rows_recorder = new_rows_recorder;
+	recipient_recorder = new_recipient_recorder;
 }
 
 static void
@@ -171,6 +174,18 @@ read_purpose(const NullableDatum *arg)
 	return purpose;
 }
 
+/* Keys follow from the recipient's id, which so has to last: it is committed before any is made. */
+static void
+identify(MgRecipient *recipient)
+{
+	if (mg_recipient_find(recipient))
+		return;
+	recipient_recorder(recipient);
+	/* a name that only the caller's own transaction has given to the role is not recorded, and need not be */
+	if (!mg_recipient_find(recipient) && recipient->id == NULL)
+		elog(ERROR, "the record of a recipient is gone");
+}
+
 /* peek: to look at the model only, so that what rows are made with is left out. */
 static MgRelease *
 open_release(const NullableDatum *args, TupleDesc listed, bool peek)
@@ -186,6 +201,8 @@ open_release(const NullableDatum *args, TupleDesc listed, bool peek)
 	if (!mg_owns_model(r->entry, GetUserId()))
 		grants = mg_grants_for(r->entry, GetUserId(), r->purpose);
 	r->recipient = mg_recipient();
+	if (!peek)
+		identify(&r->recipient);
 	r->path = "call";
 	r->sample = -1;
 	mg_server_ctx(&r->ctx);
@@ -348,12 +365,6 @@ mg_release_model_name(const MgRelease *r)
 	return r->entry->name;
 }
 
-const MgRecipient *
-mg_release_recipient(const MgRelease *r)
-{
-	return &r->recipient;
-}
-
 void
 mg_release_set_path(MgRelease *r, const char *path)
 {
@@ -395,7 +406,7 @@ derive_key(MgRelease *r, int64 issuance)
 
 	mg_writer_init(&info);
 	mg_put_str(&info, STREAM_LABEL, strlen(STREAM_LABEL));
-	mg_put_str(&info, r->recipient.label, strlen(r->recipient.label));
+	mg_put_str(&info, r->recipient.id, strlen(r->recipient.id));
 	mg_put_u8(&info, r->seeded ? 'S' : 'F');
 	if (r->seeded)
 		mg_put_i64(&info, r->seed);
@@ -478,6 +489,7 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 						   .role = GetUserNameFromId(GetUserId(), false),
 						   .recipient = r->recipient.name,
 						   .claimed = r->recipient.claimed,
+						   .recipient_id = r->recipient.id,
 						   .rows = r->sample >= 0 ? r->sample : r->limits.rows,
 						   .seeded = r->seeded,
 						   .purpose = r->purpose,

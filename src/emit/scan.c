@@ -117,7 +117,7 @@ needed_vars(Index relid, List *exprs)
 	{
 		Var *var = lfirst_node(Var, cell);
 
-		if (var->varno != (int) relid || bms_is_member(var->varattno, seen))
+		if ((int) var->varno != (int) relid || bms_is_member(var->varattno, seen))
 			continue;
 		Assert(var->varattno > 0); /* streamable_call */
 		seen = bms_add_member(seen, var->varattno);

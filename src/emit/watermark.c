@@ -13,7 +13,7 @@ compile(MgReleaseMark *m, mg_ctx *ctx, const MgMarkRoot *root, int64 model, cons
 	mg_code code = mg_mark_key(ctx, root, model, NULL, model_key);
 
 	if (code == MG_OK)
-		code = mg_mark_key(ctx, root, model, recipient->label, recipient_key);
+		code = mg_mark_key(ctx, root, model, recipient->id, recipient_key);
 	if (code == MG_OK)
 		code = mg_mark_create(ctx, m->plan, model_key, recipient_key, &m->mark);
 	if (code == MG_OK)

@@ -46,8 +46,8 @@ is_attribute(Index relid, Node *node, AttrNumber *attnum)
 {
 	Var *var = (Var *) strip_relabel(node);
 
-	if (var == NULL || !IsA(var, Var) || var->varno != (int) relid || var->varlevelsup != 0 || var->varattno <= 0 ||
-		(*attnum != 0 && *attnum != var->varattno))
+	if (var == NULL || !IsA(var, Var) || (int) var->varno != (int) relid || var->varlevelsup != 0 ||
+		var->varattno <= 0 || (*attnum != 0 && *attnum != var->varattno))
 		return false;
 	*attnum = var->varattno;
 	return true;

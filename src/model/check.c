@@ -15,8 +15,9 @@
 #define BLOCK 1024u /* rows at a time */
 #define ROUNDING (8 * DBL_EPSILON)
 
-mg_label
-mg_label_text(const mg_column *col, uint32_t index)
+/* The text behind a label index; index nlabels stands for `other`, or for what a NOT NULL column shows. */
+static mg_label
+label_text(const mg_column *col, uint32_t index)
 {
 	const mg_domain *d = &col->domain;
 
@@ -84,7 +85,7 @@ prepare_labels(mg_ctx *ctx, mg_arena *a, const mg_column *col, const mg_expr *e,
 	qsort(list, e->nlabels, sizeof(*list), compare_numbered);
 	MG_NEW(ctx, a, t->truth, (size_t) col->domain.nlabels + 1);
 	for (uint32_t i = 0; i <= col->domain.nlabels; i++)
-		t->truth[i] = find_text(list, e->nlabels, mg_label_text(col, i)) < e->nlabels ? MG_TRUTH_TRUE : MG_TRUTH_FALSE;
+		t->truth[i] = find_text(list, e->nlabels, label_text(col, i)) < e->nlabels ? MG_TRUTH_TRUE : MG_TRUTH_FALSE;
 	return MG_OK;
 }
 
@@ -97,21 +98,21 @@ prepare_same(mg_ctx *ctx, mg_arena *a, const mg_column *x, const mg_column *y, m
 
 	MG_NEW(ctx, a, list, n);
 	for (uint32_t i = 0; i < n; i++)
-		list[i].label = mg_label_text(x, i);
+		list[i].label = label_text(x, i);
 	qsort(list, n, sizeof(*list), compare_numbered);
 	MG_NEW(ctx, a, t->id, n);
 	MG_NEW(ctx, a, t->other, (size_t) y->domain.nlabels + 1);
 	for (uint32_t i = 0; i < n; i++)
-		t->id[i] = find_text(list, n, mg_label_text(x, i));
+		t->id[i] = find_text(list, n, label_text(x, i));
 	for (uint32_t i = 0; i <= y->domain.nlabels; i++)
-		t->other[i] = find_text(list, n, mg_label_text(y, i));
+		t->other[i] = find_text(list, n, label_text(y, i));
 	return MG_OK;
 }
 
 double
 mg_label_number(const mg_column *col, uint32_t index)
 {
-	double v = strtod(mg_label_text(col, index).text, NULL);
+	double v = strtod(label_text(col, index).text, NULL);
 
 	return isnan(v) ? INFINITY : v;
 }

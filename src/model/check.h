@@ -7,7 +7,8 @@
 
 #include "model/constraint.h"
 
-/* Over label indexes 0..nlabels, the last standing for what has no label of its own (mg_label_text). */
+/* Over label indexes 0..nlabels, the last standing for what has no label of its own: `other`, or what a NOT NULL column
+ * shows. */
 typedef struct mg_check_tables
 {
 	uint8_t *truth;       /* LABELS */

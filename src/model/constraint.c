@@ -16,12 +16,6 @@
 
 static const char *const how_names[] = {"not enforced", "re-draws", "structural zeros", "fresh values"};
 
-const char *
-mg_how_name(mg_how how)
-{
-	return how_names[how];
-}
-
 /* ---- the form ---- */
 
 typedef struct checker
@@ -414,7 +408,7 @@ mg_constraints_describe(mg_writer *w, const mg_constraint *c, uint32_t n)
 		put_raw(w, ", ");
 		put_json(w, "definition", c->definition);
 		put_raw(w, ", ");
-		put_json(w, "how", mg_how_name(c->how));
+		put_json(w, "how", how_names[c->how]);
 		if (c->rejected >= 0)
 		{
 			snprintf(text, sizeof(text), ", \"rejected\": %.4g", c->rejected);

@@ -113,8 +113,6 @@ mg_constraint_enforced(const mg_constraint *c)
 	return c->how == MG_HOW_REDRAWS || c->how == MG_HOW_ZEROS;
 }
 
-const char *mg_how_name(mg_how how); /* "not enforced", "re-draws", "structural zeros", "fresh values" */
-
 /*
  * Checks the expression (its form, and that every column exists and is of a kind that its place allows) and lists its
  * columns in arena a. MG_INVALID otherwise. kind(arg, col): the column's.
@@ -141,8 +139,6 @@ mg_code mg_check_prepare(mg_ctx *ctx, mg_arena *a, const mg_column *columns, uin
 						 mg_check **out);
 /* truth[i], i < n: the constraint of row i; column: [ncolumns], filled where the constraint mentions it. */
 void mg_check_rows(const mg_check *k, const mg_values *column, uint32_t n, uint8_t *truth);
-/* The text behind a label index of a batch; index nlabels stands for `other`, or for what a NOT NULL column shows. */
-mg_label mg_label_text(const mg_column *col, uint32_t index);
 
 /*
  * zeros.c: which cells of the joint coarse table of the constraint's columns may hold a row that satisfies it. A cell

@@ -31,6 +31,7 @@
 #include "optimizer/prep.h"
 #include "pg/checks.h"
 #include "pg/compat.h"
+#include "pg/texts.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -186,19 +187,6 @@ mg_btree_strategy(Oid op, Oid lefttype)
 
 /* ---------------------------------------------------------------- findings */
 
-static bool
-list_has_text(List *list, const char *text)
-{
-	ListCell *cell;
-
-	foreach (cell, list)
-	{
-		if (strcmp(lfirst(cell), text) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void
 merge_lower(MgChecks *out, double v)
 {
@@ -227,7 +215,7 @@ merge_labels(MgChecks *out, List *labels)
 	}
 	foreach (cell, out->labels)
 	{
-		if (list_has_text(labels, lfirst(cell)))
+		if (mg_texts_have(labels, lfirst(cell)))
 			both = lappend(both, lfirst(cell));
 	}
 	out->labels = both;
@@ -307,7 +295,7 @@ find_comparison(Look *look, OpExpr *op, List **equal)
 		return false;
 	if (equal == NULL)
 		merge_labels(look->out, list_make1(text));
-	else if (!list_has_text(*equal, text))
+	else if (!mg_texts_have(*equal, text))
 		*equal = lappend(*equal, text);
 	return true;
 }
@@ -340,7 +328,7 @@ find_membership(Look *look, ScalarArrayOpExpr *op, List **equal)
 
 		if (text == NULL)
 			return false;
-		if (!list_has_text(labels, text))
+		if (!mg_texts_have(labels, text))
 			labels = lappend(labels, text);
 	}
 	if (equal == NULL)
@@ -351,7 +339,7 @@ find_membership(Look *look, ScalarArrayOpExpr *op, List **equal)
 
 		foreach (cell, labels)
 		{
-			if (!list_has_text(*equal, lfirst(cell)))
+			if (!mg_texts_have(*equal, lfirst(cell)))
 				*equal = lappend(*equal, lfirst(cell));
 		}
 	}

@@ -20,13 +20,13 @@ typedef struct MgChecks
 	List *unused;    /* of char *: names of constraints on this column that say more than is used here */
 } MgChecks;
 
+/* Among the unused: such leave nothing but NULL, which no domain can say. */
+#define MG_CHECKS_CONTRADICT "constraints that contradict each other"
+
 /*
  * Of the relation's column and of its domain types. Constraints that are not validated, not enforced, not inherited,
  * or on a foreign table guarantee nothing and are left out. typmod and cls are the base type's.
  */
-/* Among the unused: such leave nothing but NULL, which no domain can say. */
-#define MG_CHECKS_CONTRADICT "constraints that contradict each other"
-
 extern void mg_read_checks(Relation rel, AttrNumber attnum, Oid type, MgTypeClass cls, int32 typmod, MgChecks *out);
 /* Narrows what the constraints allow to the keys of a public table; false where nothing would be left: no key is used.
  */

@@ -101,8 +101,6 @@ extern MgColumns *mg_describe_columns(Oid relid, List *names, MgDeclarationLooku
 extern char *mg_source_column(Oid source, Oid base, AttrNumber attnum);
 /* The column of `base` that this column of `source` is, row by row; InvalidAttrNumber: none. */
 extern AttrNumber mg_base_attribute(Oid source, AttrNumber attnum, Oid base);
-/* Labels of an enum in its own order, char *. */
-extern List *mg_enum_labels(Oid type);
 /*
  * Checks one declaration against the column, by name: what dp_set_column calls. Rewrites the literals (lower, upper,
  * other, categories) in a canonical form that means the same under every DateStyle, IntervalStyle and TimeZone: store

@@ -32,6 +32,7 @@
 #include "pg/conditions.h"
 #include "pg/constraints.h"
 #include "pg/server.h"
+#include "pg/texts.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -154,17 +155,6 @@ rows_of(Oid owner, bool domain)
 
 /* ---------------------------------------------------------------- CHECK */
 
-static bool
-has_text(List *list, const char *text)
-{
-	ListCell *cell;
-
-	foreach (cell, list)
-		if (strcmp(lfirst(cell), text) == 0)
-			return true;
-	return false;
-}
-
 /* The column of an attribute number; NULL: the model has none. */
 static const MgColumn *
 column_at(const Found *f, AttrNumber a)
@@ -243,9 +233,9 @@ is_domain_business(const Found *f, const Row *r, const Bitmapset *cores)
 	for (int i = 0; i < f->columns->n; i++)
 		if (f->columns->col[i].core >= 0 && bms_is_member(f->columns->col[i].core, cores))
 			col = &f->columns->col[i];
-	return col != NULL && !has_text(col->unused_checks, r->name) &&
-		   !has_text(col->unused_checks, MG_CHECKS_CONTRADICT) &&
-		   !has_text(col->unused_checks, "a list of allowed values");
+	return col != NULL && !mg_texts_have(col->unused_checks, r->name) &&
+		   !mg_texts_have(col->unused_checks, MG_CHECKS_CONTRADICT) &&
+		   !mg_texts_have(col->unused_checks, "a list of allowed values");
 }
 
 /* The simplified condition in the core's terms; false with *why. */

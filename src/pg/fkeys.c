@@ -23,6 +23,7 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "pg/compat.h"
+#include "pg/attribute.h"
 #include "pg/fkeys.h"
 #include "pg/server.h"
 #include "storage/lmgr.h"

@@ -30,12 +30,6 @@ typedef struct MgKeys
 	List *unused; /* of char *: foreign keys on this column that say more than is used here, and why */
 } MgKeys;
 
-/*
- * Does the table promise that there is no NULL? A NOT NULL of 18 may be NOT VALID or NO INHERIT; a foreign table's is
- * a wish. (columns.c)
- */
-extern bool mg_is_not_null(Relation rel, Form_pg_attribute att);
-
 #define MG_NO_LABEL UINT16_MAX
 
 /*

@@ -59,12 +59,6 @@ extern char *mg_source_fingerprint(Oid relid);
 extern void mg_read_relation(mg_ctx *ctx, Oid relid, const MgColumns *columns, const MgUnit *unit,
 							 const uint8 *unit_key, mg_curator *curator);
 
-/*
- * All relations that hold rows of `relid` or whose rows `relid` holds: itself, its partitions and children, its
- * ancestors in any line. A budget for one of them is a budget for all.
- */
-extern List *mg_source_relatives(Oid relid);
-
 /* An mg_store over the server's temporary files, kept across transactions, gone with the process or a crash. */
 extern mg_store *mg_server_store(MemoryContext context);
 

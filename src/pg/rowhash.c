@@ -221,6 +221,5 @@ mg_row_hash_finish(MgRowHash *h, char out[MG_ROWS_HASH_SIZE])
 
 	put(h, "E", 1);
 	MG_CHECK(&h->ctx, mg_hasher_final(&h->ctx, h->hasher, hash));
-	for (int i = 0; i < MG_HASH_BYTES; i++)
-		n += snprintf(out + n, (size_t) (MG_ROWS_HASH_SIZE - n), "%02x", hash[i]);
+	mg_hex(hash, MG_HASH_BYTES, out + n);
 }

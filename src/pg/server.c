@@ -98,7 +98,7 @@ mg_release_with(MemoryContext context, void (*release)(void *), void *arg)
 static struct
 {
 	bool valid, registered;
-	Oid oid, schema, owner;
+	Oid oid, owner;
 } extension;
 
 static void
@@ -132,7 +132,6 @@ extension_lookup(void)
 		Form_pg_extension form = (Form_pg_extension) GETSTRUCT(tuple);
 
 		extension.oid = form->oid;
-		extension.schema = form->extnamespace;
 		extension.owner = form->extowner;
 		extension.valid = true;
 	}
@@ -151,20 +150,6 @@ mg_extension_oid(void)
 	return extension.oid;
 }
 
-Oid
-mg_extension_schema(void)
-{
-	extension_lookup();
-	return extension.schema;
-}
-
-Oid
-mg_extension_owner(void)
-{
-	extension_lookup();
-	return extension.owner;
-}
-
 /* ---------------------------------------------------------------- identity */
 
 void
@@ -178,9 +163,8 @@ mg_identity_enter(MgIdentity *id, Oid user)
 void
 mg_identity_enter_owner(MgIdentity *id)
 {
-	Oid owner = mg_extension_owner();
-
-	mg_identity_enter(id, owner);
+	extension_lookup();
+	mg_identity_enter(id, extension.owner);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
 	if (quote_all_identifiers)

@@ -32,13 +32,8 @@ extern void mg_throw(mg_ctx *ctx) __attribute__((noreturn));
  */
 extern void mg_release_with(MemoryContext context, void (*release)(void *), void *arg);
 
-/*
- * The extension in this database: oid, schema of its functions, owner; cached, invalidated. Error when it is not
- * installed.
- */
+/* The extension in this database; cached, invalidated. Error when it is not installed. */
 extern Oid mg_extension_oid(void);
-extern Oid mg_extension_schema(void);
-extern Oid mg_extension_owner(void);
 
 /* Runs as the extension's owner with search_path = pg_catalog, pg_temp until mg_identity_leave (errors restore by the
  * transaction's own cleanup of GUC nest level and user id). */

@@ -14,7 +14,6 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
@@ -22,7 +21,6 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "lib/stringinfo.h"
@@ -36,7 +34,6 @@
 #include "rewrite/rewriteHandler.h"
 #include "seal/seal.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/resowner.h"
 #include "utils/rel.h"
@@ -524,8 +521,7 @@ mg_source_fingerprint(Oid relid)
 		append_function(&s, lfirst_oid(cell));
 	mg_server_ctx(&ctx);
 	MG_CHECK(&ctx, mg_sha256(&ctx, s.data, (size_t) s.len, hash));
-	for (int i = 0; i < MG_HASH_BYTES; i++)
-		snprintf(out + 2 * i, 3, "%02x", hash[i]);
+	mg_hex(hash, MG_HASH_BYTES, out);
 	return out;
 }
 
@@ -622,41 +618,4 @@ mg_source_base_peek(Oid relid, List *column_names, MgSourceLookup recorded, bool
 	if (error != NULL)
 		ReThrowError(error);
 	return base;
-}
-
-/* Direct parents of an inheritance child or partition. */
-static List *
-parents_of(Oid relid)
-{
-	Relation rel = table_open(InheritsRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	List *parents = NIL;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return parents;
-}
-
-List *
-mg_source_relatives(Oid relid)
-{
-	List *relatives = find_all_inheritors(relid, NoLock, NULL);
-	List *above = list_make1_oid(relid);
-
-	/* the list grows while it is walked */
-	for (int i = 0; i < list_length(above); i++)
-	{
-		ListCell *cell;
-		List *parents = parents_of(list_nth_oid(above, i));
-
-		foreach (cell, parents)
-			above = list_append_unique_oid(above, lfirst_oid(cell));
-	}
-	return list_concat_unique_oid(relatives, above);
 }

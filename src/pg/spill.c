@@ -17,6 +17,7 @@
 #include "pg/server.h"
 #include "pg/spill.h"
 #include "storage/fd.h"
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 

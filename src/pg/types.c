@@ -234,8 +234,9 @@ mg_numeric_scale(int32 typmod)
 #define REAL_LIMIT (DBL_MAX / 4)
 #define INTERVAL_LIMIT 9.2e18
 
-double
-mg_interval_unit(int32 typmod)
+/* Least unit, in microseconds, that interval fields and precision keep; 0 fields given: 1. */
+static double
+interval_unit(int32 typmod)
 {
 	int range, precision;
 
@@ -316,7 +317,7 @@ mg_type_axis(MgTypeClass cls, int32 typmod, MgAxis *axis)
 					 mg_lattice_down((double) END_TIMESTAMP, step, true), fine, step);
 			break;
 		case MG_TYPE_INTERVAL:
-			fine = mg_interval_unit(typmod);
+			fine = interval_unit(typmod);
 			step = fine;
 			if (fine == 1 && (typmod < 0 || INTERVAL_PRECISION(typmod) == INTERVAL_FULL_PRECISION))
 				step = USECS_PER_SEC;

@@ -96,9 +96,6 @@ extern int mg_numeric_scale(int32 typmod); /* of numeric(p, s); undefined for ty
 extern int mg_numeric_precision(int32 typmod);
 extern double mg_power10(int e); /* -308 .. 308 */
 
-/* Least unit, in microseconds, that interval fields and precision keep; 0 fields given: 1. */
-extern double mg_interval_unit(int32 typmod);
-
 /*
  * The value at v on the axis, rounded to the type and within [lower, upper] as far as the type allows. General, not
  * fast.

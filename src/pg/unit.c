@@ -26,8 +26,9 @@
 
 /* ---------------------------------------------------------------- what may be a unit */
 
-char *
-mg_unit_kind(Oid type)
+/* Integers of all widths, and texts of all kinds, are one kind each: their values can be equal. */
+static char *
+unit_kind(Oid type)
 {
 	MgTypeClass cls = mg_type_class(type);
 
@@ -93,7 +94,7 @@ mg_unit_of_source(Oid source, Oid base, const char *column, int max_rows)
 						errmsg("unit column \"%s\" has type %s, whose values cannot be hashed", column,
 							   format_type_be(att.atttypid)),
 						errhint("Name a column of another type.")));
-	unit->kind = mg_unit_kind(unit->type);
+	unit->kind = unit_kind(unit->type);
 	unit->column = mg_source_column(source, base, attnum);
 	if (unit->column == NULL)
 		ereport(ERROR,

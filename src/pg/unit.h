@@ -24,8 +24,6 @@ typedef struct MgUnit
  * such column, one that may be NULL, a type without a hash function, a view that does not show the column as it is.
  */
 extern MgUnit *mg_unit_of_source(Oid source, Oid base, const char *column, int max_rows);
-/* Integers of all widths, and texts of all kinds, are one kind each: their values can be equal. palloc'ed. */
-extern char *mg_unit_kind(Oid type);
 /* What a unit column is when its owner declared nothing about it: an identifier, or excluded; NULL: nobody asked. */
 extern MgDeclaration *mg_unit_declaration(Oid source, const char *column);
 

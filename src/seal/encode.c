@@ -210,25 +210,6 @@ digit_of(const char *alphabet, char c)
 	return at == NULL ? -1 : (int) (at - alphabet);
 }
 
-static bool
-parse_hex(const char *text, uint8_t pub[32])
-{
-	static const char lower[] = "0123456789abcdef";
-
-	if (strlen(text) != 64)
-		return false;
-	for (size_t i = 0; i < 32; i++)
-	{
-		int high = digit_of(lower, (char) tolower((unsigned char) text[2 * i]));
-		int low = digit_of(lower, (char) tolower((unsigned char) text[2 * i + 1]));
-
-		if (high < 0 || low < 0)
-			return false;
-		pub[i] = (uint8_t) (high << 4 | low);
-	}
-	return true;
-}
-
 /* The digits between the lines of a PEM text, which must be just those that the key would be written as. */
 static bool
 parse_pem(const char *text, uint8_t pub[32])
@@ -285,5 +266,5 @@ mg_public_parse(const char *text, uint8_t pub[32])
 		memcpy(pub, key + sizeof(multicodec), 32);
 		return true;
 	}
-	return text[0] == '-' ? parse_pem(text, pub) : parse_hex(text, pub);
+	return text[0] == '-' ? parse_pem(text, pub) : mg_unhex(text, strlen(text), pub, 32);
 }

@@ -10,6 +10,8 @@
  */
 #include "seal/seal.h"
 
+#include "base/pool.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -261,22 +263,9 @@ mg_hasher_destroy(mg_hasher *h)
 }
 
 mg_code
-mg_hmac_sha256(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *p, size_t n, uint8_t out[MG_HASH_BYTES])
-{
-	size_t len = 0;
-
-	if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, MG_KEY_BYTES, n > 0 ? p : (const void *) "", n, out,
-				  MG_HASH_BYTES, &len) == NULL ||
-		len != MG_HASH_BYTES)
-		return crypto_failed(ctx, "compute a MAC");
-	return MG_OK;
-}
-
-mg_code
 mg_key_fingerprint(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[33])
 {
 	static const char label[] = "pg_mirage key fingerprint";
-	static const char hex[] = "0123456789abcdef";
 	uint8_t text[sizeof(label) - 1 + MG_KEY_BYTES], hash[MG_HASH_BYTES];
 	mg_code code;
 
@@ -284,14 +273,8 @@ mg_key_fingerprint(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[33])
 	memcpy(text + sizeof(label) - 1, key, MG_KEY_BYTES);
 	code = mg_sha256(ctx, text, sizeof(text), hash);
 	mg_wipe(text, sizeof(text));
-	if (code != MG_OK)
-		return code;
-	for (int i = 0; i < 16; i++)
-	{
-		out[2 * i] = hex[hash[i] >> 4];
-		out[2 * i + 1] = hex[hash[i] & 15];
-	}
-	out[32] = '\0';
+	MG_TRY(code);
+	mg_hex(hash, 16, out);
 	return MG_OK;
 }
 
@@ -320,22 +303,72 @@ mg_sign(mg_ctx *ctx, const uint8_t seed[32], const void *p, size_t n, uint8_t si
 	return ok ? MG_OK : crypto_failed(ctx, "sign");
 }
 
+/* False where it could not be tried. */
+static bool
+verify_with(EVP_PKEY *key, const void *p, size_t n, const uint8_t *sig, bool *ok)
+{
+	EVP_MD_CTX *c = EVP_MD_CTX_new();
+	bool begun = c != NULL && EVP_DigestVerifyInit(c, NULL, NULL, NULL, key) == 1;
+
+	/* Anything but 1 is a signature that does not hold, also where the public key is no point of the curve. */
+	if (begun)
+	{
+		*ok = EVP_DigestVerify(c, sig, MG_SIGNATURE_BYTES, n > 0 ? p : (const void *) "", n) == 1;
+		ERR_clear_error(); /* of this thread */
+	}
+	EVP_MD_CTX_free(c);
+	return begun;
+}
+
 mg_code
 mg_verify(mg_ctx *ctx, const uint8_t pub[32], const void *p, size_t n, const uint8_t sig[MG_SIGNATURE_BYTES], bool *ok)
 {
 	EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, pub, 32);
-	EVP_MD_CTX *c = EVP_MD_CTX_new();
-	bool begun = key != NULL && c != NULL && EVP_DigestVerifyInit(c, NULL, NULL, NULL, key) == 1;
+	bool begun = key != NULL && verify_with(key, p, n, sig, ok);
 
-	/* Anything but 1 is a signature that does not hold, also where the public key is no point of the curve. */
-	if (begun)
-		*ok = EVP_DigestVerify(c, sig, MG_SIGNATURE_BYTES, n > 0 ? p : (const void *) "", n) == 1;
-	EVP_MD_CTX_free(c);
 	EVP_PKEY_free(key);
-	if (!begun)
-		return crypto_failed(ctx, "verify a signature");
-	ERR_clear_error();
-	return MG_OK;
+	return begun ? MG_OK : crypto_failed(ctx, "verify a signature");
+}
+
+#define SIGNATURES_PER_TASK 32 /* about two milliseconds */
+
+typedef struct verification
+{
+	EVP_PKEY *key;
+	mg_signed *s;
+	size_t n;
+	bool *begun; /* of each task */
+} verification;
+
+static void
+verify_task(void *arg, size_t index, int lane)
+{
+	verification *v = arg;
+	size_t first = index * SIGNATURES_PER_TASK;
+	size_t end = v->n - first > SIGNATURES_PER_TASK ? first + SIGNATURES_PER_TASK : v->n;
+	bool begun = true;
+
+	for (size_t i = first; i < end && begun; i++)
+		begun = verify_with(v->key, v->s[i].message, v->s[i].len, v->s[i].signature, &v->s[i].ok);
+	v->begun[index] = begun;
+}
+
+mg_code
+mg_verify_many(mg_ctx *ctx, const uint8_t pub[32], mg_signed *s, size_t n)
+{
+	size_t tasks = n / SIGNATURES_PER_TASK + (n % SIGNATURES_PER_TASK > 0);
+	verification v = {EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, pub, 32), s, n,
+					  calloc(tasks > 0 ? tasks : 1, sizeof(bool))};
+	bool begun = v.key != NULL && v.begun != NULL;
+	mg_code code = begun ? mg_pool_run(ctx, ctx->pool, verify_task, &v, tasks) : MG_OK;
+
+	for (size_t i = 0; i < tasks && begun && code == MG_OK; i++)
+		begun = v.begun[i];
+	free(v.begun);
+	EVP_PKEY_free(v.key);
+	if (code != MG_OK)
+		return code;
+	return begun ? MG_OK : crypto_failed(ctx, "verify a signature");
 }
 
 static void

@@ -31,8 +31,6 @@ mg_code mg_hkdf(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *info, 
  */
 mg_code mg_keystream(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], uint8_t *out, size_t len);
 mg_code mg_sha256(mg_ctx *ctx, const void *p, size_t n, uint8_t out[MG_HASH_BYTES]);
-mg_code mg_hmac_sha256(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], const void *p, size_t n,
-					   uint8_t out[MG_HASH_BYTES]);
 /* SHA-256 of bytes that come in pieces: create, update any number of times, final once; destroy frees (NULL is fine).
  */
 typedef struct mg_hasher mg_hasher;
@@ -48,6 +46,14 @@ mg_code mg_sign_public(mg_ctx *ctx, const uint8_t seed[32], uint8_t pub[32]);
 mg_code mg_sign(mg_ctx *ctx, const uint8_t seed[32], const void *p, size_t n, uint8_t sig[MG_SIGNATURE_BYTES]);
 mg_code mg_verify(mg_ctx *ctx, const uint8_t pub[32], const void *p, size_t n, const uint8_t sig[MG_SIGNATURE_BYTES],
 				  bool *ok);
+/* Many of one key, in the threads of ctx->pool; those that hold get ok. The caller keeps what they point to. */
+typedef struct mg_signed
+{
+	const uint8_t *message, *signature;
+	size_t len;
+	bool ok;
+} mg_signed;
+mg_code mg_verify_many(mg_ctx *ctx, const uint8_t pub[32], mg_signed *s, size_t n);
 
 /* Hash chain of blocks: hash = SHA-256("pg_mirage block" | number | prev | count | entry hashes in order). */
 mg_code mg_chain_block(mg_ctx *ctx, uint64_t number, const uint8_t prev[MG_HASH_BYTES],

@@ -239,6 +239,24 @@ CREATE TABLE mirage.claimant (
   allowed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 
+-- Who rows are for: identities, which keys are derived from. A role of one OID in one cluster is one recipient, whatever
+-- it is called, and a role that comes after it under its name another; so is what another login claims. One row for
+-- each time that it was met under another name, or in another cluster: catalog/recipient.c.
+CREATE SEQUENCE mirage.recipient_number;
+CREATE TABLE mirage.recipient (
+  id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.recipient_number'),
+  recipient_id uuid NOT NULL,
+  name text NOT NULL, -- of the role, or what was claimed
+  role_oid oid, -- NULL: a claim
+  claimed_by uuid, -- of a claim: recipient_id of the login that made it
+  identity text NOT NULL,
+  seen_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  CHECK ((role_oid IS NULL) OPERATOR(pg_catalog.<>) (claimed_by IS NULL))
+);
+CREATE INDEX recipient_of_role ON mirage.recipient (role_oid, id) WHERE role_oid IS NOT NULL;
+CREATE UNIQUE INDEX recipient_of_claim ON mirage.recipient (claimed_by, name) WHERE claimed_by IS NOT NULL;
+CREATE INDEX ON mirage.recipient (recipient_id);
+
 -- What was decided about a model, and by whom; outlives the model.
 CREATE SEQUENCE mirage.decision_id;
 CREATE TABLE mirage.decision (
@@ -263,6 +281,7 @@ CREATE TABLE mirage.issuance (
   identity text NOT NULL,
   recipient text NOT NULL, -- who had logged in, or whom a claimant named
   claimed boolean NOT NULL,
+  recipient_id uuid NOT NULL, -- of mirage.recipient
   grantee_oid oid, -- whose grant paid; NULL: the model's owner or a superuser
   grantee_name text,
   requested_rows bigint NOT NULL,
@@ -320,6 +339,7 @@ CREATE TABLE mirage.log_block (
   signature bytea NOT NULL,
   -- every entry with an id up to this is in a block by now, or will never appear: catalog/log.c
   settled bigint NOT NULL,
+  charges bigint NOT NULL, -- entries of charges in the blocks up to this
   chained_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 CREATE INDEX ON mirage.log_block (settled);
@@ -328,7 +348,7 @@ DO $$
 DECLARE
   t text;
 BEGIN
-  FOREACH t IN ARRAY ARRAY['budget_change', 'ledger', 'decision', 'issuance', 'log', 'log_block'] LOOP
+  FOREACH t IN ARRAY ARRAY['budget_change', 'ledger', 'decision', 'recipient', 'issuance', 'log', 'log_block'] LOOP
     EXECUTE pg_catalog.format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON mirage.%I FOR EACH ROW '
                               'EXECUTE FUNCTION mirage.refuse_change()', t);
     EXECUTE pg_catalog.format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON mirage.%I FOR EACH STATEMENT '
@@ -339,9 +359,9 @@ BEGIN
   FOREACH t IN ARRAY ARRAY['budget', 'budget_change', 'relation', 'column_decl', 'share', 'ledger', 'job', 'model',
                            'model_column',
                            'model_blob', 'wrapped_key', 'master_key', 'model_grant', 'claimant', 'decision',
-                           'issuance', 'log', 'log_block',
+                           'recipient', 'issuance', 'log', 'log_block',
                            'budget_id', 'budget_change_id', 'relation_id', 'share_id', 'ledger_id', 'charge_id', 'job_id', 'model_id', 'wrapped_key_id',
-                           'decision_id', 'issuance_id', 'log_id'] LOOP
+                           'decision_id', 'recipient_number', 'issuance_id', 'log_id'] LOOP
     PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('mirage.%I', t)::pg_catalog.regclass, '');
   END LOOP;
 END

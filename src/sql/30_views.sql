@@ -153,7 +153,8 @@ COMMENT ON VIEW dp_grants IS
 
 CREATE VIEW dp_issuances WITH (security_barrier) AS
 SELECT i.id, i.model_name AS model, i.role_name AS role, i.recipient, i.claimed, i.requested_rows AS rows, i.purpose,
-       i.grantee_name AS grantee, i.path, i.issued_at, i.seeded, i.conditions, i.columns, i.watermark
+       i.grantee_name AS grantee, i.path, i.issued_at, i.seeded, i.conditions, i.columns, i.watermark,
+       i.recipient_id
 FROM mirage.issuance i LEFT JOIN mirage.model m ON m.id OPERATOR(pg_catalog.=) i.model
 WHERE mirage.oversees() OR mirage.is_me(i.role_oid, i.role_name, i.identity)
    OR mirage.is_me(m.owner_oid, m.owner_name, m.identity);

@@ -24,7 +24,7 @@ CREATE TABLE mirage.mark_switch (
 CREATE INDEX ON mirage.mark_switch (model, id);
 
 -- Whose keys dp_trace tries.
-CREATE INDEX ON mirage.issuance (model, recipient, claimed) WHERE watermark IS NOT NULL;
+CREATE INDEX ON mirage.issuance (model, recipient_id, id) WHERE watermark IS NOT NULL;
 
 DO $$
 DECLARE
@@ -52,9 +52,10 @@ REVOKE EXECUTE ON FUNCTION dp_set_model(text, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dp_set_model(text, boolean) TO mirage_admin;
 
 CREATE FUNCTION dp_trace(query text, model text DEFAULT NULL, mapping jsonb DEFAULT NULL)
-RETURNS TABLE (model text, recipient text, features bigint, score float8, p_value float8)
+RETURNS TABLE (model text, recipient text, features bigint, score float8, p_value float8, recipient_id uuid,
+               role_now text)
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_trace(text, text, jsonb) IS
-'which model, and which recipient, the rows of a query come from: p_value is the chance that rows made without the key look so, corrected for all keys that were tried; recipient NULL: the model itself';
+'which model, and which recipient, the rows of a query come from: p_value is the chance that rows made without the key look so, corrected for all keys that were tried; recipient NULL: the model itself; role_now: what that very role, or the login that claimed, is called now';
 REVOKE EXECUTE ON FUNCTION dp_trace(text, text, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dp_trace(text, text, jsonb) TO mirage_auditor, mirage_admin;

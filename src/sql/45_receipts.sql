@@ -2,6 +2,10 @@
 -- catalog/seals.c.
 
 ALTER TABLE mirage.log ADD COLUMN seals jsonb; -- [[table, key, hash], ..] of the rows that the entry tells of
+-- The last seal of a row of state is looked for at each change: the few entries that have such seals, whose keys are
+-- texts, by table and key.
+CREATE INDEX log_seals_of_state ON mirage.log USING gin (seals pg_catalog.jsonb_path_ops) WITH (fastupdate = off)
+  WHERE seals OPERATOR(pg_catalog.@?) '$[*][1]?(@.type() == "string")';
 
 -- SHA-256 of a model's sealed parameters (mirage.model_blob.sealed), which outlives the model.
 CREATE TABLE mirage.model_fingerprint (

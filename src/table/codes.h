@@ -203,8 +203,6 @@ mg_code mg_codes_fix_number(mg_ctx *ctx, mg_codes *t, uint32_t col, const mg_cel
 mg_code mg_codes_fix_labels(mg_ctx *ctx, mg_codes *t, uint32_t col, const mg_label *labels, uint32_t nlabels);
 /* Replaces fine cells by coarse codes for good: merge[col][fine] < ncoarse[col] <= nfine. */
 mg_code mg_codes_recode(mg_ctx *ctx, mg_codes *t, const uint16_t *const *merge, const uint32_t *ncoarse);
-/* The fine cell of an escaped hash. */
-uint16_t mg_codes_fine_of_hash(const mg_code_column *col, uint64_t hash);
 
 /*
  * Exact histogram of one column into out[nout], which it clears first: over the cells of `axis` (KEY columns only; nout

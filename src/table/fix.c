@@ -30,8 +30,9 @@ label_slot(const mg_code_column *c, uint64_t hash)
 	return i;
 }
 
-uint16_t
-mg_codes_fine_of_hash(const mg_code_column *c, uint64_t hash)
+/* The fine cell of an escaped hash. */
+static uint16_t
+fine_of_hash(const mg_code_column *c, uint64_t hash)
 {
 	size_t i = label_slot(c, hash);
 
@@ -66,7 +67,7 @@ mg_codes_fix_labels(mg_ctx *ctx, mg_codes *t, uint32_t col, const mg_label *labe
 	c->fine_of[MG_TEXT_NULL] = (uint16_t) (nlabels + 1);
 	c->fine_of[MG_TEXT_OTHER] = c->fine_of[MG_TEXT_ESCAPE] = (uint16_t) nlabels;
 	for (size_t i = MG_TEXT_FIRST; i < ids; i++)
-		c->fine_of[i] = mg_codes_fine_of_hash(c, c->text->hash[i - MG_TEXT_FIRST]);
+		c->fine_of[i] = fine_of_hash(c, c->text->hash[i - MG_TEXT_FIRST]);
 	c->fixed = true;
 	return MG_OK;
 }
@@ -138,7 +139,7 @@ histogram_escapes(mg_ctx *ctx, histogram *h)
 			MG_TRY(mg_poll(ctx));
 		MG_TRY(mg_text_next(ctx, x, h->t->store, &hash));
 		h->out[h->c->nfine - 2]--;
-		h->out[mg_codes_fine_of_hash(h->c, hash)]++;
+		h->out[fine_of_hash(h->c, hash)]++;
 	}
 	return MG_OK;
 }
@@ -231,7 +232,7 @@ recode_escapes(mg_ctx *ctx, const recode *r, uint32_t j)
 		if (p[i] != MG_TEXT_ESCAPE)
 			continue;
 		MG_TRY(mg_text_next(ctx, c->text, r->t->store, &hash));
-		put(q, r->to[j].width, i, r->merge[j][mg_codes_fine_of_hash(c, hash)]);
+		put(q, r->to[j].width, i, r->merge[j][fine_of_hash(c, hash)]);
 	}
 	return MG_OK;
 }

@@ -16,7 +16,6 @@ typedef struct body
 mg_code
 mg_mark_key_id(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[17])
 {
-	static const char digits[] = "0123456789abcdef";
 	uint8_t text[sizeof(id_label) - 1 + MG_KEY_BYTES], hash[MG_HASH_BYTES];
 	mg_code code;
 
@@ -25,12 +24,7 @@ mg_mark_key_id(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[17])
 	code = mg_sha256(ctx, text, sizeof(text), hash);
 	mg_wipe(text, sizeof(text));
 	MG_TRY(code);
-	for (int i = 0; i < 8; i++)
-	{
-		out[2 * i] = digits[hash[i] >> 4];
-		out[2 * i + 1] = digits[hash[i] & 15];
-	}
-	out[16] = '\0';
+	mg_hex(hash, 8, out);
 	return MG_OK;
 }
 

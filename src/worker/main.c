@@ -209,6 +209,9 @@ short_work(MgShared *s, mg_reader *params)
 		case MG_WORK_HEAD:
 			mg_work_head(s, params);
 			break;
+		case MG_WORK_RECIPIENT:
+			mg_work_recipient(s, params);
+			break;
 		case MG_WORK_TRAIN:
 			break; /* long: it reads the key when it needs it */
 	}

@@ -13,27 +13,18 @@ mg_note_record(const char *action, const char *object, const char *detail)
 	mg_writer w;
 
 	mg_writer_init(&w);
-	mg_put_str(&w, action, strlen(action));
-	mg_put_str(&w, object, strlen(object));
-	mg_put_str(&w, detail, strlen(detail));
+	mg_params_put_text(&w, action);
+	mg_params_put_text(&w, object);
+	mg_params_put_text(&w, detail);
 	mg_launch(&launch, MG_WORK_NOTE, 0, &w, true);
 	mg_launch_wait(&launch, MG_WORK_RESERVED, false);
 	mg_launch_detach(&launch);
 }
 
-static char *
-get_text(mg_reader *r)
-{
-	size_t n;
-	const char *s = mg_get_str(r, &n);
-
-	return s == NULL ? pstrdup("") : pnstrdup(s, n);
-}
-
 void
 mg_work_note(MgShared *s, mg_reader *params)
 {
-	char *action = get_text(params), *object = get_text(params), *detail = get_text(params);
+	char *action = mg_params_text(params), *object = mg_params_text(params), *detail = mg_params_text(params);
 
 	if (params->failed)
 		elog(ERROR, "malformed parameters of an entry of the log");

@@ -7,15 +7,6 @@
 #include "catalog/receipt.h"
 #include "utils/json.h"
 
-static char *
-get_text(mg_reader *r)
-{
-	size_t n;
-	const char *s = mg_get_str(r, &n);
-
-	return s == NULL ? pstrdup("") : pnstrdup(s, n);
-}
-
 void
 mg_release_record_rows(int64 issuance, const char *model, const char *hash, int64 rows)
 {
@@ -24,8 +15,8 @@ mg_release_record_rows(int64 issuance, const char *model, const char *hash, int6
 
 	mg_writer_init(&w);
 	mg_put_i64(&w, issuance);
-	mg_put_str(&w, model, strlen(model));
-	mg_put_str(&w, hash, strlen(hash));
+	mg_params_put_text(&w, model);
+	mg_params_put_text(&w, hash);
 	mg_put_i64(&w, rows);
 	mg_launch(&launch, MG_WORK_ROWS, 0, &w, true);
 	mg_launch_wait(&launch, MG_WORK_RESERVED, false);
@@ -36,7 +27,7 @@ void
 mg_work_rows(MgShared *s, mg_reader *params)
 {
 	int64 issuance = mg_get_i64(params), rows;
-	char *model = get_text(params), *hash = get_text(params);
+	char *model = mg_params_text(params), *hash = mg_params_text(params);
 
 	rows = mg_get_i64(params);
 	if (params->failed)

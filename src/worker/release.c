@@ -19,48 +19,27 @@
 /* ---------------------------------------------------------------- the call's parameters */
 
 static void
-put_text(mg_writer *w, const char *s)
-{
-	mg_put_u8(w, s != NULL);
-	if (s != NULL)
-		mg_put_str(w, s, strlen(s));
-}
-
-static char *
-get_text(mg_reader *r)
-{
-	size_t n;
-	const char *s;
-
-	if (mg_get_u8(r) == 0)
-		return NULL;
-	s = mg_get_str(r, &n);
-	return s == NULL ? pstrdup("") : pnstrdup(s, n);
-}
-
-static void
 pack_call(mg_writer *w, const MgIssuance *call)
 {
 	ListCell *lc;
 
 	mg_put_i64(w, call->model);
-	put_text(w, call->model_name);
-	put_text(w, call->role);
-	put_text(w, call->recipient);
+	mg_params_put_text(w, call->model_name);
+	mg_params_put_text(w, call->role);
+	mg_params_put_text(w, call->recipient);
 	mg_put_u8(w, call->claimed);
+	mg_params_put_text(w, call->recipient_id);
 	mg_put_i64(w, call->rows);
 	mg_put_u8(w, call->seeded);
-	put_text(w, call->purpose);
-	put_text(w, call->path);
-	put_text(w, call->conditioned);
-	put_text(w, call->watermark);
-	mg_put_u32(w, (uint32_t) list_length(call->columns));
-	foreach (lc, call->columns)
-		put_text(w, lfirst(lc));
+	mg_params_put_text(w, call->purpose);
+	mg_params_put_text(w, call->path);
+	mg_params_put_text(w, call->conditioned);
+	mg_params_put_text(w, call->watermark);
+	mg_params_put_texts(w, call->columns);
 	mg_put_u32(w, (uint32_t) list_length(call->grants));
 	foreach (lc, call->grants)
 	{
-		put_text(w, ((MgGrantRef *) lfirst(lc))->recorded);
+		mg_params_put_text(w, ((MgGrantRef *) lfirst(lc))->recorded);
 		mg_put_i64(w, ((MgGrantRef *) lfirst(lc))->granted_at);
 	}
 }
@@ -72,25 +51,24 @@ unpack_call(mg_reader *r, MgIssuance *call)
 
 	memset(call, 0, sizeof(*call));
 	call->model = mg_get_i64(r);
-	call->model_name = get_text(r);
-	call->role = get_text(r);
-	call->recipient = get_text(r);
+	call->model_name = mg_params_text(r);
+	call->role = mg_params_text(r);
+	call->recipient = mg_params_text(r);
 	call->claimed = mg_get_u8(r) != 0;
+	call->recipient_id = mg_params_text(r);
 	call->rows = mg_get_i64(r);
 	call->seeded = mg_get_u8(r) != 0;
-	call->purpose = get_text(r);
-	call->path = get_text(r);
-	call->conditioned = get_text(r);
-	call->watermark = get_text(r);
-	n = mg_get_count(r, 1);
-	for (uint32_t i = 0; i < n; i++)
-		call->columns = lappend(call->columns, get_text(r));
+	call->purpose = mg_params_text(r);
+	call->path = mg_params_text(r);
+	call->conditioned = mg_params_text(r);
+	call->watermark = mg_params_text(r);
+	call->columns = mg_params_texts(r);
 	n = mg_get_count(r, 9);
 	for (uint32_t i = 0; i < n; i++)
 	{
 		MgGrantRef *grant = palloc(sizeof(MgGrantRef));
 
-		grant->recorded = get_text(r);
+		grant->recorded = mg_params_text(r);
 		grant->granted_at = mg_get_i64(r);
 		call->grants = lappend(call->grants, grant);
 	}

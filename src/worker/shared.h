@@ -26,7 +26,8 @@ typedef enum MgWork
 	MG_WORK_ROTATE = 3,
 	MG_WORK_NOTE = 4,
 	MG_WORK_ROWS = 5, /* the hash of a release's rows */
-	MG_WORK_HEAD = 6  /* chains the log, for a head of it */
+	MG_WORK_HEAD = 6, /* chains the log, for a head of it */
+	MG_WORK_RECIPIENT = 7
 } MgWork;
 
 typedef enum MgWorkState
@@ -61,6 +62,12 @@ typedef struct MgShared
 	int sqlerrcode;
 	char message[512], detail[512], hint[512];
 } MgShared;
+
+/* params.c: texts of a call's parameters; NULL and NIL travel as such. What is read is palloc'd. */
+extern void mg_params_put_text(mg_writer *w, const char *s);
+extern void mg_params_put_texts(mg_writer *w, List *texts); /* char * */
+extern char *mg_params_text(mg_reader *r);
+extern List *mg_params_texts(mg_reader *r);
 
 /* launch.c */
 typedef struct MgLaunch
@@ -102,7 +109,8 @@ extern void mg_work_rotate(MgShared *shared);
  * the server's log says so, and the next worker chains. over: the work is done, and a cancel comes too late; else it
  * ends the job. */
 extern void mg_work_chain(MgShared *shared, bool over);
-extern void mg_work_note(MgShared *shared, mg_reader *params); /* note.c */
+extern void mg_work_note(MgShared *shared, mg_reader *params);      /* note.c */
+extern void mg_work_recipient(MgShared *shared, mg_reader *params); /* recipient.c */
 
 /* receipt.c */
 extern void mg_work_rows(MgShared *shared, mg_reader *params);

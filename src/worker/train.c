@@ -49,34 +49,12 @@ static struct
 } progress;
 
 static void
-put_text(mg_writer *w, const char *s)
-{
-	mg_put_u8(w, s != NULL);
-	if (s != NULL)
-		mg_put_str(w, s, strlen(s));
-}
-
-static char *
-get_text(mg_reader *r)
-{
-	size_t n;
-	const char *s;
-
-	if (mg_get_u8(r) == 0)
-		return NULL;
-	s = mg_get_str(r, &n);
-	return s == NULL ? pstrdup("") : pnstrdup(s, n);
-}
-
-static void
 pack_call(mg_writer *w, const MgTrainCall *call)
 {
-	ListCell *lc;
-
 	mg_put_i64(w, call->job);
-	put_text(w, call->model);
-	put_text(w, call->method);
-	put_text(w, call->options);
+	mg_params_put_text(w, call->model);
+	mg_params_put_text(w, call->method);
+	mg_params_put_text(w, call->options);
 	mg_put_i64(w, call->share);
 	mg_put_u32(w, call->relid);
 	mg_put_u32(w, call->base);
@@ -84,21 +62,17 @@ pack_call(mg_writer *w, const MgTrainCall *call)
 	mg_put_i64(w, call->budget);
 	mg_put_f64(w, call->epsilon);
 	mg_put_f64(w, call->delta);
-	mg_put_u32(w, (uint32_t) list_length(call->columns));
-	foreach (lc, call->columns)
-		put_text(w, lfirst(lc));
+	mg_params_put_texts(w, call->columns);
 }
 
 static void
 unpack_call(mg_reader *r, MgTrainCall *call)
 {
-	uint32_t n;
-
 	memset(call, 0, sizeof(*call));
 	call->job = mg_get_i64(r);
-	call->model = get_text(r);
-	call->method = get_text(r);
-	call->options = get_text(r);
+	call->model = mg_params_text(r);
+	call->method = mg_params_text(r);
+	call->options = mg_params_text(r);
 	call->share = mg_get_i64(r);
 	call->relid = mg_get_u32(r);
 	call->base = mg_get_u32(r);
@@ -106,9 +80,7 @@ unpack_call(mg_reader *r, MgTrainCall *call)
 	call->budget = mg_get_i64(r);
 	call->epsilon = mg_get_f64(r);
 	call->delta = mg_get_f64(r);
-	n = mg_get_count(r, 1);
-	for (uint32_t i = 0; i < n; i++)
-		call->columns = lappend(call->columns, get_text(r));
+	call->columns = mg_params_texts(r);
 	if (r->failed)
 		elog(ERROR, "malformed parameters of a training");
 }

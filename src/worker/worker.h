@@ -45,6 +45,9 @@ extern bool mg_job_alive(int64 job, uint32 dsm_handle, char *phase, size_t phase
  */
 extern int64 mg_release_record(const MgIssuance *call);
 
+/* Records a recipient who is not known yet, or not by this name, in a transaction of its own, durably. */
+extern void mg_recipient_register(const MgRecipient *recipient);
+
 /*
  * Wraps every key of this database under the next master key, in transactions of the worker's own: a ROLLBACK of the
  * caller's changes nothing. Interrupted, it leaves a state that works; called again, it goes on. Shows progress.

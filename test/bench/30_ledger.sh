@@ -107,8 +107,8 @@ SELECT -2 * i + (action = 'charge')::int, role_name, session_role, action, objec
        jsonb_set(detail, '{charge}', to_jsonb(-i)), role_oid, identity
 FROM mirage.log l, generate_series(1, :n) i
 WHERE l.id IN (SELECT max(id) FROM mirage.log WHERE action IN ('charge', 'train') GROUP BY action);
-INSERT INTO mirage.log_block (number, entries, previous, hash, signature, settled)
-SELECT -i, ARRAY[-i], b.previous, b.hash, b.signature, 0
+INSERT INTO mirage.log_block (number, entries, previous, hash, signature, settled, charges)
+SELECT -i, ARRAY[-i], b.previous, b.hash, b.signature, 0, 0
 FROM mirage.log_block b, generate_series(1, 2 * :n) i WHERE b.number = 1;
 VACUUM ANALYZE;
 S

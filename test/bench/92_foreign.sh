@@ -19,36 +19,11 @@
 set -euo pipefail
 rows=${ROWS:-1000000}
 runs=${RUNS:-5}
+. "$(dirname "$0")/common.bash"
 export PGOPTIONS='-c max_parallel_workers_per_gather=0 -c jit=off -c client_min_messages=warning'
-q() { psql -XqAt -v ON_ERROR_STOP=1 "$@"; }
-median() { sort -n | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
 
 q -c 'CREATE EXTENSION pg_mirage'
-if [ -n "${BENCH_DATA:-}" ] && [ -f "$BENCH_DATA/adult.csv.gz" ]; then
-	bash "$BENCH_DATA/load.sh" adult >/dev/null
-	echo "table: adult"
-else
-	echo "table: generated, in the shape of adult"
-	q <<'S'
-CREATE TABLE adult (
-  age smallint NOT NULL CHECK (age BETWEEN 0 AND 120), workclass text,
-  fnlwgt integer NOT NULL CHECK (fnlwgt BETWEEN 0 AND 2000000),
-  education text NOT NULL, education_num smallint NOT NULL CHECK (education_num BETWEEN 1 AND 16),
-  marital_status text NOT NULL, occupation text, relationship text NOT NULL, race text NOT NULL,
-  sex text NOT NULL CHECK (sex IN ('Female', 'Male')),
-  capital_gain integer NOT NULL CHECK (capital_gain BETWEEN 0 AND 99999),
-  capital_loss integer NOT NULL CHECK (capital_loss BETWEEN 0 AND 10000),
-  hours_per_week smallint NOT NULL CHECK (hours_per_week BETWEEN 0 AND 168), native_country text,
-  income text NOT NULL CHECK (income IN ('<=50K', '>50K')));
-INSERT INTO adult SELECT 17 + 73 * r ^ 2, 'workclass-' || (r * 7)::int, 20000 + 900000 * s ^ 2, 'education-' || e, e,
-  'marital-status-' || (s * 6)::int, 'occupation-' || (r * s * 14)::int,
-  'relationship-' || (s * 5)::int, 'race-' || (r ^ 3 * 4)::int,
-  CASE WHEN s < 0.33 THEN 'Female' ELSE 'Male' END, CASE WHEN r > 0.92 THEN (s * 99999)::int ELSE 0 END,
-  CASE WHEN s > 0.95 THEN (r * 4000)::int ELSE 0 END, (20 + 40 * s)::int, 'country-' || (r ^ 6 * 40)::int,
-  CASE WHEN e > 12 AND s > 0.5 THEN '>50K' ELSE '<=50K' END
-FROM (SELECT random() AS r, random() AS s, 1 + (random() * 15)::int AS e FROM generate_series(1, 48842)) g;
-S
-fi
+make_adult
 q >/dev/null <<S
 SELECT dp_protect('adult', epsilon => 100);
 SELECT dp_train('m', 'adult', 'mst', epsilon => 1);
@@ -73,7 +48,7 @@ declare -A query=(
 )
 order='call all one count half rare none filtered limit'
 # Milliseconds, of psql's own clock -> $ms.
-timed() {
+clocked() {
 	ms=$(psql -Xqt -v ON_ERROR_STOP=1 -c '\timing on' -c "$1" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p')
 }
 for marked in true false; do
@@ -81,7 +56,7 @@ for marked in true false; do
 	rm -f -- *.ms
 	for run in $(seq 0 "$runs"); do
 		for name in $order; do
-			timed "${query[$name]}"
+			clocked "${query[$name]}"
 			[ "$run" = 0 ] || echo "$ms" >>"$name.ms"
 		done
 	done

@@ -87,13 +87,14 @@ timed()
 }
 hertz=$(getconf CLK_TCK)
 
-# Until the file "stop" is there: "peak anon" in kilobytes to "memory".
+# Until the file "stop" is there: "peak anon" in kilobytes to "memory". It does not outlive the server: a script that is
+# killed cannot say stop.
 watch_memory()
 {
 	local peak=0 anon=0 key value rest pause
 	# a pause without a process
 	exec {pause}<> <(:)
-	while [ ! -e stop ]; do
+	while [ ! -e stop ] && [ -d "/proc/$BENCH_POSTMASTER" ]; do
 		find_children 'pg_mirage training'
 		for pid in $found; do
 			while read -r key value rest; do
@@ -202,10 +203,10 @@ make_adult()
 {
 	if [ -n "${BENCH_DATA:-}" ] && [ -f "$BENCH_DATA/load.sh" ] && [ -f "$BENCH_DATA/adult.csv.gz" ]; then
 		bash "$BENCH_DATA/load.sh" adult >/dev/null
-		echo "table: adult, replicated"
+		echo "table: adult"
 		return
 	fi
-	echo "table: generated, in the shape of adult, replicated (set BENCH_DATA for the real one)"
+	echo "table: generated, in the shape of adult (set BENCH_DATA for the real one)"
 	quiet <<'SQL'
 CREATE TABLE adult (
   age smallint NOT NULL CHECK (age BETWEEN 0 AND 120), workclass text,
@@ -217,7 +218,7 @@ CREATE TABLE adult (
   capital_loss integer NOT NULL CHECK (capital_loss BETWEEN 0 AND 10000),
   hours_per_week smallint NOT NULL CHECK (hours_per_week BETWEEN 0 AND 168), native_country text,
   income text NOT NULL CHECK (income IN ('<=50K', '>50K')));
-INSERT INTO adult SELECT 17 + 60 * r ^ 2, 'workclass-' || (r * 7)::int, 20000 + 900000 * s ^ 2, 'education-' || e, e,
+INSERT INTO adult SELECT 17 + 73 * r ^ 2, 'workclass-' || (r * 7)::int, 20000 + 900000 * s ^ 2, 'education-' || e, e,
   'marital-status-' || (s * 6)::int, 'occupation-' || (r * s * 14)::int,
   'relationship-' || (s * 5)::int, 'race-' || (r ^ 3 * 4)::int,
   CASE WHEN s < 0.33 THEN 'Female' ELSE 'Male' END, CASE WHEN r > 0.92 THEN (s * 99999)::int ELSE 0 END,

@@ -11,39 +11,6 @@ my $node = new_node('race');
 
 value($node, undef, 'CREATE ROLE owner LOGIN; GRANT CREATE ON SCHEMA public TO owner; GRANT mirage_trainer TO owner');
 
-# Runs one statement a session, all of them at once; returns the sessions, which have ended what they did.
-sub all_at_once
-{
-	my ($role, @sql) = @_;
-	my @s = map { session($node, $role) } @sql;
-
-	# They wait for each other at a lock, so that none is done before the last has come.
-	my $start = session($node, undef);
-	$start->query('SELECT pg_advisory_lock(1)');
-	$s[$_]->start("SELECT pg_advisory_lock_shared(1);\n$sql[$_]") for 0 .. $#sql;
-	await($node, 'SELECT count(*) FROM pg_locks WHERE NOT granted AND objid = 1 AND locktype = \'advisory\'',
-		scalar @sql);
-	$start->query('SELECT pg_advisory_unlock(1)');
-	$_->finish for @s;
-	$start->close;
-	return @s;
-}
-
-# (how many had no error, the errors' codes)
-sub outcome
-{
-	my (@s) = @_;
-	my %codes;
-
-	for my $s (@s)
-	{
-		my ($code) = $s->err =~ /(?:ERROR|FATAL):\s+(\w{5}):/;
-		$codes{ $code // 'ok' }++;
-		$s->close;
-	}
-	return join(' ', map { "$_:$codes{$_}" } sort keys %codes);
-}
-
 sub never_over
 {
 	my ($budget, $what) = @_;
@@ -60,7 +27,8 @@ cmp_ok($k, '<', $sessions - 2, 'which is fewer than there will be sessions');
 
 people($node, 'folk', 2000, owner => 'owner');
 value($node, 'owner', "SELECT dp_protect('folk', epsilon => $epsilon)");
-my $seen = outcome(all_at_once('owner', map { "SELECT dp_train('race_$_', 'folk', epsilon => $each)" } 1 .. $sessions));
+my $seen = outcome(all_at_once($node, 'owner',
+	map { "SELECT dp_train('race_$_', 'folk', epsilon => $each)" } 1 .. $sessions));
 is($seen, join(' ', '54000:' . ($sessions - $k), "ok:$k"), "$sessions sessions at once: exactly $k succeed, the "
 	  . "others are refused");
 is(value($node, undef, "SELECT count(*), count(*) FILTER (WHERE state = 'spent') FROM dp_ledger WHERE budget = "
@@ -84,7 +52,7 @@ for my $round (1 .. 3)
 {
 	value($node, 'owner', "CREATE TABLE one_$round AS SELECT * FROM folk LIMIT 1000; SELECT dp_protect('one_$round', "
 		  . "epsilon => 1)");
-	$seen = outcome(all_at_once('owner', map { "SELECT dp_train('one_${round}_$_', 'one_$round', epsilon => "
+	$seen = outcome(all_at_once($node, 'owner', map { "SELECT dp_train('one_${round}_$_', 'one_$round', epsilon => "
 		  . "0.8)" } 1 .. 2));
 	is($seen, '54000:1 ok:1', "two sessions, room for one, round $round");
 	never_over("one_$round", "round $round");
@@ -102,7 +70,7 @@ SELECT dp_protect('west', budget => 'town');
 SELECT dp_grant_budget('town', 'ann', 0.8);
 SELECT dp_grant_budget('town', 'bob', 0.95);
 EOC
-my @a = all_at_once('ann', "SELECT dp_train('east_a', 'east', epsilon => 0.7)",
+my @a = all_at_once($node, 'ann', "SELECT dp_train('east_a', 'east', epsilon => 0.7)",
 	"SELECT dp_train('west_a', 'west', epsilon => 0.7)");
 is(outcome(@a), '54000:1 ok:1', 'a share is not exceeded by two sessions at two tables');
 $seen = value($node, undef, "SELECT count(*), sum(epsilon) = 0.7 FROM dp_ledger WHERE budget = 'town' AND share = "
@@ -123,7 +91,7 @@ refused($node, 'anna', "SELECT dp_train('x', 'east', epsilon => 0.5)", '54000', 
 # ---------------------------------------------------------------- one name
 
 value($node, 'owner', "CREATE TABLE named AS SELECT * FROM folk LIMIT 1000; SELECT dp_protect('named', epsilon => 20)");
-my @s = all_at_once('owner', map { "SELECT dp_train('same', 'named', epsilon => 0.3)" } 1 .. 5);
+my @s = all_at_once($node, 'owner', map { "SELECT dp_train('same', 'named', epsilon => 0.3)" } 1 .. 5);
 is(outcome(@s), '42710:4 ok:1', 'five sessions train one name: one has it');
 is(value($node, undef, "SELECT count(*) FILTER (WHERE state = 'done') = 1 AND count(*) FILTER (WHERE state = "
 	  . "'running') = 0 "
@@ -132,7 +100,7 @@ is(charges($node, 'named'), 'same:spent', 'and only that one has paid: who canno
 
 # ---------------------------------------------------------------- releases at once
 
-@s = all_at_once('owner', map { "SELECT count(*) FROM dp_synthesize('same', 100) AS t(age int)" } 1 .. $sessions);
+@s = all_at_once($node, 'owner', ("SELECT count(*) FROM dp_synthesize('same', 100) AS t(age int)") x $sessions);
 is(outcome(@s), "ok:$sessions", "$sessions releases at once");
 is(value($node, undef, 'SELECT count(*), count(DISTINCT id) FROM mirage.issuance'), "$sessions|$sessions",
 	'each has a number of its own');
@@ -143,7 +111,7 @@ audit_ok($node, 'the log is whole after them');
 $node->append_conf('postgresql.conf', "max_worker_processes = 2\nmax_logical_replication_workers = "
 	  . "0\nmax_parallel_workers = 0");
 $node->restart;
-@s = all_at_once('owner', map { "SELECT dp_train('few_$_', 'named', epsilon => 0.3)" } 1 .. $sessions);
+@s = all_at_once($node, 'owner', map { "SELECT dp_train('few_$_', 'named', epsilon => 0.3)" } 1 .. $sessions);
 is(outcome(@s), "ok:$sessions", "$sessions trainings succeed with two slots, one after the other");
 is(value($node, undef, "SELECT count(*) FROM dp_ledger WHERE model LIKE 'few%' AND state = 'spent'"), $sessions,
 	'and have paid');

@@ -12,28 +12,6 @@ my $file = $node->data_dir . '/pg_mirage.key';
 value($node, undef, 'CREATE ROLE owner LOGIN; GRANT CREATE ON SCHEMA public TO owner');
 people($node, 'folk', 1000, owner => 'owner');
 
-sub slurp { return PostgreSQL::Test::Utils::slurp_file($_[0]); }
-
-sub put
-{
-	my ($path, $text, $mode) = @_;
-
-	unlink $path;
-	open(my $f, '>', $path) or die "$path: $!";
-	print $f $text;
-	close($f) or die;
-	chmod($mode // 0600, $path) or die;
-}
-
-sub configure
-{
-	my (%s) = @_;
-
-	value($node, undef, "LOAD 'pg_mirage'; ALTER SYSTEM SET $_ = '$s{$_}'") for sort keys %s;
-	$node->reload;
-	await($node, "LOAD 'pg_mirage'; SHOW $_", $s{$_}) or die "$_ did not become $s{$_}" for sort keys %s;
-}
-
 # ---------------------------------------------------------------- the file that is made
 
 ok(!-e $file, 'there is no key before it is needed');
@@ -75,26 +53,26 @@ sub closed
 unlink $file;
 closed('no file', qr/could not open/, qr/Put the key file back/);
 ok(!-e $file, 'and none is made anew');
-put($file, 'f' x 64 . "\n");
+spit($file, 'f' x 64 . "\n");
 closed('another key', qr/not the one of this database/, qr/fingerprint/);
-put($file, "nonsense\n");
+spit($file, "nonsense\n");
 closed('nonsense', qr/does not hold 64 hexadecimal digits/, qr/right key file/);
-put($file, '');
+spit($file, '');
 closed('an empty file', qr/does not hold 64 hexadecimal digits/, qr/right key file/);
-put($file, substr($key, 0, 60));
+spit($file, substr($key, 0, 60));
 closed('a short key', qr/does not hold 64 hexadecimal digits/, qr/right key file/);
-put($file, $key, 0640);
+spit($file, $key, 0640);
 closed('a file for the group', qr/can be accessed by others/, qr/0600/);
 is(value($node, undef, 'SELECT ok FROM dp_verify_audit()'), 't',
 	'the log can be verified without a key, by the recorded public key');
-put($file, $key);
+spit($file, $key);
 is(value($node, 'owner', "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age int)"), '5', 'put back, all is well');
 
 # ---------------------------------------------------------------- elsewhere, and by a command
 
 my $other = $node->basedir . '/elsewhere.key';
 rename($file, $other) or die;
-configure('pg_mirage.master_key_file' => $other);
+configure($node, master_key_file => $other);
 ok(await($node, "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age int)", 5),
 	'a key file outside of the data directory');
 refused($node, 'owner', "SET pg_mirage.master_key_file = '/dev/null'; SELECT count(*) FROM dp_synthesize('m', 1) AS "
@@ -102,7 +80,7 @@ refused($node, 'owner', "SET pg_mirage.master_key_file = '/dev/null'; SELECT cou
 	  . "SHOW pg_mirage.master_key_file", '42501', undef, 'nor to see');
 
 $before = value($node, undef, $state);
-configure('pg_mirage.master_key_command' => "cat $other");
+configure($node, master_key_command => "cat $other");
 ok(await($node, "SELECT count(*) FROM dp_synthesize('m', 5) AS t(age int)", 5), 'a command that prints the key');
 can_train($node, 'owner', 'm3', 'folk', 'also for a training');
 $before = value($node, undef, $state);
@@ -117,7 +95,7 @@ my %bad = (
 );
 for my $command (sort keys %bad)
 {
-	configure('pg_mirage.master_key_command' => $command);
+	configure($node, master_key_command => $command);
 	closed("command: $command", $bad{$command}, qr/64 hexadecimal digits|fingerprint/);
 }
 value($node, undef, 'LOAD \'pg_mirage\'; ALTER SYSTEM RESET pg_mirage.master_key_command');

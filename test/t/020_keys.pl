@@ -11,33 +11,6 @@ my $rows = "SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm', 3)";
 
 sub mode { return sprintf('%04o', (stat($_[0]))[2] & 07777); }
 
-sub slurp
-{
-	open(my $f, '<', $_[0]) or die "$_[0]: $!";
-	local $/;
-	return scalar <$f>;
-}
-
-sub spit
-{
-	my ($path, $text) = @_;
-
-	open(my $f, '>', $path) or die "$path: $!";
-	print $f $text;
-	close($f);
-	chmod(0600, $path);
-}
-
-# A setting of the configuration file, in force for the sessions to come.
-sub configure
-{
-	my ($name, $text) = @_;
-
-	$node->append_conf('postgresql.conf', "pg_mirage.$name = '$text'\n");
-	$node->reload;
-	await($node, "LOAD 'pg_mirage'; SELECT current_setting('pg_mirage.$name') = \$\$$text\$\$") or die "no $name";
-}
-
 # Nothing can be trained or released; what is there stays as it is.
 sub closed
 {
@@ -103,26 +76,26 @@ rmdir($key);
 spit($key, uc($good));
 is(value($node, undef, $rows), '3', 'capital digits are the same key');
 rename($key, "$key.elsewhere");
-configure('master_key_file', "$key.elsewhere");
+configure($node, master_key_file => "$key.elsewhere");
 is(value($node, undef, $rows), '3', 'elsewhere');
 
 # -- from a command
-configure('master_key_command', "cat $key.elsewhere");
-configure('master_key_file', 'nowhere');
+configure($node, master_key_command => "cat $key.elsewhere");
+configure($node, master_key_file => 'nowhere');
 is(value($node, undef, $rows), '3', 'a command gives the key');
 can_train($node, undef, 'c', 'folk', 'and a training takes it');
 ok(!-e $node->data_dir . '/nowhere', 'no file is made then');
-configure('master_key_command', "cat $key.elsewhere; exit 3");
+configure($node, master_key_command => "cat $key.elsewhere; exit 3");
 closed('a command that fails', qr/master key command failed: .*3/);
 spit("$key.wrong", 'not-what-it-should-be');
-configure('master_key_command', "cat $key.wrong");
+configure($node, master_key_command => "cat $key.wrong");
 $err = refused($node, undef, $rows, 'F0000', qr/did not print a key/, 'a command that prints something else');
 unlike($err, qr/not-what/, 'which is not shown');
-configure('master_key_command', 'sleep 600');
+configure($node, master_key_command => 'sleep 600');
 refused($node, undef, "SET statement_timeout = '500ms'; $rows", '57014', undef,
 	'a command that hangs can be cancelled');
-configure('master_key_command', '');
-configure('master_key_file', "$key.elsewhere");
+configure($node, master_key_command => '');
+configure($node, master_key_file => "$key.elsewhere");
 is(value($node, undef, $rows), '3', 'back again');
 ok(index(slurp($node->logfile), $_) < 0, 'nothing of it is in the server log') for (substr($good, 0, 64),
 	'not-what-it');

@@ -10,18 +10,6 @@ use Test::More;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $ours = "SET client_min_messages = warning";
 
-sub slurp { return PostgreSQL::Test::Utils::slurp_file($_[0]); }
-
-sub spit
-{
-	my ($path, $text) = @_;
-
-	open(my $f, '>', $path) or die "$path: $!";
-	binmode $f;
-	print $f $text;
-	close($f) or die "$path: $!";
-}
-
 sub marks
 {
 	my @marks = sort(glob("$dir/$_[0].*"));
@@ -38,15 +26,6 @@ sub made_from
 	$new->init_from_backup($of, $backup, %o);
 	chmod(0600, glob($new->data_dir . '/pg_mirage.key*'));
 	return $new;
-}
-
-sub configure
-{
-	my ($node, $path) = @_;
-
-	$node->append_conf('postgresql.conf', "pg_mirage.high_water_file = '$path'\n");
-	$node->reload;
-	await($node, "LOAD 'pg_mirage'; SHOW pg_mirage.high_water_file", $path) or die "not configured";
 }
 
 sub charged { return value($_[0], undef, "SELECT count(*) FROM dp_ledger", @_[1 .. $#_]); }
@@ -98,7 +77,7 @@ is(scalar(() = marks('mark')), 0, 'there is no mark');
 refused($node, 'chief', "SELECT dp_acknowledge_rewind('x')", '55000', qr/no high-water mark is kept/,
 	'and nothing to acknowledge');
 
-configure($node, "$dir/mark");
+configure($node, high_water_file => "$dir/mark");
 can_train($node, 'owner', 'm1', 'folk', 'with it', epsilon => 1);
 my ($mark, @more) = marks('mark');
 is(scalar(@more), 0, 'there is one mark, and nothing else');
@@ -262,14 +241,14 @@ can_train($back, 'owner', 'unwritten', 'folk', 'when it can be written, training
 is(scalar(() = glob("$dir/*")), 1, 'no half-written file is left');
 for my $path ('mark', $back->data_dir . '/mark')
 {
-	configure($back, $path);
+	configure($back, high_water_file => $path);
 	refused($back, 'owner', "SELECT dp_train('x', 'folk', epsilon => 0.1)", 'F0000',
 		qr/outside of the data directory/,
 		'a mark within the cluster is no mark');
 }
-configure($back, "$dir/elsewhere");
+configure($back, high_water_file => "$dir/elsewhere");
 held_up($back, qr/missing/, 'nor is another path a way around it');
-configure($back, "$dir/mark");
+configure($back, high_water_file => "$dir/mark");
 
 # ---------------------------------------------------------------- an old dump
 

@@ -18,42 +18,6 @@ srand(41);
 
 # ---------------------------------------------------------------- 32 sessions
 
-# Runs one statement a session, all of them let loose at once by a lock; returns the sessions, which have ended.
-sub all_at_once
-{
-	my ($role, @sql) = @_;
-	my @s = map { session($node, $role) } @sql;
-	my $start = session($node, undef);
-
-	$start->query('SELECT pg_advisory_lock(1)');
-	$s[$_]->start("SELECT pg_advisory_lock_shared(1);\n$sql[$_]") for 0 .. $#sql;
-	await($node, "SELECT count(*) FROM pg_locks WHERE NOT granted AND objid = 1 AND locktype = 'advisory'",
-		scalar @sql);
-	$start->query('SELECT pg_advisory_unlock(1)');
-	$_->finish for @s;
-	$start->close;
-	return @s;
-}
-
-sub code_of
-{
-	my ($s) = @_;
-	my ($code) = $s->err =~ /(?:ERROR|FATAL):\s+(\w{5}):/;
-
-	return $code // 'ok';
-}
-
-# "code:number ..."; closes the sessions.
-sub outcome
-{
-	my (@s) = @_;
-	my %codes;
-
-	$codes{ code_of($_) }++ for @s;
-	$_->close for @s;
-	return join(' ', map { "$_:$codes{$_}" } sort keys %codes);
-}
-
 sub figures
 {
 	my ($budget) = @_;
@@ -89,7 +53,8 @@ my $once;
 	cmp_ok($k, '<', $sessions / 2, 'which is less than half of the sessions');
 	protect_copy('last', $cap);
 	my $begun = time;
-	my $seen = outcome(all_at_once('owner', map { "SELECT dp_train('last_$_', 'last', $train $each)" } 1 .. $sessions));
+	my $seen = outcome(all_at_once($node, 'owner',
+		map { "SELECT dp_train('last_$_', 'last', $train $each)" } 1 .. $sessions));
 	$once = time - $begun;
 	note(sprintf('%d sessions: %.1f s', $sessions, $once));
 	is($seen, join(' ', '54000:' . ($sessions - $k), "ok:$k"), "$sessions sessions, room for $k: nobody is refused for "
@@ -110,7 +75,7 @@ for my $round (1 .. 2)
 	my @price = map { sprintf('%.4f', 0.05 + rand(0.9)) } 1 .. $sessions;
 
 	protect_copy("odd_$round", 1.5);
-	my @s = all_at_once('owner', map { "SELECT dp_train('odd_${round}_$_', 'odd_$round', $train $price[$_])" }
+	my @s = all_at_once($node, 'owner', map { "SELECT dp_train('odd_${round}_$_', 'odd_$round', $train $price[$_])" }
 		  0 .. $sessions - 1);
 	my @refused = grep { code_of($s[$_]) eq '54000' } 0 .. $#s;
 	my @fine = grep { code_of($s[$_]) eq 'ok' } 0 .. $#s;
@@ -164,7 +129,7 @@ for my $round (1 .. 2)
 
 	protect_copy('again', 20);
 	my @s = all_at_once(
-		'owner',
+		$node, 'owner',
 		map {
 			my $i = $_;
 			join(";\n", "SET pg_mirage.worker_timeout = $most",
@@ -181,7 +146,7 @@ for my $round (1 .. 2)
 
 	protect_copy('mixed', 20);
 	can_train($node, 'owner', 'mixed_0', 'mixed', 'a model to release from');
-	my @s = all_at_once('owner', (map { "SELECT dp_train('mixed_$_', 'mixed', $train 0.3)" } 1 .. $half),
+	my @s = all_at_once($node, 'owner', (map { "SELECT dp_train('mixed_$_', 'mixed', $train 0.3)" } 1 .. $half),
 		(map { "SELECT count(*) FROM dp_synthesize('mixed_0', 20) AS t(age int)" } 1 .. $half));
 	is(outcome(@s), "ok:$sessions", "$half trainings and $half releases at once");
 	is(value($node, undef, "SELECT count(*), count(DISTINCT id) FROM mirage.issuance WHERE model_name = 'mixed_0'"),

@@ -23,38 +23,6 @@ people($node, 'folk', 1000, owner => 'owner');
 value($node, 'owner', "SET client_min_messages = warning; SELECT dp_protect('folk', epsilon => 20); "
 	  . "SELECT dp_train('m', 'folk', method => 'independent', epsilon => 1)");
 
-# Runs one statement as each of the roles, all of them at once; returns the sessions, which have ended what they did.
-sub all_at_once
-{
-	my ($sql, @roles) = @_;
-	my @s = map { session($node, $_) } @roles;
-	my $start = session($node, undef);
-
-	$start->query('SELECT pg_advisory_lock(1)');
-	$_->start("SELECT pg_advisory_lock_shared(1);\n$sql") for @s;
-	await($node, "SELECT count(*) FROM pg_locks WHERE NOT granted AND objid = 1 AND locktype = 'advisory'",
-		scalar @roles);
-	$start->query('SELECT pg_advisory_unlock(1)');
-	$_->finish for @s;
-	$start->close;
-	return @s;
-}
-
-# 'code:count ..' of how they ended
-sub outcome
-{
-	my (@s) = @_;
-	my %codes;
-
-	for my $s (@s)
-	{
-		my ($code) = $s->err =~ /(?:ERROR|FATAL):\s+(\w{5}):/;
-		$codes{ $code // 'ok' }++;
-		$s->close;
-	}
-	return join(' ', map { "$_:$codes{$_}" } sort keys %codes);
-}
-
 sub given
 {
 	my ($model, $grantee) = @_;
@@ -68,9 +36,11 @@ my @readers = map { "reader_$_" } 1 .. $sessions;
 my $take = "SELECT count(age) FROM dp_synthesize('m', 10) AS t(age int)";
 
 value($node, 'owner', "SELECT dp_grant('m', 'readers', max_rows => 57)");
-is(outcome(all_at_once($take, @readers)), '54000:11 ok:5', 'sixteen at once, room for five: five get rows');
+is(outcome(all_at_once($node, \@readers, ($take) x @readers)), '54000:11 ok:5',
+	'sixteen at once, room for five: five get rows');
 is(given('m', 'readers'), '50|5', 'and no row more was given out');
-is(outcome(all_at_once("BEGIN; SELECT count(age) FROM dp_synthesize('m', 7) AS t(age int); ROLLBACK", @readers)),
+my $unmade = "BEGIN; SELECT count(age) FROM dp_synthesize('m', 7) AS t(age int); ROLLBACK";
+is(outcome(all_at_once($node, \@readers, ($unmade) x @readers)),
 	'54000:15 ok:1',
 	'ROLLBACK gives nothing back: of sixteen that roll back, the one for whom there is room');
 is(given('m', 'readers'), '57|6', 'which uses the grant up');
@@ -81,7 +51,8 @@ refused($node, 'reader_1', "SELECT dp_synthesize('m', 1)", '54000', qr/57 rows i
 value($node, 'owner', "SELECT dp_grant('m', 'readers', max_rows => 157)");
 my $abandon = "BEGIN; DECLARE c CURSOR FOR SELECT age FROM dp_synthesize('m', 10) AS t(age int); FETCH 1 FROM c; "
   . "SELECT 1 / 0; ROLLBACK";
-is(outcome(all_at_once($abandon, @readers)), '22012:10 54000:6', 'ten reach their own error, six the limit');
+is(outcome(all_at_once($node, \@readers, ($abandon) x @readers)), '22012:10 54000:6',
+	'ten reach their own error, six the limit');
 is(given('m', 'readers'), '157|16', 'the grant is used up again, exactly');
 
 # In any interval: when it has passed there is room again, for as many and not for more. Nobody waits for the clock
@@ -98,7 +69,8 @@ my $move = sub {
 		  . "ALTER TABLE mirage.issuance ENABLE ALWAYS TRIGGER refuse_change");
 };
 $move->('-2 hours');
-is(outcome(all_at_once($take, @readers)), '54000:13 ok:3', 'an hour later there is room for three');
+is(outcome(all_at_once($node, \@readers, ($take) x @readers)), '54000:13 ok:3',
+	'an hour later there is room for three');
 is(value($node, 'reader_3', 'SELECT used, remaining FROM dp_grants'), '30|0', 'which the window shows');
 
 is(value($node, undef, 'SET client_min_messages = error; SELECT ok FROM dp_verify_audit()'), 'f',
@@ -109,7 +81,8 @@ $move->('2 hours');
 value($node, undef, 'GRANT leaders TO ' . join(', ', @readers));
 value($node, 'owner',
 	"SELECT dp_grant('m', 'leaders', max_rows => 40); SELECT dp_grant('m', 'readers', max_rows => 207)");
-is(outcome(all_at_once($take, @readers)), '54000:10 ok:6', 'room for two in one grant and for four in another');
+is(outcome(all_at_once($node, \@readers, ($take) x @readers)), '54000:10 ok:6',
+	'room for two in one grant and for four in another');
 is(given('m', 'leaders') . ' ' . given('m', 'readers'), '40|4 207|21', 'both are used up, neither beyond');
 
 # The same role from sixteen sessions, through a function of the owner's: the owner's own right has no limit, and
@@ -117,7 +90,7 @@ is(given('m', 'leaders') . ' ' . given('m', 'readers'), '40|4 207|21', 'both are
 value($node, 'owner',
 	"CREATE FUNCTION through() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = public AS "
 	  . "\$\$SELECT count(age) FROM dp_synthesize('m', 3) AS t(age int)\$\$");
-is(outcome(all_at_once('SELECT through()', ('reader_2') x $sessions)), "ok:$sessions", 'a definer\'s right');
+is(outcome(all_at_once($node, 'reader_2', ('SELECT through()') x $sessions)), "ok:$sessions", 'a definer\'s right');
 is(value($node, undef,
 	"SELECT count(*), string_agg(DISTINCT recipient, ','), string_agg(DISTINCT role, ','), count(grantee) "
 	  . "FROM dp_issuances WHERE rows = 3"), "$sessions|reader_2|owner|0",

@@ -10,34 +10,6 @@ my $node = new_node('rotate');
 my $file = $node->data_dir . '/pg_mirage.key';
 my $rows = "SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm', 3)";
 
-sub slurp
-{
-	open(my $f, '<', $_[0]) or die "$_[0]: $!";
-	local $/;
-	return scalar <$f>;
-}
-
-sub spit
-{
-	my ($path, $text) = @_;
-
-	unlink($path);
-	open(my $f, '>', $path) or die "$path: $!";
-	print $f $text;
-	close($f);
-	chmod(0600, $path) or die;
-}
-
-sub configure
-{
-	my (%s) = @_;
-
-	$node->append_conf('postgresql.conf', "pg_mirage.$_ = '$s{$_}'\n") for sort keys %s;
-	$node->reload;
-	await($node, "LOAD 'pg_mirage'; SELECT setting = \$\$$s{$_}\$\$ FROM pg_settings WHERE name = 'pg_mirage.$_'")
-	  or die "no $_" for sort keys %s;
-}
-
 # "keys under the key in force, keys under others, is a rotation open"
 sub state_of
 {
@@ -210,7 +182,7 @@ SKIP:
 
 	mkdir($folder, 0700) or die;
 	spit("$folder/key", slurp($file));
-	configure(master_key_file => "$folder/key");
+	configure($node, master_key_file => "$folder/key");
 	spit("$folder/key.new", 'c0ffee00' x 8 . "\n");
 	chmod(0500, $folder);
 	skip('the file system lets us write all the same', 18) if -w $folder;
@@ -464,7 +436,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE copy');
 	mkdir($keys, 0700) or die;
 	spit("$keys/$text{print}", $text{was});
 	spit("$keys/current", $text{was});
-	configure(master_key_command => qq{cat $keys/"\${PG_MIRAGE_KEY_FINGERPRINT:-current}"});
+	configure($node, master_key_command => qq{cat $keys/"\${PG_MIRAGE_KEY_FINGERPRINT:-current}"});
 	unlink($path, glob("$path.*"));
 	usable('by a command');
 	refused($node, undef, 'SELECT dp_rotate_key()', '55000', qr/gives the key that is in force/,
@@ -479,7 +451,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE copy');
 
 	# by now the fingerprint of the new key is not known to the test: the command is asked for it by the server
 	my $wanted = "$keys/wanted";
-	configure(master_key_command => qq{echo "\$PG_MIRAGE_KEY_FINGERPRINT" >>$wanted; cat }
+	configure($node, master_key_command => qq{echo "\$PG_MIRAGE_KEY_FINGERPRINT" >>$wanted; cat }
 		  . qq{$keys/"\${PG_MIRAGE_KEY_FINGERPRINT:-current}" 2>/dev/null || cat $keys/current});
 	rotate('a command that gives the old and the new key');
 	isnt(in_force(), $text{print}, 'another key is in force');

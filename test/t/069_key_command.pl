@@ -13,21 +13,12 @@ my $key = '5ec2e7' . 'd00d' x 14 . 'ab';
 my $count = "$base/count";
 my $rows = "SELECT count(*) FROM dp_synthesize_as(NULL::folk, 'm', 3)";
 
-sub slurp
+# Empty where there is none.
+sub text_of
 {
 	open(my $f, '<', $_[0]) or return '';
 	local $/;
 	return scalar(<$f>) // '';
-}
-
-sub spit
-{
-	my ($path, $text) = @_;
-
-	open(my $f, '>', $path) or die "$path: $!";
-	print $f $text;
-	close($f);
-	chmod(0600, $path) or die;
 }
 
 # A script is the command; what it does is changed without a reload.
@@ -42,17 +33,7 @@ sub counted
 
 	unlink($count);
 	$what->();
-	return length(slurp($count)) / 2;
-}
-
-sub configure
-{
-	my (%s) = @_;
-
-	$node->append_conf('postgresql.conf', "pg_mirage.$_ = '$s{$_}'\n") for sort keys %s;
-	$node->reload;
-	await($node, "LOAD 'pg_mirage'; SELECT current_setting('pg_mirage.$_') = \$\$$s{$_}\$\$") or die "no $_"
-	  for sort keys %s;
+	return length(text_of($count)) / 2;
 }
 
 # Processes whose command line holds a word.
@@ -64,7 +45,7 @@ sub processes
 	for my $file (glob('/proc/[0-9]*/cmdline'))
 	{
 		my ($pid) = $file =~ m{/proc/(\d+)/};
-		push @found, $pid if $pid != $$ && slurp($file) =~ /\Q$word\E/;
+		push @found, $pid if $pid != $$ && text_of($file) =~ /\Q$word\E/;
 	}
 	return @found;
 }
@@ -87,7 +68,7 @@ my $proc = -d '/proc/self/fd';
 my $good = "printf %s $key";
 
 behave($good);
-configure(master_key_command => "exec sh $base/script", master_key_timeout => '5s');
+configure($node, master_key_command => "exec sh $base/script", master_key_timeout => '5s');
 people($node, 'folk', 300);
 value($node, undef, "SELECT dp_protect('folk', epsilon => 30); SELECT dp_set_column('folk', 'id', kind => "
 	  . "'identifier')");
@@ -154,7 +135,7 @@ behave('exec cat /dev/zero');
 closed('it prints without end', qr/did not print a key/);
 behave('kill -SEGV $$');
 closed('it dies of a signal', qr/failed: .*signal 11/);
-configure(master_key_timeout => '300ms');
+configure($node, master_key_timeout => '300ms');
 behave("sleep ${long}1 & echo secret words >&2; sleep ${long}2");
 my $began = Time::HiRes::time();
 refused($node, undef, $rows, 'F0000', qr/did not end within 300 ms.*master_key_timeout/s, 'it hangs');
@@ -171,7 +152,7 @@ behave("trap '' TERM INT HUP; exec sleep ${long}4");
 closed('it does not listen to signals', qr/did not end within 300 ms/);
 
 # A killed session takes it along.
-configure(master_key_timeout => '100s');
+configure($node, master_key_timeout => '100s');
 behave('echo $$ >' . "$base/pid; sleep ${long}5");
 for my $how ('pg_cancel_backend', 'pg_terminate_backend')
 {
@@ -212,14 +193,14 @@ refused($node, undef, "SET statement_timeout = '300ms'; $rows", '57014', undef, 
 SKIP:
 {
 	skip('no /proc', 3) unless $proc;
-	configure(master_key_timeout => '5s');
+	configure($node, master_key_timeout => '5s');
 	behave("(cd /proc/\$\$/fd && for f in *; do readlink \$f; done) >$base/fds 2>/dev/null; grep SigIgn "
 		  . "/proc/\$\$/status >$base/ignored; (sleep ${long}6 &) ; $good");
 	is(value($node, undef, $rows), '3', 'a command that looks around, and leaves a child behind');
-	my @strange = grep { !m{^/dev/null$|^pipe:|/script$} } split(/\n/, slurp("$base/fds"));
+	my @strange = grep { !m{^/dev/null$|^pipe:|/script$} } split(/\n/, text_of("$base/fds"));
 	is("@strange", '', 'sees no file or socket of the server');
 	# 32 and 33 are the C library's own: whoever inherits them ignored cannot change that
-	my ($ignored) = slurp("$base/ignored") =~ /SigIgn:\s+([0-9a-f]+)$/m;
+	my ($ignored) = text_of("$base/ignored") =~ /SigIgn:\s+([0-9a-f]+)$/m;
 	is(hex(substr($ignored // 'f', -8)) & 0x7fffffff, 0, 'ignores no signal');
 	quiet();
 	gone("${long}6", 'the child that it left is gone');
@@ -230,7 +211,7 @@ SKIP:
 SKIP:
 {
 	skip('no /proc', 3) unless $proc;
-	configure(master_key_timeout => '200ms');
+	configure($node, master_key_timeout => '200ms');
 	my $s = session($node, undef);
 	my $fds = sub { return scalar(() = glob('/proc/' . $s->pid . '/fd/*')) };
 	my @behaviours = ('exit 1', 'exec cat /dev/zero', "sleep ${long}7", 'echo no', $good);
@@ -247,7 +228,7 @@ SKIP:
 	my $open = $fds->();
 	$round->() for 1 .. 12;
 	is($fds->(), $open, '60 calls, most of them failing: no descriptor is left open');
-	my $children = slurp('/proc/' . $s->pid . '/task/' . $s->pid . '/children');
+	my $children = text_of('/proc/' . $s->pid . '/task/' . $s->pid . '/children');
 	is($children, '', 'no child is left, and no zombie');
 	is($s->query($rows), '3', 'and all is well');
 	$s->close;
@@ -258,7 +239,7 @@ SKIP:
 {
 	my $flag = "$base/out";
 
-	configure(master_key_timeout => '5s');
+	configure($node, master_key_timeout => '5s');
 	behave("test -e $flag && exit 9; $good");
 	make_gate($node);
 	my $gate = hold_gate($node);
@@ -268,7 +249,7 @@ SKIP:
 	$gate->close;
 	await($node, "SELECT state FROM dp_jobs WHERE id = $job", 'done');
 	quiet();
-	like(slurp($node->logfile), qr/audit log was not chained: the master key command failed/,
+	like(text_of($node->logfile), qr/audit log was not chained: the master key command failed/,
 		'a key that fails in the end costs no model');
 	refused($node, undef, "SELECT dp_synthesize('late', 1)", 'F0000', undef, 'though it gives no rows now');
 
@@ -301,14 +282,14 @@ SKIP:
 	quiet();
 	my $raw = pack('H*', $key);
 	my %places = (
-		'the server log' => slurp($node->logfile),
+		'the server log' => text_of($node->logfile),
 		'pg_settings' => value($node, undef, "LOAD 'pg_mirage'; SELECT string_agg(s::text, ' ') FROM pg_settings s"),
 		'pg_stat_activity' => value($node, undef, "SELECT string_agg(s::text, ' ') FROM pg_stat_activity s"),
 	);
 	my $dump = "$base/dump";
 
 	system('pg_dump', '-f', $dump, '-d', $node->connstr('postgres')) == 0 or die;
-	$places{'a dump'} = slurp($dump);
+	$places{'a dump'} = text_of($dump);
 	# bytea in a dump is hexadecimal: the search for digits covers the raw bytes, too
 	for my $place (sort keys %places)
 	{
@@ -323,7 +304,7 @@ SKIP:
 	{
 		for my $file (split(/\0/, `find '${\ $node->data_dir}/$folder' -type f -print0`))
 		{
-			my $bytes = slurp($file);
+			my $bytes = text_of($file);
 			$found++ if index($bytes, $raw) >= 0 || index($bytes, $key) >= 0;
 		}
 	}

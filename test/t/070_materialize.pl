@@ -20,7 +20,7 @@ EOC
 
 # ---------------------------------------------------------------- many at once
 
-sub all_at_once
+sub fill_at_once
 {
 	my ($table, $rows, @sessions) = @_;
 
@@ -30,10 +30,10 @@ sub all_at_once
 
 my @crowd = map { session($node, undef) } 1 .. 4;
 
-is(all_at_once('numbered', 5000, @crowd), '5000,5000,5000,5000', 'four fills of one table succeed');
+is(fill_at_once('numbered', 5000, @crowd), '5000,5000,5000,5000', 'four fills of one table succeed');
 is(value($node, undef, 'SELECT count(*), count(DISTINCT id), min(id), max(id) FROM numbered'), '20001|20001|1000|21000',
 	'and number their rows one after the other');
-is(all_at_once('drawn', 5000, @crowd), '5000,5000,5000,5000', 'four fills of a table with an identity column');
+is(fill_at_once('drawn', 5000, @crowd), '5000,5000,5000,5000', 'four fills of a table with an identity column');
 is(value($node, undef, 'SELECT count(*), count(DISTINCT id) FROM drawn'), '20000|20000', 'draw distinct numbers');
 
 # ---------------------------------------------------------------- open transactions

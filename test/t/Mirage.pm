@@ -13,7 +13,7 @@ use IPC::Run ();
 use Test::More;
 
 our @EXPORT = qw(new_node run_as value quietly refused session people make_gate hold_gate train_gated await
-  charges audit_ok can_train k_of job_state worker_pid hint_of);
+  charges audit_ok can_train k_of job_state worker_pid hint_of all_at_once code_of outcome slurp spit configure);
 
 # PostgreSQL before 15 had other names for its modules: those tests are for later servers.
 BEGIN
@@ -26,6 +26,28 @@ BEGIN
 }
 
 our $GATE = 4711;
+
+# Who is told to stop stops its servers, too: perl runs END blocks after exit, not after a signal.
+$SIG{$_} = sub { exit 1 } for qw(HUP INT TERM);
+
+# initdb takes a second of processor time. The first server of a test is a copy of a directory that the runner made with
+# the same options; further ones are made by initdb, because what tells servers apart is the identifier that it draws.
+if ($ENV{MIRAGE_TEMPLATE})
+{
+	my $run = \&PostgreSQL::Test::Utils::system_or_bail;
+	my $used;
+
+	no warnings 'redefine';
+	*PostgreSQL::Test::Utils::system_or_bail = sub {
+		my ($program, @options) = @_;
+		my $rest = "@options ";
+		my $data = $rest =~ s/(?:-D|--pgdata) (\S+) // ? $1 : undef;
+
+		$rest =~ s/(?:-A|--auth) trust |(?:-N|--no-sync) //g;
+		return $run->(@_) if $program ne 'initdb' || !defined $data || $rest ne '' || $used++;
+		return $run->('cp', '-RPp', $ENV{MIRAGE_TEMPLATE}, $data);
+	};
+}
 
 # A running server with the extension in database postgres. The durability of charges is what several tests are about,
 # so
@@ -124,6 +146,32 @@ sub await
 	}
 	diag("waited in vain for '" . ($want // 't') . "' from: $sql; last: " . ($got // ''));
 	return 0;
+}
+
+# ---------------------------------------------------------------- files and settings
+
+sub slurp { return PostgreSQL::Test::Utils::slurp_file($_[0]); }
+
+# A new file, which nobody else can read.
+sub spit
+{
+	my ($path, $text, $mode) = @_;
+
+	unlink $path;
+	open(my $f, '>:raw', $path) or die "$path: $!";
+	print $f $text;
+	close($f) or die "$path: $!";
+	chmod($mode // 0600, $path) or die "$path: $!";
+}
+
+# Settings of the configuration file, in force for the sessions to come.
+sub configure
+{
+	my ($node, %s) = @_;
+
+	$node->append_conf('postgresql.conf', "pg_mirage.$_ = '$s{$_}'\n") for sort keys %s;
+	$node->reload;
+	await($node, "LOAD 'pg_mirage'; SHOW pg_mirage.$_", $s{$_}) or die "$_ did not become $s{$_}" for sort keys %s;
 }
 
 # A table of made-up people: n rows, mixed types, deterministic. `owner` owns it.
@@ -262,6 +310,44 @@ sub session
 {
 	my ($node, $role, %o) = @_;
 	return Mirage::Session->new($node, $role, %o);
+}
+
+# Runs scripts in sessions of their own that a lock lets loose at once, so that none is done before the last has come;
+# returns the sessions, which have ended what they did. $role: who runs them all, or a list of whom, in step.
+sub all_at_once
+{
+	my ($node, $role, @sql) = @_;
+	my @s = map { session($node, ref $role ? $role->[$_] : $role) } 0 .. $#sql;
+	my $start = session($node, undef);
+
+	$start->query('SELECT pg_advisory_lock(1)');
+	$s[$_]->start("SELECT pg_advisory_lock_shared(1);\n$sql[$_]") for 0 .. $#sql;
+	await($node, "SELECT count(*) FROM pg_locks WHERE NOT granted AND objid = 1 AND locktype = 'advisory'",
+		scalar @sql);
+	$start->query('SELECT pg_advisory_unlock(1)');
+	$_->finish for @s;
+	$start->close;
+	return @s;
+}
+
+# How what a session did last ended: an SQLSTATE, or ok.
+sub code_of
+{
+	my ($s) = @_;
+	my ($code) = $s->err =~ /(?:ERROR|FATAL):\s+(\w{5}):/;
+
+	return $code // 'ok';
+}
+
+# "code:number ..." of sessions, which it closes.
+sub outcome
+{
+	my (@s) = @_;
+	my %codes;
+
+	$codes{ code_of($_) }++ for @s;
+	$_->close for @s;
+	return join(' ', map { "$_:$codes{$_}" } sort keys %codes);
 }
 
 package Mirage::Session;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "constraint_world.h"
+#include "toy_sampler.h"
 
 /* ---- columns: two categories of words, one of numbers, three numbers on different grids; all may be NULL ---- */
 
@@ -76,45 +77,26 @@ bool tied;
 
 const uint16_t merge_age[5] = {0, 1, 2, 2, 3};
 
-typedef struct even_sampler
-{
-	mg_sampler base;
-	const mg_model *model;
-} even_sampler;
-
 static mg_code
 even_batch(mg_ctx *ctx, mg_sampler *s, mg_rng *rng, uint32_t n, uint16_t *const *codes)
 {
-	const mg_model *m = ((even_sampler *) s)->model;
+	const mg_model *m = ((toy_sampler *) s)->model;
 
 	drawn += n;
 	for (uint32_t c = 0; c < m->ncolumns; c++)
 		for (uint32_t i = 0; i < n; i++)
 		{
-			uint32_t code = mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), m->columns[c].ncoarse);
+			uint32_t code = random_below(rng, m->columns[c].ncoarse);
 
 			codes[c][i] = (uint16_t) (tied && c == PRICE ? codes[AGE][i] % m->columns[c].ncoarse : code);
 		}
 	return MG_OK;
 }
 
-static void
-even_destroy(mg_sampler *s)
-{
-	free(s);
-}
-
 static mg_code
 even_compile(mg_ctx *ctx, const mg_model *m, mg_sampler **out)
 {
-	even_sampler *s = calloc(1, sizeof(*s));
-
-	if (s == NULL)
-		return mg_fail(ctx, MG_NOMEM, "out of memory");
-	s->base = (mg_sampler){even_batch, even_destroy};
-	s->model = m;
-	*out = &s->base;
-	return MG_OK;
+	return toy_sampler_make(m, even_batch, out);
 }
 
 static const mg_method even_method = {.name = "even", .compile = even_compile};
@@ -122,29 +104,16 @@ static const mg_method even_method = {.name = "even", .compile = even_compile};
 int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
+	world *w = make_world(state, sizeof(*w), 0);
 
 	if (w == NULL)
 		return 1;
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
 	make_columns(w->column);
 	w->model =
 		(mg_model){.method = &even_method, .arena = w->a, .ncolumns = NCOLUMNS, .columns = w->column, .total = 1000};
 	for (int i = 0; i < 32; i++)
 		w->key[i] = (uint8_t) (i * 11 + 3);
 	tied = false;
-	*state = w;
-	return w->a == NULL;
-}
-
-int
-tear_down(void **state)
-{
-	world *w = *state;
-
-	mg_arena_destroy(w->a);
-	free(w);
 	return 0;
 }
 
@@ -234,42 +203,36 @@ constraint(world *w, const tree *t, const char *name)
 
 const mg_label some_texts[4] = {{"white", 5}, {"green", 5}, {"gold", 4}, {"black", 5}};
 
-uint32_t
-below(mg_rng *r, uint32_t n)
-{
-	return mg_rng_below32((uint32_t) (mg_rng_u64(r) >> 32), n);
-}
-
 static void
 random_leaf(tree *t, mg_rng *r)
 {
 	mg_term terms[3];
-	uint32_t n = 1 + below(r, 3), i;
+	uint32_t n = 1 + random_below(r, 3), i;
 
-	switch (below(r, 6))
+	switch (random_below(r, 6))
 	{
 		case 0:
 			i = open_node(t, MG_EXPR_CONSTANT);
-			t->node[i].value = (mg_truth) below(r, 3);
+			t->node[i].value = (mg_truth) random_below(r, 3);
 			break;
 		case 1:
-			put_is_null(t, below(r, NCOLUMNS));
+			put_is_null(t, random_below(r, NCOLUMNS));
 			break;
 		case 2:
-			put_listed(t, below(r, 3), some_texts + below(r, 2), below(r, 3));
+			put_listed(t, random_below(r, 3), some_texts + random_below(r, 2), random_below(r, 3));
 			break;
 		case 3:
-			put_same(t, below(r, 2), below(r, 3));
+			put_same(t, random_below(r, 2), random_below(r, 3));
 			break;
 		case 4:
 			for (i = 0; i < n; i++)
-				terms[i] = (mg_term){below(r, NCOLUMNS), below(r, 2) ? 1 : -1};
-			put_compare(t, MG_EXPR_NONNULL, 1 + below(r, 6), (double) below(r, 4) - 1, n, terms);
+				terms[i] = (mg_term){random_below(r, NCOLUMNS), random_below(r, 2) ? 1 : -1};
+			put_compare(t, MG_EXPR_NONNULL, 1 + random_below(r, 6), (double) random_below(r, 4) - 1, n, terms);
 			break;
 		default:
 			for (i = 0; i < n; i++)
-				terms[i] = (mg_term){GRADE + below(r, 4), (double) below(r, 5) - 2};
-			put_compare(t, MG_EXPR_COMPARE, 1 + below(r, 6), (double) below(r, 40) - 15, n, terms);
+				terms[i] = (mg_term){GRADE + random_below(r, 4), (double) random_below(r, 5) - 2};
+			put_compare(t, MG_EXPR_COMPARE, 1 + random_below(r, 6), (double) random_below(r, 40) - 15, n, terms);
 			break;
 	}
 }
@@ -278,10 +241,10 @@ void
 random_node(tree *t, mg_rng *r, int depth)
 {
 	static const mg_expr_kind inner[] = {MG_EXPR_AND, MG_EXPR_OR, MG_EXPR_NOT, MG_EXPR_IS_TRUE};
-	mg_expr_kind kind = inner[below(r, 4)];
-	uint32_t i, args = kind == MG_EXPR_NOT || kind == MG_EXPR_IS_TRUE ? 1 : below(r, 4);
+	mg_expr_kind kind = inner[random_below(r, 4)];
+	uint32_t i, args = kind == MG_EXPR_NOT || kind == MG_EXPR_IS_TRUE ? 1 : random_below(r, 4);
 
-	if (depth == 0 || below(r, 3) == 0)
+	if (depth == 0 || random_below(r, 3) == 0)
 	{
 		random_leaf(t, r);
 		return;

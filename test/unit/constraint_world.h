@@ -6,6 +6,7 @@
 #define MIRAGE_TEST_CONSTRAINT_WORLD_H
 
 #include "synthesis/synthesis.h"
+#include "world.h"
 
 /* Two categories of words, one of numbers, three numbers on different grids; all may be NULL. */
 enum
@@ -21,8 +22,7 @@ enum
 
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
+	WORLD;
 	mg_model model;
 	mg_column column[NCOLUMNS];
 	uint8_t key[32];
@@ -35,7 +35,6 @@ extern uint64_t drawn; /* rows, by the sampler */
 extern bool tied;      /* the price has the code of the age, modulo its number of codes */
 
 int set_up(void **state);
-int tear_down(void **state);
 mg_domain number(const char *name, double lower, double upper, double step);
 /* So many single values, 1,024 at most, with codes of their own, and NULL. */
 mg_column wide_column(uint32_t values, bool nullable);
@@ -57,7 +56,6 @@ void put_same(tree *t, uint32_t col, uint32_t other);
 void put_is_null(tree *t, uint32_t col);
 mg_kind kind_of(const void *arg, uint32_t col);
 mg_constraint constraint(world *w, const tree *t, const char *name);
-uint32_t below(mg_rng *r, uint32_t n);
 void random_node(tree *t, mg_rng *r, int depth);
 
 /* One value as SQL would see it. */

@@ -13,15 +13,13 @@
 #include "search_world.h"
 #include "seeded_noise.h"
 
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
-
 int
 search_set_up(void **state)
 {
-	search_world *w = calloc(1, sizeof(*w));
+	search_world *w = make_world(state, sizeof(*w), 77);
 
-	mg_ctx_init(&w->ctx);
-	mg_rng_seed(&w->rng, 77);
+	if (w == NULL)
+		return 1;
 	memory_store_init(&w->store);
 	for (uint32_t i = 0; i < MOST_LABELS; i++)
 	{
@@ -34,7 +32,6 @@ search_set_up(void **state)
 	w->req.options = w->option;
 	w->req.constraints = w->constraint;
 	w->req.memory = 8 << 20;
-	*state = w;
 	return 0;
 }
 
@@ -47,8 +44,7 @@ search_tear_down(void **state)
 	mg_noise_destroy(w->noise);
 	memory_store_free(&w->store);
 	free(w->rows);
-	free(w);
-	return 0;
+	return free_world(state);
 }
 
 void
@@ -72,18 +68,12 @@ search_equal_columns(search_world *w, uint32_t n, uint32_t size, uint32_t nrows)
 	search_columns(w, n, sizes, nrows);
 }
 
-uint32_t
-search_below(search_world *w, uint32_t n)
-{
-	return mg_rng_below32((uint32_t) (mg_rng_u64(&w->rng) >> 32), n);
-}
-
 void
 search_independent_rows(search_world *w)
 {
 	for (uint32_t r = 0; r < w->nrows; r++)
 		for (uint32_t i = 0; i < w->ncolumns; i++)
-			w->rows[r][i] = search_below(w, w->domain[i].nlabels);
+			w->rows[r][i] = below(w, w->domain[i].nlabels);
 }
 
 void
@@ -165,8 +155,8 @@ search_ring_rows(search_world *w, uint32_t n, uint32_t size, uint32_t nrows)
 	search_independent_rows(w);
 	for (uint32_t r = 0; r < nrows; r++)
 		for (uint32_t i = 1; i < n; i++)
-			if (search_below(w, 10) > 1)
-				w->rows[r][i] = (w->rows[r][i - 1] + (search_below(w, 4) == 0)) % size;
+			if (below(w, 10) > 1)
+				w->rows[r][i] = (w->rows[r][i - 1] + (below(w, 4) == 0)) % size;
 }
 
 void

@@ -9,14 +9,14 @@
 #include "graphical/graphical.h"
 #include "memory_store.h"
 #include "synthesis/synthesis.h"
+#include "world.h"
 
 #define MOST_COLUMNS 12
 #define MOST_LABELS 40
 
 typedef struct search_world
 {
-	mg_ctx ctx;
-	mg_rng rng;
+	WORLD;
 	memory_store store;
 	mg_noise *noise;
 	mg_odometer odometer;
@@ -39,7 +39,6 @@ int search_tear_down(void **state);
 /* n closed categories of these many labels, and room for rows. */
 void search_columns(search_world *w, uint32_t n, const uint32_t *sizes, uint32_t nrows);
 void search_equal_columns(search_world *w, uint32_t n, uint32_t size, uint32_t nrows);
-uint32_t search_below(search_world *w, uint32_t n);
 void search_independent_rows(search_world *w);
 void search_option(search_world *w, const char *name, const char *value);
 /* column left <= column right, whose labels are numbers */

@@ -15,8 +15,6 @@
 
 #include "search_world.h"
 
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
-
 /* ---- looking at models ---- */
 
 static bool
@@ -76,8 +74,8 @@ exclusive_rows(search_world *w)
 	{
 		uint32_t *row = w->rows[r];
 
-		row[2] = search_below(w, 10) > 0 ? row[0] ^ row[1] : row[2];
-		row[3] = search_below(w, 10) > 2 ? (row[4] + 1) % 4 : row[3];
+		row[2] = below(w, 10) > 0 ? row[0] ^ row[1] : row[2];
+		row[3] = below(w, 10) > 2 ? (row[4] + 1) % 4 : row[3];
 	}
 }
 
@@ -151,7 +149,7 @@ swift_does_not_measure_what_a_path_explains(void **state)
 	search_independent_rows(w);
 	for (uint32_t r = 0; r < w->nrows; r++)
 		for (uint32_t i = 1; i < 3; i++)
-			if (search_below(w, 20) > 0)
+			if (below(w, 20) > 0)
 				w->rows[r][i] = w->rows[r][i - 1];
 	m = search_fit(w, "swift", 3, 0.5);
 	assert_true(measured(m, (const uint32_t[]){0, 1}, 2));
@@ -178,7 +176,7 @@ aim_follows_the_workload(void **state)
 	search_independent_rows(w);
 	for (uint32_t r = 0; r < w->nrows; r++)
 		for (uint32_t i = 1; i < 6; i++)
-			w->rows[r][i] = search_below(w, 3) == 0 ? w->rows[r][i - 1] : w->rows[r][i];
+			w->rows[r][i] = below(w, 3) == 0 ? w->rows[r][i - 1] : w->rows[r][i];
 	search_option(w, "workload", text);
 	for (uint64_t seed = 1; seed <= 8; seed++)
 	{
@@ -211,7 +209,7 @@ aim_weighs_distance_against_noise(void **state)
 	search_columns(w, 4, sizes, 1500);
 	search_independent_rows(w);
 	for (uint32_t r = 0; r < w->nrows; r++)
-		w->rows[r][3] = search_below(w, 4) == 0 ? w->rows[r][2] : w->rows[r][3];
+		w->rows[r][3] = below(w, 4) == 0 ? w->rows[r][2] : w->rows[r][3];
 	for (uint64_t seed = 1; seed <= 10; seed++)
 	{
 		mg_model *m = search_fit(w, "aim", seed, 0.3);
@@ -439,9 +437,9 @@ zeros_leave_room_for_picks(void **state)
 	{
 		uint32_t *row = w->rows[r];
 
-		row[1] = row[0] + search_below(w, 40 - row[0]);
+		row[1] = row[0] + below(w, 40 - row[0]);
 		for (uint32_t i = 3; i < 6; i++)
-			row[i] = search_below(w, 4) ? row[i - 1] : row[i];
+			row[i] = below(w, 4) ? row[i - 1] : row[i];
 	}
 	search_order(w, 0, MG_LESS | MG_EQUAL, 1);
 	search_option(w, "max_model_mb", "0.02");

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -433,6 +434,41 @@ test_pool_cancel(void **state)
 	mg_pool_destroy(pool);
 }
 
+/* Digits against printf's, and back; whatever is not exactly the digits is refused. */
+static void
+test_hex(void **state)
+{
+	uint8_t all[256], back[256];
+	char text[2 * sizeof(all) + 1], want[3];
+
+	for (int i = 0; i < 256; i++)
+		all[i] = (uint8_t) i;
+	mg_hex(all, sizeof(all), text);
+	assert_int_equal(strlen(text), 2 * sizeof(all));
+	for (int i = 0; i < 256; i++)
+	{
+		snprintf(want, sizeof(want), "%02x", (unsigned) i);
+		assert_memory_equal(text + 2 * i, want, 2);
+	}
+	assert_true(mg_unhex(text, 512, back, 256));
+	assert_memory_equal(back, all, 256);
+	assert_true(mg_unhex("aBcDeF", 6, back, 3));
+	assert_memory_equal(back, "\xab\xcd\xef", 3);
+	assert_true(mg_unhex("00ff;", 4, back, 2));
+	assert_true(mg_unhex("", 0, back, 0));
+	assert_false(mg_unhex("00f", 3, back, 1));
+	assert_false(mg_unhex("00ff", 4, back, 1));
+	assert_false(mg_unhex("00ff", 4, back, 3));
+	for (int c = 1; c < 256; c++)
+	{
+		char one[3] = {'0', (char) c, '\0'}, other[3] = {(char) c, '0', '\0'};
+		bool digit = strchr("0123456789abcdefABCDEF", c) != NULL;
+
+		assert_int_equal(mg_unhex(one, 2, back, 1), digit);
+		assert_int_equal(mg_unhex(other, 2, back, 1), digit);
+	}
+}
+
 int
 main(void)
 {
@@ -440,7 +476,7 @@ main(void)
 		cmocka_unit_test(test_status),      cmocka_unit_test(test_hooks),        cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_arena),       cmocka_unit_test(test_arena_limit),  cmocka_unit_test(test_new),
 		cmocka_unit_test(test_bytes),       cmocka_unit_test(test_bytes_bounds), cmocka_unit_test(test_pool),
-		cmocka_unit_test(test_pool_cancel),
+		cmocka_unit_test(test_pool_cancel), cmocka_unit_test(test_hex),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "graphical/candidates.h"
-#include "num/rng.h"
+#include "world.h"
 
 #define MOST_COLUMNS 150
 #define NO_LIMIT ((size_t) 1 << 40)
@@ -24,9 +24,7 @@
 
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
-	mg_rng rng;
+	WORLD;
 	mg_column column[MOST_COLUMNS];
 	mg_domain domain[MOST_COLUMNS];
 	char name[MOST_COLUMNS][8];
@@ -36,11 +34,10 @@ typedef struct world
 static int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
+	world *w = make_world(state, sizeof(*w), 33);
 
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
-	mg_rng_seed(&w->rng, 33);
+	if (w == NULL)
+		return 1;
 	for (uint32_t i = 0; i < MOST_COLUMNS; i++)
 	{
 		snprintf(w->name[i], sizeof(w->name[i]), "c%u", i);
@@ -48,24 +45,7 @@ set_up(void **state)
 		w->column[i].domain = w->domain[i];
 		w->column[i].ncoarse = 2;
 	}
-	*state = w;
-	return w->a == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	world *w = *state;
-
-	mg_arena_destroy(w->a);
-	free(w);
 	return 0;
-}
-
-static uint32_t
-below(world *w, uint32_t n)
-{
-	return mg_rng_below32((uint32_t) mg_rng_u64(&w->rng), n);
 }
 
 static void
@@ -407,14 +387,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(all_sets_of_a_degree_are_listed_with_their_weights, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_workload_is_closed_downwards_with_its_weights, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(limits_take_the_smallest_and_pairs_first, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(wide_tables_lose_triples_not_pairs, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(texts_that_are_no_workload_are_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(weights_are_proportions, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_column_named_twice_counts_once, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_closure_can_be_cancelled, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(all_sets_of_a_degree_are_listed_with_their_weights, set_up, free_world),
+		cmocka_unit_test_setup_teardown(a_workload_is_closed_downwards_with_its_weights, set_up, free_world),
+		cmocka_unit_test_setup_teardown(limits_take_the_smallest_and_pairs_first, set_up, free_world),
+		cmocka_unit_test_setup_teardown(wide_tables_lose_triples_not_pairs, set_up, free_world),
+		cmocka_unit_test_setup_teardown(texts_that_are_no_workload_are_refused, set_up, free_world),
+		cmocka_unit_test_setup_teardown(weights_are_proportions, set_up, free_world),
+		cmocka_unit_test_setup_teardown(a_column_named_twice_counts_once, set_up, free_world),
+		cmocka_unit_test_setup_teardown(a_closure_can_be_cancelled, set_up, free_world),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,51 +17,26 @@
 #include "graphical/body.h"
 #include "graphical/graphical.h"
 #include "synthesis/condition.h"
+#include "world.h"
 
 #define COLUMNS 6
 #define CLIQUES 4
 
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
-
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
-	mg_rng rng;
+	WORLD;
 } world;
 
 static int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
-
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
-	mg_rng_seed(&w->rng, 5150);
-	*state = w;
-	return w->a == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	world *w = *state;
-
-	mg_arena_destroy(w->a);
-	free(w);
-	return 0;
+	return make_world(state, sizeof(world), 5150) == NULL;
 }
 
 static double
 unit(world *w)
 {
 	return mg_rng_unit(&w->rng);
-}
-
-static uint32_t
-below(world *w, uint32_t n)
-{
-	return mg_rng_below32((uint32_t) (mg_rng_u64(&w->rng) >> 32), n);
 }
 
 static void *
@@ -867,15 +842,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(inference_matches_enumeration, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(codes_follow_the_conditioned_joint, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(impossible_across_cliques, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(unlikely_beyond_doubles, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(rows_are_those_that_rejection_keeps, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(soft_cells, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(codes_without_values, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(same_key_same_rows, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(malformed_conditions_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(inference_matches_enumeration, set_up, free_world),
+		cmocka_unit_test_setup_teardown(codes_follow_the_conditioned_joint, set_up, free_world),
+		cmocka_unit_test_setup_teardown(impossible_across_cliques, set_up, free_world),
+		cmocka_unit_test_setup_teardown(unlikely_beyond_doubles, set_up, free_world),
+		cmocka_unit_test_setup_teardown(rows_are_those_that_rejection_keeps, set_up, free_world),
+		cmocka_unit_test_setup_teardown(soft_cells, set_up, free_world),
+		cmocka_unit_test_setup_teardown(codes_without_values, set_up, free_world),
+		cmocka_unit_test_setup_teardown(same_key_same_rows, set_up, free_world),
+		cmocka_unit_test_setup_teardown(malformed_conditions_are_refused, set_up, free_world),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

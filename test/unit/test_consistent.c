@@ -13,20 +13,16 @@
 #include <string.h>
 
 #include "graphical/consistent.h"
-#include "num/rng.h"
+#include "joint.h"
+#include "world.h"
 
 #define COLUMNS 4
 #define MOST_SETS 12
 #define MOST_CELLS 256 /* of the joint, so of a measurement */
 
-/* cmocka's own comparison is in single precision. */
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
-
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
-	mg_rng rng;
+	WORLD;
 	uint32_t sizes[COLUMNS];
 	size_t joint; /* cells */
 	uint32_t count;
@@ -38,23 +34,7 @@ typedef struct world
 static int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
-
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
-	mg_rng_seed(&w->rng, 20261122);
-	*state = w;
-	return w->a == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	world *w = *state;
-
-	mg_arena_destroy(w->a);
-	free(w);
-	return 0;
+	return make_world(state, sizeof(world), 20261122) == NULL;
 }
 
 static void
@@ -95,26 +75,13 @@ measure(world *w, const uint32_t *sets, uint32_t count, double range)
 	assert_int_equal(mg_make_consistent(&w->ctx, w->a, w->sizes, w->m, w->count, w->out), MG_OK);
 }
 
-/* The cell over cols (some of the columns, ascending) that cell x of the joint falls into. */
-static size_t
-cell_of(const world *w, size_t x, const uint32_t *cols, uint32_t k)
-{
-	size_t at = 0, code[COLUMNS];
-
-	for (uint32_t c = COLUMNS; c-- > 0; x /= w->sizes[c])
-		code[c] = x % w->sizes[c];
-	for (uint32_t i = 0; i < k; i++)
-		at = at * w->sizes[cols[i]] + code[cols[i]];
-	return at;
-}
-
 /* z = the marginal of `table` that measurement i is of. */
 static void
 marginal_of(const world *w, uint32_t i, const double *table, double *z)
 {
 	memset(z, 0, w->cells[i] * sizeof(*z));
 	for (size_t x = 0; x < w->joint; x++)
-		z[cell_of(w, x, w->m[i].cols, w->m[i].k)] += table[x];
+		z[cell_under(w->sizes, COLUMNS, x, w->m[i].cols, w->m[i].k)] += table[x];
 }
 
 /* to += sum_i A_i' (z_i / v_i), where z_i is y_i, or A_i table. */
@@ -131,7 +98,7 @@ pull_back(const world *w, const double *table, double *to)
 		else
 			from = w->m[i].y;
 		for (size_t x = 0; x < w->joint; x++)
-			to[x] += from[cell_of(w, x, w->m[i].cols, w->m[i].k)] / w->m[i].var;
+			to[x] += from[cell_under(w->sizes, COLUMNS, x, w->m[i].cols, w->m[i].k)] / w->m[i].var;
 	}
 }
 
@@ -417,13 +384,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(it_is_the_least_squares_answer, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(so_it_is_for_random_families, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(results_agree, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(agreement_stays, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_shares_no_column_keeps_its_shape, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(the_objective_moves_by_a_constant, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(refusals, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(it_is_the_least_squares_answer, set_up, free_world),
+		cmocka_unit_test_setup_teardown(so_it_is_for_random_families, set_up, free_world),
+		cmocka_unit_test_setup_teardown(results_agree, set_up, free_world),
+		cmocka_unit_test_setup_teardown(agreement_stays, set_up, free_world),
+		cmocka_unit_test_setup_teardown(what_shares_no_column_keeps_its_shape, set_up, free_world),
+		cmocka_unit_test_setup_teardown(the_objective_moves_by_a_constant, set_up, free_world),
+		cmocka_unit_test_setup_teardown(refusals, set_up, free_world),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -451,7 +451,7 @@ bad_expressions(void **state)
 int
 main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, free_world)
 	const struct CMUnitTest tests[] = {
 		TEST(rows_against_the_oracle),  TEST(decimals_are_exact), TEST(boxes_are_sound),
 		TEST(boxes_allow_for_rounding), TEST(zeros_of_an_order),  TEST(no_zeros),

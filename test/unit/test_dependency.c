@@ -42,7 +42,7 @@ single_cells_take_the_mode(void **state)
 		make_category(w, w->a, &c[1 - determinant], 5, 6, true, false);
 		joint = toy_take(w->a, (size_t) c[0].ncoarse * c[1].ncoarse, sizeof(double));
 		for (size_t i = 0; i < (size_t) c[0].ncoarse * c[1].ncoarse; i++)
-			joint[i] = (double) toy_below(w, 4) - 1;
+			joint[i] = (double) below(w, 4) - 1;
 		assert_int_equal(mg_dependency_learn(&w->ctx, w->a, c, 2, joint, &d), MG_OK);
 		assert_int_equal(d.used, 1);
 		assert_int_equal(d.ncells, c[determinant].nfine);

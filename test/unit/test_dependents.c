@@ -108,7 +108,7 @@ equal_determinants_equal_dependants(void **state)
 			const mg_batch *b;
 
 			for (int i = 0; i < 32; i++)
-				key[i] = (uint8_t) toy_below(w, 256);
+				key[i] = (uint8_t) below(w, 256);
 			assert_int_equal(mg_stream_create(&w->ctx, w->model, key, &stream), MG_OK);
 			if (s > 0)
 				mg_stream_want(stream, want);

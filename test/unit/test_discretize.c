@@ -520,7 +520,7 @@ plan_adds_up(void **state)
 int
 main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, free_world)
 	const struct CMUnitTest tests[] = {
 		TEST(exact_when_nothing_is_private),
 		TEST(open_numbers_find_their_range),

@@ -621,7 +621,7 @@ bins_of_labels(void **state)
 int
 main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, free_world)
 	const struct CMUnitTest tests[] = {
 		TEST(grid_keeps_decimals),    TEST(tree_is_least_squares),   TEST(projection_is_nearest),
 		TEST(projection_at_its_ends), TEST(labels_by_quadrature),    TEST(segments_by_enumeration),

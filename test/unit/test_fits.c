@@ -147,9 +147,9 @@ ordered_rows(search_world *w, uint32_t nrows)
 	{
 		uint32_t *row = w->rows[r];
 
-		row[1] = row[0] + search_below(w, 5 - row[0]);
-		row[2] = row[1] + search_below(w, 5 - row[1]);
-		row[3] = search_below(w, row[1] + 1);
+		row[1] = row[0] + below(w, 5 - row[0]);
+		row[2] = row[1] + below(w, 5 - row[1]);
+		row[3] = below(w, row[1] + 1);
 	}
 }
 
@@ -221,9 +221,9 @@ zeros_give_way_to_the_tree(void **state)
 	{
 		uint32_t *row = w->rows[r];
 
-		row[0] = 1 + search_below(w, 28);
+		row[0] = 1 + below(w, 28);
 		for (uint32_t i = 1; i < 12; i++)
-			row[path[i]] = search_below(w, 4) ? row[path[i - 1]] : 1 + search_below(w, 28);
+			row[path[i]] = below(w, 4) ? row[path[i - 1]] : 1 + below(w, 28);
 	}
 	for (uint32_t i = 0; i < 8; i++)
 		search_order(w, i, MG_LESS | MG_EQUAL, i + 4);
@@ -387,7 +387,7 @@ the_order_of_rows_does_not_matter(void **state)
 		written(w, methods[which], NULL, &before);
 		for (uint32_t r = w->nrows - 1; r > 0; r--)
 		{
-			uint32_t other = search_below(w, r + 1), row[MOST_COLUMNS];
+			uint32_t other = below(w, r + 1), row[MOST_COLUMNS];
 
 			memcpy(row, w->rows[r], sizeof(row));
 			memcpy(w->rows[r], w->rows[other], sizeof(row));

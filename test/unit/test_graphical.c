@@ -709,21 +709,21 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(factors_follow_their_definition, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(products_cover_the_union, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(factors_refuse_nonsense, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(inference_matches_enumeration, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(impossible_joint_is_all_zero, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(junction_trees_are_checked, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(dual_gradient_matches_differences, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(estimation_finds_the_regularised_minimum, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(many_steps_find_the_least_squares, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(trees_are_solved_exactly, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(both_estimators_agree, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(contradictions_are_settled, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(estimation_is_exact_without_noise, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(total_weighs_by_inverse_variance, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(estimation_refuses_nonsense, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(factors_follow_their_definition, set_up, free_world),
+		cmocka_unit_test_setup_teardown(products_cover_the_union, set_up, free_world),
+		cmocka_unit_test_setup_teardown(factors_refuse_nonsense, set_up, free_world),
+		cmocka_unit_test_setup_teardown(inference_matches_enumeration, set_up, free_world),
+		cmocka_unit_test_setup_teardown(impossible_joint_is_all_zero, set_up, free_world),
+		cmocka_unit_test_setup_teardown(junction_trees_are_checked, set_up, free_world),
+		cmocka_unit_test_setup_teardown(dual_gradient_matches_differences, set_up, free_world),
+		cmocka_unit_test_setup_teardown(estimation_finds_the_regularised_minimum, set_up, free_world),
+		cmocka_unit_test_setup_teardown(many_steps_find_the_least_squares, set_up, free_world),
+		cmocka_unit_test_setup_teardown(trees_are_solved_exactly, set_up, free_world),
+		cmocka_unit_test_setup_teardown(both_estimators_agree, set_up, free_world),
+		cmocka_unit_test_setup_teardown(contradictions_are_settled, set_up, free_world),
+		cmocka_unit_test_setup_teardown(estimation_is_exact_without_noise, set_up, free_world),
+		cmocka_unit_test_setup_teardown(total_weighs_by_inverse_variance, set_up, free_world),
+		cmocka_unit_test_setup_teardown(estimation_refuses_nonsense, set_up, free_world),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -552,14 +552,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(bodies_survive_writing, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(damaged_bodies_are_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(lone_cliques_are_checked, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(description_is_escaped_json, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(batches_are_systematic, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(rows_follow_the_joint, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(batches_keep_columns_apart, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(wide_columns_are_systematic, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(bodies_survive_writing, set_up, free_world),
+		cmocka_unit_test_setup_teardown(damaged_bodies_are_refused, set_up, free_world),
+		cmocka_unit_test_setup_teardown(lone_cliques_are_checked, set_up, free_world),
+		cmocka_unit_test_setup_teardown(description_is_escaped_json, set_up, free_world),
+		cmocka_unit_test_setup_teardown(batches_are_systematic, set_up, free_world),
+		cmocka_unit_test_setup_teardown(rows_follow_the_joint, set_up, free_world),
+		cmocka_unit_test_setup_teardown(batches_keep_columns_apart, set_up, free_world),
+		cmocka_unit_test_setup_teardown(wide_columns_are_systematic, set_up, free_world),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

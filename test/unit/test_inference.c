@@ -17,46 +17,19 @@
 #include "graphical/junction.h"
 #include "graphical/marginals.h"
 #include "graphical/triangulate.h"
-#include "num/rng.h"
+#include "world.h"
 
 #define MOST 16
 
-/* cmocka's own comparison is in single precision. */
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
-
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
-	mg_rng rng;
+	WORLD;
 } world;
 
 static int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
-
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
-	mg_rng_seed(&w->rng, 20260109);
-	*state = w;
-	return w->a == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	world *w = *state;
-
-	mg_arena_destroy(w->a);
-	free(w);
-	return 0;
-}
-
-static uint32_t
-below(world *w, uint32_t n)
-{
-	return mg_rng_below32((uint32_t) (mg_rng_u64(&w->rng) >> 32), n);
+	return make_world(state, sizeof(world), 20260109) == NULL;
 }
 
 /* k of n columns, ascending. */
@@ -1099,26 +1072,26 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(triangulations_are_junction_trees_no_larger_than_plain_elimination, set_up,
-										tear_down),
-		cmocka_unit_test_setup_teardown(triangulations_are_no_larger_than_those_of_the_rules, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(chordal_graphs_gain_no_edge, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(known_graphs_are_triangulated_best, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(restarts_come_close_to_the_best_order, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(growth_is_what_triangulation_gives, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(growth_may_be_astronomical, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(triangulation_refuses_nonsense, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(factor_loops_follow_their_definition, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(both_calibrations_are_the_joint, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(extreme_potentials_are_right_or_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(linear_pass_tells_loss_from_impossible, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(marginals_are_those_of_the_joint, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(marginals_of_wide_tables_are_right, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(threads_do_not_change_a_bit, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(marginals_across_a_large_separator_are_right, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(tables_that_carry_count_as_well, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(tables_beyond_the_bound_are_not_made, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(marginals_of_many_columns_are_right, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(marginals_stop_when_told, set_up, tear_down),
+										free_world),
+		cmocka_unit_test_setup_teardown(triangulations_are_no_larger_than_those_of_the_rules, set_up, free_world),
+		cmocka_unit_test_setup_teardown(chordal_graphs_gain_no_edge, set_up, free_world),
+		cmocka_unit_test_setup_teardown(known_graphs_are_triangulated_best, set_up, free_world),
+		cmocka_unit_test_setup_teardown(restarts_come_close_to_the_best_order, set_up, free_world),
+		cmocka_unit_test_setup_teardown(growth_is_what_triangulation_gives, set_up, free_world),
+		cmocka_unit_test_setup_teardown(growth_may_be_astronomical, set_up, free_world),
+		cmocka_unit_test_setup_teardown(triangulation_refuses_nonsense, set_up, free_world),
+		cmocka_unit_test_setup_teardown(factor_loops_follow_their_definition, set_up, free_world),
+		cmocka_unit_test_setup_teardown(both_calibrations_are_the_joint, set_up, free_world),
+		cmocka_unit_test_setup_teardown(extreme_potentials_are_right_or_refused, set_up, free_world),
+		cmocka_unit_test_setup_teardown(linear_pass_tells_loss_from_impossible, set_up, free_world),
+		cmocka_unit_test_setup_teardown(marginals_are_those_of_the_joint, set_up, free_world),
+		cmocka_unit_test_setup_teardown(marginals_of_wide_tables_are_right, set_up, free_world),
+		cmocka_unit_test_setup_teardown(threads_do_not_change_a_bit, set_up, free_world),
+		cmocka_unit_test_setup_teardown(marginals_across_a_large_separator_are_right, set_up, free_world),
+		cmocka_unit_test_setup_teardown(tables_that_carry_count_as_well, set_up, free_world),
+		cmocka_unit_test_setup_teardown(tables_beyond_the_bound_are_not_made, set_up, free_world),
+		cmocka_unit_test_setup_teardown(marginals_of_many_columns_are_right, set_up, free_world),
+		cmocka_unit_test_setup_teardown(marginals_stop_when_told, set_up, free_world),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,9 +16,7 @@
 #include "graphical/fit.h"
 #include "graphical/learn.h"
 #include "graphical/marginals.h"
-#include "num/rng.h"
-
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
+#include "world.h"
 
 #define COLUMNS 4
 #define JOINT (3 * 2 * 4 * 2)
@@ -28,9 +26,7 @@ static const mg_learn_options exact = {.tolerance = 1e-13, .iterations = 20000, 
 
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
-	mg_rng rng;
+	WORLD;
 	mg_model *m;
 	mg_learner *l;
 	bool possible[JOINT];
@@ -42,14 +38,12 @@ typedef struct world
 static int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
+	world *w = make_world(state, sizeof(*w), 5);
 
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
-	mg_rng_seed(&w->rng, 5);
+	if (w == NULL)
+		return 1;
 	memset(w->possible, 1, sizeof(w->possible));
-	*state = w;
-	return w->a == NULL;
+	return 0;
 }
 
 static int
@@ -59,9 +53,7 @@ tear_down(void **state)
 
 	mg_learner_destroy(w->l);
 	mg_model_destroy(w->m);
-	mg_arena_destroy(w->a);
-	free(w);
-	return 0;
+	return free_world(state);
 }
 
 /* ---- the joint in full ---- */

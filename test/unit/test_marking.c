@@ -19,13 +19,12 @@
 #include "synthesis/condition.h"
 #include "synthesis/marking.h"
 #include "watermark/detect.h"
+#include "world.h"
 
 #define COLUMNS 8
 #define CODES 7
 #define CLIQUES 6
 #define ROWS 6000
-
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
 
 static const uint32_t abc[] = {0, 1, 2}, cd[] = {2, 3}, de[] = {3, 4}, ef[] = {4, 5}, eg[] = {4, 6}, lone[] = {7};
 static const mg_column_set net[CLIQUES] = {{3, abc, 0}, {2, cd, 0}, {2, de, 0}, {2, ef, 0}, {2, eg, 0}, {1, lone, 0}};
@@ -38,9 +37,7 @@ static const mg_label labels[CODES] = {{"v0", 2}, {"v1", 2}, {"v2", 2}, {"v3", 2
 
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
-	mg_rng rng;
+	WORLD;
 	mg_model *model;
 	mg_mark_plan *plan;
 	mg_mark *mark;
@@ -117,11 +114,10 @@ new_mark(world *w)
 static int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
+	world *w = make_world(state, sizeof(*w), 17);
 
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
-	mg_rng_seed(&w->rng, 17);
+	if (w == NULL)
+		return 1;
 	w->model = make_model(w, &mg_method_mst, net, CLIQUES);
 	/* every test's model is the same one: its plan is made once, and read again */
 	if (plan_bytes.len == 0)
@@ -132,7 +128,6 @@ set_up(void **state)
 	}
 	assert_int_equal(mg_mark_plan_read(&w->ctx, plan_bytes.data, plan_bytes.len, &w->plan), MG_OK);
 	new_mark(w);
-	*state = w;
 	return 0;
 }
 
@@ -144,9 +139,7 @@ tear_down(void **state)
 	mg_mark_destroy(w->mark);
 	mg_mark_plan_destroy(w->plan);
 	mg_model_destroy(w->model);
-	mg_arena_destroy(w->a);
-	free(w);
-	return 0;
+	return free_world(state);
 }
 
 /* ---- rows ---- */

@@ -18,17 +18,14 @@
 #include "memory_store.h"
 #include "seeded_noise.h"
 #include "synthesis/synthesis.h"
-
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
+#include "world.h"
 
 #define COLUMNS 6
 static const uint32_t sizes[COLUMNS] = {3, 4, 2, 5, 3, 2};
 
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
-	mg_rng rng;
+	WORLD;
 	memory_store store;
 	mg_noise *noise;
 	mg_odometer odometer;
@@ -42,18 +39,16 @@ set_up(void **state)
 {
 	static const char *const names[COLUMNS] = {"a", "b", "c", "d", "e", "f"};
 	static const mg_label labels[] = {{"0", 1}, {"1", 1}, {"2", 1}, {"3", 1}, {"4", 1}};
-	world *w = calloc(1, sizeof(*w));
+	world *w = make_world(state, sizeof(*w), 77);
 
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
-	mg_rng_seed(&w->rng, 77);
+	if (w == NULL)
+		return 1;
 	memory_store_init(&w->store);
 	w->noise = seeded_noise(4711);
 	for (uint32_t i = 0; i < COLUMNS; i++)
 		w->domain[i] = (mg_domain){.name = names[i], .kind = MG_CATEGORY, .nlabels = sizes[i], .labels = labels};
 	w->req = (mg_fit_request){.domains = w->domain, .ncolumns = COLUMNS, .memory = 8 << 20};
-	*state = w;
-	return w->a == NULL;
+	return 0;
 }
 
 static int
@@ -64,9 +59,7 @@ tear_down(void **state)
 	mg_curator_destroy(w->curator);
 	mg_noise_destroy(w->noise);
 	memory_store_free(&w->store);
-	mg_arena_destroy(w->a);
-	free(w);
-	return 0;
+	return free_world(state);
 }
 
 /* A fresh curator over the first n columns, with an odometer of rho. */

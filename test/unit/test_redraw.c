@@ -16,8 +16,6 @@
 #include "constraint_world.h"
 #include "synthesis/values.h"
 
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
-
 /* ---- rows that are drawn again ---- */
 
 static void
@@ -544,7 +542,7 @@ judging_can_be_cancelled(void **state)
 int
 main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, free_world)
 	const struct CMUnitTest tests[] = {
 		TEST(no_row_violates),
 		TEST(wants_change_nothing),

@@ -15,16 +15,15 @@
 #include "graphical/consistent.h"
 #include "graphical/lbfgs.h"
 #include "graphical/triangulate.h"
-#include "num/rng.h"
+#include "joint.h"
+#include "world.h"
 
 #define COLUMNS 6
 #define MOST_SETS 10
 
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
-	mg_rng rng;
+	WORLD;
 	/* a problem */
 	uint32_t sizes[COLUMNS], count;
 	mg_measurement m[MOST_SETS];
@@ -38,50 +37,7 @@ typedef struct world
 static int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
-
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
-	mg_rng_seed(&w->rng, 20261123);
-	*state = w;
-	return w->a == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	world *w = *state;
-
-	mg_arena_destroy(w->a);
-	free(w);
-	return 0;
-}
-
-static double
-normal(mg_rng *rng)
-{
-	double u = mg_rng_unit(rng) + 1e-18, v = mg_rng_unit(rng);
-
-	return sqrt(-2 * log(u)) * cos(2 * M_PI * v);
-}
-
-static uint32_t
-below(world *w, uint32_t n)
-{
-	return (uint32_t) (mg_rng_unit(&w->rng) * n);
-}
-
-/* The cell over cols that cell x of the joint falls into. */
-static size_t
-cell_of(const world *w, size_t x, const uint32_t *cols, uint32_t k)
-{
-	size_t at = 0, code[COLUMNS];
-
-	for (uint32_t c = COLUMNS; c-- > 0; x /= w->sizes[c])
-		code[c] = x % w->sizes[c];
-	for (uint32_t i = 0; i < k; i++)
-		at = at * w->sizes[cols[i]] + code[cols[i]];
-	return at;
+	return make_world(state, sizeof(world), 20261123) == NULL;
 }
 
 /* A joint table of total 1, of which `empty` of the cells are zero. */
@@ -120,7 +76,7 @@ measure(world *w, const kind *k, const uint32_t *sets)
 {
 	mg_column_set family[MOST_SETS + COLUMNS];
 	double *p = NULL;
-	size_t joint;
+	size_t ncells;
 
 	w->total = k->total;
 	w->dim = 0;
@@ -141,10 +97,10 @@ measure(world *w, const kind *k, const uint32_t *sets)
 			}
 		}
 		if (p == NULL || k->contradictory)
-			p = random_table(w, 0.3, &joint);
+			p = random_table(w, 0.3, &ncells);
 		y = mg_arena_alloc(w->a, w->cells[i], sizeof(*y));
-		for (size_t x = 0; x < joint; x++)
-			y[cell_of(w, x, cols, n)] += k->total * p[x];
+		for (size_t x = 0; x < ncells; x++)
+			y[cell_under(w->sizes, COLUMNS, x, cols, n)] += k->total * p[x];
 		for (size_t x = 0; x < w->cells[i]; x++)
 			y[x] += k->sigma * normal(&w->rng);
 		w->m[i] = (mg_measurement){.k = n, .cols = cols, .y = y, .var = k->sigma * k->sigma};
@@ -587,14 +543,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(no_sweep_lowers_the_dual, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(it_ends_at_the_optimum, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_constant_takes_no_time, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_loop_takes_few_sweeps, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(lost_cells_come_back, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(extreme_numbers_do_no_harm, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(far_below_zero_is_soon_reached, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(refusals, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(no_sweep_lowers_the_dual, set_up, free_world),
+		cmocka_unit_test_setup_teardown(it_ends_at_the_optimum, set_up, free_world),
+		cmocka_unit_test_setup_teardown(a_constant_takes_no_time, set_up, free_world),
+		cmocka_unit_test_setup_teardown(a_loop_takes_few_sweeps, set_up, free_world),
+		cmocka_unit_test_setup_teardown(lost_cells_come_back, set_up, free_world),
+		cmocka_unit_test_setup_teardown(extreme_numbers_do_no_harm, set_up, free_world),
+		cmocka_unit_test_setup_teardown(far_below_zero_is_soon_reached, set_up, free_world),
+		cmocka_unit_test_setup_teardown(refusals, set_up, free_world),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

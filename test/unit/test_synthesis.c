@@ -14,21 +14,15 @@
 #include <string.h>
 
 #include "synthesis/synthesis.h"
-
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
+#include "toy_sampler.h"
+#include "world.h"
 
 /* ---- a method whose sampler deals out codes in turn: row i of a batch has code i mod ncoarse in every column ---- */
-
-typedef struct turn_sampler
-{
-	mg_sampler base;
-	const mg_model *model;
-} turn_sampler;
 
 static mg_code
 turn_batch(mg_ctx *ctx, mg_sampler *s, mg_rng *rng, uint32_t n, uint16_t *const *codes)
 {
-	const mg_model *m = ((turn_sampler *) s)->model;
+	const mg_model *m = ((toy_sampler *) s)->model;
 
 	for (uint32_t c = 0; c < m->ncolumns; c++)
 		for (uint32_t i = 0; i < n; i++)
@@ -36,23 +30,10 @@ turn_batch(mg_ctx *ctx, mg_sampler *s, mg_rng *rng, uint32_t n, uint16_t *const 
 	return MG_OK;
 }
 
-static void
-turn_destroy(mg_sampler *s)
-{
-	free(s);
-}
-
 static mg_code
 turn_compile(mg_ctx *ctx, const mg_model *m, mg_sampler **out)
 {
-	turn_sampler *s = calloc(1, sizeof(*s));
-
-	if (s == NULL)
-		return mg_fail(ctx, MG_NOMEM, "out of memory");
-	s->base = (mg_sampler){turn_batch, turn_destroy};
-	s->model = m;
-	*out = &s->base;
-	return MG_OK;
+	return toy_sampler_make(m, turn_batch, out);
 }
 
 static mg_code
@@ -66,8 +47,7 @@ static const mg_method broken_method = {.name = "broken", .compile = broken_comp
 
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
+	WORLD;
 	mg_model model;
 	mg_column column[8];
 	uint8_t key[32];
@@ -76,26 +56,13 @@ typedef struct world
 static int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
+	world *w = make_world(state, sizeof(*w), 0);
 
 	if (w == NULL)
 		return 1;
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
 	w->model = (mg_model){.method = &turn_method, .columns = w->column, .total = 1000};
 	for (int i = 0; i < 32; i++)
 		w->key[i] = (uint8_t) (i * 7 + 1);
-	*state = w;
-	return w->a == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	world *w = *state;
-
-	mg_arena_destroy(w->a);
-	free(w);
 	return 0;
 }
 
@@ -522,7 +489,7 @@ methods_by_name(void **state)
 int
 main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, free_world)
 	const struct CMUnitTest tests[] = {
 		TEST(cells_follow_their_masses),
 		TEST(columns_are_independent_within_bins),

@@ -12,44 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "num/rng.h"
 #include "watermark/detect.h"
-
-#define assert_near(a, b, most) assert_true(fabs((double) (a) - (double) (b)) <= (most))
+#include "world.h"
 
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
-	mg_rng rng;
+	WORLD;
 } world;
 
 static int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
-
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
-	mg_rng_seed(&w->rng, 64);
-	*state = w;
-	return w->a == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	world *w = *state;
-
-	mg_arena_destroy(w->a);
-	free(w);
-	return 0;
-}
-
-static uint32_t
-below(world *w, uint32_t n)
-{
-	return mg_rng_below32((uint32_t) (mg_rng_u64(&w->rng) >> 32), n);
+	return make_world(state, sizeof(world), 64) == NULL;
 }
 
 static void
@@ -489,17 +463,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(plans_come_back, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(damaged_plans_are_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(values_find_their_groups, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(signs_are_fair_and_their_own, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(scores_add_both_keys, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(p_values_hold_for_all_sign_vectors, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(plans_come_back, set_up, free_world),
+		cmocka_unit_test_setup_teardown(damaged_plans_are_refused, set_up, free_world),
+		cmocka_unit_test_setup_teardown(values_find_their_groups, set_up, free_world),
+		cmocka_unit_test_setup_teardown(signs_are_fair_and_their_own, set_up, free_world),
+		cmocka_unit_test_setup_teardown(scores_add_both_keys, set_up, free_world),
+		cmocka_unit_test_setup_teardown(p_values_hold_for_all_sign_vectors, set_up, free_world),
 		cmocka_unit_test(peeking_breaks_the_bound),
 		cmocka_unit_test(p_values_reach_far),
-		cmocka_unit_test_setup_teardown(order_does_not_matter, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(absent_columns_take_their_subsets, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(keys_at_random_find_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(order_does_not_matter, set_up, free_world),
+		cmocka_unit_test_setup_teardown(absent_columns_take_their_subsets, set_up, free_world),
+		cmocka_unit_test_setup_teardown(keys_at_random_find_nothing, set_up, free_world),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

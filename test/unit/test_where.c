@@ -27,29 +27,29 @@ static mg_condition
 random_condition(world *w, uint32_t col)
 {
 	const mg_column *c = &w->model->columns[col];
-	mg_condition out = {.col = col, .null = toy_below(w, 3) == 0};
+	mg_condition out = {.col = col, .null = below(w, 3) == 0};
 	mg_interval *v = toy_take(w->a, MOST_INTERVALS, sizeof(mg_interval));
 	double at = -10;
 
 	if (c->domain.kind == MG_CATEGORY)
 	{
 		bool *label = toy_take(w->a, c->domain.nlabels + 1, sizeof(bool));
-		uint32_t rare = 1 + toy_below(w, 10);
+		uint32_t rare = 1 + below(w, 10);
 
 		for (uint32_t i = 0; i <= c->domain.nlabels; i++)
-			label[i] = toy_below(w, rare) == 0;
+			label[i] = below(w, rare) == 0;
 		out.label = label;
 		return out;
 	}
-	for (uint32_t i = toy_below(w, MOST_INTERVALS + 1); i > 0; i--)
+	for (uint32_t i = below(w, MOST_INTERVALS + 1); i > 0; i--)
 	{
-		bool point = toy_below(w, 3) == 0;
-		double from = at + 1 + toy_below(w, 30), to = from + (point ? 0 : 0.5 * toy_below(w, 20));
+		bool point = below(w, 3) == 0;
+		double from = at + 1 + below(w, 30), to = from + (point ? 0 : 0.5 * below(w, 20));
 
 		v[out.nintervals++] = (mg_interval){from, to};
 		at = to;
 	}
-	if (out.nintervals > 0 && toy_below(w, 4) == 0)
+	if (out.nintervals > 0 && below(w, 4) == 0)
 		v[out.nintervals - 1].high = INFINITY;
 	out.interval = v;
 	return out;
@@ -209,12 +209,12 @@ random_scan(world *w, const variant *v, tally *t)
 
 	for (uint32_t c = 0; c < COLUMNS; c++)
 	{
-		want[c] = toy_below(w, 2) == 0;
-		if (n < 3 && toy_below(w, 3) == 0)
+		want[c] = below(w, 2) == 0;
+		if (n < 3 && below(w, 3) == 0)
 			where[n++] = random_condition(w, c);
 	}
 	if (n == 0)
-		where[n++] = random_condition(w, toy_below(w, COLUMNS));
+		where[n++] = random_condition(w, below(w, COLUMNS));
 	full = open_stream(w, v, NULL);
 	some = open_stream(w, v, want);
 	assert_int_equal(mg_stream_where(&w->ctx, some, where, n), MG_OK);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "graphical/candidates.h"
+#include "world.h"
 
 #define COLUMNS 40
 #define N "\x1f"
@@ -21,8 +22,7 @@
 
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
+	WORLD;
 	mg_column col[COLUMNS];
 	char name[COLUMNS][16];
 } world;
@@ -30,29 +30,16 @@ typedef struct world
 static int
 set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
+	world *w = make_world(state, sizeof(*w), 0);
 
 	if (w == NULL)
 		return 1;
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
 	for (int i = 0; i < COLUMNS; i++)
 	{
 		snprintf(w->name[i], sizeof(w->name[i]), "c%d", i);
 		w->col[i].domain.name = w->name[i];
 		w->col[i].ncoarse = 3;
 	}
-	*state = w;
-	return w->a == NULL;
-}
-
-static int
-tear_down(void **state)
-{
-	world *w = *state;
-
-	mg_arena_destroy(w->a);
-	free(w);
 	return 0;
 }
 
@@ -164,9 +151,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_closure_and_weights, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_closure_and_weights, set_up, free_world),
+		cmocka_unit_test_setup_teardown(test_refusals, set_up, free_world),
+		cmocka_unit_test_setup_teardown(test_cancel, set_up, free_world),
 	};
 
 	return cmocka_run_group_tests_name("candidates", tests, NULL, NULL);

@@ -11,41 +11,25 @@
 #include <string.h>
 
 #include "toy_model.h"
+#include "toy_sampler.h"
 
 /* ---- a method that draws every column evenly and by itself; it cannot tell marginals unless asked to ---- */
-
-typedef struct even_sampler
-{
-	mg_sampler base;
-	const mg_model *model;
-} even_sampler;
 
 static mg_code
 even_batch(mg_ctx *ctx, mg_sampler *s, mg_rng *rng, uint32_t n, uint16_t *const *codes)
 {
-	const mg_model *m = ((even_sampler *) s)->model;
+	const mg_model *m = ((toy_sampler *) s)->model;
 
 	for (uint32_t c = 0; c < m->ncolumns; c++)
 		for (uint32_t i = 0; i < n; i++)
-			codes[c][i] = (uint16_t) mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), m->columns[c].ncoarse);
+			codes[c][i] = (uint16_t) random_below(rng, m->columns[c].ncoarse);
 	return MG_OK;
-}
-
-static void
-even_destroy(mg_sampler *s)
-{
-	free(s);
 }
 
 static mg_code
 even_compile(mg_ctx *ctx, const mg_model *m, mg_sampler **out)
 {
-	even_sampler *s = calloc(1, sizeof(*s));
-
-	assert_non_null(s);
-	*s = (even_sampler){{even_batch, even_destroy}, m};
-	*out = &s->base;
-	return MG_OK;
+	return toy_sampler_make(m, even_batch, out);
 }
 
 /* Column 1 toy_tied to column 0: in step with even_tied, whatever the sampler says. */
@@ -84,15 +68,7 @@ const mg_method *const toy_methods[] = {&even, &toy_tied, NULL};
 int
 toy_set_up(void **state)
 {
-	world *w = calloc(1, sizeof(*w));
-
-	if (w == NULL)
-		return 1;
-	mg_ctx_init(&w->ctx);
-	w->a = mg_arena_create(0);
-	mg_rng_seed(&w->rng, 2026);
-	*state = w;
-	return w->a == NULL;
+	return make_world(state, sizeof(world), 2026) == NULL;
 }
 
 int
@@ -101,9 +77,7 @@ toy_tear_down(void **state)
 	world *w = *state;
 
 	mg_model_destroy(w->model);
-	mg_arena_destroy(w->a);
-	free(w);
-	return 0;
+	return free_world(state);
 }
 
 void *
@@ -115,12 +89,6 @@ toy_take(mg_arena *a, size_t n, size_t size)
 	return p;
 }
 
-uint32_t
-toy_below(world *w, uint32_t n)
-{
-	return mg_rng_below32((uint32_t) (mg_rng_u64(&w->rng) >> 32), n);
-}
-
 /* Masses, one-way figures and a merge in which every code has a cell: coarse codes of runs (numbers) or at random. */
 static void
 merge_cells(world *w, mg_arena *a, mg_column *c, uint32_t cells, uint32_t codes, bool runs)
@@ -129,14 +97,14 @@ merge_cells(world *w, mg_arena *a, mg_column *c, uint32_t cells, uint32_t codes,
 	uint16_t *merge = toy_take(a, c->nfine, sizeof(uint16_t));
 
 	for (uint32_t f = 0; f < cells; f++)
-		merge[f] = (uint16_t) (runs ? (uint64_t) f * codes / cells : f < codes ? f : toy_below(w, codes));
+		merge[f] = (uint16_t) (runs ? (uint64_t) f * codes / cells : f < codes ? f : below(w, codes));
 	c->ncoarse = codes + (c->domain.nullable ? 1 : 0);
 	merge[c->nfine - 1] = c->domain.nullable ? (uint16_t) codes : 0;
 	coarse = toy_take(a, c->ncoarse, sizeof(double));
 	var = toy_take(a, c->ncoarse, sizeof(double));
 	for (uint32_t f = 0; f < c->nfine; f++)
 	{
-		fine[f] = toy_below(w, 4) == 0 ? 0 : mg_rng_unit(&w->rng);
+		fine[f] = below(w, 4) == 0 ? 0 : mg_rng_unit(&w->rng);
 		coarse[merge[f]] += fine[f];
 		c->total += fine[f];
 	}

@@ -7,14 +7,13 @@
 
 #include "model/dependency.h"
 #include "synthesis/synthesis.h"
+#include "world.h"
 
 #define COLUMNS 7
 
 typedef struct world
 {
-	mg_ctx ctx;
-	mg_arena *a;
-	mg_rng rng;
+	WORLD;
 	mg_model *model;
 } world;
 
@@ -25,7 +24,6 @@ extern const mg_method *const toy_methods[];
 int toy_set_up(void **state);
 int toy_tear_down(void **state);
 void *toy_take(mg_arena *a, size_t n, size_t size);
-uint32_t toy_below(world *w, uint32_t n);
 /* Every code has a cell. A category's `other` has the text of one of its labels. */
 void make_category(world *w, mg_arena *a, mg_column *c, uint32_t nlabels, uint32_t codes, bool nullable, bool other);
 /* Cells of width 3 with single values between them: with a step of 2, some cells share values. step 0: continuous. */
