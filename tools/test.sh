@@ -126,6 +126,7 @@ run_tap()
 		give "$private_dir"
 		pool_start "$name" "$work/logs/$name.log" server_exec env ${MIRAGE_FAILURES:+"MIRAGE_FAILURES=$MIRAGE_FAILURES"} \
 			${MIRAGE_SEED:+"MIRAGE_SEED=$MIRAGE_SEED"} ${MIRAGE_WHOLE:+"MIRAGE_WHOLE=$MIRAGE_WHOLE"} \
+			${MIRAGE_DATA:+"MIRAGE_DATA=$MIRAGE_DATA"} ${MIRAGE_TABLES:+"MIRAGE_TABLES=$MIRAGE_TABLES"} \
 			${template:+"MIRAGE_TEMPLATE=$template"} \
 			TESTDIR="$private_dir" TESTDATADIR="$private_dir/data" TESTLOGDIR="$private_dir/log" \
 			PG_REGRESS="$pgxs/../test/regress/pg_regress" PGPORT=65432 PERL5LIB="${perl%/*}:$work/src/test/t" \

@@ -498,8 +498,7 @@ rare_cells_stay_rare_in_small_batches(void **state)
 			mg_stream_destroy(s);
 		}
 		with /= (double) tried[i][0] * tried[i][1];
-		/* exchanges prefer them by some 5 to 9% where they are as rare as here, in 5,000 rows one row in all; without
-		 * a price it would be several times as much */
+		/* exchanges prefer cells as rare as these by 5 to 9%; without a price it would be 50 to 60% */
 		assert_near(with / share, 1, 0.12);
 	}
 }
