@@ -34,7 +34,7 @@
 #define POOL 6000
 #define SEEN 16384
 #define TRIPLES 0.25 /* what a triple is worth beside a pair: fewer survive when columns are dropped */
-#define QUADRUPLES 0.5
+#define QUADRUPLES 0.1
 #define LEAST_RARE 0.004 /* least mass of a subset on rare cells */
 #define WEIGHT 2.0       /* of a subset all of whose cells are rare; others' are such that all tell as much */
 #define BALANCE 0.5
