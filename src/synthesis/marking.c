@@ -485,21 +485,19 @@ static mg_code
 exchange(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, bool small)
 {
 	mg_marker *k = s->marker;
-	uint32_t passes = small ? SMALL_PASSES : PASSES, start;
+	uint32_t passes = small ? SMALL_PASSES : PASSES;
 
 	if (k->nedges == 0)
 		return MG_OK;
 	read_rows(k, s->codes, rows);
-	/* the rows that come first choose from what is left: not always those at a batch's begin, which a LIMIT takes */
-	start = mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), rows);
-	for (uint32_t i = 0; i < rows; i++)
-		k->groups.order[i] = (uint16_t) (i < rows - start ? i + start : i + start - rows);
 	for (uint32_t i = 0; i < passes; i++)
 	{
 		MG_TRY(mg_poll(ctx));
-		/* the sampler's rows are in random order: only who meets again needs a new one */
-		if (i >= k->nedges)
-			mg_rng_permutation16(rng, k->groups.order, rows);
+		/*
+		 * A new order each time, though the sampler's is random: who comes first chooses from what is left, and that
+		 * may not be those at a batch's begin, which a LIMIT takes.
+		 */
+		mg_rng_permutation16(rng, k->groups.order, rows);
 		pass_edge(s, k, &k->edge[i % k->nedges], small ? SMALL_HAND : HAND, rows);
 	}
 	return MG_OK;
