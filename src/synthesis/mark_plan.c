@@ -487,6 +487,8 @@ choose_gate(mg_ctx *ctx, maker *k)
 	double best = 0;
 	uint32_t level = 0, first = GATES;
 
+	if (k->npool == 0)
+		return make_at(ctx, k, 0, &trial[0]);
 	for (; level < GATES; level++)
 	{
 		MG_TRY(make_at(ctx, k, level, &trial[level]));
@@ -497,7 +499,7 @@ choose_gate(mg_ctx *ctx, maker *k)
 							  level == first + MOST_FOR_COLUMNS))
 			return MG_OK;
 	}
-	for (level = 0; trial[level].rows < NEARLY * best;)
+	for (level = 0; level + 1 < GATES && trial[level].rows < NEARLY * best;)
 		level++;
 	return make_at(ctx, k, level, &trial[level]);
 }

@@ -4,7 +4,8 @@
  * Rows are made with such keys as emission will make them, a small batch and a large one a key, and the detector looks
  * for the keys in extracts of the large ones, and by halves of the columns of the small. Two things come out: how much
  * a rare cell of each subset tells, which the plan keeps for the detector; and how surely the mark is found in few rows
- * out of many and in few columns, by which mark_plan.c chooses the gate. It is no part of the proof of the p-value: keys of rows that leave are others, and secret.
+ * out of many and in few columns, by which mark_plan.c chooses the gate. It is no part of the proof of the p-value:
+ * keys of rows that leave are others, and secret.
  *
  * What lasts is the subsets' `tells`; all else is in the maker's memory or dies with a trial.
  */

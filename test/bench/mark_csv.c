@@ -334,8 +334,14 @@ typedef enum change
 } change;
 
 static const char *const change_name[NCHANGES] = {
-	"300 rows",           "300 rows out of 40,000", "the first 300 of 40,000",  "3,000 rows",
-	"50% of rows deleted", "20% of cells drawn",     "half the columns dropped", "50% real rows",
+	"300 rows",
+	"300 rows out of 40,000",
+	"the first 300 of 40,000",
+	"3,000 rows",
+	"50% of rows deleted",
+	"20% of cells drawn",
+	"half the columns dropped",
+	"50% real rows",
 	"2 significant digits",
 };
 

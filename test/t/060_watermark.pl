@@ -2,7 +2,7 @@
 # dump. The statistics are run on a table of our own, few draws of each; MIRAGE_WHOLE=1 runs them as the targets ask for
 # (docs/watermark.md): 20 draws of each on adult and diabetes130, at epsilon 1 and 10, among 1,000 recipients, where
 # MIRAGE_DATA names a folder that has them (adult.csv.gz; diabetes130.csv.gz and diabetes130.sql), readable by everyone.
-# MIRAGE_TABLES chooses among the tables. Each draw is of a new recipient; 20 are of two models, each with a key of its own.
+# MIRAGE_TABLES chooses among the tables. Each draw is of a new recipient; 20 are of two models, each of its own key.
 #
 # What may fail by chance. The target is a rate of 19 of 20. A true rate of 0.95 gives fewer than 4 successes of 6 with
 # probability 0.0022, so the nine statistics of the short form fail together in at most 2% of all runs where rates are

@@ -17,7 +17,8 @@ my $node = new_node('marked_conditions');
 
 value($node, undef, "CREATE ROLE $_ LOGIN") for qw(owner pooler confined);
 value($node, undef, 'CREATE ROLE auditor LOGIN IN ROLE mirage_auditor; CREATE ROLE admin LOGIN IN ROLE mirage_admin; '
-	  . 'GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE SCHEMA f AUTHORIZATION owner; GRANT USAGE ON FOREIGN DATA WRAPPER pg_mirage_fdw TO owner');
+	  . 'GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE SCHEMA f AUTHORIZATION owner; '
+	  . 'GRANT USAGE ON FOREIGN DATA WRAPPER pg_mirage_fdw TO owner');
 value($node, 'owner', <<'EOC');
 SET client_min_messages = warning;
 CREATE TABLE stay (
@@ -130,7 +131,8 @@ sub nobody
 	my ($what, $query) = @_;
 	my ($p, $named) = trace($query);
 
-	ok($p > 1e-3 && $named eq '', "$what come from no model and nobody, of $recipients recipients") or diag("p $p, $named");
+	ok($p > 1e-3 && $named eq '', "$what come from no model and nobody, of $recipients recipients")
+	  or diag("p $p, $named");
 }
 
 nobody('real rows that satisfy the condition', "SELECT * FROM stay WHERE region = 'north'");
