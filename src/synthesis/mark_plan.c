@@ -21,7 +21,7 @@
 #define GATE_PAIRS 210.0 /* of 15 columns: n (n - 1) */
 #define MOST_WIDE 5.0
 #define ENOUGH 7.2 /* mean z of an extract; 5 is needed */
-#define NEARLY 0.9
+#define NEARLY 0.6
 #define ENOUGH_COLUMNS 0.97 /* share of halves of the columns in which it is found */
 #define HOPELESS 0.7        /* below this there are too few columns for any gate */
 #define MOST_FOR_COLUMNS 3  /* steps for the sake of that */
