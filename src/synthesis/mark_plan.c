@@ -21,10 +21,9 @@
 #define GATE_PAIRS 210.0 /* of 15 columns: n (n - 1) */
 #define MOST_WIDE 5.0
 #define ENOUGH 7.2 /* mean z of an extract; 5 is needed */
-#define NEARLY 0.6
+#define MOSTLY 0.6
 #define ENOUGH_COLUMNS 0.97 /* share of halves of the columns in which it is found */
 #define HOPELESS 0.7        /* below this there are too few columns for any gate */
-#define MOST_FOR_COLUMNS 3  /* steps for the sake of that */
 #define PLAN_BATCHES 8
 #define PLAN_CELLS ((size_t) 1 << 26) /* rows * columns that are drawn, at most, in more than two batches */
 #define SUBSETS 64
@@ -478,14 +477,16 @@ make_at(mg_ctx *ctx, maker *k, uint32_t level, mg_mark_trial *out)
  * The lowest gate at which few rows out of many name a key for certain, and half of the columns too where more than a
  * few steps are not needed for that. A mark costs the more the higher the gate is, and whether it is found depends on
  * much: how many columns and labels the table has, what branches can be exchanged. So it is tried (mark_trial.c). Where
- * no gate is high enough, the lowest that does nearly as well as any.
+ * no gate is high enough, the lowest that does more than half as well as any: what is not found all the same is not
+ * paid for.
  */
 static mg_code
 choose_gate(mg_ctx *ctx, maker *k)
 {
 	mg_mark_trial trial[GATES] = {{0}};
 	double best = 0;
-	uint32_t level = 0, first = GATES;
+	/* steps for the sake of columns: in a table of many, a mark shows less */
+	uint32_t level = 0, first = GATES, steps = 1 + (uint32_t) log2(k->gate[0] / GATE);
 
 	if (k->npool == 0)
 		return make_at(ctx, k, 0, &trial[0]);
@@ -495,11 +496,11 @@ choose_gate(mg_ctx *ctx, maker *k)
 		best = fmax(best, trial[level].rows);
 		if (trial[level].rows >= ENOUGH && first == GATES)
 			first = level;
-		if (first < GATES && (trial[level].columns >= ENOUGH_COLUMNS || trial[level].columns < HOPELESS ||
-							  level == first + MOST_FOR_COLUMNS))
+		if (first < GATES &&
+			(trial[level].columns >= ENOUGH_COLUMNS || trial[level].columns < HOPELESS || level == first + steps))
 			return MG_OK;
 	}
-	for (level = 0; level + 1 < GATES && trial[level].rows < NEARLY * best;)
+	for (level = 0; level + 1 < GATES && trial[level].rows < MOSTLY * best;)
 		level++;
 	return make_at(ctx, k, level, &trial[level]);
 }
