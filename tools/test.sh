@@ -130,8 +130,8 @@ run_tap()
 		private_dir=$work/tap/$name
 		mkdir -p "$private_dir/data" "$private_dir/log"
 		give "$private_dir"
-		pool_start "$name" "$work/logs/$name.log" server_exec env ${MIRAGE_FAILURES:+"MIRAGE_FAILURES=$MIRAGE_FAILURES"} \
-			${MIRAGE_SEED:+"MIRAGE_SEED=$MIRAGE_SEED"} ${MIRAGE_WHOLE:+"MIRAGE_WHOLE=$MIRAGE_WHOLE"} \
+		pool_start "$name" "$work/logs/$name.log" server_exec env \
+			${MIRAGE_FAILURES:+"MIRAGE_FAILURES=$MIRAGE_FAILURES"} ${MIRAGE_SEED:+"MIRAGE_SEED=$MIRAGE_SEED"} ${MIRAGE_WHOLE:+"MIRAGE_WHOLE=$MIRAGE_WHOLE"} \
 			${MIRAGE_DATA:+"MIRAGE_DATA=$MIRAGE_DATA"} ${MIRAGE_TABLES:+"MIRAGE_TABLES=$MIRAGE_TABLES"} \
 			${template:+"MIRAGE_TEMPLATE=$template"} \
 			TESTDIR="$private_dir" TESTDATADIR="$private_dir/data" TESTLOGDIR="$private_dir/log" \

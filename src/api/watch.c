@@ -37,7 +37,10 @@ mg_watch_init(void)
 {
 	mg_watch_set_starter(mg_watch_start);
 	if (process_shared_preload_libraries_in_progress)
+	{
 		mg_watch_reserve();
+		mg_workers_reserve();
+	}
 }
 
 /* (id bigint, note text) */

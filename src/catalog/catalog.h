@@ -73,17 +73,19 @@ extern MgBudget *mg_budget_by_name(const char *name); /* NULL: none */
 extern MgBudget *mg_budget_by_id(int64 id, bool missing_ok);
 /* A new cap and period; the caller has seen to it that what was charged fits, under mg_ledger_lock. */
 extern void mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period);
+/* Owned by the current user; its filter's order is the best at this cap, for good. Error where the name is taken.
+ * period NULL: never renewed. Returns its number. */
 extern int64 mg_budget_create(const char *name, double epsilon, double delta, Interval *period);
-
+/* Do models of the budget wait for an administrator? Of models to come. */
 extern void mg_budget_set_approval(int64 budget, bool required);
 
 /* Before any of the writes below: two sessions must not decide about one relation, or parent and child, at once. Locks
- * the family of `relid` (an object lock of ours on each member) to the end of the transaction; nobody else is held up.
- */
+ * the family of `relid` (an object lock of ours on the least OID of it) to the end of the transaction; nobody else is
+ * held up. */
 extern void mg_relations_lock(Oid relid);
-/* Records the budget with every member of the family, so that a partition that is detached later keeps it. */
-extern List *
-mg_relation_family(Oid relid); /* of Oid, ascending: all that is connected by inheritance and partitioning */
+/* All that is connected with `relid` by inheritance and partitioning, itself too: Oid, ascending. */
+extern List *mg_relation_family(Oid relid);
+/* Records the budget with every member that has none, so that a partition that is detached later keeps it. */
 extern void mg_relation_stamp(List *members, int64 budget, const char *unit, int max_rows);
 extern void mg_relation_stamp_family(Oid relid, int64 budget, const char *unit, int max_rows);
 /* The live record of `relid` itself, or NULL. */
@@ -97,7 +99,9 @@ extern MgRelation *mg_relation_protection(Oid relid, bool missing_ok);
 extern MgRelation *mg_relation_recorded(Oid relid);
 /* Live protections of its partitions, children and parents, its own left out: a List of MgRelation *. */
 extern List *mg_relation_relatives(Oid relid);
-extern int64 mg_relation_record(Oid relid); /* finds or makes the record */
+/* The number of the relation's record, which is made where there is none, with what was declared of a relation of this
+ * name before a restore. */
+extern int64 mg_relation_record(Oid relid);
 /* fingerprint: of a view, which it marks as one; else NULL. */
 extern void mg_relation_protect(Oid relid, int64 budget, bool assert_stable, const char *fingerprint, const char *unit,
 								int max_rows);
@@ -115,11 +119,13 @@ extern void mg_relation_lock_public_targets(Oid relid);
 /* A member of the family of `relid` that is declared public, or InvalidOid. */
 extern Oid mg_relation_public_member(Oid relid);
 extern MgDeclaration *mg_declaration(Oid relid, const char *column); /* an MgDeclarationLookup */
+/* Another unit (NULL: the row), or another limit of rows of one; the caller has seen to it that it may change. */
 extern void mg_relation_set_unit(const MgRelation *r, const char *unit, int max_rows);
 
 /* Error when the budget counts units of another kind. freeze: and that is its kind from now on; under mg_ledger_lock.
  */
 extern void mg_budget_require_kind(const MgBudget *budget, const char *kind, bool freeze);
+/* In the place of what was declared before; after mg_check_declaration. */
 extern void mg_declaration_store(Oid relid, const char *column, const MgDeclaration *decl);
 /* Did the caller's own open transaction declare a column of it? A worker could not see that. */
 extern bool mg_declarations_uncommitted(Oid relid);
@@ -129,12 +135,14 @@ extern void mg_relations_follow_names(void);
 /* Takes the declaration of a public table back when the table is dropped: its OID may come to name another. */
 extern void mg_relations_forget_dropped(void);
 
+/* A share of epsilon, in the place of the one that the role has of this budget. */
 extern void mg_share_grant(int64 budget, Oid grantee, double epsilon);
 /* The largest live share whose grantee `role` is or is a member of: its epsilon, number and grantee's name; 0: none. */
 extern double mg_share_find(int64 budget, Oid role, int64 *id, char **grantee);
 
 /* -- rights (catalog/rights.c) -- */
 
+/* Has the role the rights of the relation's owner? False where it is gone. */
 extern bool mg_owns(Oid relid, Oid role);
 /*
  * Names of budgets, models and recipients, and purposes: 1 to 200 bytes, no control characters, no blank at either end.
@@ -202,9 +210,11 @@ typedef struct MgJob
 } MgJob;
 
 extern int64 mg_job_next_id(void);
+/* In state 'running'; of the job, state, error and errcode are not read. */
 extern void mg_job_insert(const MgJob *job, Oid relid, double epsilon);
+/* state: 'done', 'failed', 'cancelled'; errcode (an SQLSTATE) and error: NULL where it is done. */
 extern void mg_job_finish(int64 id, const char *state, const char *errcode, const char *error);
-extern MgJob *mg_job_find(int64 id);
+extern MgJob *mg_job_find(int64 id); /* NULL: none */
 
 /* -- models and grants (catalog/model.c) -- */
 
@@ -227,6 +237,7 @@ extern MgModel *mg_model_require(const char *name); /* error: none */
  * another transaction dropped, or decided about, while this waited.
  */
 extern MgModel *mg_model_require_locked(const char *name, LOCKMODE mode);
+/* The model with its columns and its sealed blob; error where another job has taken the name. */
 extern void mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sealed);
 extern int64 mg_model_next_id(void);
 /* The relation that the model was trained on, where its record is live (catalog/origin.c); else InvalidOid. */
@@ -408,6 +419,7 @@ extern void mg_recipient_adopt(Oid role, const char *name, const char *id);
 
 /* -- claimants and issuances (catalog/issuance.c) -- */
 
+/* May a session whose user logged in as this role name recipients, from now on? */
 extern void mg_claimant_set(Oid role, bool allowed);
 /* Error unless the user that logged in may name recipients. */
 extern void mg_require_claims(void);

@@ -152,17 +152,16 @@ mg_ledger_require_whole(void)
 
 	mg_query_begin(&q);
 	mg_query_by_index(&q);
-	mg_query_run(
-		&q, true,
-		"SELECT NOT EXISTS (SELECT FROM mirage.log g WHERE g.charge IS NOT NULL AND NOT EXISTS "
-		"(SELECT FROM mirage.ledger l WHERE l.charge = g.charge AND l.state = 'reserved')) "
-		"AND (SELECT count(*) FROM mirage.ledger WHERE state = 'reserved') >= c.logged "
-		"AND c.logged >= coalesce(b.charges, 0) "
-		"AND NOT EXISTS (SELECT FROM pg_catalog.unnest(b.entries) e (id) WHERE NOT EXISTS "
-		"(SELECT FROM mirage.log g WHERE g.id = e.id)) "
-		"FROM (SELECT count(*) AS logged FROM mirage.log WHERE charge IS NOT NULL) c "
-		"LEFT JOIN (SELECT charges, entries FROM mirage.log_block ORDER BY number DESC LIMIT 1) b ON true",
-		0, NULL);
+	mg_query_run(&q, true,
+				 "SELECT NOT EXISTS (SELECT FROM mirage.log g WHERE g.charge IS NOT NULL AND NOT EXISTS "
+				 "(SELECT FROM mirage.ledger l WHERE l.charge = g.charge AND l.state = 'reserved')) "
+				 "AND (SELECT count(*) FROM mirage.ledger WHERE state = 'reserved') >= c.logged "
+				 "AND c.logged >= coalesce(b.charges, 0) "
+				 "AND NOT EXISTS (SELECT FROM pg_catalog.unnest(b.entries) e (id) WHERE NOT EXISTS "
+				 "(SELECT FROM mirage.log g WHERE g.id = e.id)) "
+				 "FROM (SELECT count(*) AS logged FROM mirage.log WHERE charge IS NOT NULL) c "
+				 "LEFT JOIN (SELECT charges, entries FROM mirage.log_block ORDER BY number DESC LIMIT 1) b ON true",
+				 0, NULL);
 	whole = mg_get_bool(0, 1);
 	mg_query_end(&q);
 	if (!whole)

@@ -143,7 +143,8 @@ static void
 last_block(MgQuery *q, Block *b)
 {
 	memset(b, 0, sizeof(*b));
-	if (mg_query_run(q, true, "SELECT number, settled, hash, charges FROM mirage.log_block ORDER BY number DESC LIMIT 1", 0,
+	if (mg_query_run(q, true,
+					 "SELECT number, settled, hash, charges FROM mirage.log_block ORDER BY number DESC LIMIT 1", 0,
 					 NULL) > 0)
 	{
 		bytea *hash = (bytea *) mg_get_varlena(q, 0, 3);

@@ -20,6 +20,7 @@ typedef struct MgKeyProblem
 	char path[MAXPGPATH]; /* may be empty */
 } MgKeyProblem;
 
+/* As an error: ERRCODE_CONFIG_FILE_ERROR; the path to the server's log only. */
 extern void mg_key_problem_raise(const MgKeyProblem *why) __attribute__((noreturn));
 
 /* The fingerprint in force in this database, palloc'ed; NULL: none yet. */

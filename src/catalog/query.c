@@ -1,6 +1,10 @@
 /*
  * catalog/query.c: one way to run SQL on our own tables: as the extension's owner, search_path pinned, SPI connected.
- * Plans are not kept: these statements run a few times per call, not per row.
+ *
+ * A statement that a process runs for the second time is one that it may run a thousand times: its plan is kept, for
+ * as long as the process lives. That is no more than what a prepared statement is: rights are checked at each
+ * execution, for who runs it then; whatever the plan rests on (a table, a function, the search_path, statistics)
+ * invalidates it, and it is made again from its text.
  */
 #include "postgres.h"
 
@@ -18,6 +22,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/guc.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -45,14 +50,96 @@ mg_query_by_index(MgQuery *q)
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+/* ---------------------------------------------------------------- plans */
+
+#define MAX_ARGS 32
+#define MAX_KEPT 512 /* more than there are statements here; none ever makes room for another, which may be running */
+
+typedef struct Kept
+{
+	uint32 hash; /* the key: of the statement that was the first to have it */
+	char *sql;   /* NULL: seen once, not kept */
+	int nargs;
+	Oid *types;
+	SPIPlanPtr plan;
+} Kept;
+
+static HTAB *kept;
+
+/* The entry of a statement's hash; *first: it is new. NULL: there are too many. */
+static Kept *
+kept_entry(const char *sql, bool *first)
+{
+	uint32 hash = DatumGetUInt32(hash_any((const unsigned char *) sql, (int) strlen(sql)));
+	Kept *entry;
+	bool found;
+
+	if (kept == NULL)
+	{
+		HASHCTL info = {.keysize = sizeof(uint32), .entrysize = sizeof(Kept), .hcxt = TopMemoryContext};
+
+		kept = hash_create("pg_mirage plans", 64, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	entry = hash_search(kept, &hash, hash_get_num_entries(kept) < MAX_KEPT ? HASH_ENTER : HASH_FIND, &found);
+	*first = entry != NULL && !found;
+	if (*first)
+		entry->sql = NULL;
+	return entry;
+}
+
+static bool
+is_kept(const Kept *entry, const char *sql, int nargs, const Oid *types)
+{
+	return entry->sql != NULL && entry->nargs == nargs && strcmp(entry->sql, sql) == 0 &&
+		   (nargs == 0 || memcmp(entry->types, types, sizeof(Oid) * (size_t) nargs) == 0);
+}
+
+static void
+keep(Kept *entry, const char *sql, int nargs, const Oid *types, SPIPlanPtr plan)
+{
+	char *text = MemoryContextStrdup(TopMemoryContext, sql);
+	Oid *copy = MemoryContextAlloc(TopMemoryContext, sizeof(Oid) * MAX_ARGS);
+
+	memcpy(copy, types, sizeof(Oid) * (size_t) nargs);
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not keep a plan");
+	entry->nargs = nargs;
+	entry->types = copy;
+	entry->plan = plan;
+	entry->sql = text;
+}
+
+/* *ours: it is kept, and not to be freed. */
+static SPIPlanPtr
+find_plan(const char *sql, int nargs, const Oid *types, bool *ours)
+{
+	bool first;
+	Kept *entry = kept_entry(sql, &first);
+	SPIPlanPtr plan;
+
+	*ours = entry != NULL && is_kept(entry, sql, nargs, types);
+	if (*ours)
+		return entry->plan;
+	plan = SPI_prepare(sql, nargs, (Oid *) types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a statement on the schema mirage: %s", SPI_result_code_string(SPI_result));
+	if (entry != NULL && !first && entry->sql == NULL)
+	{
+		keep(entry, sql, nargs, types, plan);
+		*ours = true;
+	}
+	return plan;
+}
+
 /* snapshot: of a read-only statement; NULL: an ordinary command. */
 static uint64
 run(const char *sql, int nargs, const MgArg *args, Snapshot snapshot)
 {
-	Oid types[32];
-	Datum values[32];
-	char nulls[32];
+	Oid types[MAX_ARGS];
+	Datum values[MAX_ARGS];
+	char nulls[MAX_ARGS];
 	SPIPlanPtr plan;
+	bool ours;
 	int rc;
 
 	Assert(nargs <= (int) lengthof(types));
@@ -62,11 +149,10 @@ run(const char *sql, int nargs, const MgArg *args, Snapshot snapshot)
 		values[i] = args[i].value;
 		nulls[i] = args[i].null ? 'n' : ' ';
 	}
-	plan = SPI_prepare(sql, nargs, types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare a statement on the schema mirage: %s", SPI_result_code_string(SPI_result));
+	plan = find_plan(sql, nargs, types, &ours);
 	rc = SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot, snapshot != NULL, snapshot == NULL, 0);
-	SPI_freeplan(plan);
+	if (!ours)
+		SPI_freeplan(plan);
 	if (rc < 0)
 		elog(ERROR, "a statement on the schema mirage failed: %s", SPI_result_code_string(rc));
 	return SPI_processed;

@@ -14,9 +14,9 @@
  * and says so.
  *
  * The order of entries is that of the changes of a key: a transaction draws its entry's number after it has the row's
- * lock, which it keeps to its end. So nothing may be sealed that the transaction has not itself written: it might be the
- * older version of what another one is about to commit. What a change found is read when the seal is taken, as of the
- * command that made it: nobody else can have touched the row since.
+ * lock, which it keeps to its end. So nothing may be sealed that the transaction has not itself written: it might be
+ * the older version of what another one is about to commit. What a change found is read when the seal is taken, as of
+ * the command that made it: nobody else can have touched the row since.
  *
  * The canonical bytes of a row (version 1), strings as their length (64 bits, big-endian) and their bytes:
  *
@@ -373,7 +373,7 @@ append_hash(StringInfo buf, bool there, const uint8 hash[MG_HASH_BYTES])
 {
 	char hex[2 * MG_HASH_BYTES + 1];
 
-	mg_hash_text(hash, hex);
+	mg_hex(hash, MG_HASH_BYTES, hex);
 	appendStringInfo(buf, there ? ", \"%s\"" : ", null", hex);
 }
 
@@ -387,7 +387,7 @@ is_last_seal(MgQuery *q, const Written *w, const uint8 hash[MG_HASH_BYTES])
 	MgArg args[] = {MG_TEXT(w->table->name), MG_TEXT(w->key)};
 	char hex[2 * MG_HASH_BYTES + 1], *last;
 
-	mg_hash_text(hash, hex);
+	mg_hex(hash, MG_HASH_BYTES, hex);
 	if (mg_query_run(q, true,
 					 "WITH g AS MATERIALIZED (SELECT id, seals FROM mirage.log WHERE " MG_SEALS_OF_STATE
 					 " AND seals @> pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_array($1, $2))) "
@@ -431,8 +431,8 @@ append_row_seal(MgQuery *q, StringInfo buf, const Written *w)
 }
 
 /*
- * Where the change found no row nothing is looked up: a key that is new is what that nearly always is, and one whose row
- * had been removed by force is found by verification as any other.
+ * Where the change found no row nothing is looked up: a key that is new is what that nearly always is, and one whose
+ * row had been removed by force is found by verification as any other.
  */
 static void
 append_state_seal(MgQuery *q, StringInfo buf, const Written *w)
@@ -489,19 +489,6 @@ mg_seals_take(void)
 }
 
 /* ---------------------------------------------------------------- for verification */
-
-void
-mg_hash_text(const uint8 hash[MG_HASH_BYTES], char out[2 * MG_HASH_BYTES + 1])
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (int i = 0; i < MG_HASH_BYTES; i++)
-	{
-		out[2 * i] = digits[hash[i] >> 4];
-		out[2 * i + 1] = digits[hash[i] & 15];
-	}
-	out[2 * MG_HASH_BYTES] = '\0';
-}
 
 const MgSealedTable *
 mg_sealed_tables(int *n)

@@ -50,6 +50,5 @@ typedef struct MgRowForm MgRowForm;
 extern MgRowForm *mg_row_form(const char *table, TupleDesc desc, int first);
 /* Leaves what it needs in the current memory context. */
 extern void mg_row_hash(MgRowForm *form, HeapTuple tuple, uint8 out[MG_HASH_BYTES]);
-extern void mg_hash_text(const uint8 hash[MG_HASH_BYTES], char out[2 * MG_HASH_BYTES + 1]);
 
 #endif

@@ -129,7 +129,8 @@ typedef struct Verify
 	int64 settled;
 	MgSorter *logged;  /* entry, is it a charge's, is it old, hash; by entry */
 	MgSorter *members; /* entry, block, place in it; by these */
-	MgSorter *places;  /* block, place, entry, is it a charge's, hash or NULL where the entry is gone; by the first two */
+	MgSorter
+		*places; /* block, place, entry, is it a charge's, hash or NULL where the entry is gone; by the first two */
 	MgSorter *seals;
 
 	/* what has been walked */
@@ -164,9 +165,9 @@ typedef union HashRoom
 /* ---------------------------------------------------------------- entries */
 
 /* The number of a charge that stands beside an entry is what it says itself: by it the ledger is compared. */
-#define LOG_QUERY                                                                                                     \
-	"SELECT " MG_ENTRY_COLUMNS ", " MG_ENTRY_CHARGES                                                                  \
-	", l.at < pg_catalog.clock_timestamp() - interval '1 hour', l.seals, "                                            \
+#define LOG_QUERY                                                          \
+	"SELECT " MG_ENTRY_COLUMNS ", " MG_ENTRY_CHARGES                       \
+	", l.at < pg_catalog.clock_timestamp() - interval '1 hour', l.seals, " \
 	"l.charge::text IS DISTINCT FROM CASE WHEN l.action = 'charge' THEN l.detail->>'charge' END FROM mirage.log l"
 
 static void
@@ -351,7 +352,7 @@ gather_hashes(Verify *v, int64 number, int64 *charges)
 	return first;
 }
 
-#define BLOCK_QUERY \
+#define BLOCK_QUERY                                                                                              \
 	"SELECT number, previous, hash, signature, charges, settled FROM mirage.log_block WHERE number IS NOT NULL " \
 	"ORDER BY number"
 

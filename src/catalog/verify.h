@@ -21,7 +21,8 @@ extern void mg_found(MgFindings *f, int64 entry); /* entry 0: no entry can be na
 
 /* -- catalog/verify.c -- */
 
-/* For each row of a query on our tables, which is never held as a whole; in a memory context that is reset behind it. */
+/* For each row of a query on our tables, which is never held as a whole; in a memory context that is reset behind it.
+ */
 typedef void (*MgVisit)(void *arg, HeapTuple tuple, TupleDesc desc);
 extern void mg_verify_scan(Snapshot snapshot, const char *sql, MgVisit visit, void *arg);
 

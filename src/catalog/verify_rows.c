@@ -99,30 +99,15 @@ text_key(const JsonbValue *v)
 												: cstring_to_text(""));
 }
 
-static int
-digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* A string of 64 lower-case digits as bytes; anything else as none. */
+/* 64 hexadecimal digits as bytes; anything else as none. */
 static Datum
 hash_value(const JsonbValue *v)
 {
 	bytea *b = palloc(VARHDRSZ + MG_HASH_BYTES);
+	bool good = v->type == jbvString && v->val.string.len == 2 * MG_HASH_BYTES &&
+				mg_unhex(v->val.string.val, 2 * MG_HASH_BYTES, (uint8 *) VARDATA(b), MG_HASH_BYTES);
 
-	SET_VARSIZE(b, VARHDRSZ);
-	if (v->type != jbvString || v->val.string.len != 2 * MG_HASH_BYTES)
-		return PointerGetDatum(b);
-	for (int i = 0; i < MG_HASH_BYTES; i++)
-	{
-		int high = digit(v->val.string.val[2 * i]), low = digit(v->val.string.val[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return PointerGetDatum(b);
-		VARDATA(b)[i] = (char) (high << 4 | low);
-	}
-	SET_VARSIZE(b, VARHDRSZ + MG_HASH_BYTES);
+	SET_VARSIZE(b, VARHDRSZ + (good ? MG_HASH_BYTES : 0));
 	return PointerGetDatum(b);
 }
 
@@ -380,11 +365,10 @@ tell(const MgSealedTable *t, const Differences *d)
 		ereport(NOTICE, (errmsg("the log does not know of rows of \"mirage.%s\"", t->name),
 						 errdetail("They were added by force. Number of rows: " INT64_FORMAT ".", d->added)));
 	if (d->forced > 0)
-		ereport(NOTICE, (errmsg("ordinary changes of \"mirage.%s\" did not find what the log says of the rows before",
-								t->name),
-						 errdetail("The rows had been altered, removed or added by force. Number of changes: " INT64_FORMAT
-								   ".",
-								   d->forced)));
+		ereport(NOTICE,
+				(errmsg("ordinary changes of \"mirage.%s\" did not find what the log says of the rows before", t->name),
+				 errdetail("The rows had been altered, removed or added by force. Number of changes: " INT64_FORMAT ".",
+						   d->forced)));
 }
 
 static void
@@ -398,8 +382,9 @@ verify_table(const MgSealedTable *t, int table, MgFindings *f, Snapshot snapshot
 
 	while ((seal = seal_of(seals, table)) != NULL || row != NULL)
 	{
-		bool by_seal = row == NULL || (seal != NULL && compare_keys(seal->values[SEAL_NUMBER], seal->values[SEAL_TEXT],
-																	row->values[ROW_NUMBER], row->values[ROW_TEXT]) < 0);
+		bool by_seal =
+			row == NULL || (seal != NULL && compare_keys(seal->values[SEAL_NUMBER], seal->values[SEAL_TEXT],
+														 row->values[ROW_NUMBER], row->values[ROW_TEXT]) < 0);
 		const Datum *at = by_seal ? seal->values + SEAL_NUMBER : row->values + ROW_NUMBER;
 		Key key = {at[0], PointerGetDatum(DatumGetTextPCopy(at[1]))};
 

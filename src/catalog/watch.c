@@ -7,11 +7,10 @@
  * alert due: it is noted beside the counter, and a worker that nobody waits for is asked to write it. Where there is no
  * slot it stays due, and the next call of anybody in the database asks again, at most once a second.
  *
- * The memory is a fixed table of one entry for each role and database, taken when it is first needed from what the
- * server keeps in reserve for such things (as contrib's pg_prewarm does before 17), or asked for at the start where the
- * library is in shared_preload_libraries. Where there is none left, nothing is counted, and the server's log says so
- * once a session; limits on rows, which are counted in tables, hold all the same. An entry that nobody has used for the
- * longest time gives way when the table is full; those of roles that are shut out, or with an alert due, last.
+ * The memory is a fixed table of one entry for each role and database (pg/shmem.h). Where there is none left, nothing
+ * is counted, and the server's log says so once a session; limits on rows, which are counted in tables, hold all the
+ * same. An entry that nobody has used for the longest time gives way when the table is full; those of roles that are
+ * shut out, or with an alert due, last.
  *
  * Windows. The first event of a role opens one of pg_mirage.failure_window; all counts of the role start from zero when
  * an event finds it over. So within any window of that length at most twice the limit is served: the price of one
@@ -24,9 +23,7 @@
 #include "catalog/watch.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
+#include "pg/shmem.h"
 
 #define WATCH_NAME "pg_mirage watch 1"
 #define ENTRIES 128
@@ -55,8 +52,7 @@ typedef struct Entry
 
 typedef struct Watch
 {
-	LWLock lock; /* of everything below */
-	int tranche;
+	MgShmemHead head;
 	Entry entry[ENTRIES];
 } Watch;
 
@@ -73,63 +69,21 @@ mg_watch_set_starter(MgWatchStarter new_starter)
 
 /* ---------------------------------------------------------------- the memory */
 
-#if PG_VERSION_NUM >= 150000
-static shmem_request_hook_type previous_request;
-
-static void
-request_memory(void)
-{
-	if (previous_request != NULL)
-		previous_request();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(Watch)));
-}
-#endif
-
 void
 mg_watch_reserve(void)
 {
-#if PG_VERSION_NUM >= 150000
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request_memory;
-#else
-	RequestAddinShmemSpace(MAXALIGN(sizeof(Watch)));
-#endif
+	mg_shmem_reserve(sizeof(Watch));
 }
 
-/* The table, made where there is none yet; NULL: no memory was left. Not for use while an error is handled. */
+/* The table; NULL: no memory was left. Not for use while an error is handled. */
 static Watch *
 attach(void)
 {
-	MemoryContext old = CurrentMemoryContext;
-	bool found;
-
 	if (watch != NULL || no_memory)
 		return watch;
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	PG_TRY();
-	{
-		Watch *w = ShmemInitStruct(WATCH_NAME, sizeof(Watch), &found);
-
-		if (!found)
-		{
-			memset(w, 0, sizeof(Watch));
-			w->tranche = LWLockNewTrancheId();
-			LWLockInitialize(&w->lock, w->tranche);
-		}
-		watch = w;
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		FlushErrorState();
-		no_memory = true;
-		HOLD_INTERRUPTS(); /* the error has let go of what the lock held, and its release will again */
-	}
-	PG_END_TRY();
-	LWLockRelease(AddinShmemInitLock);
-	if (watch != NULL)
-		LWLockRegisterTranche(watch->tranche, "pg_mirage_watch");
-	else
+	watch = mg_shmem_find(WATCH_NAME, sizeof(Watch), "pg_mirage_watch");
+	no_memory = watch == NULL;
+	if (no_memory)
 		ereport(LOG_SERVER_ONLY, (errmsg("pg_mirage counts no refused calls: no shared memory was left for it"),
 								  errhint("Add pg_mirage to shared_preload_libraries.")));
 	return watch;
@@ -246,7 +200,7 @@ press(void)
 
 	if (starter == NULL || RecoveryInProgress())
 		return;
-	LWLockAcquire(&watch->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&watch->head.lock, LW_EXCLUSIVE);
 	for (int i = 0; i < ENTRIES; i++)
 	{
 		Entry *e = &watch->entry[i];
@@ -257,7 +211,7 @@ press(void)
 		e->tried = now; /* whoever writes it writes all of this database */
 		ask = true;
 	}
-	LWLockRelease(&watch->lock);
+	LWLockRelease(&watch->head.lock);
 	if (ask)
 		(void) starter();
 }
@@ -268,10 +222,10 @@ anything_due(void)
 {
 	bool due = false;
 
-	LWLockAcquire(&watch->lock, LW_SHARED);
+	LWLockAcquire(&watch->head.lock, LW_SHARED);
 	for (int i = 0; i < ENTRIES && !due; i++)
 		due = watch->entry[i].database == MyDatabaseId && is_due(&watch->entry[i]);
-	LWLockRelease(&watch->lock);
+	LWLockRelease(&watch->head.lock);
 	return due;
 }
 
@@ -284,7 +238,7 @@ mg_watch_due(void)
 
 	if (attach() == NULL)
 		return NIL;
-	LWLockAcquire(&watch->lock, LW_SHARED);
+	LWLockAcquire(&watch->head.lock, LW_SHARED);
 	for (int i = 0; i < ENTRIES; i++)
 		for (int k = 0; k < MG_WATCH_KINDS; k++)
 		{
@@ -294,7 +248,7 @@ mg_watch_due(void)
 				found[n++] =
 					(MgWatchDue){e->role, (MgWatchKind) k, e->counter[k].count, e->sqlstate, e->counter[k].due};
 		}
-	LWLockRelease(&watch->lock);
+	LWLockRelease(&watch->head.lock);
 	for (int i = 0; i < n; i++)
 		due = lappend(due, &found[i]);
 	return due;
@@ -305,14 +259,14 @@ mg_watch_written(const MgWatchDue *d)
 {
 	Entry *e;
 
-	LWLockAcquire(&watch->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&watch->head.lock, LW_EXCLUSIVE);
 	e = find_entry(d->role);
 	if (e != NULL && e->counter[d->kind].due == d->since)
 	{
 		e->counter[d->kind].due = 0;
 		e->tried = 0; /* only failures are waited for */
 	}
-	LWLockRelease(&watch->lock);
+	LWLockRelease(&watch->head.lock);
 }
 
 /* ---------------------------------------------------------------- counting */
@@ -325,7 +279,7 @@ note(Oid role, bool exempt, MgWatchKind kind, MgWatchKind also, int sqlstate)
 	Entry *e;
 	bool due;
 
-	LWLockAcquire(&watch->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&watch->head.lock, LW_EXCLUSIVE);
 	e = require_entry(role, now);
 	count_event(e, kind, now);
 	if (also != MG_WATCH_KINDS)
@@ -336,7 +290,7 @@ note(Oid role, bool exempt, MgWatchKind kind, MgWatchKind also, int sqlstate)
 		e->counter[MG_WATCH_REFUSED].count >= (uint32) mg_guc_max_failures)
 		e->shut_at = now;
 	due = is_due(e);
-	LWLockRelease(&watch->lock);
+	LWLockRelease(&watch->head.lock);
 	if (due)
 		press();
 }
@@ -394,11 +348,11 @@ shut_out(Oid role)
 
 	if (mg_guc_max_failures == 0)
 		return 0;
-	LWLockAcquire(&watch->lock, LW_SHARED);
+	LWLockAcquire(&watch->head.lock, LW_SHARED);
 	e = find_entry(role);
 	if (e != NULL && is_shut_out(e, now))
 		left = (after_window(e->shut_at) - now) / USECS_PER_SEC + 1;
-	LWLockRelease(&watch->lock);
+	LWLockRelease(&watch->head.lock);
 	return (int) left;
 }
 
@@ -458,7 +412,7 @@ take_release(Oid role)
 	bool taken;
 	Entry *e;
 
-	LWLockAcquire(&watch->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&watch->head.lock, LW_EXCLUSIVE);
 	e = require_entry(role, now);
 	if (now >= e->minute + USECS_PER_MINUTE || now < e->minute)
 	{
@@ -468,7 +422,7 @@ take_release(Oid role)
 	taken = e->releases < mg_guc_max_releases_per_minute;
 	if (taken)
 		e->releases++;
-	LWLockRelease(&watch->lock);
+	LWLockRelease(&watch->head.lock);
 	return taken;
 }
 

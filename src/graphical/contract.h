@@ -47,6 +47,7 @@ void mg_back_to(mg_lane *l, mg_mark m);
 /* Not zeroed; NULL: out of memory. */
 double *mg_take(mg_lane *l, size_t cells);
 
+/* Is col among cols[k]? */
 bool mg_listed(const uint32_t *cols, uint32_t k, uint32_t col);
 /* a united with b, ascending both; returns how many. */
 uint32_t mg_columns_unite(const uint32_t *a, uint32_t na, const uint32_t *b, uint32_t nb, uint32_t *out);

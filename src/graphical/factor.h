@@ -75,7 +75,7 @@ void mg_factor_marginal(const mg_factor *f, mg_factor *out);
  */
 void mg_factor_log_slices(mg_factor *f, mg_factor *peak, mg_factor *sum);
 
-double mg_factor_total(const mg_factor *f);
+double mg_factor_total(const mg_factor *f); /* the sum of all cells */
 
 /* Of cells that are not negative: the least that is not zero; +inf where all are. */
 double mg_factor_least(const mg_factor *f);

@@ -66,6 +66,7 @@ typedef struct mg_messages
 	double *least;         /* [count] of the linear pass: what cells of a clique other than zero cannot be below */
 } mg_messages;
 
+/* Room for the messages of this tree, in arena a; contents undefined. */
 mg_code mg_messages_make(mg_ctx *ctx, mg_arena *a, const mg_junction *j, mg_messages *out);
 
 /* Factors over all cliques, zeroed. */

@@ -50,7 +50,7 @@ mg_code mg_learner_add(mg_ctx *ctx, mg_learner *l, const uint32_t *cols, uint32_
 /* Triangulates and estimates. Afterwards tree and marginals are those of all that was added. */
 mg_code mg_learner_fit(mg_ctx *ctx, mg_learner *l, const mg_learn_options *opt);
 
-const mg_junction *mg_learner_tree(const mg_learner *l);
+const mg_junction *mg_learner_tree(const mg_learner *l);    /* the learner's own, after a fit */
 const mg_factor *mg_learner_marginals(const mg_learner *l); /* one a clique, each summing to the total */
 double mg_learner_total(const mg_learner *l);               /* noisy, by inverse variance of all measurements */
 const uint32_t *mg_learner_sizes(const mg_learner *l);

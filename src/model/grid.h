@@ -19,8 +19,8 @@ typedef struct mg_grid
 	double inverse; /* 1 / step when that is an integer above 1 and the origin is zero; else 0 */
 } mg_grid;
 
-void mg_grid_init(mg_grid *g, const mg_domain *d);
-double mg_grid_value(const mg_grid *g, double m);
+void mg_grid_init(mg_grid *g, const mg_domain *d);  /* of a number */
+double mg_grid_value(const mg_grid *g, double m);   /* origin + m step, m an integer */
 double mg_grid_nearest(const mg_grid *g, double x); /* the m whose value is nearest to x */
 double mg_grid_ceil(const mg_grid *g, double x);    /* the least m with value(m) >= x, up to the axis' own rounding */
 /* Number of lattice points in the closed range [lower, upper]; infinite where continuous, 0 when empty. */

@@ -16,6 +16,7 @@
 #include "optimizer/pathnode.h"
 #include "parser/parse_type.h"
 #include "postmaster/autovacuum.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
@@ -204,6 +205,20 @@ mg_in_autovacuum(void)
 	return AmAutoVacuumWorkerProcess();
 #else
 	return IsAutoVacuumWorkerProcess();
+#endif
+}
+
+/*
+ * Has the server no process structure left for a background worker? A hint, read without a lock: the list's head is one
+ * word.
+ */
+static inline bool
+mg_no_background_process_left(void)
+{
+#if PG_VERSION_NUM >= 160000
+	return dlist_is_empty(&ProcGlobal->bgworkerFreeProcs);
+#else
+	return ProcGlobal->bgworkerFreeProcs == NULL;
 #endif
 }
 

@@ -18,6 +18,7 @@ int mg_guc_master_key_timeout;
 char *mg_guc_high_water_file;
 int mg_guc_work_mem;
 int mg_guc_worker_timeout;
+int mg_guc_worker_linger;
 int mg_guc_threads;
 double mg_guc_max_epsilon;
 bool mg_guc_require_approval;
@@ -147,6 +148,10 @@ mg_define_gucs(void)
 	DefineCustomIntVariable("pg_mirage.worker_timeout", "How long a call waits for a free background worker.",
 							"After it the call is refused; nothing was read or charged.", &mg_guc_worker_timeout, 10000,
 							0, INT_MAX, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_mirage.worker_linger", "How long the worker of a release stays for the next one.",
+							"It serves the same login in the same database only, and gives way to whoever needs its "
+							"slot or the database. 0: each release starts a worker.",
+							&mg_guc_worker_linger, 1000, 0, 60000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_mirage.threads", "Threads that one training may compute with.",
 							"The worker's own among them; they only run pure numerics.", &mg_guc_threads, 2, 1, 64,
 							PGC_USERSET, 0, NULL, NULL, NULL);

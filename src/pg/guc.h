@@ -14,6 +14,7 @@ extern char *mg_guc_high_water_file;    /* where the high-water mark of the ledg
 extern int mg_guc_work_mem;             /* kB: what one training may use */
 extern int mg_guc_worker_timeout;       /* ms: how long a call retries for a worker slot */
 extern int mg_guc_threads;              /* threads that one training may compute with, its own among them */
+extern int mg_guc_worker_linger;        /* ms: how long a worker stays for further short work; 0: it does not */
 extern double mg_guc_max_epsilon;       /* what no budget of this site may exceed; 0: no limit */
 extern bool mg_guc_require_approval;    /* new models wait for an administrator */
 extern char *mg_guc_recipient;          /* whom rows are for, as a pooler's login may claim; empty: who logged in */

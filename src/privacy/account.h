@@ -129,6 +129,7 @@ typedef struct mg_odometer
 	uint64_t calls;
 } mg_odometer;
 
+/* For a job that may use rho and a sum of atoms delta_atoms; nothing is used yet. */
 void mg_odometer_init(mg_odometer *o, double rho, double delta_atoms);
 /* MG_BUDGET, nothing debited, when it would go beyond the reservation (relative slack 1e-9 for the sum's rounding,
  * which mg_training_allowance keeps free). */

@@ -16,14 +16,12 @@
  */
 #include "synthesis/marking_private.h"
 
-#include "graphical/factor.h"
 #include "model/dependency.h"
 
 #include <math.h>
 #include <string.h>
 
-#define HAND 2 /* branches that are carried in a large batch, one more in its first pass */
-#define MOST_HAND 4
+#define HAND 2       /* branches that are carried in a large batch: what passes with tables are compiled for */
 #define SMALL_HAND 4 /* and in a small one */
 #define PASSES 2     /* over a batch, each of one branch */
 #define SMALL_PASSES 6
@@ -33,29 +31,6 @@
 #define MOST_PRICE (32 * PRICE_UNIT)
 #define GIVEN_ROWS 8192 /* of a conditioned stream, by which its cells are gated */
 #define GIVEN_GATE 8    /* gates: what a cell may have there */
-#define LANES 16        /* lists of cells are padded to a multiple of it, for the vector units */
-
-/* Sixteen cells at once: two or one of the processor's vectors. */
-typedef uint16_t lanes __attribute__((vector_size(2 * LANES)));
-
-/* A marked column on one side of an edge: what each group of it adds to the cells of the edge's subsets. */
-typedef struct side
-{
-	uint32_t slot;
-	const lanes *add; /* [groups][nlanes] */
-} side;
-
-/* A branch as it is used: the subsets that straddle it, and their columns on both sides. */
-typedef struct edge
-{
-	const mg_branch *branch;
-	uint32_t nsubsets,
-		nlanes;       /* the subsets' cells fill so many lanes, the last of them with cells that score nothing */
-	uint16_t *subset; /* [nsubsets] that straddle it */
-	lanes *base;      /* [nlanes] first cell of each */
-	uint32_t nwithin, nwithout;
-	side *within, *without; /* columns in the branch; all others, the separator's too */
-} edge;
 
 /* A candidate for a row: its score, and the weight of what is rare in it. */
 typedef struct rated
@@ -72,7 +47,10 @@ struct mg_marker
 	uint32_t nslots;    /* columns of subsets */
 	uint32_t *col;      /* [nslots] */
 	uint32_t nedges;
-	edge *edge;
+	mg_edge *edge; /* [nedges] without tables */
+	uint32_t ntabled;
+	mg_edge *tabled; /* [ntabled] the same edges with tables, for large batches; made when the first one comes */
+	mg_edge_maker maker;
 	mg_row_groups groups;
 	uint8_t *row;     /* [MG_BATCH_ROWS][nslots] groups */
 	uint16_t *from;   /* [MG_BATCH_ROWS] whose branch a row gets */
@@ -142,83 +120,6 @@ map_columns(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 	return MG_OK;
 }
 
-static bool
-in_branch(const mg_branch *b, uint32_t col)
-{
-	for (uint32_t i = 0; i < b->nbranch; i++)
-		if (b->branch[i] == col)
-			return true;
-	return false;
-}
-
-/* The columns of slots that are in the branch (or are not), with what they add. */
-static mg_code
-make_side(mg_ctx *ctx, mg_stream *s, const mg_marker *k, const edge *e, bool within, side **out, uint32_t *n)
-{
-	MG_NEW(ctx, s->arena, *out, (size_t) k->nslots + 1);
-	for (uint32_t i = 0; i < k->nslots; i++)
-	{
-		uint32_t col = k->col[i], groups = k->plan->column[col].ngroups;
-		bool any = false;
-		lanes *add;
-
-		if (in_branch(e->branch, col) != within)
-			continue;
-		MG_NEW(ctx, s->arena, add, (size_t) groups * e->nlanes);
-		for (uint32_t t = 0; t < e->nsubsets; t++)
-		{
-			const mg_mark_subset *of = &k->plan->subset[e->subset[t]];
-
-			for (uint32_t j = 0; j < of->k; j++)
-				for (uint32_t g = 0; of->cols[j] == col && g < groups; g++)
-				{
-					add[(size_t) g * e->nlanes + t / LANES][t % LANES] = (uint16_t) (g * of->stride[j]);
-					any = true;
-				}
-		}
-		if (any)
-			(*out)[(*n)++] = (side){i, add};
-	}
-	return MG_OK;
-}
-
-/* Has the subset columns on both sides? */
-static bool
-straddles(const mg_branch *b, const mg_mark_subset *of)
-{
-	bool within = false, without = false;
-
-	for (uint32_t j = 0; j < of->k; j++)
-	{
-		bool sep = false;
-
-		for (uint32_t i = 0; i < b->nsep; i++)
-			sep = sep || b->sep[i] == of->cols[j];
-		within = within || in_branch(b, of->cols[j]);
-		without = without || (!sep && !in_branch(b, of->cols[j]));
-	}
-	return within && without;
-}
-
-static mg_code
-make_edge(mg_ctx *ctx, mg_stream *s, mg_marker *k, const mg_branch *b, edge *e)
-{
-	const mg_mark_plan *p = k->plan;
-
-	e->branch = b;
-	MG_NEW(ctx, s->arena, e->subset, (size_t) p->nsubsets + 1);
-	for (uint16_t i = 0; i < p->nsubsets; i++)
-		if (straddles(b, &p->subset[i]))
-			e->subset[e->nsubsets++] = i;
-	e->nlanes = (e->nsubsets + LANES - 1) / LANES;
-	MG_NEW(ctx, s->arena, e->base, (size_t) e->nlanes + 1);
-	for (uint32_t t = 0; t < e->nlanes * LANES; t++)
-		e->base[t / LANES][t % LANES] =
-			(uint16_t) (t < e->nsubsets ? k->plan->subset[e->subset[t]].first : k->plan->cells);
-	MG_TRY(make_side(ctx, s, k, e, true, &e->within, &e->nwithin));
-	return make_side(ctx, s, k, e, false, &e->without, &e->nwithout);
-}
-
 /* ---- rows as groups ---- */
 
 static void
@@ -240,103 +141,9 @@ read_rows(const mg_marker *k, uint16_t *const *codes, uint32_t rows)
 
 /* ---- exchange ---- */
 
-/* cell += what the columns of a side add, for the row whose groups these are. */
-static inline void
-add_side(const side *list, uint32_t n, const uint8_t *row, uint32_t nlanes, lanes *cell)
-{
-	for (uint32_t i = 0; i < n; i++)
-	{
-		const lanes *add = list[i].add + (size_t) row[list[i].slot] * nlanes;
-
-		for (uint32_t t = 0; t < nlanes; t++)
-			cell[t] += add[t];
-	}
-}
-
-/*
- * The score of a row with this rest and this branch. The cells are stored before they are looked up: a compiler that
- * keeps them in a vector takes them out again one by one, at several times the cost.
- */
-static inline int
-score_of(const int8_t *score, const lanes *rest, const lanes *part, uint32_t nsubsets)
-{
-	lanes sum[MG_MARK_SUBSETS / LANES];
-	const uint16_t *cell = (const uint16_t *) sum;
-	int a = 0, b = 0, c = 0, d = 0;
-
-	for (uint32_t t = 0; t * LANES < nsubsets; t++)
-		sum[t] = rest[t] + part[t];
-	__asm__ volatile("" : : "r"(sum) : "memory");
-	for (uint32_t t = 0; t < nsubsets; t += 4) /* those beyond score nothing */
-	{
-		a += score[cell[t]];
-		b += score[cell[t + 1]];
-		c += score[cell[t + 2]];
-		d += score[cell[t + 3]];
-	}
-	return a + b + c + d;
-}
-
-/* A branch in hand: whose it was, and what it adds to cells. */
-typedef struct held
-{
-	lanes part[MG_MARK_SUBSETS / LANES];
-	uint16_t row;
-} held;
-
-/*
- * Passes branches around one group: k->from says whose each row gets. The first rows' branches are taken into the hand;
- * each other row takes the best of its own and those in the hand, and leaves its own there; in the end the first rows
- * choose from what is left.
- */
-static MG_WIDE void
-pass_group(const mg_marker *k, const edge *e, uint32_t most_hand, const uint16_t *row, uint32_t n)
-{
-	held space[MOST_HAND + 1], *hand[MOST_HAND + 1];
-	lanes rest[MG_MARK_SUBSETS / LANES];
-	uint32_t inhand = n >= 2 * most_hand ? most_hand : n / 2;
-
-	for (uint32_t i = 0; i <= inhand; i++)
-		hand[i] = &space[i];
-	for (uint32_t i = 0; i < n + inhand; i++)
-	{
-		uint32_t r = row[i < n ? i : i - n], choices = i < n ? inhand + 1 : n + inhand - i, best = choices - 1;
-		const uint8_t *groups = k->row + (size_t) r * k->nslots;
-		held *own = hand[i < n ? (i < inhand ? i : inhand) : 0];
-		int most;
-
-		if (i < n)
-		{
-			own->row = (uint16_t) r;
-			memset(own->part, 0, e->nlanes * sizeof(*own->part));
-			add_side(e->within, e->nwithin, groups, e->nlanes, own->part);
-		}
-		if (i < inhand)
-			continue;
-		memcpy(rest, e->base, e->nlanes * sizeof(*rest));
-		add_side(e->without, e->nwithout, groups, e->nlanes, rest);
-		most = score_of(k->score, rest, hand[best]->part, e->nsubsets);
-		for (uint32_t h = 0; h + 1 < choices; h++)
-		{
-			int score = score_of(k->score, rest, hand[h]->part, e->nsubsets);
-
-			if (score > most)
-			{
-				most = score;
-				best = h;
-			}
-		}
-		k->from[r] = hand[best]->row;
-		/* what was taken makes room: for the next row's own, or nothing more */
-		own = hand[best];
-		hand[best] = hand[choices - 1];
-		hand[choices - 1] = own;
-	}
-}
-
-/* Rows get the branches that k->from says. */
+/* Rows get the branches that k->from says; their groups are as they were. */
 static void
-move_branches(mg_marker *k, const edge *e, uint16_t *const *codes, uint32_t rows)
+move_branches(mg_marker *k, const mg_edge *e, uint16_t *const *codes, uint32_t rows)
 {
 	for (uint32_t i = 0; i < e->branch->nbranch; i++)
 	{
@@ -346,26 +153,16 @@ move_branches(mg_marker *k, const edge *e, uint16_t *const *codes, uint32_t rows
 			k->copy[r] = code[k->from[r]];
 		memcpy(code, k->copy, rows * sizeof(*code));
 	}
-	for (uint32_t i = 0; i < k->nslots; i++)
-		if (in_branch(e->branch, k->col[i]))
-			read_column(k, i, codes, rows);
 }
 
 static void
-pass_edge(mg_stream *s, mg_marker *k, const edge *e, uint32_t most_hand, uint32_t rows)
+pass_edge(mg_stream *s, mg_marker *k, const mg_edge *e, uint32_t most_hand, uint32_t rows)
 {
 	mg_row_groups *g = &k->groups;
+	mg_exchange x = {k->row, k->nslots, most_hand, k->from};
 
 	mg_group_rows(s->model, e->branch, s->codes, rows, g);
-	for (uint32_t i = 0; i < g->n; i++)
-	{
-		uint32_t n = g->start[i + 1] - g->start[i];
-
-		if (n > 1)
-			pass_group(k, e, most_hand, g->row + g->start[i], n);
-		else
-			k->from[g->row[g->start[i]]] = g->row[g->start[i]];
-	}
+	mg_edge_pass(e, &x, g);
 	move_branches(k, e, s->codes, rows);
 }
 
@@ -486,9 +283,12 @@ exchange(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, bool small)
 {
 	mg_marker *k = s->marker;
 	uint32_t passes = small ? SMALL_PASSES : PASSES;
+	const mg_edge *e;
 
 	if (k->nedges == 0)
 		return MG_OK;
+	for (; !small && k->ntabled < k->nedges && k->ntabled < PASSES; k->ntabled++)
+		MG_TRY(mg_edge_make(ctx, &k->maker, k->edge[k->ntabled].branch, true, &k->tabled[k->ntabled]));
 	read_rows(k, s->codes, rows);
 	for (uint32_t i = 0; i < passes; i++)
 	{
@@ -498,7 +298,11 @@ exchange(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, bool small)
 		 * may not be those at a batch's begin, which a LIMIT takes.
 		 */
 		mg_rng_permutation16(rng, k->groups.order, rows);
-		pass_edge(s, k, &k->edge[i % k->nedges], small ? SMALL_HAND : HAND, rows);
+		e = &(small ? k->edge : k->tabled)[i % k->nedges];
+		pass_edge(s, k, e, small ? SMALL_HAND : HAND, rows);
+		for (uint32_t j = 0; j < k->nslots && i + 1 < passes; j++)
+			if (mg_in_branch(e->branch, k->col[j]))
+				read_column(k, j, s->codes, rows);
 	}
 	return MG_OK;
 }
@@ -554,11 +358,13 @@ prepare_edges(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 	if (s->model->method->branches != NULL)
 		MG_TRY(s->model->method->branches(ctx, s->model, s->arena, &branch, &n));
 	MG_NEW(ctx, s->arena, k->edge, MG_MARK_BRANCHES);
+	MG_NEW(ctx, s->arena, k->tabled, PASSES);
+	k->maker = (mg_edge_maker){s->arena, k->plan, k->score, k->col, k->nslots};
 	for (uint32_t i = 0; i < k->plan->nbranches; i++)
 	{
 		if (k->plan->branch[i] >= n || !mg_separator_fits(s->model, &branch[k->plan->branch[i]]))
 			return mismatch(ctx);
-		MG_TRY(make_edge(ctx, s, k, &branch[k->plan->branch[i]], &k->edge[k->nedges++]));
+		MG_TRY(mg_edge_make(ctx, &k->maker, &branch[k->plan->branch[i]], false, &k->edge[k->nedges++]));
 	}
 	if (k->nedges > 0)
 		return MG_OK;
@@ -613,6 +419,10 @@ mg_stream_mark(mg_ctx *ctx, mg_stream *s, const mg_mark *mark)
 void
 mg_marker_wipe(mg_marker *k)
 {
-	if (k != NULL && k->score != NULL)
+	if (k == NULL)
+		return;
+	if (k->score != NULL)
 		mg_wipe(k->score, k->plan->cells);
+	for (uint32_t i = 0; i < k->ntabled; i++)
+		mg_wipe(k->tabled[i].table, k->tabled[i].units * sizeof(*k->tabled[i].table));
 }

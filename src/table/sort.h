@@ -19,9 +19,11 @@
 
 typedef struct mg_sort mg_sort;
 
+/* words: 1 to MG_SORT_MAX_WORDS; memory in bytes; store NULL: none. MG_NOMEM, MG_IO. */
 mg_code mg_sort_create(mg_ctx *ctx, uint32_t words, size_t memory, mg_store *store, mg_sort **out);
 void mg_sort_destroy(mg_sort *s); /* closes its files, wipes, frees; NULL allowed */
 
+/* record: [words], copied. */
 mg_code mg_sort_add(mg_ctx *ctx, mg_sort *s, const uint64_t *record);
 mg_code mg_sort_finish(mg_ctx *ctx, mg_sort *s);
 /* The next record in ascending order, valid until the next call; NULL at the end. */

@@ -95,6 +95,8 @@ mg_text_append(mg_text *x, uint64_t hash)
 {
 	x->stream[x->nstream++] = hash;
 }
+/* How many escapes there are. After loading: finish once, then, for each pass, rewind and next in the order of loading.
+ */
 uint64_t mg_text_escapes(const mg_text *x);
 mg_code mg_text_finish(mg_ctx *ctx, mg_text *x);
 void mg_text_rewind(mg_text *x);

@@ -1,6 +1,7 @@
 /*
  * worker/launch.c: the caller's side: start a worker, wait for it, pass its error on.
  */
+#include "worker/pool.h"
 #include "worker/shared.h"
 
 #include "access/parallel.h"
@@ -19,6 +20,8 @@
 #include "utils/guc.h"
 
 #define WAIT_MS 100L
+#define QUEUE_MS 25L
+#define GIVE_WAY_MS 2L
 #define RETRY_MS 64.0
 #define NOTICE_SECONDS 2
 #define MAX_BLOCKERS 64
@@ -32,6 +35,9 @@ launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params
 	Size total = add_size(params_offset, MAXALIGN(params->len));
 	MgShared *s;
 
+	launch->handle = NULL;
+	launch->ticket = 0;
+	launch->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), mg_guc_worker_timeout);
 	launch->segment = dsm_create(total, 0);
 	s = launch->shared = dsm_segment_address(launch->segment);
 	memset(s, 0, sizeof(MgShared));
@@ -70,11 +76,12 @@ retry_ms(TimestampTz deadline)
 	return Max(1, (long) (RETRY_MS * part * part * part));
 }
 
+/* Finds a worker: one that lingers, if there is one that could do it, or a new one. */
 static void
-launch_register(MgLaunch *launch, MgWork work)
+launch_find(MgLaunch *launch, bool lingering)
 {
+	MgWork work = launch->shared->work;
 	BackgroundWorker worker = {0};
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), mg_guc_worker_timeout);
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -90,13 +97,26 @@ launch_register(MgLaunch *launch, MgWork work)
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(launch->segment));
 	worker.bgw_notify_pid = MyProcPid;
 
-	while (!RegisterDynamicBackgroundWorker(&worker, &launch->handle))
+	for (;;)
 	{
-		if (GetCurrentTimestamp() >= deadline)
+		long nap;
+
+		if (lingering && mg_work_is_short(work))
+			launch->ticket = mg_pool_post(dsm_segment_handle(launch->segment));
+		if (launch->ticket != 0)
+			return;
+		if (RegisterDynamicBackgroundWorker(&worker, &launch->handle))
+		{
+			if (mg_work_is_short(work))
+				mg_pool_started();
+			return;
+		}
+		lingering = true;
+		nap = mg_pool_give_way(mg_work_is_short(work)) ? GIVE_WAY_MS : retry_ms(launch->deadline);
+		if (GetCurrentTimestamp() >= launch->deadline)
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("no background worker slot was free"),
 							errhint("Raise max_worker_processes, or try again later; nothing was spent.")));
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, retry_ms(deadline),
-						 PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, nap, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -123,7 +143,7 @@ mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_
 		if (params->failed)
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 		launch_segment(launch, work, job, params, own_settings);
-		launch_register(launch, work);
+		launch_find(launch, true);
 	}
 	PG_CATCH();
 	{
@@ -134,7 +154,8 @@ mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *params, bool own_
 	mg_writer_free(params);
 }
 
-/* Stops the worker: by the flag and a query cancel when it runs, by its slot when it has not started. */
+/* Stops the work: by the flag and a query cancel when it runs, by its place in the queue or its slot when it does not
+ * yet. */
 static void
 launch_cancel(MgLaunch *launch)
 {
@@ -145,7 +166,11 @@ launch_cancel(MgLaunch *launch)
 	launch->shared->waiter = NULL;
 	pid = launch->shared->worker_pid;
 	SpinLockRelease(&launch->shared->mutex);
-	if (pid == 0)
+	if (launch->ticket != 0)
+		mg_pool_cancel(launch->ticket);
+	else if (launch->handle == NULL)
+		return;
+	else if (pid == 0)
 		TerminateBackgroundWorker(launch->handle);
 	else if (GetBackgroundWorkerPid(launch->handle, &running) == BGWH_STARTED && running == pid)
 		kill(pid, SIGINT);
@@ -213,6 +238,28 @@ launch_notice(const MgShared *now, Watch *w)
 	ereport(NOTICE, (errmsg("job " INT64_FORMAT ": %s (%d%%)", now->job, now->phase, (int) (now->fraction * 100))));
 }
 
+/* Has the worker ended, or done with it? Work that nobody takes out of the queue gets a worker of its own. */
+static bool
+launch_ended(MgLaunch *launch)
+{
+	BgwHandleStatus status;
+	pid_t pid;
+
+	if (launch->ticket != 0)
+	{
+		MgPoolLook look = mg_pool_look(launch->ticket);
+
+		if (look != MG_POOL_BACK)
+			return look == MG_POOL_NOWHERE;
+		launch->ticket = 0;
+		launch_find(launch, false);
+		if (launch->ticket != 0)
+			return false;
+	}
+	status = GetBackgroundWorkerPid(launch->handle, &pid);
+	return status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED;
+}
+
 static void
 launch_loop(MgLaunch *launch, MgWorkState until, bool notices)
 {
@@ -222,8 +269,7 @@ launch_loop(MgLaunch *launch, MgWorkState until, bool notices)
 	for (;;)
 	{
 		MgShared now;
-		pid_t pid;
-		BgwHandleStatus status = GetBackgroundWorkerPid(launch->handle, &pid);
+		bool ended = launch_ended(launch);
 
 		SpinLockAcquire(&launch->shared->mutex);
 		now = *launch->shared;
@@ -234,7 +280,7 @@ launch_loop(MgLaunch *launch, MgWorkState until, bool notices)
 			launch_notice(&now, &watch);
 		if (now.state >= until)
 			return;
-		if (status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED)
+		if (ended)
 			ereport(ERROR,
 					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("the background worker ended without a word"),
 					 errhint("Look into the server's log; what had been reserved counts as spent (see dp_ledger).")));
@@ -242,7 +288,8 @@ launch_loop(MgLaunch *launch, MgWorkState until, bool notices)
 			ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 							errmsg("the background worker waits for a lock that this transaction holds"),
 							errhint("Commit or roll back first, then call again outside of the transaction.")));
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 launch->ticket != 0 && now.state == MG_WORK_STARTING ? QUEUE_MS : WAIT_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

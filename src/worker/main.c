@@ -1,6 +1,7 @@
 /*
  * worker/main.c: the worker's side: a process that takes on the caller's identity and settings, does one piece of work
- * in its own transactions, and leaves its outcome in the segment.
+ * in its own transactions, and leaves its outcome in the segment. After short work it may linger for more
+ * (worker/serve.c).
  *
  * The connection is made as the caller's *authenticated* user, never as a superuser in disguise; phases that read user
  * relations switch to the reading role as a restricted operation, phases on our own tables to the extension's owner.
@@ -33,6 +34,17 @@ wake_waiter(PGPROC *waiter)
 {
 	if (waiter != NULL)
 		SetLatch(&waiter->procLatch);
+}
+
+void
+mg_work_wake(MgShared *s)
+{
+	PGPROC *waiter;
+
+	SpinLockAcquire(&s->mutex);
+	waiter = s->waiter;
+	SpinLockRelease(&s->mutex);
+	wake_waiter(waiter);
 }
 
 void
@@ -217,8 +229,8 @@ short_work(MgShared *s, mg_reader *params)
 	}
 }
 
-static void
-work(MgShared *s)
+void
+mg_work_do(MgShared *s)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_mirage job", ALLOCSET_DEFAULT_SIZES);
 	mg_reader params;
@@ -263,58 +275,17 @@ work(MgShared *s)
 		mg_work_state(s, MG_WORK_FAILED);
 	}
 	PG_END_TRY();
-}
-
-/*
- * However the process ends, no session lock stays behind (the server sees to those of a transaction only), and the
- * waiting caller learns that it did: by the slot's state, and by its latch. Runs after the server has aborted what was
- * open.
- */
-static void
-on_exit_clean(int code, Datum arg)
-{
-	MgShared *s = (MgShared *) DatumGetPointer(arg);
-	PGPROC *waiter;
-
-	if (MyProc != NULL)
-		LockReleaseAll(DEFAULT_LOCKMETHOD, true);
-	SpinLockAcquire(&s->mutex);
-	waiter = s->waiter;
-	SpinLockRelease(&s->mutex);
-	wake_waiter(waiter);
+	MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContextDelete(context);
 }
 
 void
 mg_worker_main(Datum arg)
 {
-	dsm_segment *segment;
-	MgShared *s;
-
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGINT, StatementCancelHandler);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-
-	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_mirage worker");
-	segment = dsm_attach(DatumGetUInt32(arg));
-	if (segment == NULL) /* the caller has gone before we came: nobody waits, nothing was spent */
-		proc_exit(0);
-	s = dsm_segment_address(segment);
-	if (dsm_segment_map_length(segment) < sizeof(MgShared) || s->magic != MG_SHARED_MAGIC)
-		proc_exit(1);
-	dsm_pin_mapping(segment);
-	before_shmem_exit(on_exit_clean, PointerGetDatum(s));
-	SpinLockAcquire(&s->mutex);
-	s->worker_pid = MyProcPid;
-	s->state = MG_WORK_ATTACHED;
-	SpinLockRelease(&s->mutex);
-
-	BackgroundWorkerInitializeConnectionByOid(s->database, s->authenticated_user, 0);
-	mg_work_settings(s->own_settings ? (char *) s + s->guc_offset : NULL);
-	pgstat_report_activity(STATE_RUNNING, s->work == MG_WORK_TRAIN    ? "pg_mirage: training"
-										  : s->work == MG_WORK_ROTATE ? "pg_mirage: key rotation"
-																	  : "pg_mirage: release");
-	work(s);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	mg_serve_first(DatumGetUInt32(arg));
 	proc_exit(0);
 }

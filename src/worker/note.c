@@ -32,5 +32,5 @@ mg_work_note(MgShared *s, mg_reader *params)
 	mg_log(action, object, detail);
 	mg_work_commit();
 	mg_work_state(s, MG_WORK_RESERVED);
-	mg_work_chain(s, true);
+	mg_work_chain_soon();
 }

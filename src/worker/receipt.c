@@ -39,7 +39,7 @@ mg_work_rows(MgShared *s, mg_reader *params)
 					hash));
 	mg_work_commit();
 	mg_work_state(s, MG_WORK_RESERVED);
-	mg_work_chain(s, true);
+	mg_work_chain_soon();
 }
 
 void

@@ -40,5 +40,5 @@ mg_work_recipient(MgShared *s, mg_reader *params)
 			   psprintf("{\"recipient_id\": \"%s\", \"claimed\": %s}", r.id, r.claimed ? "true" : "false"));
 	mg_work_commit();
 	mg_work_state(s, MG_WORK_RESERVED);
-	mg_work_chain(s, true);
+	mg_work_chain_soon();
 }

@@ -5,9 +5,13 @@
  * The caller has checked all that can refuse; between that and here a grant may have been revoked, a model withdrawn, a
  * quota used up by others. So it is checked once more, on the latest state, under locks that whoever changes it needs
  * too. Order of locks: the model (mg_model_lock, shared), rows of grants.
+ *
+ * Where several wait for one worker they share a transaction and its flush to disk, each in a subtransaction: none is
+ * told before all are durable, and the refusal of one takes nothing from the others (worker/serve.c).
  */
 #include "worker/shared.h"
 
+#include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/receipt.h"
 #include "catalog/watermark.h"
@@ -15,6 +19,9 @@
 #include "miscadmin.h"
 #include "pg/json.h"
 #include "pg/server.h"
+#include "utils/json.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
 
 /* ---------------------------------------------------------------- the call's parameters */
 
@@ -161,9 +168,53 @@ mg_work_release(MgShared *s, mg_reader *params)
 	mg_keys_warm("receipt"); /* before the locks of the model and the grant */
 	id = record(&call);
 	mg_work_commit();
+	mg_work_released(s, id);
+}
+
+void
+mg_work_released(MgShared *s, int64 issuance)
+{
 	SpinLockAcquire(&s->mutex);
-	s->result = id;
+	s->result = issuance;
 	SpinLockRelease(&s->mutex);
 	mg_work_state(s, MG_WORK_RESERVED);
-	mg_work_chain(s, true);
+	mg_work_chain_soon();
+}
+
+/* Whatever it was that went wrong is said when the release is done once more, alone. */
+bool
+mg_work_release_with_others(MgShared *s, int64 *issuance)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool recorded = false;
+	mg_reader params;
+	MgIssuance call;
+
+	mg_reader_init(&params, (char *) s + s->params_offset, s->params_size);
+	SetUserIdAndSecContext(s->current_user, SECURITY_LOCAL_USERID_CHANGE);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		unpack_call(&params, &call);
+		*issuance = record(&call);
+		PopActiveSnapshot();
+		ReleaseCurrentSubTransaction();
+		recorded = true;
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		QueryCancelPending = false;
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return recorded;
 }

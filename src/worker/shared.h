@@ -2,7 +2,7 @@
  * worker/shared.h: what caller and worker share: one DSM segment a job. Private to worker/.
  *
  * The caller makes and fills the segment, and keeps its mapping until the worker has attached; the worker keeps its own
- * until it ends. `mutex` guards everything below it. The rest is written before the worker starts and never after.
+ * until it has done the work. `mutex` guards everything below it. The rest is written before the worker starts and never after.
  */
 #ifndef MIRAGE_WORKER_SHARED_H
 #define MIRAGE_WORKER_SHARED_H
@@ -74,11 +74,14 @@ typedef struct MgLaunch
 {
 	dsm_segment *segment;
 	MgShared *shared;
-	BackgroundWorkerHandle *handle;
+	BackgroundWorkerHandle *handle; /* of a worker that was started for it; NULL: none was */
+	uint64 ticket;                  /* of the queue of those that linger; 0: it is not theirs */
+	TimestampTz deadline;           /* for finding a worker */
 } MgLaunch;
 
 /*
- * Makes the segment and starts the worker; retries for pg_mirage.worker_timeout when there is no slot. Frees params,
+ * Makes the segment and gives it to a worker: short work to one that lingers (worker/pool.h), where there is one; else
+ * one is started. Retries for pg_mirage.worker_timeout when there is no slot. Frees params,
  * also on errors. own_settings false: the worker runs with the settings of a fresh session and search_path =
  * pg_catalog, pg_temp.
  */
@@ -88,7 +91,18 @@ extern void mg_launch(MgLaunch *launch, MgWork work, int64 job, mg_writer *param
 extern void mg_launch_wait(MgLaunch *launch, MgWorkState until, bool notices);
 extern void mg_launch_detach(MgLaunch *launch);
 
+/* Work that takes milliseconds, and whose worker may linger. */
+extern bool mg_work_is_short(MgWork work);
+
+/* serve.c */
+
+/* The first piece of work of a new worker, and others while it may linger. */
+extern void mg_serve_first(dsm_handle handle);
+
 /* main.c */
+/* Does one piece of work, whose settings are in force; its outcome, an error too, is left in the segment. */
+extern void mg_work_do(MgShared *shared);
+extern void mg_work_wake(MgShared *shared); /* who waits for it */
 extern void mg_work_state(MgShared *shared, MgWorkState state);
 extern void mg_work_progress(void *shared, const char *phase, double fraction);
 extern bool mg_work_cancelled(MgShared *shared);
@@ -104,11 +118,21 @@ extern void mg_work_commit(void);
 extern void mg_work_train(MgShared *shared, mg_reader *params);
 extern void mg_work_train_failed(MgShared *shared, ErrorData *error);
 extern void mg_work_release(MgShared *shared, mg_reader *params);
+/*
+ * The same within a transaction of several, in a subtransaction: false where it was refused, would have had to wait for
+ * a lock, or failed otherwise, and has left nothing. The caller's current user stays; *issuance: what is to be told when
+ * the transaction has committed, by mg_work_released.
+ */
+extern bool mg_work_release_with_others(MgShared *shared, int64 *issuance);
+extern void mg_work_released(MgShared *shared, int64 issuance);
 extern void mg_work_rotate(MgShared *shared);
 /* Chains the log in a transaction of its own, after work that must not fail for want of the log's key: where it fails,
  * the server's log says so, and the next worker chains. over: the work is done, and a cancel comes too late; else it
  * ends the job. */
 extern void mg_work_chain(MgShared *shared, bool over);
+/* The same at the next quiet moment of this worker, a quarter of a second from now at the latest: for short work, which
+ * may come in quick succession. Nobody waits for it. */
+extern void mg_work_chain_soon(void);
 extern void mg_work_note(MgShared *shared, mg_reader *params);      /* note.c */
 extern void mg_work_recipient(MgShared *shared, mg_reader *params); /* recipient.c */
 

@@ -6,6 +6,7 @@
  * every worker here, and runs nothing but statements on our own tables as the extension's owner. Whatever stops it,
  * what is due stays so.
  */
+#include "worker/pool.h"
 #include "worker/shared.h"
 
 #include "catalog/watch.h"
@@ -37,7 +38,10 @@ mg_watch_start(void)
 	strlcpy(worker.bgw_type, "pg_mirage alerts", BGW_MAXLEN);
 	strlcpy(worker.bgw_name, worker.bgw_type, BGW_MAXLEN);
 	memcpy(worker.bgw_extra, &extra, sizeof(extra));
-	return RegisterDynamicBackgroundWorker(&worker, NULL);
+	if (RegisterDynamicBackgroundWorker(&worker, NULL))
+		return true;
+	(void) mg_pool_give_way(false);
+	return false;
 }
 
 /* Until there is no more: what came up while some was written asked for no other worker. */

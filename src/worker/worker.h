@@ -60,6 +60,8 @@ extern void mg_note_record(const char *action, const char *object, const char *d
 extern void mg_release_record_rows(int64 issuance, const char *model, const char *hash, int64 rows);
 /* Chains all that is committed in the log, an entry about this among it; returns when that is committed. */
 extern void mg_log_chain_now(void);
+/* From _PG_init, where the library is preloaded: asks for the shared memory of workers that linger. */
+extern void mg_workers_reserve(void);
 /* Asks for a worker that writes the alerts that are due; returns at once, false where there is no slot. */
 extern bool mg_watch_start(void);
 

@@ -74,7 +74,8 @@ my $new = new_node('new', bare => 1, conf => $conf);
 $_->stop for $node, $new;
 my $bin = $node->config_data('--bindir');
 chdir($dir) or die;
-$node->command_ok([ 'pg_upgrade', '--no-sync', '-d', $node->data_dir, '-D', $new->data_dir, '-b', $bin, '-B', $bin,
+my @no_sync = $node->pg_version >= 15 ? '--no-sync' : ();
+$node->command_ok([ 'pg_upgrade', @no_sync, '-d', $node->data_dir, '-D', $new->data_dir, '-b', $bin, '-B', $bin,
 	'-s',
 		$new->host, '-p', $node->port, '-P', $new->port ], 'pg_upgrade');
 chdir('/');

@@ -12,6 +12,9 @@ use Mirage;
 use Test::More;
 
 my $node = new_node('matrix');
+# What a call of a function with an argument of type internal is told: releases of one version differ in it.
+my (undef, undef, $told) = run_as($node, undef, 'SELECT pg_catalog.generate_series_int4_support(NULL)');
+my ($unread) = $told =~ /ERROR:\s+(\w{5}):/;
 
 # ---------------------------------------------------------------- the cast
 
@@ -184,7 +187,7 @@ my @matrix = (
 	[ 'mirage.budget_figures' => "SELECT mirage.budget_figures($budget)",                   '+++++++++++' ],
 	[ 'mirage.job_progress' => "SELECT mirage.job_progress($job, 1)",                       '+++++++++++' ],
 	# what only the server calls
-	[ 'mirage.synthesize_support' => "SELECT mirage.synthesize_support(NULL)",              'eeeeeeeeeee', '42883' ],
+	[ 'mirage.synthesize_support' => "SELECT mirage.synthesize_support(NULL)",           'eeeeeeeeeee', $unread ],
 	[ 'mirage.refuse_change' => "SELECT mirage.refuse_change()",                            'eeeeeeeeeee', '0A000' ],
 	[ 'mirage.refuse_strangers' => "SELECT mirage.refuse_strangers()",                      'eeeeeeeeeee', '39P01' ],
 	[ 'mirage.follow_names' => "SELECT mirage.follow_names()",                              'eeeeeeeeeee', '39P03' ],

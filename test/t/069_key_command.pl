@@ -7,7 +7,7 @@ use Mirage;
 use Test::More;
 use Time::HiRes ();
 
-my $node = new_node('command');
+my $node = new_node('command', conf => "pg_mirage.worker_linger = 0\n");
 my $base = $node->basedir;
 my $key = '5ec2e7' . 'd00d' x 14 . 'ab';
 my $count = "$base/count";
@@ -88,6 +88,22 @@ is(counted(sub { value($node, undef, $rows); quiet() }), 2, 'a release runs it o
 my $prepared = session($node, undef);
 is(counted(sub { $prepared->query("BEGIN; $rows; $rows; COMMIT"); quiet() }), 4,
 	'two statements of a transaction read it twice: nothing is kept between them');
+# A worker that lingers keeps nothing while it idles: it asks again for the next release, and to chain the log.
+configure(worker_linger => '2s');
+my $chained = 'SELECT bool_and(block IS NOT NULL) FROM dp_audit_log';
+my $stayed;
+is( counted(sub {
+			$prepared->query($rows);
+			await($node, $chained) or die;
+			$stayed = value($node, undef,
+				"SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE backend_type = 'pg_mirage release'");
+			$prepared->query($rows);
+			await($node, $chained) or die;
+			like(value($node, undef, "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE backend_type = "
+					  . "'pg_mirage release'"), qr/\b$stayed\b/, 'two releases by one worker');
+			quiet();
+		}), 6, 'of which each runs it for itself, and each chaining');
+configure(worker_linger => '0');
 $prepared->close;
 is(counted(sub { value($node, undef, 'SELECT * FROM dp_verify_audit()') }), 1, 'verification of the log runs it once');
 is(counted(sub { value($node, undef, "SELECT dp_verify_receipt(dp_receipt(1))") }), 0, 'a receipt is signed already');

@@ -264,7 +264,7 @@ test_contributions(void **state)
 	mg_rng_seed(&r, 3);
 	for (int trial = 0; trial < 200; trial++)
 	{
-		double v[SIZE], clip = exp(8 * (mg_rng_unit(&r) - 0.5)), norm = 0;
+		double v[SIZE], back[SIZE], clip = exp(8 * (mg_rng_unit(&r) - 0.5)), norm = 0;
 		mg_lattice l = lattice(clip * (0.3 + 3 * mg_rng_unit(&r)));
 		int64_t sum[SIZE] = {0};
 		long double squares = 0, wide = (long double) clip / l.step;
@@ -277,11 +277,13 @@ test_contributions(void **state)
 		for (int i = 0; i < SIZE; i++)
 			v[i] *= clip / sqrt(norm) * (1 - 1e-12);
 		mg_lattice_accumulate(&l, v, sum, SIZE);
+		mg_lattice_values(&l, sum, back, SIZE);
 		for (int i = 0; i < SIZE; i++)
 		{
 			squares += (long double) sum[i] * sum[i];
 			assert_true(fabs((double) sum[i]) * l.step <= fabs(v[i]));
 			assert_true(fabs((double) sum[i] * l.step - v[i]) < l.step);
+			assert_true(back[i] == (double) sum[i] * l.step);
 		}
 		assert_true(squares <= wide * wide);
 	}

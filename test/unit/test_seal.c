@@ -485,12 +485,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_every_change_is_seen),
-		cmocka_unit_test(test_digests),      cmocka_unit_test(test_hkdf),
-		cmocka_unit_test(test_fingerprint),  cmocka_unit_test(test_signatures),
-		cmocka_unit_test(test_chain),        cmocka_unit_test(test_keys_and_wipe),
-		cmocka_unit_test(test_hasher),       cmocka_unit_test(test_base58),
-		cmocka_unit_test(test_json_numbers), cmocka_unit_test(test_public_keys),
+		cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_every_change_is_seen),
+		cmocka_unit_test(test_digests),         cmocka_unit_test(test_hkdf),
+		cmocka_unit_test(test_fingerprint),     cmocka_unit_test(test_signatures),
+		cmocka_unit_test(test_chain),           cmocka_unit_test(test_keys_and_wipe),
+		cmocka_unit_test(test_hasher),          cmocka_unit_test(test_base58),
+		cmocka_unit_test(test_json_numbers),    cmocka_unit_test(test_public_keys),
 		cmocka_unit_test(test_many_signatures),
 	};
 
