@@ -138,7 +138,7 @@ run_tap()
 			PG_REGRESS="$pgxs/../test/regress/pg_regress" PGPORT=65432 PERL5LIB="$perl:$work/src/test/t" \
 			TAR="$(command -v tar)" top_builddir="$private_dir" \
 			PG_TEST_PORT_DIR="$work/ports" PROJECT_DIR="$work/src" \
-			timeout -k 30 900 perl -w "$work/src/test/t/$name.pl"
+			timeout -k 30 "${MIRAGE_WHOLE:+9}900" perl -w "$work/src/test/t/$name.pl"
 	done
 	pool_finish
 	private_dir=$private/run
