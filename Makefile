@@ -31,7 +31,8 @@ PGXS := $(if $(PG_CONFIG),$(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null)))
 .PHONY: setup help unit demo test bench fuzz check-layers sanitize lint format check-version
 
 warnings = -Wall -Wextra -Wshadow -Wpointer-arith -Wvla -Wwrite-strings -Wmissing-prototypes -Wno-unused-parameter \
-	-Wno-declaration-after-statement -Wno-missing-field-initializers $(if $(filter-out 0,$(WERROR)),-Werror)
+	-Wno-declaration-after-statement -Wno-missing-field-initializers \
+	-Werror=implicit-function-declaration -Werror=incompatible-pointer-types -Werror=int-conversion $(if $(filter-out 0,$(WERROR)),-Werror)
 # Contraction off: a * b + c rounds the same way on every processor.
 # What the optimiser believes to be uninitialised depends on its level: the sanitizers and cppcheck know better.
 core_cflags = -std=gnu11 -g -O3 -fPIC -fvisibility=hidden -fstack-protector-strong -fno-omit-frame-pointer \
@@ -193,6 +194,7 @@ help:
 #:                      CSV=file.csv takes yours
 #: make test            unit, regression, isolation and TAP tests in throwaway clusters;
 #:                      ONLY="unit regress isolation tap" chooses kinds, TESTS="name ..." tests;
+#:                      TEST_JOBS=1 runs them one at a time;
 #:                      AUDIT_RUNS=10 has the audits of privacy take ten times as many runs
 #: make unit            the tests of the core alone
 #: make bench           ratios against plain SQL; BENCH="name ..." chooses scripts

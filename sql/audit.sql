@@ -110,6 +110,8 @@ UNION ALL SELECT 'entry in two blocks', * FROM tamper($$UPDATE mirage.log_block 
 UNION ALL SELECT 'hash altered', * FROM tamper($$UPDATE mirage.log_block SET hash = set_byte(hash, 0, 255 - get_byte(hash, 0)) WHERE number = 2$$)
 UNION ALL SELECT 'signature altered', * FROM tamper($$UPDATE mirage.log_block SET signature = set_byte(signature, 9, 255 - get_byte(signature, 9)) WHERE number = 2$$)
 UNION ALL SELECT 'signature cut', * FROM tamper($$UPDATE mirage.log_block SET signature = '' WHERE number = 2$$)
+UNION ALL SELECT 'charge hidden', * FROM tamper($$ALTER TABLE mirage.log ALTER COLUMN charge DROP EXPRESSION; UPDATE mirage.log SET charge = NULL WHERE id = 3$$)
+UNION ALL SELECT 'number of charges lowered', * FROM tamper($$UPDATE mirage.log_block SET charges = charges - 1 WHERE number = 2$$)
 UNION ALL SELECT 'public key exchanged', * FROM tamper($$UPDATE mirage.wrapped_key SET public_key = sha256('x') WHERE purpose = 'log'$$)
 UNION ALL SELECT 'public key gone', * FROM tamper($$UPDATE mirage.wrapped_key SET public_key = NULL WHERE purpose = 'log'$$)
 UNION ALL SELECT 'seed damaged', * FROM tamper($$UPDATE mirage.wrapped_key SET wrapped = set_byte(wrapped, 20, 255 - get_byte(wrapped, 20)) WHERE purpose = 'log'$$);
@@ -180,6 +182,43 @@ SELECT t, x.columns = (SELECT count(*) FROM pg_attribute WHERE attrelid = t AND 
   x.columns = x.seen AS all_seen, x.unseen
 FROM unnest(ARRAY['mirage.model_grant', 'mirage.claimant', 'mirage.model', 'mirage.model_column', 'mirage.share',
                   'mirage.relation', 'mirage.column_decl', 'mirage.budget', 'mirage.job']::regclass[]) t, LATERAL alter_all(t) x;
+-- a row that was altered by force, and that an ordinary change then passes over: the change goes on, says so, and leaves
+-- for good what it found; without a WARNING where it found nothing, and where nothing was forced
+CREATE FUNCTION passed_over(force text, change text) RETURNS TABLE (ok boolean, named boolean) LANGUAGE plpgsql AS $$
+BEGIN
+  SET LOCAL session_replication_role = replica;
+  CALL lift();
+  EXECUTE force;
+  CALL put_back();
+  RESET session_replication_role;
+  EXECUTE change;
+  SELECT v.ok, v.first_bad = (SELECT max(id) FROM mirage.log WHERE action <> 'alert') INTO ok, named FROM dp_verify_audit() v;
+  RAISE EXCEPTION USING MESSAGE = 'undone', ERRCODE = 'XXUND';
+EXCEPTION WHEN SQLSTATE 'XXUND' THEN
+  RETURN NEXT;
+END
+$$;
+SELECT 'nothing' AS what, * FROM passed_over('SELECT 1', $$SELECT dp_grant('m', 'mirage_trainer', max_rows => 5)$$)
+UNION ALL SELECT 'put back', * FROM passed_over('UPDATE mirage.model_grant SET max_rows = max_rows + 1; UPDATE mirage.model_grant SET max_rows = max_rows - 1', $$SELECT dp_revoke('m', 'mirage_trainer')$$)
+UNION ALL SELECT 'changed twice', * FROM passed_over('SELECT 1', $$SELECT dp_revoke('m', 'mirage_trainer'), dp_grant('m', 'mirage_trainer'), dp_grant('m', 'mirage_trainer', max_rows => 2)$$);
+SELECT 'grant renewed' AS what, * FROM passed_over('UPDATE mirage.model_grant SET max_rows = 1000000', $$SELECT dp_grant('m', 'mirage_trainer', max_rows => 5)$$);
+SELECT 'grant revoked' AS what, * FROM passed_over('UPDATE mirage.model_grant SET max_rows = 1000000', $$SELECT dp_revoke('m', 'mirage_trainer')$$);
+SELECT 'grant added' AS what, * FROM passed_over($$INSERT INTO mirage.model_grant SELECT (jsonb_populate_record(g, jsonb_build_object('grantee_name', 'mirage_auditor', 'grantee_oid', 'mirage_auditor'::regrole::oid))).* FROM mirage.model_grant g$$, $$SELECT dp_revoke('m', 'mirage_auditor')$$);
+SELECT 'grant removed' AS what, * FROM passed_over('DELETE FROM mirage.model_grant', $$SELECT dp_grant('m', 'mirage_trainer')$$);
+SELECT 'withdrawal undone' AS what, * FROM passed_over($$UPDATE mirage.model SET state = 'ready' WHERE name = 'w'$$, $$SELECT dp_withdraw('w', 'again')$$);
+SELECT 'cap raised' AS what, * FROM passed_over('UPDATE mirage.budget SET epsilon = 100', $$SELECT dp_alter_budget('people', epsilon => 11)$$);
+SELECT 'unit exchanged' AS what, * FROM passed_over($$UPDATE mirage.relation SET max_rows_per_unit = 5 WHERE name ~ 'people'$$, 'ALTER TABLE people RENAME TO folk');
+SELECT 'bounds moved' AS what, * FROM passed_over($$UPDATE mirage.column_decl SET upper = '50'$$, $$SELECT dp_set_column('people', 'age', lower => '0', upper => '99', bins => 10)$$);
+SELECT 'share raised' AS what, * FROM passed_over('UPDATE mirage.share SET epsilon = 5', $$SELECT dp_grant_budget('people', 'mirage_trainer', 2)$$);
+SELECT 'claimant exchanged' AS what, * FROM passed_over($$UPDATE mirage.claimant SET allowed_by = 'mallory'$$, $$SELECT dp_allow_claims('mirage_trainer', false)$$);
+-- within one transaction
+BEGIN;
+SELECT dp_grant('m', 'mirage_trainer', max_rows => 3);
+UPDATE mirage.model_grant SET purposes = '{any}';
+SELECT dp_grant('m', 'mirage_trainer', max_rows => 4);
+SELECT ok FROM dp_verify_audit();
+ROLLBACK;
+SELECT ok FROM dp_verify_audit();
 -- gone, added, back again, back to what they were before
 CREATE TABLE before AS SELECT * FROM mirage.model_grant;
 SELECT dp_grant('m', 'mirage_trainer', max_rows => 10);
@@ -412,6 +451,32 @@ SELECT ok FROM dp_verify_audit('1000000:' || repeat('0', 64));
 SELECT ok FROM dp_verify_audit(:'signed' || '00');
 SET client_min_messages = warning;
 \set VERBOSITY default
+
+-- a longer log, in little memory: the same findings, and an end when asked for
+DO $$
+BEGIN
+  FOR i IN 1..2000 LOOP
+    PERFORM dp_grant('m', 'mirage_trainer', max_rows => i);
+  END LOOP;
+END
+$$;
+SELECT dp_audit_head() IS NOT NULL AS chained;
+SET work_mem = '64kB';
+CREATE TEMP TABLE middle AS SELECT max(id) - 1000 AS id FROM mirage.log WHERE action = 'grant';
+CREATE TEMP TABLE block AS SELECT number, entries[1] AS first FROM mirage.log_block b WHERE (SELECT id FROM middle) = ANY (entries);
+SELECT 'nothing' AS what, ok, first_bad IS NULL AS right FROM tamper('SELECT 1')
+UNION ALL SELECT 'entry altered', ok, first_bad = first FROM tamper('UPDATE mirage.log SET object = object || ''x'' WHERE id = (SELECT id FROM middle)'), block
+UNION ALL SELECT 'entry deleted', ok, first_bad = first FROM tamper('DELETE FROM mirage.log WHERE id = (SELECT id FROM middle)'), block
+UNION ALL SELECT 'entry moved to another block', ok, first_bad = 1 FROM tamper('UPDATE mirage.log_block SET entries = CASE number WHEN 1 THEN entries || (SELECT id FROM middle) ELSE array_remove(entries, (SELECT id FROM middle)) END WHERE number IN (1, (SELECT number FROM block))')
+UNION ALL SELECT 'order in the block', ok, first_bad <= first + 1 FROM tamper('UPDATE mirage.log_block SET entries = entries[2:2] || entries[1:1] || entries[3:] WHERE number = (SELECT number FROM block)'), block
+UNION ALL SELECT 'settled lowered', ok, first_bad = first FROM tamper('UPDATE mirage.log_block SET settled = 0 WHERE number = (SELECT number FROM block)'), block
+UNION ALL SELECT 'entry of a number long settled', ok, first_bad = id FROM tamper('WITH old AS (DELETE FROM mirage.log WHERE id = (SELECT id FROM middle) RETURNING *), cut AS (UPDATE mirage.log_block SET entries = array_remove(entries, (SELECT id FROM middle)) WHERE number = (SELECT number FROM block)) INSERT INTO mirage.log (id, role_name, session_role, action, object) SELECT 0 - 1, role_name, session_role, action, object FROM old; UPDATE mirage.log SET id = (SELECT id FROM middle) WHERE id = -1'), (SELECT least(middle.id, first) AS id FROM middle, block) m
+UNION ALL SELECT 'row altered', ok, first_bad IS NULL FROM tamper('UPDATE mirage.model_grant SET max_rows = 1999')
+UNION ALL SELECT 'twice the same row', ok, first_bad IS NULL FROM tamper('ALTER TABLE mirage.issuance DROP CONSTRAINT issuance_pkey; INSERT INTO mirage.issuance SELECT * FROM mirage.issuance WHERE id = 3');
+RESET work_mem;
+SET statement_timeout = '3ms';
+SELECT ok FROM dp_verify_audit();
+RESET statement_timeout;
 
 -- damaged keys and models fail closed, and say what to do
 CREATE FUNCTION attempt(command text) RETURNS text LANGUAGE plpgsql AS $$

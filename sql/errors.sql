@@ -179,6 +179,26 @@ SELECT (SELECT count(*) FROM dp_budgets) + (SELECT count(*) FROM dp_ledger) + (S
        (SELECT count(*) FROM dp_jobs) + (SELECT count(*) FROM dp_audit_log) AS seen;
 SELECT * FROM mirage.ledger;
 RESET ROLE;
+-- hints are commands that can be copied, whatever a name holds
+BEGIN;
+SET ROLE regress_owner;
+CREATE TABLE "o'clock" (h int NOT NULL CHECK (h BETWEEN 0 AND 23));
+SAVEPOINT s;
+SELECT dp_plan('"o''clock"');
+ROLLBACK TO s;
+SELECT dp_protect('"o''clock"', epsilon => 1);
+SAVEPOINT s;
+SELECT dp_protect('"o''clock"', epsilon => 1);
+ROLLBACK;
+-- a budget whose row was forced out is none that can be made anew: what was charged to it counts
+BEGIN;
+DELETE FROM mirage.budget WHERE name = 'people';
+SET ROLE regress_owner;
+SAVEPOINT s;
+SELECT dp_protect('people', epsilon => 3);
+ROLLBACK TO s;
+SELECT dp_plan('people');
+ROLLBACK;
 -- a stranger hears nothing of columns and of what was declared about them, here a label that the table does not allow
 BEGIN;
 SET ROLE regress_owner;

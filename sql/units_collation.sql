@@ -1,6 +1,6 @@
 -- Units are told apart by the column's own equality, its collation included. A collation under which texts that differ
 -- are equal is ICU's: a server built without it has none.
-SELECT NOT EXISTS (SELECT FROM pg_collation WHERE collprovider = 'i') AS no_icu \gset
+SELECT NOT EXISTS (SELECT FROM pg_collation WHERE collname = 'und-x-icu') AS no_icu \gset
 \if :no_icu
 \quit
 \endif

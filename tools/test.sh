@@ -94,7 +94,13 @@ give()
 # which know older servers.
 perl_modules()
 {
-	ls -d "$pgxs/../test/perl/PostgreSQL" /usr/lib/postgresql/*/lib/pgxs/src/test/perl/PostgreSQL 2>/dev/null | head -n 1
+	local d
+	for d in "$pgxs/../test/perl" /usr/lib/postgresql/*/lib/pgxs/src/test/perl; do
+		if [ -d "$d/PostgreSQL" ]; then
+			printf '%s\n' "$d"
+			return 0
+		fi
+	done
 }
 
 # What took longest the last time comes first, else the longest file, so that no processor waits for a late long one.
@@ -128,7 +134,7 @@ run_tap()
 			${MIRAGE_SEED:+"MIRAGE_SEED=$MIRAGE_SEED"} ${MIRAGE_WHOLE:+"MIRAGE_WHOLE=$MIRAGE_WHOLE"} \
 			${template:+"MIRAGE_TEMPLATE=$template"} \
 			TESTDIR="$private_dir" TESTDATADIR="$private_dir/data" TESTLOGDIR="$private_dir/log" \
-			PG_REGRESS="$pgxs/../test/regress/pg_regress" PGPORT=65432 PERL5LIB="${perl%/*}:$work/src/test/t" \
+			PG_REGRESS="$pgxs/../test/regress/pg_regress" PGPORT=65432 PERL5LIB="$perl:$work/src/test/t" \
 			TAR="$(command -v tar)" top_builddir="$private_dir" \
 			PG_TEST_PORT_DIR="$work/ports" PROJECT_DIR="$work/src" \
 			timeout -k 30 900 perl -w "$work/src/test/t/$name.pl"

@@ -5,7 +5,7 @@
 #include "api/watch.h"
 
 #include "miscadmin.h"
-#include "utils/json.h"
+#include "pg/json.h"
 
 MG_FUNCTION(dp_approve);
 MG_FUNCTION(dp_reject);
@@ -35,24 +35,14 @@ arg_note(FunctionCallInfo fcinfo)
 	return note;
 }
 
-/* The model, locked against releases: read again, since it may have been decided about while this waited. */
+/* The model, locked against releases. */
 static MgModel *
 arg_model(FunctionCallInfo fcinfo, const char *function)
 {
 	char *name = mg_arg_text(fcinfo, 0, "model");
-	MgModel *model;
 
 	mg_require_writable(function);
-	model = mg_model_find(name);
-	if (model != NULL)
-	{
-		mg_model_lock(model->id, AccessExclusiveLock);
-		model = mg_model_find(name);
-	}
-	if (model == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-						errhint("The view dp_models lists the models that you may use.")));
-	return model;
+	return mg_model_require_locked(name, AccessExclusiveLock);
 }
 
 static void
@@ -76,11 +66,10 @@ decide(const MgModel *model, const char *decision, const char *state, const char
 	StringInfoData detail;
 
 	mg_decide(model, decision, state, note);
-	initStringInfo(&detail);
-	appendStringInfo(&detail, "{\"was\": \"%s\", \"note\": ", model->state);
-	escape_json(&detail, note);
-	appendStringInfoChar(&detail, '}');
-	mg_log(decision, model->name, detail.data);
+	mg_json_begin(&detail);
+	mg_json_text(&detail, "was", model->state);
+	mg_json_text(&detail, "note", note);
+	mg_log(decision, model->name, mg_json_end(&detail));
 }
 
 /* (model text, note text) */
@@ -126,10 +115,8 @@ MG_WATCHED_FUNCTION(dp_reject, MG_WATCHED_ACT)
 MG_WATCHED_FUNCTION(dp_withdraw, MG_WATCHED_ACT)
 {
 	char *note = arg_note(fcinfo);
-	MgModel *model;
+	MgModel *model = mg_arg_own_model(fcinfo, "dp_withdraw()", AccessExclusiveLock);
 
-	(void) mg_arg_own_model(fcinfo, "dp_withdraw()");
-	model = arg_model(fcinfo, "dp_withdraw()");
 	if (strcmp(model->state, "ready") != 0)
 		refuse_state(model, "withdrawn");
 	decide(model, "withdraw", "withdrawn", note);

@@ -19,6 +19,8 @@
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
+#define MOST_NOTE_BYTES 2000
+
 static void
 refuse_null(const char *name)
 {
@@ -165,6 +167,14 @@ mg_check_delta(double delta)
 }
 
 void
+mg_check_note(const char *note, const char *hint)
+{
+	if (note[strspn(note, " \t\r\n")] == '\0' || strlen(note) > MOST_NOTE_BYTES)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("note must have 1 to %d bytes", MOST_NOTE_BYTES), errhint("%s", hint)));
+}
+
+void
 mg_require_writable(const char *function)
 {
 	if (RecoveryInProgress())
@@ -176,30 +186,37 @@ mg_require_writable(const char *function)
 void
 mg_require_owner(Oid relid)
 {
-	char *name = mg_relation_name(relid);
+	char *name = mg_relation_name_required(relid);
 
-	if (name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relid)));
 	if (!mg_owns(relid, GetUserId()) && !mg_is_admin(GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of relation \"%s\"", name),
 						errhint("Its owner or a member of mirage_admin may do this.")));
 }
 
+static void
+require_model_owner(const MgModel *model)
+{
+	if (!mg_is_admin(GetUserId()) && !mg_owns_model(model, GetUserId()))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", model->name),
+						errhint("A member of mirage_admin can do it too.")));
+}
+
 MgModel *
-mg_arg_own_model(FunctionCallInfo fcinfo, const char *function)
+mg_arg_own_model(FunctionCallInfo fcinfo, const char *function, LOCKMODE lock)
 {
 	MgModel *model;
 	char *name;
 
 	mg_require_writable(function);
 	name = mg_arg_text(fcinfo, 0, "model");
-	model = mg_model_find(name);
-	if (model == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-						errhint("The view dp_models lists the models that you may use.")));
-	if (!mg_is_admin(GetUserId()) && !mg_owns_model(model, GetUserId()))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", name),
-						errhint("A member of mirage_admin can do it too.")));
+	model = mg_model_require(name);
+	require_model_owner(model);
+	if (lock != NoLock)
+	{
+		/* whose is it now? Nobody waits for a lock on what is not theirs. */
+		model = mg_model_require_locked(name, lock);
+		require_model_owner(model);
+	}
 	return model;
 }
 

@@ -28,14 +28,19 @@ extern void mg_arg_materialize(FunctionCallInfo fcinfo);
 /* Error unless finite and > 0; error unless in (0, 1). */
 extern void mg_check_epsilon(double epsilon);
 extern void mg_check_delta(double delta);
+/* Error unless the note says something, in no more than 2,000 bytes; hint: what it should say. */
+extern void mg_check_note(const char *note, const char *hint);
 /* An interval of at least a second, whatever a month is; NULL where none is given. `name` is the parameter's. */
 extern Interval *mg_arg_interval(FunctionCallInfo fcinfo, int i, const char *name);
 /* Writes to our tables: not on a standby, not in a read-only transaction. */
 extern void mg_require_writable(const char *function);
 /* Error unless the relation exists and the current role owns it or is an admin. */
 extern void mg_require_owner(Oid relid);
-/* The model that parameter `model`, the first, names; error unless the caller owns it or is an admin. */
-extern MgModel *mg_arg_own_model(FunctionCallInfo fcinfo, const char *function);
+/*
+ * The model that parameter `model`, the first, names; error unless the caller owns it or is an admin. lock: the mode it
+ * is then locked in (mg_model_lock), to the end of the transaction; NoLock: none.
+ */
+extern MgModel *mg_arg_own_model(FunctionCallInfo fcinfo, const char *function, LOCKMODE lock);
 /* The role of parameter i; *name: what it is called. */
 extern Oid mg_arg_role(FunctionCallInfo fcinfo, int i, const char *parameter, char **name);
 /* May the current role see what the budget's figures are? */

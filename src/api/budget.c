@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "pg/compat.h"
 #include "pg/guc.h"
+#include "pg/json.h"
 #include "pg/reader.h"
 #include "pg/server.h"
 #include "pg/texts.h"
@@ -19,7 +20,6 @@
 #include "model/dependency.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
-#include "utils/json.h"
 #include "utils/lsyscache.h"
 
 MG_FUNCTION(dp_create_budget);
@@ -43,6 +43,7 @@ check_site_limit(double epsilon)
 static int64
 create_budget(const char *name, double epsilon, double delta, Interval *period, bool approval)
 {
+	StringInfoData detail;
 	int64 id;
 
 	mg_check_name("budget", name);
@@ -52,9 +53,13 @@ create_budget(const char *name, double epsilon, double delta, Interval *period, 
 	id = mg_budget_create(name, epsilon, delta, period);
 	if (approval)
 		mg_budget_set_approval(id, true);
-	mg_log("create budget", name,
-		   psprintf("{\"epsilon\": %.17g, \"delta\": %.17g, \"renews\": %s%s}", epsilon, delta,
-					period == NULL ? "false" : "true", approval ? ", \"require_approval\": true" : ""));
+	mg_json_begin(&detail);
+	mg_json_double(&detail, "epsilon", epsilon);
+	mg_json_double(&detail, "delta", delta);
+	mg_json_bool(&detail, "renews", period != NULL);
+	if (approval)
+		mg_json_bool(&detail, "require_approval", true);
+	mg_log("create budget", name, mg_json_end(&detail));
 	return id;
 }
 
@@ -117,6 +122,7 @@ dp_alter_budget(PG_FUNCTION_ARGS)
 	Interval *period = mg_arg_interval(fcinfo, 3, "period");
 	double epsilon, delta;
 	mg_filter filter;
+	StringInfoData detail;
 	bool approval;
 	mg_ctx ctx;
 	MgUse use;
@@ -124,7 +130,7 @@ dp_alter_budget(PG_FUNCTION_ARGS)
 	mg_require_writable("dp_alter_budget");
 	require_budget_owner(budget, "alter");
 	mg_ledger_lock(budget->id);
-	budget = mg_budget_by_id(budget->id);
+	budget = mg_budget_by_id(budget->id, false);
 	epsilon = PG_ARGISNULL(1) ? budget->epsilon : PG_GETARG_FLOAT8(1);
 	delta = PG_ARGISNULL(2) ? budget->filter.delta : PG_GETARG_FLOAT8(2);
 	mg_check_epsilon(epsilon);
@@ -145,14 +151,15 @@ dp_alter_budget(PG_FUNCTION_ARGS)
 	if (approval != budget->require_approval)
 		set_approval(budget, approval);
 	mg_budget_alter(budget, epsilon, delta, period == NULL ? budget->period : period);
-	mg_log("alter budget", budget->name,
-		   psprintf(
-			   "{\"epsilon\": %.17g, \"delta\": %.17g, \"was_epsilon\": %.17g, \"was_delta\": %.17g, \"renews\": %s%s}",
-			   epsilon, delta, budget->epsilon, budget->filter.delta,
-			   period == NULL && budget->period == NULL ? "false" : "true",
-			   approval == budget->require_approval ? ""
-			   : approval                           ? ", \"require_approval\": true"
-													: ", \"require_approval\": false"));
+	mg_json_begin(&detail);
+	mg_json_double(&detail, "epsilon", epsilon);
+	mg_json_double(&detail, "delta", delta);
+	mg_json_double(&detail, "was_epsilon", budget->epsilon);
+	mg_json_double(&detail, "was_delta", budget->filter.delta);
+	mg_json_bool(&detail, "renews", period != NULL || budget->period != NULL);
+	if (approval != budget->require_approval)
+		mg_json_bool(&detail, "require_approval", approval);
+	mg_log("alter budget", budget->name, mg_json_end(&detail));
 	PG_RETURN_VOID();
 }
 
@@ -170,11 +177,10 @@ dp_grant_budget(PG_FUNCTION_ARGS)
 	budget = require_budget(name);
 	require_budget_owner(budget, "grant a share of");
 	mg_share_grant(budget->id, grantee, epsilon);
-	initStringInfo(&detail);
-	appendStringInfo(&detail, "{\"epsilon\": %.17g, \"grantee\": ", epsilon);
-	escape_json(&detail, GetUserNameFromId(grantee, false));
-	appendStringInfoChar(&detail, '}');
-	mg_log("grant budget", budget->name, detail.data);
+	mg_json_begin(&detail);
+	mg_json_double(&detail, "epsilon", epsilon);
+	mg_json_text(&detail, "grantee", GetUserNameFromId(grantee, false));
+	mg_log("grant budget", budget->name, mg_json_end(&detail));
 	PG_RETURN_VOID();
 }
 
@@ -216,7 +222,7 @@ require_protectable(Oid relid)
 static int64
 choose_budget(Oid relid, const char *name, bool make, double epsilon, const MgRelation *before)
 {
-	MgBudget *recorded = before != NULL ? mg_budget_by_id(before->budget) : NULL;
+	MgBudget *recorded = before != NULL ? mg_budget_by_id(before->budget, false) : NULL;
 	MgBudget *budget;
 
 	if (recorded != NULL && (make || strcmp(recorded->name, name) != 0))
@@ -226,7 +232,7 @@ choose_budget(Oid relid, const char *name, bool make, double epsilon, const MgRe
 			 errmsg("relation \"%s\" is protected by budget \"%s\" already", mg_relation_name(relid), recorded->name),
 			 errdetail(
 				 "A relation, its partitions and parents, and what was recorded under its name count as the same people."),
-			 errhint("dp_protect(..., budget => '%s') renews the protection.", recorded->name)));
+			 errhint("dp_protect(..., budget => %s) renews the protection.", quote_literal_cstr(recorded->name))));
 	if (make)
 	{
 		name = DatumGetCString(DirectFunctionCall1(regclassout, ObjectIdGetDatum(relid)));
@@ -250,13 +256,13 @@ vouch_for_view(Oid relid, const char *name, bool assert_stable)
 
 	mg_relations_lock(relid);
 	base = mg_source_asserted_base(relid, mg_relation_source);
-	budget = mg_budget_by_id(mg_relation_protection(base, false)->budget);
+	budget = mg_budget_by_id(mg_relation_protection(base, false)->budget, false);
 	if (name == NULL || strcmp(budget->name, name) != 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("view \"%s\" is over \"%s\", which is protected by budget \"%s\"",
 							   mg_relation_name(relid), mg_relation_name(base), budget->name),
-						errhint("dp_protect('%s', budget => '%s', assert_stable => true) vouches for the view.",
-								mg_relation_name(relid), budget->name)));
+						errhint("dp_protect(%s, budget => %s, assert_stable => true) vouches for the view.",
+								quote_literal_cstr(mg_relation_name(relid)), quote_literal_cstr(budget->name))));
 	mg_relation_protect(relid, budget->id, assert_stable, mg_source_fingerprint(relid), NULL, 1);
 	mg_log("protect", mg_relation_name(relid),
 		   psprintf("{\"budget\": " INT64_FORMAT ", \"view\": true, \"assert_stable\": %s}", budget->id,
@@ -273,9 +279,9 @@ refuse_public(Oid relid)
 	if (OidIsValid(member))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("\"%s\" is declared public", mg_relation_name(member)),
-						errhint("Its keys may be in models already. SELECT dp_declare_public('%s', false) takes the "
+						errhint("Its keys may be in models already. SELECT dp_declare_public(%s, false) takes the "
 								"declaration back for what comes.",
-								mg_relation_name(member))));
+								quote_literal_cstr(mg_relation_name(member)))));
 }
 
 /*
@@ -324,7 +330,7 @@ settle_unit(Oid relid, int64 budget, const MgRelation *before, const char *unit,
 	/* a training that reserves at this moment has the lock, and freezes the kind before it lets go */
 	if (before != NULL)
 		mg_ledger_lock(budget);
-	b = mg_budget_by_id(budget);
+	b = mg_budget_by_id(budget, false);
 	mg_budget_require_kind(b, kind, false);
 	if (before != NULL && b->unit_kind != NULL && !same_text(before->unit, unit))
 		ereport(ERROR,
@@ -401,14 +407,13 @@ dp_protect(PG_FUNCTION_ARGS)
 	settle_unit(relid, budget, before, unit, max_rows);
 	mg_relation_protect(relid, budget, assert_stable, NULL, unit, max_rows);
 	mg_relation_stamp_family(relid, budget, unit, max_rows);
-	initStringInfo(&detail);
-	appendStringInfo(&detail,
-					 "{\"budget\": " INT64_FORMAT ", \"assert_stable\": %s, \"max_rows_per_unit\": %d, \"unit\": ",
-					 budget, assert_stable ? "true" : "false", max_rows);
-	escape_json(&detail, unit != NULL ? unit : MG_UNIT_KIND_ROW);
-	appendStringInfoChar(&detail, '}');
-	mg_log("protect", mg_relation_name(relid), detail.data);
-	PG_RETURN_TEXT_P(cstring_to_text(mg_budget_by_id(budget)->name));
+	mg_json_begin(&detail);
+	mg_json_int(&detail, "budget", budget);
+	mg_json_bool(&detail, "assert_stable", assert_stable);
+	mg_json_int(&detail, "max_rows_per_unit", max_rows);
+	mg_json_text(&detail, "unit", unit != NULL ? unit : MG_UNIT_KIND_ROW);
+	mg_log("protect", mg_relation_name(relid), mg_json_end(&detail));
+	PG_RETURN_TEXT_P(cstring_to_text(mg_budget_by_id(budget, false)->name));
 }
 
 /* Would the column depend on itself, through what is declared of the others? Under the lock on the relation. */

@@ -1,6 +1,7 @@
 /*
- * api/grant.c: who may have rows of a model, within which limits, and for whom: dp_grant, dp_revoke, dp_allow_claims;
- * and dp_drop_model. Ordinary transactional acts, like GRANT: a ROLLBACK undoes them, their log entry included.
+ * api/grant.c: who may have rows of a model, within which limits, and for whom: dp_grant, dp_revoke, dp_allow_claims,
+ * dp_adopt_recipient; and dp_drop_model. Ordinary transactional acts, like GRANT: a ROLLBACK undoes them, their log
+ * entry included.
  *
  * The log names the columns of a grant's conditions, not their values: those may describe one person, and the log
  * forgets nothing.
@@ -9,6 +10,7 @@
 
 #include "emit/emit.h"
 #include "miscadmin.h"
+#include "pg/json.h"
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -16,25 +18,10 @@
 MG_FUNCTION(dp_grant);
 MG_FUNCTION(dp_revoke);
 MG_FUNCTION(dp_allow_claims);
+MG_FUNCTION(dp_adopt_recipient);
 MG_FUNCTION(dp_drop_model);
 
 /* ---------------------------------------------------------------- the log's entries */
-
-static void
-append_texts(StringInfo buf, const char *name, List *texts)
-{
-	ListCell *lc;
-
-	if (texts == NIL)
-		return;
-	appendStringInfo(buf, ", \"%s\": [", name);
-	foreach (lc, texts)
-	{
-		appendStringInfoString(buf, foreach_current_index(lc) > 0 ? ", " : "");
-		escape_json(buf, lfirst(lc));
-	}
-	appendStringInfoChar(buf, ']');
-}
 
 static List *
 member_names(Jsonb *object)
@@ -56,32 +43,28 @@ grant_detail(const char *grantee, const MgGrant *g)
 {
 	StringInfoData buf;
 
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, "{\"grantee\": ");
-	escape_json(&buf, grantee);
-	if (g != NULL && g->expires)
+	mg_json_begin(&buf);
+	mg_json_text(&buf, "grantee", grantee);
+	if (g == NULL)
+		return mg_json_end(&buf);
+	if (g->expires)
 	{
 		char stamp[MAXDATELEN + 1];
 
 		JsonEncodeDateTime(stamp, TimestampTzGetDatum(g->valid_until), TIMESTAMPTZOID, NULL);
-		appendStringInfo(&buf, ", \"valid_until\": \"%s\"", stamp);
+		mg_json_text(&buf, "valid_until", stamp);
 	}
-	if (g != NULL && g->limited)
-		appendStringInfo(&buf, ", \"max_rows\": " INT64_FORMAT, g->max_rows);
-	if (g != NULL && g->per != NULL)
-		appendStringInfo(&buf, ", \"per_seconds\": %s",
-						 DatumGetCString(
-							 DirectFunctionCall1(numeric_out,
-												 DirectFunctionCall2(extract_interval, CStringGetTextDatum("epoch"),
-																	 IntervalPGetDatum(g->per)))));
-	if (g != NULL)
-	{
-		append_texts(&buf, "purposes", g->purposes);
-		append_texts(&buf, "conditions", g->conditions != NULL ? member_names(g->conditions) : NIL);
-		append_texts(&buf, "columns", g->columns);
-	}
-	appendStringInfoChar(&buf, '}');
-	return buf.data;
+	if (g->limited)
+		mg_json_int(&buf, "max_rows", g->max_rows);
+	if (g->per != NULL)
+		mg_json_raw(&buf, "per_seconds",
+					DatumGetCString(DirectFunctionCall1(numeric_out, DirectFunctionCall2(extract_interval,
+																						 CStringGetTextDatum("epoch"),
+																						 IntervalPGetDatum(g->per)))));
+	mg_json_texts(&buf, "purposes", g->purposes);
+	mg_json_texts(&buf, "conditions", g->conditions != NULL ? member_names(g->conditions) : NIL);
+	mg_json_texts(&buf, "columns", g->columns);
+	return mg_json_end(&buf);
 }
 
 /* ---------------------------------------------------------------- grants */
@@ -154,7 +137,7 @@ read_confinement(FunctionCallInfo fcinfo, MgModel *model, MgGrant *g)
  */
 MG_WATCHED_FUNCTION(dp_grant, MG_WATCHED_ACT)
 {
-	MgModel *model = mg_arg_own_model(fcinfo, "dp_grant()");
+	MgModel *model = mg_arg_own_model(fcinfo, "dp_grant()", NoLock);
 	MgGrant grant = {.model = model->id};
 	char *name;
 
@@ -171,7 +154,7 @@ MG_WATCHED_FUNCTION(dp_grant, MG_WATCHED_ACT)
 /* (model text, grantee regrole) */
 MG_WATCHED_FUNCTION(dp_revoke, MG_WATCHED_ACT)
 {
-	MgModel *model = mg_arg_own_model(fcinfo, "dp_revoke()");
+	MgModel *model = mg_arg_own_model(fcinfo, "dp_revoke()", NoLock);
 	char *name;
 	Oid grantee = mg_arg_role(fcinfo, 1, "grantee", &name);
 
@@ -186,9 +169,8 @@ MG_WATCHED_FUNCTION(dp_revoke, MG_WATCHED_ACT)
 /* (model text) */
 MG_WATCHED_FUNCTION(dp_drop_model, MG_WATCHED_ACT)
 {
-	MgModel *model = mg_arg_own_model(fcinfo, "dp_drop_model()");
+	MgModel *model = mg_arg_own_model(fcinfo, "dp_drop_model()", AccessExclusiveLock);
 
-	mg_model_lock(model->id, AccessExclusiveLock);
 	mg_model_delete(model->id);
 	mg_log("drop model", model->name, NULL);
 	PG_RETURN_VOID();
@@ -209,5 +191,24 @@ MG_WATCHED_FUNCTION(dp_allow_claims, MG_WATCHED_ACT)
 						errmsg("only a member of mirage_admin may decide who names recipients")));
 	mg_claimant_set(role, allowed);
 	mg_log(allowed ? "allow claims" : "disallow claims", name, NULL);
+	PG_RETURN_VOID();
+}
+
+/* (role regrole, recipient_id uuid) */
+MG_WATCHED_FUNCTION(dp_adopt_recipient, MG_WATCHED_ACT)
+{
+	char *name, *id;
+	Oid role = mg_arg_role(fcinfo, 0, "role", &name);
+
+	mg_require_writable("dp_adopt_recipient()");
+	if (!mg_is_admin(GetUserId()))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("only a member of mirage_admin may say who a recipient is")));
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parameter \"recipient_id\" must not be null")));
+	id = DatumGetCString(DirectFunctionCall1(uuid_out, PG_GETARG_DATUM(1)));
+	mg_recipient_adopt(role, name, id);
+	mg_log("adopt recipient", name, psprintf("{\"recipient_id\": \"%s\"}", id));
 	PG_RETURN_VOID();
 }

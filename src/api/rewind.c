@@ -7,8 +7,6 @@
 #include "catalog/highwater.h"
 #include "miscadmin.h"
 
-#define NOTE_MAX 2000
-
 MG_FUNCTION(dp_acknowledge_rewind);
 
 /* (note text) RETURNS bigint: how many charges had been lost, and count again. */
@@ -21,9 +19,7 @@ dp_acknowledge_rewind(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to acknowledge a rewind"),
 						errhint("A member of mirage_admin may do this.")));
 	mg_require_writable("dp_acknowledge_rewind");
-	if (note[strspn(note, " \t\r\n")] == '\0' || strlen(note) > NOTE_MAX)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("note must have 1 to %d bytes", NOTE_MAX),
-						errhint("Say what happened and who decided: it stays in the log.")));
+	mg_check_note(note, "Say what happened and who decided: it stays in the log.");
 	if (!mg_high_water_kept())
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("no high-water mark is kept"),
 						errhint("Set pg_mirage.high_water_file in the server's configuration.")));

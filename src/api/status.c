@@ -46,13 +46,11 @@ dp_describe(PG_FUNCTION_ARGS)
 	Oid relid = mg_arg_oid(fcinfo, 0, "relation");
 	Oid me = GetUserId();
 	ReturnSetInfo *rsi = (ReturnSetInfo *) fcinfo->resultinfo;
-	char *name = mg_relation_name(relid), *grantee;
+	char *name = mg_relation_name_required(relid), *grantee;
 	int64 share;
 	MgRelation *protection;
 	MgColumns *columns;
 
-	if (name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relid)));
 	if (!mg_owns(relid, me) && !mg_is_admin(me) && !mg_is_auditor(me) &&
 		pg_class_aclcheck(relid, me, ACL_SELECT) != ACLCHECK_OK)
 	{
@@ -154,7 +152,7 @@ together(const MgUse *use, double delta)
 Datum
 mg_sql_budget_figures(PG_FUNCTION_ARGS)
 {
-	MgBudget *b = mg_budget_by_id(PG_GETARG_INT64(0));
+	MgBudget *b = mg_budget_by_id(PG_GETARG_INT64(0), true);
 	TupleDesc desc;
 	Datum values[5] = {0};
 	bool nulls[5] = {false, true, true, true, true};

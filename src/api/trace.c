@@ -19,9 +19,9 @@
 #include "catalog/watermark.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "pg/json.h"
 #include "pg/groups.h"
 #include "pg/select.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -392,16 +392,16 @@ static void
 put_finding(const Trace *t, const Finding *f, ReturnSetInfo *rsi)
 {
 	double log_p = corrected_log_p(t, f);
-	bool nulls[7] = {false, f->recipient == NULL, [5] = f->recipient == NULL,
-					 [6] = f->recipient == NULL || f->recipient->role_now == NULL};
+	bool nulls[7] = {
+		false,
+		f->recipient == NULL, [5] = f->recipient == NULL, [6] = f->recipient == NULL || f->recipient->role_now == NULL};
 	Datum values[7] = {
 		CStringGetTextDatum(t->suspect[f->suspect].model->name),
 		f->recipient != NULL ? CStringGetTextDatum(recipient_text(&f->recipient->recipient)) : (Datum) 0,
 		Int64GetDatum(f->detection.features),
 		Float8GetDatum(f->detection.z),
 		Float8GetDatum(log_p < log(LEAST_P) ? LEAST_P : exp(log_p)),
-		nulls[5] ? (Datum) 0
-				 : DirectFunctionCall1(uuid_in, CStringGetDatum(f->recipient->recipient.id)),
+		nulls[5] ? (Datum) 0 : DirectFunctionCall1(uuid_in, CStringGetDatum(f->recipient->recipient.id)),
 		nulls[6] ? (Datum) 0 : CStringGetTextDatum(f->recipient->role_now),
 	};
 
@@ -445,17 +445,17 @@ answer(const Trace *t, ReturnSetInfo *rsi)
 static void
 record(const Trace *t)
 {
-	StringInfoData b;
+	StringInfoData b, models;
+	List *names = NIL;
 
-	initStringInfo(&b);
-	appendStringInfo(&b, "{\"keys\": %d, \"models\": [", t->nfindings);
 	for (int i = 0; i < t->nsuspects; i++)
-	{
-		appendStringInfoString(&b, i > 0 ? ", " : "");
-		escape_json(&b, t->suspect[i].model->name);
-	}
-	appendStringInfoString(&b, "]}");
-	mg_note_record("trace", t->model != NULL ? t->model : "all models", b.data);
+		names = lappend(names, t->suspect[i].model->name);
+	initStringInfo(&models);
+	mg_json_append_texts(&models, names);
+	mg_json_begin(&b);
+	mg_json_int(&b, "keys", t->nfindings);
+	mg_json_raw(&b, "models", models.data); /* also where there is none */
+	mg_note_record("trace", t->model != NULL ? t->model : "all models", mg_json_end(&b));
 }
 
 /* (query text, model text, mapping jsonb) RETURNS TABLE (model, recipient, features, score, p_value, recipient_id,

@@ -63,16 +63,6 @@ typedef struct Request
 	mg_plan plan;
 } Request;
 
-static List *
-column_names(const MgColumns *columns)
-{
-	List *names = NIL;
-
-	for (int i = 0; i < columns->n; i++)
-		names = lappend(names, columns->col[i].name);
-	return names;
-}
-
 /* The method's own view of it: options are checked, rho is split; no row is read. */
 static void
 plan_request(Request *r)
@@ -135,18 +125,15 @@ understand(FunctionCallInfo fcinfo, int first, Request *r)
 	r->options =
 		PG_ARGISNULL(first + 5) ? NULL : DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(first + 5)));
 
-	if (mg_relation_name(r->relid) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", r->relid)));
+	(void) mg_relation_name_required(r->relid);
 	refuse_strangers(r->relid);
 	r->columns = mg_describe_columns(r->relid, r->names, mg_declaration, mg_relation_publicness);
-	r->base = mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, false);
+	r->base = mg_source_base_peek(r->relid, mg_columns_names(r->columns), mg_relation_source, false);
 	r->protection = mg_relation_protection(r->base, false);
 	r->right = mg_train_right(r->relid, r->base, r->protection);
 	if (r->right.reader == GetUserId())
-		(void) mg_source_base_peek(r->relid, column_names(r->columns), mg_relation_source, true);
-	r->budget = mg_budget_by_id(r->protection->budget);
-	if (r->budget == NULL)
-		elog(ERROR, "budget " INT64_FORMAT " is gone", r->protection->budget);
+		(void) mg_source_base_peek(r->relid, mg_columns_names(r->columns), mg_relation_source, true);
+	r->budget = mg_budget_by_id(r->protection->budget, false);
 	r->delta = PG_ARGISNULL(first + 3) ? r->budget->filter.delta : PG_GETARG_FLOAT8(first + 3);
 	if (r->delta > r->budget->filter.delta)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -284,7 +271,7 @@ MG_WATCHED_FUNCTION(dp_train, MG_WATCHED_TRAINING)
 	call.budget = r.budget->id;
 	call.reader = r.right.reader;
 	call.share = r.right.share_id;
-	call.columns = column_names(r.columns);
+	call.columns = mg_columns_names(r.columns);
 	call.epsilon = r.epsilon;
 	call.delta = r.delta;
 	mg_train_start(&call, wait);

@@ -6,8 +6,6 @@
 #include "miscadmin.h"
 #include "worker/worker.h"
 
-#define NOTE_MAX 2000
-
 MG_FUNCTION(dp_acknowledge_alert);
 
 typedef struct Call
@@ -53,9 +51,7 @@ MG_WATCHED_FUNCTION(dp_acknowledge_alert, MG_WATCHED_ACT)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to acknowledge an alert"),
 						errhint("Members of mirage_auditor and mirage_admin may do this.")));
 	mg_require_writable("dp_acknowledge_alert()");
-	if (note[strspn(note, " \t\r\n")] == '\0' || strlen(note) > NOTE_MAX)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("note must have 1 to %d bytes", NOTE_MAX),
-						errhint("Say what it was and what was done: it stays in the log.")));
+	mg_check_note(note, "Say what it was and what was done: it stays in the log.");
 	if (!mg_alert_acknowledge(PG_GETARG_INT64(0), note))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("alert " INT64_FORMAT " was acknowledged before", PG_GETARG_INT64(0)),

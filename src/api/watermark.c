@@ -50,10 +50,7 @@ dp_set_model(PG_FUNCTION_ARGS)
 						errmsg("permission denied to switch the watermark of a model"),
 						errhint("Ask for membership in mirage_admin.")));
 	name = mg_arg_text(fcinfo, 0, "model");
-	model = mg_model_find(name);
-	if (model == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-						errhint("The view dp_models lists the models that you may use.")));
+	model = mg_model_require(name);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("no setting of model \"%s\" was given", name),

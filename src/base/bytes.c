@@ -6,6 +6,7 @@
  */
 #include "base/bytes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -242,6 +243,36 @@ mg_get_count(mg_reader *r, size_t each)
 		return 0;
 	}
 	return count;
+}
+
+/* ---- text ---- */
+
+void
+mg_put_text(mg_writer *w, const char *s)
+{
+	mg_put_raw(w, s, strlen(s));
+}
+
+void
+mg_put_json(mg_writer *w, const char *s)
+{
+	mg_put_u8(w, '"');
+	for (; *s != '\0'; s++)
+	{
+		char escape[8];
+
+		if (*s == '"' || *s == '\\')
+			snprintf(escape, sizeof(escape), "\\%c", *s);
+		else if ((unsigned char) *s < 0x20)
+			snprintf(escape, sizeof(escape), "\\u%04x", (unsigned char) *s);
+		else
+		{
+			mg_put_u8(w, (uint8_t) *s);
+			continue;
+		}
+		mg_put_text(w, escape);
+	}
+	mg_put_u8(w, '"');
 }
 
 /* ---- hexadecimal digits ---- */

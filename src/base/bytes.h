@@ -47,6 +47,11 @@ const char *mg_get_str(mg_reader *r, size_t *n);   /* into the buffer, not NUL-t
 uint32_t mg_get_count(mg_reader *r, size_t each);
 size_t mg_reader_left(const mg_reader *r);
 
+/* Text: as it is, without its NUL; and as a string of JSON: quotes, backslashes and control characters escaped, other
+ * bytes (UTF-8) as they are. */
+void mg_put_text(mg_writer *w, const char *s);
+void mg_put_json(mg_writer *w, const char *s);
+
 /* Bytes as text: 2 n lower-case hexadecimal digits and a NUL. */
 void mg_hex(const void *p, size_t n, char *out);
 /* Back: exactly 2 n digits of either case, of a text of len; false, and out undefined, for anything else. */

@@ -15,7 +15,7 @@
 #include "commands/async.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
-#include "utils/json.h"
+#include "pg/json.h"
 
 #define CHANNEL "pg_mirage"
 #define HISTORY_DAYS 30
@@ -64,19 +64,15 @@ log_alert(const Alert *a, int64 id)
 	StringInfoData buf;
 	MgIdentity identity;
 
-	initStringInfo(&buf);
-	appendStringInfo(&buf, "{\"alert\": " INT64_FORMAT ", \"role\": ", id);
-	escape_json(&buf, a->role);
+	mg_json_begin(&buf);
+	mg_json_int(&buf, "alert", id);
+	mg_json_text(&buf, "role", a->role);
 	if (a->claimed)
-		appendStringInfoString(&buf, ", \"claimed\": true");
-	if (a->object != NULL)
-	{
-		appendStringInfoString(&buf, ", \"object\": ");
-		escape_json(&buf, a->object);
-	}
-	appendStringInfo(&buf, ", \"detail\": %s}", a->detail);
+		mg_json_bool(&buf, "claimed", true);
+	mg_json_text(&buf, "object", a->object);
+	mg_json_raw(&buf, "detail", a->detail);
 	mg_identity_enter_owner(&identity);
-	mg_log("alert", a->kind, buf.data);
+	mg_log("alert", a->kind, mg_json_end(&buf));
 	mg_identity_leave(&identity);
 }
 
@@ -128,12 +124,11 @@ mg_alerts_write(const List *due)
 					   .object = kind_object[d->kind],
 					   .window = mg_guc_failure_window};
 
-		initStringInfo(&detail);
-		appendStringInfo(&detail, "{\"count\": %u, \"seconds\": %d", d->count, mg_guc_failure_window);
-		if (d->sqlstate != 0)
-			appendStringInfo(&detail, ", \"last\": \"%s\"", unpack_sql_state(d->sqlstate));
-		appendStringInfoChar(&detail, '}');
-		alert.detail = detail.data;
+		mg_json_begin(&detail);
+		mg_json_int(&detail, "count", d->count);
+		mg_json_int(&detail, "seconds", mg_guc_failure_window);
+		mg_json_text(&detail, "last", d->sqlstate != 0 ? unpack_sql_state(d->sqlstate) : NULL);
+		alert.detail = mg_json_end(&detail);
 		raise_alert(&alert);
 	}
 }
@@ -243,10 +238,9 @@ mg_alert_acknowledge(int64 id, const char *note)
 	if (!first)
 		return false;
 	mg_row_written("alert_acknowledged", id);
-	initStringInfo(&detail);
-	appendStringInfo(&detail, "{\"alert\": " INT64_FORMAT ", \"note\": ", id);
-	escape_json(&detail, note);
-	appendStringInfoChar(&detail, '}');
-	mg_log("acknowledge alert", kind, detail.data);
+	mg_json_begin(&detail);
+	mg_json_int(&detail, "alert", id);
+	mg_json_text(&detail, "note", note);
+	mg_log("acknowledge alert", kind, mg_json_end(&detail));
 	return true;
 }

@@ -83,11 +83,16 @@ mg_budget_by_name(const char *name)
 }
 
 MgBudget *
-mg_budget_by_id(int64 id)
+mg_budget_by_id(int64 id, bool missing_ok)
 {
 	MgArg arg = MG_INT8(id);
+	MgBudget *b = budget_fetch(BUDGET_COLUMNS "WHERE id = $1", &arg);
 
-	return budget_fetch(BUDGET_COLUMNS "WHERE id = $1", &arg);
+	if (b == NULL && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("budget number " INT64_FORMAT " is missing", id),
+				 errhint("Restore the table mirage.budget from a backup; what was charged to it still counts.")));
+	return b;
 }
 
 int64
@@ -197,25 +202,33 @@ relation_row(MgQuery *q, uint64 row)
 	return r;
 }
 
-MgRelation *
-mg_relation_find(Oid relid)
+/* The first of a query's relations that is live, or that is not; NULL: none. */
+static MgRelation *
+first_relation(const char *sql, const MgArg *arg, bool live)
 {
-	MgArg arg = MG_OID(relid);
 	MgQuery q;
 	MgRelation *found = NULL;
 	uint64 n;
 
 	mg_query_begin(&q);
-	n = mg_query_run(&q, true, RELATION_COLUMNS "WHERE relid = $1 ORDER BY id DESC", 1, &arg);
+	n = mg_query_run(&q, true, sql, 1, arg);
 	for (uint64 i = 0; i < n && found == NULL; i++)
 	{
 		MgRelation *r = relation_row(&q, i);
 
-		if (r->live)
+		if (r->live == live)
 			found = r;
 	}
 	mg_query_end(&q);
 	return found;
+}
+
+MgRelation *
+mg_relation_find(Oid relid)
+{
+	MgArg arg = MG_OID(relid);
+
+	return first_relation(RELATION_COLUMNS "WHERE relid = $1 ORDER BY id DESC", &arg, true);
 }
 
 /* A protection recorded under this name whose OID is not this relation's (a restore): to be renewed before anything is
@@ -224,23 +237,10 @@ static MgRelation *
 relation_stale(const char *name)
 {
 	MgArg arg = MG_TEXT(name);
-	MgQuery q;
-	MgRelation *found = NULL;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(&q, true,
-					 RELATION_COLUMNS "WHERE name = $1 AND budget IS NOT NULL AND fingerprint IS NULL ORDER BY id DESC",
-					 1, &arg);
-	for (uint64 i = 0; i < n && found == NULL; i++)
-	{
-		MgRelation *r = relation_row(&q, i);
-
-		if (!r->live)
-			found = r;
-	}
-	mg_query_end(&q);
-	return found;
+	return first_relation(RELATION_COLUMNS
+						  "WHERE name = $1 AND budget IS NOT NULL AND fingerprint IS NULL ORDER BY id DESC",
+						  &arg, false);
 }
 
 /* All that is connected with the relation through inheritance and partitioning, up and down: one set of people. */
@@ -248,26 +248,12 @@ List *
 mg_relation_family(Oid relid)
 {
 	MgArg arg = MG_OID(relid);
-	MgQuery q;
-	List *family = NIL;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(
-		&q, true,
+	return mg_query_oids(
 		"WITH RECURSIVE f AS (SELECT $1 AS r UNION SELECT CASE WHEN i.inhrelid = f.r THEN i.inhparent "
 		"ELSE i.inhrelid END FROM f JOIN pg_catalog.pg_inherits i ON i.inhrelid = f.r OR i.inhparent = f.r) "
 		"SELECT r FROM f ORDER BY r",
 		1, &arg);
-	for (uint64 i = 0; i < n; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(q.caller);
-
-		family = lappend_oid(family, mg_get_oid(i, 1));
-		MemoryContextSwitchTo(old);
-	}
-	mg_query_end(&q);
-	return family;
 }
 
 /* The same for the relation or, where it has none, any of its family: a restored partition is under its parent's budget
@@ -352,14 +338,15 @@ mg_relation_protection(Oid relid, bool missing_ok)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("the protection of \"%s\" was recorded for another relation of that name", stale->name),
 					 errdetail("It was restored from another database, or the table was made again."),
-					 errhint("SELECT dp_protect('%s', budget => '%s') renews it; what was charged stays charged.", name,
-							 mg_budget_by_id(stale->budget)->name)));
+					 errhint("SELECT dp_protect(%s, budget => %s) renews it; what was charged stays charged.",
+							 quote_literal_cstr(name),
+							 quote_literal_cstr(mg_budget_by_id(stale->budget, false)->name))));
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("relation \"%s\" is not protected", name),
 			 errhint(
-				 "Its owner calls dp_protect('%s', epsilon => ...) first, which sets what may ever be learnt from it.",
-				 name)));
+				 "Its owner calls dp_protect(%s, epsilon => ...) first, which sets what may ever be learnt from it.",
+				 quote_literal_cstr(name))));
 	}
 	return found;
 }

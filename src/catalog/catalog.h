@@ -68,7 +68,9 @@ typedef struct MgRelation
 } MgRelation;
 
 extern MgBudget *mg_budget_by_name(const char *name); /* NULL: none */
-extern MgBudget *mg_budget_by_id(int64 id);
+/* An id that a table of ours holds. Where its budget is missing (rows lost by force or a partial restore): NULL if
+ * missing_ok, else an error. */
+extern MgBudget *mg_budget_by_id(int64 id, bool missing_ok);
 /* A new cap and period; the caller has seen to it that what was charged fits, under mg_ledger_lock. */
 extern void mg_budget_alter(const MgBudget *budget, double epsilon, double delta, Interval *period);
 extern int64 mg_budget_create(const char *name, double epsilon, double delta, Interval *period);
@@ -218,7 +220,13 @@ typedef struct MgModel
 	char *card; /* json text; for mg_model_insert: what was found has none */
 } MgModel;
 
-extern MgModel *mg_model_find(const char *name); /* NULL: none */
+extern MgModel *mg_model_find(const char *name);    /* NULL: none */
+extern MgModel *mg_model_require(const char *name); /* error: none */
+/*
+ * The same, locked in that mode to the end of the transaction, as it is under the lock: not the one of that name that
+ * another transaction dropped, or decided about, while this waited.
+ */
+extern MgModel *mg_model_require_locked(const char *name, LOCKMODE mode);
 extern void mg_model_insert(const MgModel *model, const MgColumns *columns, const bytea *sealed);
 extern int64 mg_model_next_id(void);
 /* The relation that the model was trained on, where its record is live (catalog/origin.c); else InvalidOid. */
@@ -395,12 +403,14 @@ extern MgRecipient mg_recipient(void); /* of this session, now, without its id; 
 extern bool mg_recipient_find(MgRecipient *recipient);
 /* In a worker's transaction, which writes the log's entry: records it, unless another has done so; sets the id. */
 extern bool mg_recipient_record(MgRecipient *recipient);
+/* The role, which was given no rows here yet, is a recipient that was recorded elsewhere; error where it cannot be. */
+extern void mg_recipient_adopt(Oid role, const char *name, const char *id);
 
 /* -- claimants and issuances (catalog/issuance.c) -- */
 
 extern void mg_claimant_set(Oid role, bool allowed);
-/* May the user that logged in name recipients? */
-extern bool mg_may_claim(void);
+/* Error unless the user that logged in may name recipients. */
+extern void mg_require_claims(void);
 
 /* A release, from the call to its record. */
 typedef struct MgIssuance
@@ -494,6 +504,8 @@ typedef struct MgQuery
 } MgQuery;
 
 extern void mg_query_begin(MgQuery *q);
+/* Until the end: an index, where there is one, also where nobody has told the planner how long our tables are. */
+extern void mg_query_by_index(MgQuery *q);
 /* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command.
  */
 extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);
@@ -501,6 +513,9 @@ extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, 
  * transaction has written since. */
 extern uint64 mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, const MgArg *args);
 extern void mg_query_end(MgQuery *q);
+/* One statement between a begin and an end of its own, in the latest snapshot: has it a row? And its OIDs. */
+extern bool mg_query_any(const char *sql, int nargs, const MgArg *args);
+extern List *mg_query_oids(const char *sql, int nargs, const MgArg *args);
 /*
  * One statement that changes a table of state (catalog/seals.h) and returns the keys of its rows as column 1: it is run
  * and its rows are to be sealed. Returns their number. _alone: between a begin and an end of its own.

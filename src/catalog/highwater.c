@@ -48,11 +48,11 @@
 #include "catalog/seals.h"
 #include "miscadmin.h"
 #include "pg/guc.h"
+#include "pg/json.h"
 #include "port.h"
 #include "seal/seal.h"
 #include "storage/fd.h"
 #include "storage/lock.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 
 #define ACCOUNT_DIGITS 16
@@ -219,18 +219,12 @@ head_in_chain(const MgMark *m)
 {
 	bytea *hash = palloc(VARHDRSZ + sizeof(m->head));
 	MgArg args[] = {MG_INT8(m->head_number), MG_BYTEA(hash)};
-	MgQuery q;
-	bool found;
 
 	if (m->head_number == 0)
 		return true;
 	SET_VARSIZE(hash, VARHDRSZ + sizeof(m->head));
 	memcpy(VARDATA(hash), m->head, sizeof(m->head));
-	mg_query_begin(&q);
-	found = mg_query_run(&q, true, "SELECT 1 FROM mirage.log_block WHERE number = $1 AND hash = $2", lengthof(args),
-						 args) > 0;
-	mg_query_end(&q);
-	return found;
+	return mg_query_any("SELECT 1 FROM mirage.log_block WHERE number = $1 AND hash = $2", lengthof(args), args);
 }
 
 /* What the log says about marks, and about this one. */
@@ -645,12 +639,11 @@ mg_high_water_acknowledge(const char *note)
 			pass_number("share_id", s.lost[i].share);
 		charge_again(&s.lost[i]);
 	}
-	initStringInfo(&detail);
-	appendStringInfo(&detail,
-					 "{\"mark\": \"%s\", \"why\": \"%s\", \"lost_charges\": " INT64_FORMAT ", \"note\": ", s.hash,
-					 why[s.finding], s.nlost);
-	escape_json(&detail, note);
-	appendStringInfoChar(&detail, '}');
-	mg_log(LOG_ACKNOWLEDGED, "ledger", detail.data);
+	mg_json_begin(&detail);
+	mg_json_text(&detail, "mark", s.hash);
+	mg_json_text(&detail, "why", why[s.finding]);
+	mg_json_int(&detail, "lost_charges", s.nlost);
+	mg_json_text(&detail, "note", note);
+	mg_log(LOG_ACKNOWLEDGED, "ledger", mg_json_end(&detail));
 	return s.nlost;
 }

@@ -8,8 +8,8 @@
 #include "catalog/seals.h"
 #include "miscadmin.h"
 
-bool
-mg_may_claim(void)
+static bool
+may_claim(void)
 {
 	Oid login = GetAuthenticatedUserId();
 	MgQuery q;
@@ -26,6 +26,17 @@ mg_may_claim(void)
 	}
 	mg_query_end(&q);
 	return may;
+}
+
+void
+mg_require_claims(void)
+{
+	if (!may_claim())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\" may not say whom rows are for",
+							   GetUserNameFromId(GetAuthenticatedUserId(), false)),
+						errhint("RESET pg_mirage.recipient, or let a member of mirage_admin call "
+								"dp_allow_claims() for the role that logs in.")));
 }
 
 void

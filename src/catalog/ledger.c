@@ -92,7 +92,7 @@ int64
 mg_ledger_reserve(const MgCharge *charge)
 {
 	char *role_name = GetUserNameFromId(charge->role, false);
-	MgBudget *budget = mg_budget_by_id(charge->budget);
+	MgBudget *budget = mg_budget_by_id(charge->budget, false);
 	double rdp = budget->filter.alpha * charge->rho;
 	MgArg args[] =
 		{MG_INT8(charge->budget), MG_TEXT(charge->budget_name),   MG_TEXT(charge->relation), MG_OID(charge->relid),
@@ -151,6 +151,7 @@ mg_ledger_require_whole(void)
 	bool whole;
 
 	mg_query_begin(&q);
+	mg_query_by_index(&q);
 	mg_query_run(
 		&q, true,
 		"SELECT NOT EXISTS (SELECT FROM mirage.log g WHERE g.charge IS NOT NULL AND NOT EXISTS "

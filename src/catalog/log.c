@@ -317,6 +317,7 @@ chain_all(void)
 		{
 			CHECK_FOR_INTERRUPTS();
 			mg_query_begin(&q);
+			mg_query_by_index(&q);
 			more = chain_some(&q, &b, &walk, seed);
 			mg_query_end(&q);
 			MemoryContextReset(context);

@@ -47,6 +47,33 @@ mg_model_find(const char *name)
 	return m;
 }
 
+MgModel *
+mg_model_require(const char *name)
+{
+	MgModel *m = mg_model_find(name);
+
+	if (m == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
+						errhint("The view dp_models lists the models that you may use.")));
+	return m;
+}
+
+MgModel *
+mg_model_require_locked(const char *name, LOCKMODE mode)
+{
+	MgModel *m = mg_model_require(name);
+	int64 locked;
+
+	/* another may have its name by the time that the lock is had */
+	do
+	{
+		locked = m->id;
+		mg_model_lock(locked, mode);
+		m = mg_model_require(name);
+	} while (m->id != locked);
+	return m;
+}
+
 static void
 model_columns_insert(MgQuery *q, int64 model, const MgColumns *columns)
 {

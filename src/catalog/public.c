@@ -30,21 +30,8 @@ static List *
 targets_of(Oid relid, const char *query)
 {
 	MgArg arg = MG_OID(relid);
-	MgQuery q;
-	List *targets = NIL;
-	uint64 n;
 
-	mg_query_begin(&q);
-	n = mg_query_run(&q, true, query, 1, &arg);
-	for (uint64 i = 0; i < n; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(q.caller);
-
-		targets = lappend_oid(targets, mg_get_oid(i, 1));
-		MemoryContextSwitchTo(old);
-	}
-	mg_query_end(&q);
-	return targets;
+	return mg_query_oids(query, 1, &arg);
 }
 
 Oid
@@ -82,15 +69,9 @@ static bool
 was_public(const char *name)
 {
 	MgArg args[] = {MG_TEXT(name), MG_TEXT(mg_database_identity())};
-	MgQuery q;
-	bool was;
 
-	mg_query_begin(&q);
-	was =
-		mg_query_run(&q, true, "SELECT 1 FROM mirage.relation WHERE name = $1 AND is_public AND identity <> $2 LIMIT 1",
-					 lengthof(args), args) > 0;
-	mg_query_end(&q);
-	return was;
+	return mg_query_any("SELECT 1 FROM mirage.relation WHERE name = $1 AND is_public AND identity <> $2 LIMIT 1",
+						lengthof(args), args);
 }
 
 MgPublicness

@@ -17,6 +17,7 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/array.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -36,6 +37,12 @@ mg_query_end(MgQuery *q)
 {
 	SPI_finish();
 	mg_identity_leave(&q->identity);
+}
+
+void
+mg_query_by_index(MgQuery *q)
+{
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* snapshot: of a read-only statement; NULL: an ordinary command. */
@@ -93,6 +100,38 @@ mg_query_run_before(MgQuery *q, CommandId command, const char *sql, int nargs, c
 	n = run(sql, nargs, args, snapshot);
 	UnregisterSnapshot(snapshot);
 	return n;
+}
+
+bool
+mg_query_any(const char *sql, int nargs, const MgArg *args)
+{
+	MgQuery q;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true, sql, nargs, args);
+	mg_query_end(&q);
+	return n > 0;
+}
+
+List *
+mg_query_oids(const char *sql, int nargs, const MgArg *args)
+{
+	MgQuery q;
+	List *oids = NIL;
+	uint64 n;
+
+	mg_query_begin(&q);
+	n = mg_query_run(&q, true, sql, nargs, args);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(q.caller);
+
+		oids = lappend_oid(oids, mg_get_oid(i, 1));
+		MemoryContextSwitchTo(old);
+	}
+	mg_query_end(&q);
+	return oids;
 }
 
 uint64

@@ -24,12 +24,12 @@
 #include "miscadmin.h"
 #include "pg/canonical.h"
 #include "pg/compat.h"
+#include "pg/json.h"
 #include "pgtime.h"
 #include "seal/encode.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
-#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -82,15 +82,6 @@ mg_fingerprint_record(int64 model, const bytea *sealed)
 /* ---------------------------------------------------------------- the document */
 
 static void
-member(StringInfo b, const char *name, const char *value)
-{
-	if (value == NULL)
-		return;
-	appendStringInfo(b, ", \"%s\": ", name);
-	escape_json(b, value);
-}
-
-static void
 member_number(StringInfo b, const char *name, double value)
 {
 	char text[MG_JSON_NUMBER_SIZE];
@@ -112,7 +103,7 @@ static void
 member_agent(StringInfo b, const char *name, const char *role)
 {
 	appendStringInfo(b, ", \"%s\": {\"@type\": \"prov:Agent\"", name);
-	member(b, "name", role);
+	mg_json_text(b, "name", role);
 	appendStringInfoChar(b, '}');
 }
 
@@ -252,17 +243,17 @@ static void
 put_model(StringInfo b, const Facts *f)
 {
 	appendStringInfoString(b, ", \"wasDerivedFrom\": {\"@type\": [\"prov:Entity\", \"mg:Model\"]");
-	member(b, "@id", urn("model", f->model));
-	member(b, "name", f->model_name);
-	member(b, "mg:fingerprint", psprintf("sha256:%s", f->fingerprint));
-	member(b, "mg:method", f->method);
+	mg_json_text(b, "@id", urn("model", f->model));
+	mg_json_text(b, "name", f->model_name);
+	mg_json_text(b, "mg:fingerprint", psprintf("sha256:%s", f->fingerprint));
+	mg_json_text(b, "mg:method", f->method);
 	member_number(b, "mg:epsilon", f->epsilon);
 	member_number(b, "mg:delta", f->delta);
 	member_agent(b, "wasAttributedTo", f->owner);
 	appendStringInfoString(b, ", \"wasGeneratedBy\": {\"@type\": [\"prov:Activity\", \"mg:Training\"]");
-	member(b, "@id", urn("charge", f->charge));
+	mg_json_text(b, "@id", urn("charge", f->charge));
 	member_integer(b, "mg:charge", f->charge);
-	member(b, "mg:budget", f->budget);
+	mg_json_text(b, "mg:budget", f->budget);
 	appendStringInfoString(b, "}}");
 }
 
@@ -271,22 +262,21 @@ static void
 put_release(StringInfo b, const Facts *f)
 {
 	appendStringInfoString(b, ", \"wasGeneratedBy\": {\"@type\": [\"prov:Activity\", \"mg:Release\"]");
-	member(b, "endedAtTime", f->time);
-	member(b, "used", urn("model", f->model));
+	mg_json_text(b, "endedAtTime", f->time);
+	mg_json_text(b, "used", urn("model", f->model));
 	member_integer(b, "mg:rowsAskedFor", f->rows);
-	appendStringInfo(b, ", \"mg:seedGiven\": %s", f->seeded ? "true" : "false");
-	member(b, "mg:purpose", f->purpose);
-	member(b, "mg:path", f->path);
-	member(b, "mg:grantee", f->grantee);
-	if (f->conditions != NULL)
-		appendStringInfo(b, ", \"mg:conditionsOn\": %s", f->conditions);
-	member(b, "mg:watermarkKey", f->watermark);
+	mg_json_bool(b, "mg:seedGiven", f->seeded);
+	mg_json_text(b, "mg:purpose", f->purpose);
+	mg_json_text(b, "mg:path", f->path);
+	mg_json_text(b, "mg:grantee", f->grantee);
+	mg_json_raw(b, "mg:conditionsOn", f->conditions);
+	mg_json_text(b, "mg:watermarkKey", f->watermark);
 	appendStringInfoString(b, ", \"wasAssociatedWith\": [{\"@type\": \"prov:Agent\"");
-	member(b, "name", f->role);
+	mg_json_text(b, "name", f->role);
 	appendStringInfoString(b, "}, {\"@type\": [\"prov:SoftwareAgent\", \"sc:SoftwareApplication\"], \"name\": "
 							  "\"pg_mirage\"");
-	member(b, "softwareVersion", f->version);
-	member(b, "runtimePlatform", psprintf("PostgreSQL %s", GetConfigOption("server_version", false, false)));
+	mg_json_text(b, "softwareVersion", f->version);
+	mg_json_text(b, "runtimePlatform", psprintf("PostgreSQL %s", GetConfigOption("server_version", false, false)));
 	appendStringInfoString(b, "}]}");
 }
 
@@ -298,10 +288,10 @@ put_columns(StringInfo b, const Facts *f)
 	for (int i = 0; i < f->ncolumns; i++)
 	{
 		appendStringInfoString(b, i == 0 ? "{\"@type\": \"cr:Field\"" : ", {\"@type\": \"cr:Field\"");
-		member(b, "@id", psprintf("rows/%d", i + 1));
-		member(b, "name", f->column[i]);
-		member(b, "dataType", f->data_type[i]);
-		member(b, "mg:type", f->type[i]);
+		mg_json_text(b, "@id", psprintf("rows/%d", i + 1));
+		mg_json_text(b, "name", f->column[i]);
+		mg_json_text(b, "dataType", f->data_type[i]);
+		mg_json_text(b, "mg:type", f->type[i]);
 		appendStringInfoChar(b, '}');
 	}
 	appendStringInfoString(b, "]}]");
@@ -315,20 +305,22 @@ describe(const Facts *f)
 
 	initStringInfo(&b);
 	appendStringInfo(&b, "{\"@context\": %s, \"@type\": [\"sc:Dataset\", \"prov:Entity\"]", context);
-	member(&b, "@id", urn("issuance", f->issuance));
-	member(&b, "name", psprintf("rows of model %s, issuance " INT64_FORMAT, f->model_name, f->issuance));
-	member(&b, "description",
-		   "Synthetic rows, drawn from a model that was trained under differential privacy. epsilon and delta of the "
-		   "model bound what all rows of it together show of one privacy unit of its source.");
-	member(&b, "dateCreated", f->time);
-	member(&b, "generatedAtTime", f->time);
+	mg_json_text(&b, "@id", urn("issuance", f->issuance));
+	mg_json_text(&b, "name", psprintf("rows of model %s, issuance " INT64_FORMAT, f->model_name, f->issuance));
+	mg_json_text(
+		&b, "description",
+		"Synthetic rows, drawn from a model that was trained under differential privacy. epsilon and delta of the "
+		"model bound what all rows of it together show of one privacy unit of its source.");
+	mg_json_text(&b, "dateCreated", f->time);
+	mg_json_text(&b, "generatedAtTime", f->time);
 	member_agent(&b, "creator", f->owner);
 	member_agent(&b, "wasAttributedTo", f->role);
 	member_integer(&b, "mg:issuance", f->issuance);
 	appendStringInfoString(&b, ", \"mg:recipient\": {\"@type\": \"prov:Agent\"");
-	member(&b, "@id", psprintf("urn:uuid:%s", f->recipient_id));
-	member(&b, "name", f->recipient);
-	appendStringInfo(&b, ", \"mg:claimed\": %s}", f->claimed ? "true" : "false");
+	mg_json_text(&b, "@id", psprintf("urn:uuid:%s", f->recipient_id));
+	mg_json_text(&b, "name", f->recipient);
+	mg_json_bool(&b, "mg:claimed", f->claimed);
+	appendStringInfoChar(&b, '}');
 	put_model(&b, f);
 	put_release(&b, f);
 	put_columns(&b, f);
@@ -373,9 +365,9 @@ proof_options(const char *body, const char *created, const char *multikey)
 	initStringInfo(&b);
 	appendStringInfo(&b, "{\"@context\": %s, \"type\": \"DataIntegrityProof\", \"cryptosuite\": \"eddsa-jcs-2022\"",
 					 DatumGetCString(DirectFunctionCall1(jsonb_out, its_context)));
-	member(&b, "created", created);
-	member(&b, "verificationMethod", did_key(multikey));
-	member(&b, "proofPurpose", "assertionMethod");
+	mg_json_text(&b, "created", created);
+	mg_json_text(&b, "verificationMethod", did_key(multikey));
+	mg_json_text(&b, "proofPurpose", "assertionMethod");
 	appendStringInfoChar(&b, '}');
 	return b.data;
 }
@@ -506,9 +498,9 @@ mg_receipt_write_rows(int64 issuance, const char *hash, int64 rows)
 		elog(ERROR, "issuance " INT64_FORMAT " has no receipt", issuance);
 	initStringInfo(&b);
 	appendStringInfo(&b, "%s, \"mg:rows\": {\"@type\": \"mg:RowsHash\"", body);
-	member(&b, "mg:hash", hash);
+	mg_json_text(&b, "mg:hash", hash);
 	member_integer(&b, "mg:count", rows);
-	member(&b, "mg:form", "pg_mirage rows 1");
+	mg_json_text(&b, "mg:form", "pg_mirage rows 1");
 	appendStringInfoString(&b, "}}");
 	s = sign_document(b.data);
 	{
@@ -585,7 +577,7 @@ mg_receipt_may_read(int64 issuance, Oid role)
 					 1, &arg);
 	for (uint64 i = 0; i < n && !may; i++)
 	{
-		MgRole r = mg_role_binding(mg_get_oid(i, 1), mg_get_text(&q, i, 2), mg_get_text(&q, i, 3));
+		MgRole r = mg_get_role(&q, i, 1);
 
 		may = r.live && has_privs_of_role(role, r.oid);
 	}

@@ -11,14 +11,15 @@
  *
  *   In another cluster (a restore, pg_upgrade) it is the same where the role of that OID also has the name that was
  *   recorded of the OID last. pg_upgrade keeps OIDs and names; where a dump is restored beside other roles, in doubt
- *   somebody is another recipient than before.
+ *   somebody is another recipient than before, unless an administrator says otherwise.
  *
  *   A claim is the same as long as the text is, and the login that makes it: two applications may know different people
  *   under one name, and one could have rows marked as the other's user. It outlives a restore if the login does.
  *
- * The table has a row for each time that a role was met under another name, or in another cluster, than before; all rows
- * of an OID in one cluster have the same id, and all rows of an id the same OID. It is append-only. Rows are written by a
- * worker, in a transaction of its own, under a lock on the login's OID, so that parallel first releases agree.
+ * The table has a row for each time that a role was met under another name, or in another cluster, than before; in one
+ * cluster all rows of an OID have one id, and all rows of an id one OID. It is append-only. Rows are written by a
+ * worker, in a transaction of its own, under a lock on the login's OID, so that parallel first releases agree, and one
+ * on an id that comes from elsewhere.
  */
 #include "postgres.h"
 
@@ -29,14 +30,18 @@
 
 /*
  * What is known of a role by its OID, in a cluster: a subselect of at most one row. Rows of other clusters count where
- * this one has none, and only the last of them, if it has the role's name.
+ * this one has none, and only the last of them, if it has the role's name and nobody here is that recipient.
  */
 #define CLUSTER(identity) "split_part(" identity ", ':', 1)"
-#define ROLE(oid, its_name, here)                                                                                \
-	"(SELECT p.recipient_id, p.here AND p.name = " its_name                                                      \
-	" AS current FROM (SELECT r.recipient_id, r.name, " CLUSTER("r.identity") " = " here                         \
-	" AS here FROM mirage.recipient r WHERE r.role_oid = " oid " ORDER BY 3 DESC, r.id DESC LIMIT 1) p WHERE " \
-	"p.here OR p.name = " its_name ")"
+#define IS_HERE(recipient_id, here)                                               \
+	"EXISTS (SELECT FROM mirage.recipient o WHERE o.recipient_id = " recipient_id \
+	" AND " CLUSTER("o.identity") " = " here ")"
+#define ROLE(oid, its_name, here)                                                           \
+	"(SELECT p.recipient_id, p.here AND p.name = " its_name                                 \
+	" AS current FROM (SELECT r.recipient_id, r.name, " CLUSTER(                            \
+		"r.identity") " = " here " AS here FROM mirage.recipient r WHERE r.role_oid = " oid \
+					  " ORDER BY 3 DESC, r.id DESC LIMIT 1) p WHERE "                       \
+					  "p.here OR (p.name = " its_name " AND NOT " IS_HERE("p.recipient_id", here) "))"
 
 MgRecipient
 mg_recipient(void)
@@ -46,12 +51,7 @@ mg_recipient(void)
 	if (r.claimed)
 	{
 		mg_check_name("recipient", mg_guc_recipient);
-		if (!mg_may_claim())
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-							errmsg("role \"%s\" may not say whom rows are for",
-								   GetUserNameFromId(GetAuthenticatedUserId(), false)),
-							errhint("RESET pg_mirage.recipient, or let a member of mirage_admin call "
-									"dp_allow_claims() for the role that logs in.")));
+		mg_require_claims();
 		r.name = pstrdup(mg_guc_recipient);
 	}
 	else
@@ -132,6 +132,11 @@ mg_recipient_record(MgRecipient *r)
 
 	mg_lock_name("recipient", psprintf("%u", login));
 	k = find(r->claimed ? r->name : NULL);
+	if (!k.current && k.login != NULL)
+	{
+		mg_lock_name("recipient", k.login);
+		k = find(r->claimed ? r->name : NULL);
+	}
 	found = k.current && (!r->claimed || k.claim != NULL);
 	if (!k.current)
 		k.login = insert(k.login, GetUserNameFromId(login, false), login, NULL);
@@ -141,11 +146,44 @@ mg_recipient_record(MgRecipient *r)
 	return !found;
 }
 
+void
+mg_recipient_adopt(Oid role, const char *name, const char *id)
+{
+	MgArg args[] = {MG_OID(role), MG_TEXT(id), MG_TEXT(mg_database_identity())};
+	MgQuery q;
+	bool has_one, is_role, taken;
+
+	mg_lock_name("recipient", psprintf("%u", role));
+	mg_lock_name("recipient", id);
+	mg_query_begin(&q);
+	mg_query_run(
+		&q, true,
+		"SELECT EXISTS (SELECT FROM mirage.recipient r WHERE r.role_oid = $1 AND " CLUSTER("r.identity") " = " CLUSTER(
+			"$3") "), EXISTS (SELECT FROM mirage.recipient r WHERE "
+				  "r.recipient_id = $2::uuid AND r.role_oid IS NOT NULL), " IS_HERE("$2::uuid", CLUSTER("$3")),
+		lengthof(args), args);
+	has_one = mg_get_bool(0, 1);
+	is_role = mg_get_bool(0, 2);
+	taken = mg_get_bool(0, 3);
+	mg_query_end(&q);
+	if (!is_role)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("no role was ever recipient %s", id),
+						errhint("The view dp_issuances names recipients by recipient_id.")));
+	if (taken)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("a role of this server is recipient %s already", id)));
+	if (has_one)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("role \"%s\" is a recipient of its own already", name),
+						errdetail("Rows were given out to it on this server.")));
+	(void) insert(id, name, role, NULL);
+}
+
 /* ---------------------------------------------------------------- who can be traced */
 
 /*
- * What the role behind an identity is called now: the role of its OID, which all its rows share, if that would be given
- * this identity. A namesake has the name that the identity had then, and is not it.
+ * What the role behind an identity is called now: the role of its OID, here or where it was met last, if that would be
+ * given this identity. A namesake has the name that the identity had then, and is not it.
  */
 static const char suspects[] =
 	"SELECT s.recipient_id::text, s.recipient, s.claimed, n.rolname::text, NOT s.claimed AND n.rolname IS DISTINCT "
@@ -154,8 +192,11 @@ static const char suspects[] =
 	"WHERE i.model = $1 AND i.watermark IS NOT NULL ORDER BY i.recipient_id, i.id DESC) s "
 	"LEFT JOIN LATERAL (SELECT a.rolname FROM (SELECT coalesce(c.claimed_by, c.recipient_id) AS id "
 	"FROM mirage.recipient c WHERE c.recipient_id = s.recipient_id LIMIT 1) l, LATERAL (SELECT o.role_oid FROM "
-	"mirage.recipient o WHERE o.recipient_id = l.id LIMIT 1) o, pg_roles a WHERE a.oid = o.role_oid AND "
-	"l.id = (SELECT recipient_id FROM " ROLE("a.oid", "a.rolname", CLUSTER("$2")) " k)) n ON true ORDER BY 2, 3, 1";
+	"mirage.recipient o WHERE o.recipient_id = l.id ORDER BY " CLUSTER("o.identity") " = " CLUSTER(
+		"$2") " DESC, "
+			  "o.id DESC LIMIT 1) o, pg_roles a WHERE a.oid = o.role_oid AND "
+			  "l.id = (SELECT recipient_id FROM " ROLE("a.oid", "a.rolname",
+													   CLUSTER("$2")) " k)) n ON true ORDER BY 2, 3, 1";
 
 List *
 mg_mark_recipients(int64 model)

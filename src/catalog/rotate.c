@@ -102,13 +102,8 @@ static bool
 anything_under(const char *master)
 {
 	MgArg arg = MG_TEXT(master);
-	MgQuery q;
-	bool any;
 
-	mg_query_begin(&q);
-	any = mg_query_run(&q, true, "SELECT 1 FROM mirage.wrapped_key WHERE master = $1 LIMIT 1", 1, &arg) > 0;
-	mg_query_end(&q);
-	return any;
+	return mg_query_any("SELECT 1 FROM mirage.wrapped_key WHERE master = $1 LIMIT 1", 1, &arg);
 }
 
 /* Finds the key and wipes it: it is held from now on, or can be read again. */

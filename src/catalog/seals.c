@@ -473,6 +473,7 @@ mg_seals_take(void)
 		return NULL;
 	initStringInfo(&buf);
 	mg_query_begin(&q);
+	mg_query_by_index(&q);
 	foreach (cell, written)
 	{
 		appendStringInfoString(&buf, any ? ", " : "[");

@@ -9,7 +9,8 @@
  * snapshot: time is that of sorting, memory does not grow.
  *
  * Each signature is verified, although the last one covers all before it: one that was altered would be found by nobody
- * else. That is most of the work, and is done in pg_mirage.threads threads.
+ * else. That is most of the work, and is done in pg_mirage.threads threads; where the master key is at hand, as it must
+ * be to say that the public key is genuine, by signing again (seal/seal.h), which takes less.
  *
  * Nothing is left out for a head that was kept outside: it says what the log's hashes were, not that the rows still
  * have them.
@@ -115,6 +116,8 @@ typedef struct Verify
 	MgFindings found; /* entries that are wrong, or first of a block that is */
 	uint8 pub[32];
 	bool have_pub;
+	uint8 seed[MG_KEY_BYTES]; /* of that key, where the master key is at hand; wiped with the memory context */
+	bool have_seed;
 	mg_pool *pool;
 	const MgHead *expected; /* NULL: none */
 	bool expected_seen;
@@ -130,7 +133,7 @@ typedef struct Verify
 	MgSorter *seals;
 
 	/* what has been walked */
-	int64 number, charges;
+	int64 number, charges, block_settled;
 	MgHash hash;
 	StringInfoData buf;
 	MgHash *hashes; /* of the block at hand */
@@ -298,7 +301,7 @@ verify_pending(Verify *v)
 		return;
 	mg_server_ctx(&ctx);
 	ctx.pool = v->pool;
-	MG_CHECK(&ctx, mg_verify_many(&ctx, v->pub, v->signatures, v->npending));
+	MG_CHECK(&ctx, mg_verify_many(&ctx, v->pub, v->have_seed ? v->seed : NULL, v->signatures, v->npending));
 	for (size_t i = 0; i < v->npending; i++)
 		if (!v->signatures[i].ok)
 			mg_found(&v->found, v->pending[i].first);
@@ -349,7 +352,8 @@ gather_hashes(Verify *v, int64 number, int64 *charges)
 }
 
 #define BLOCK_QUERY \
-	"SELECT number, previous, hash, signature, charges FROM mirage.log_block WHERE number IS NOT NULL ORDER BY number"
+	"SELECT number, previous, hash, signature, charges, settled FROM mirage.log_block WHERE number IS NOT NULL " \
+	"ORDER BY number"
 
 static void
 visit_block(void *arg, HeapTuple tuple, TupleDesc desc)
@@ -359,13 +363,14 @@ visit_block(void *arg, HeapTuple tuple, TupleDesc desc)
 	MgHash previous, hash, computed;
 	bool null, good, has_hash;
 	int64 number = get_int8(tuple, desc, 1, &null), charges, first = gather_hashes(v, number, &charges);
+	int64 settled = get_int8(tuple, desc, 6, &null);
 	mg_ctx ctx;
 
 	has_hash = get_bytes(tuple, desc, 3, hash, sizeof(hash));
 	mg_ctx_init(&ctx);
 	MG_CHECK(&ctx, mg_chain_block(&ctx, (uint64) number, v->hash, v->hashes, v->nhashes, computed));
-	/* a block of nothing is never made */
-	good = v->have_pub && v->nhashes > 0 && number == v->number + 1 && has_hash &&
+	/* a block of nothing is never made; what is settled stays so */
+	good = v->have_pub && v->nhashes > 0 && settled >= v->block_settled && number == v->number + 1 && has_hash &&
 		   get_bytes(tuple, desc, 2, previous, sizeof(previous)) && memcmp(previous, v->hash, MG_HASH_BYTES) == 0 &&
 		   memcmp(hash, computed, MG_HASH_BYTES) == 0 && get_bytes(tuple, desc, 4, signature, sizeof(signature)) &&
 		   get_int8(tuple, desc, 5, &null) == v->charges + charges && !null;
@@ -376,6 +381,7 @@ visit_block(void *arg, HeapTuple tuple, TupleDesc desc)
 	/* Goes on from what the block claims, so that one bad block is not reported for all that follow. */
 	v->number = number;
 	v->charges = get_int8(tuple, desc, 5, &null);
+	v->block_settled = settled;
 	if (has_hash)
 		memcpy(v->hash, hash, MG_HASH_BYTES);
 	if (v->expected != NULL && v->expected->number == number)
@@ -397,6 +403,8 @@ verify_signer(Verify *v)
 	switch (mg_root_public_genuine("log", v->pub))
 	{
 		case MG_GENUINE_YES:
+			mg_root_key("log", v->seed, false);
+			v->have_seed = true;
 			break;
 		case MG_GENUINE_NO:
 			v->have_pub = false;
@@ -489,39 +497,47 @@ verify_head(Verify *v)
 						 errhint("The database was rewound and went on, or the log was written anew.")));
 }
 
+static void
+wipe(void *arg)
+{
+	mg_wipe(((Verify *) arg)->seed, MG_KEY_BYTES);
+}
+
 MgLogCheck
 mg_log_verify(const char *expected_head)
 {
 	MemoryContext old = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(old, "pg_mirage log verification", ALLOCSET_DEFAULT_SIZES);
-	Verify v = {0};
+	Verify *v;
 	MgLogCheck check = {0};
 	char head[MG_HEAD_SIZE];
 	MgHead expected;
 
 	MemoryContextSwitchTo(context);
+	v = palloc0(sizeof(Verify));
+	mg_release_with(context, wipe, v);
 	if (expected_head != NULL)
 	{
 		if (!mg_head_parse(expected_head, &expected))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("head is not a head of the audit log"),
 							errhint("Give the text that dp_audit_head(), or an earlier call of dp_verify_audit(), "
 									"returned.")));
-		v.expected = &expected;
+		v->expected = &expected;
 		/* of no block yet: the hash is zeros */
-		v.expected_seen = expected.number == 0 && memcmp(expected.hash, v.hash, MG_HASH_BYTES) == 0;
+		v->expected_seen = expected.number == 0 && memcmp(expected.hash, v->hash, MG_HASH_BYTES) == 0;
 	}
-	v.snapshot = RegisterSnapshot(GetLatestSnapshot());
-	verify_signer(&v);
-	verify_chain(&v);
-	verify_head(&v);
-	mg_verify_rows(&v.found, v.snapshot, v.seals);
-	UnregisterSnapshot(v.snapshot);
-	mg_objects_verify(&v.found);
-	check.entries = v.entries;
-	check.ok = !v.found.bad;
-	check.first_bad = v.found.first_bad;
+	v->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	verify_signer(v);
+	verify_chain(v);
+	verify_head(v);
+	mg_verify_rows(&v->found, v->snapshot, v->seals);
+	UnregisterSnapshot(v->snapshot);
+	mg_objects_verify(&v->found);
+	check.entries = v->entries;
+	check.ok = !v->found.bad;
+	check.first_bad = v->found.first_bad;
 	MemoryContextSwitchTo(old);
-	mg_head_plain(v.number, v.hash, head);
+	mg_head_plain(v->number, v->hash, head);
 	check.head = pstrdup(head);
 	MemoryContextDelete(context);
 	return check;

@@ -212,13 +212,8 @@ bool
 mg_mark_has_plan(int64 model)
 {
 	MgArg arg = MG_INT8(model);
-	MgQuery q;
-	bool has;
 
-	mg_query_begin(&q);
-	has = mg_query_run(&q, true, "SELECT FROM mirage.mark_plan WHERE model = $1", 1, &arg) > 0;
-	mg_query_end(&q);
-	return has;
+	return mg_query_any("SELECT FROM mirage.mark_plan WHERE model = $1", 1, &arg);
 }
 
 static bytea *

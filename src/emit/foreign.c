@@ -23,6 +23,7 @@
 #include "access/table.h"
 #include "emit/emit.h"
 #include "emit/foreign.h"
+#include "emit/scan.h"
 #include "emit/where.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -331,16 +332,6 @@ typedef struct ForeignRows
 	MgRows *rows; /* NULL: not begun */
 } ForeignRows;
 
-static bool
-collect_params(Node *node, void *params)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		*(Bitmapset **) params = bms_add_member(*(Bitmapset **) params, ((Param *) node)->paramid);
-	return expression_tree_walker(node, collect_params, params);
-}
-
 /* The user that the scan's rights are those of. */
 static Oid
 scan_user(ForeignScanState *node)
@@ -365,7 +356,7 @@ begin_scan(ForeignScanState *node, int eflags)
 	s->nulls = palloc(sizeof(bool) * Max(list_length(attnos), 1));
 	foreach (cell, attnos)
 		s->attrs[s->nattrs++] = lfirst_int(cell);
-	collect_params((Node *) scan->fdw_exprs, &s->params);
+	mg_exec_params((Node *) scan->fdw_exprs, &s->params);
 	s->context = AllocSetContextCreate(node->ss.ps.state->es_query_cxt, "pg_mirage release", ALLOCSET_DEFAULT_SIZES);
 	s->where = AllocSetContextCreate(s->context, "pg_mirage where", ALLOCSET_DEFAULT_SIZES);
 	node->fdw_state = s;

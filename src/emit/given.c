@@ -9,8 +9,8 @@
 #include "emit/emit.h"
 #include "emit/given.h"
 #include "pg/column_condition.h"
+#include "pg/json.h"
 #include "pg/texts.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 
 /* NIL names them all. */
@@ -38,11 +38,8 @@ mg_columns_named(const MgColumns *columns, List *named)
 static MgColumn *
 find_conditioned(MgColumns *columns, List *named, const char *name, const char *model)
 {
-	MgColumn *c = NULL;
+	MgColumn *c = is_named(named, name) ? mg_columns_find(columns, name) : NULL;
 
-	for (int i = 0; i < columns->n && c == NULL; i++)
-		if (strcmp(columns->col[i].name, name) == 0 && is_named(named, name))
-			c = &columns->col[i];
 	if (c == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 						errmsg("conditions: model \"%s\" has no column \"%s\"", model, name),
@@ -96,7 +93,8 @@ mg_given_parse(Jsonb *call, Jsonb *grant, MgColumns *columns, List *named, const
 {
 	MgGiven given = {0};
 	List *noted = NIL;
-	StringInfoData names;
+	List *names = NIL;
+	StringInfoData buf;
 	ListCell *lc;
 
 	for (int i = 0; i < columns->n; i++)
@@ -108,17 +106,16 @@ mg_given_parse(Jsonb *call, Jsonb *grant, MgColumns *columns, List *named, const
 	if (noted == NIL)
 		return given;
 	given.condition = palloc0(sizeof(mg_condition) * list_length(noted));
-	initStringInfo(&names);
 	foreach (lc, noted)
 	{
 		const MgColumn *col = lfirst(lc);
 
-		appendStringInfoString(&names, given.n == 0 ? "[" : ", ");
-		escape_json(&names, col->name);
+		names = lappend(names, col->name);
 		given.condition[given.n++] = mg_condition_core(col->condition);
 	}
-	appendStringInfoChar(&names, ']');
-	given.columns = names.data;
+	initStringInfo(&buf);
+	mg_json_append_texts(&buf, names);
+	given.columns = buf.data;
 	return given;
 }
 

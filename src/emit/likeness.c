@@ -155,12 +155,9 @@ static const char *const columns_query =
 static const MgColumn *
 model_column(const MgRelease *release, const char *name, Oid type)
 {
-	const MgColumns *columns = mg_release_columns(release);
+	const MgColumn *column = mg_columns_find(mg_release_columns(release), name);
 
-	for (int i = 0; i < columns->n; i++)
-		if (strcmp(columns->col[i].name, name) == 0)
-			return columns->col[i].type == type ? &columns->col[i] : NULL;
-	return NULL;
+	return column != NULL && column->type == type ? column : NULL;
 }
 
 static void

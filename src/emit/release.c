@@ -97,8 +97,6 @@ release_free(void *arg)
 
 /* ---------------------------------------------------------------- open */
 
-static void start_stream(MgRelease *r);
-
 /*
  * The model, provided that the caller may have its rows. That a model of a name exists is no secret: undefined_object
  * and insufficient_privilege tell it apart, as they do for tables.
@@ -106,11 +104,8 @@ static void start_stream(MgRelease *r);
 static MgModel *
 require_right(const char *name)
 {
-	MgModel *entry = mg_model_find(name);
+	MgModel *entry = mg_model_require(name);
 
-	if (entry == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-						errhint("The view dp_models lists the models that you may use.")));
 	mg_model_require_released(entry, GetUserId());
 	return entry;
 }
@@ -339,18 +334,24 @@ mg_release_set_sample(MgRelease *r, int64 rows)
 	r->sample = rows;
 }
 
+/* From the first row again. */
+static void
+restart(MgRelease *r)
+{
+	mg_stream_destroy(r->stream);
+	r->stream = NULL;
+	r->done = 0;
+	start_stream(r);
+}
+
 void
 mg_release_where(MgRelease *r, const mg_condition *where, uint32 n)
 {
 	r->where = where;
 	r->nwhere = n;
-	if (r->stream == NULL)
-		return;
 	/* a stream takes its conditions before its first batch */
-	mg_stream_destroy(r->stream);
-	r->stream = NULL;
-	r->done = 0;
-	start_stream(r);
+	if (r->stream != NULL)
+		restart(r);
 }
 
 MgSkipped
@@ -446,16 +447,6 @@ start_stream(MgRelease *r)
 	MG_CHECK(&r->ctx, mg_stream_where(&r->ctx, r->stream, r->where, r->nwhere));
 }
 
-static List *
-column_names(const MgColumns *columns)
-{
-	List *names = NIL;
-
-	for (int i = 0; i < columns->n; i++)
-		names = lappend(names, columns->col[i].name);
-	return names;
-}
-
 typedef struct RecordCall
 {
 	const MgIssuance *issuance;
@@ -495,7 +486,7 @@ mg_release_begin(MgRelease *r, const MgColumns *asked)
 						   .purpose = r->purpose,
 						   .path = r->path,
 						   .conditioned = r->limits.given.columns,
-						   .columns = column_names(asked),
+						   .columns = mg_columns_names(asked),
 						   .grants = r->limits.grants,
 						   .watermark = r->mark.mark != NULL ? r->mark.id : NULL};
 
@@ -523,12 +514,8 @@ mg_release_record_hash(const MgRelease *r, const char *hash)
 void
 mg_release_rewind(MgRelease *r)
 {
-	if (r->done == 0)
-		return;
-	mg_stream_destroy(r->stream);
-	r->stream = NULL;
-	r->done = 0;
-	start_stream(r);
+	if (r->done > 0)
+		restart(r);
 }
 
 const mg_batch *

@@ -70,15 +70,6 @@ mg_rows_record(const MgRelease *release)
 
 /* ---------------------------------------------------------------- shapes */
 
-static const MgColumn *
-find_column(const MgColumns *columns, const char *name)
-{
-	for (int i = 0; i < columns->n; i++)
-		if (strcmp(columns->col[i].name, name) == 0)
-			return &columns->col[i];
-	return NULL;
-}
-
 char *
 mg_rows_column_names(const MgColumns *columns)
 {
@@ -111,7 +102,7 @@ resolve_attribute(const MgRows *rows, int attnum, bool must_exist, MgConversion 
 	*conversion = NULL;
 	if (att->attisdropped)
 		return NULL;
-	c = find_column(mg_release_columns(rows->release), name);
+	c = mg_columns_find(mg_release_columns(rows->release), name);
 	if (c == NULL && must_exist)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("model \"%s\" has no column \"%s\"", model, name),
 						errhint("Its columns are %s.", mg_rows_column_names(mg_release_columns(rows->release)))));

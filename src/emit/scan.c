@@ -241,14 +241,14 @@ typedef struct RowsScan
 	MgRows *rows;          /* NULL: not begun */
 } RowsScan;
 
-static bool
-collect_params(Node *node, void *params)
+bool
+mg_exec_params(Node *node, Bitmapset **params)
 {
 	if (node == NULL)
 		return false;
 	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
-		*(Bitmapset **) params = bms_add_member(*(Bitmapset **) params, ((Param *) node)->paramid);
-	return expression_tree_walker(node, collect_params, params);
+		*params = bms_add_member(*params, ((Param *) node)->paramid);
+	return expression_tree_walker(node, mg_exec_params, params);
 }
 
 /* As the executor does for a function scan. */
@@ -307,7 +307,7 @@ begin_scan(CustomScanState *css, EState *estate, int eflags)
 	s->typed = code_of(s->call->funcid) == typed_function;
 	check_execute(s->call->funcid);
 	s->args = ExecInitExprList(s->call->args, &css->ss.ps);
-	collect_params((Node *) s->call->args, &s->params);
+	mg_exec_params((Node *) s->call->args, &s->params);
 	s->shape = result_shape(s, scan->custom_private);
 	set_attributes(s, linitial(scan->custom_private));
 	s->context = AllocSetContextCreate(estate->es_query_cxt, "pg_mirage release", ALLOCSET_DEFAULT_SIZES);

@@ -117,15 +117,6 @@ find(MgTarget *t, const MgRelease *release, const char *name, MgExisting existin
 
 /* ---------------------------------------------------------------- columns */
 
-static const MgColumn *
-column_called(const MgColumns *columns, const char *name)
-{
-	for (int i = 0; i < columns->n; i++)
-		if (strcmp(columns->col[i].name, name) == 0)
-			return &columns->col[i];
-	return NULL;
-}
-
 static bool
 draws(Relation rel, Form_pg_attribute att)
 {
@@ -141,7 +132,7 @@ column_for(Relation rel, Form_pg_attribute att, const MgColumns *columns)
 
 	if (att->attisdropped || att->attgenerated != '\0' || att->attidentity != '\0')
 		return NULL;
-	c = column_called(columns, NameStr(att->attname));
+	c = mg_columns_find(columns, NameStr(att->attname));
 	if (c == NULL)
 		return NULL;
 	if (c->kind == MG_COLUMN_EXCLUDED && (att->atthasdef || !c->notnull || c->pattern == NULL))
@@ -291,7 +282,7 @@ map_columns(MgTarget *t, MgRelease *release, Relation rel)
 	for (int i = 0; i < all->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(all, i);
-		const MgColumn *c = column_for(rel, att, columns), *same = column_called(columns, NameStr(att->attname));
+		const MgColumn *c = column_for(rel, att, columns), *same = mg_columns_find(columns, NameStr(att->attname));
 
 		if (c == NULL)
 		{

@@ -538,13 +538,7 @@ aim_fit(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, mg_model **out)
 	mg_workload_end(s.workload);
 	mg_learner_destroy(s.learner);
 	mg_arena_destroy(scratch);
-	if (code != MG_OK)
-	{
-		mg_model_destroy(m);
-		return code;
-	}
-	*out = m;
-	return MG_OK;
+	return mg_hand_over(code, m, out);
 }
 
 const mg_method mg_method_aim = {

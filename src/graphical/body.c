@@ -214,40 +214,14 @@ mg_graphical_read(mg_ctx *ctx, mg_model *m, mg_reader *r)
 }
 
 static void
-put_text(mg_writer *w, const char *s)
-{
-	mg_put_raw(w, s, strlen(s));
-}
-
-/* A JSON string: quotes, backslashes and control characters escaped; other bytes (UTF-8) as they are. */
-static void
-put_json_string(mg_writer *w, const char *s)
-{
-	put_text(w, "\"");
-	for (; *s != '\0'; s++)
-	{
-		char escape[8];
-
-		if (*s == '"' || *s == '\\')
-			snprintf(escape, sizeof(escape), "\\%c", *s);
-		else if ((unsigned char) *s < 0x20)
-			snprintf(escape, sizeof(escape), "\\u%04x", (unsigned char) *s);
-		else
-			snprintf(escape, sizeof(escape), "%c", *s);
-		put_text(w, escape);
-	}
-	put_text(w, "\"");
-}
-
-static void
 put_number(mg_writer *w, const char *name, double x)
 {
 	char text[40];
 
 	snprintf(text, sizeof(text), "%.6g", x);
-	put_json_string(w, name);
-	put_text(w, ": ");
-	put_text(w, text);
+	mg_put_json(w, name);
+	mg_put_text(w, ": ");
+	mg_put_text(w, text);
 }
 
 static void
@@ -255,10 +229,10 @@ put_columns(mg_writer *w, const mg_model *m, const uint32_t *cols, uint32_t k)
 {
 	for (uint32_t i = 0; i < k; i++)
 	{
-		put_text(w, i == 0 ? "[" : ", ");
-		put_json_string(w, m->columns[cols[i]].domain.name);
+		mg_put_text(w, i == 0 ? "[" : ", ");
+		mg_put_json(w, m->columns[cols[i]].domain.name);
 	}
-	put_text(w, "]");
+	mg_put_text(w, "]");
 }
 
 mg_code
@@ -266,38 +240,38 @@ mg_graphical_describe(mg_ctx *ctx, const mg_model *m, mg_writer *w)
 {
 	const mg_graphical *g = m->body;
 
-	put_text(w, "\"cliques\": [");
+	mg_put_text(w, "\"cliques\": [");
 	for (uint32_t c = 0; c < g->tree.count; c++)
 	{
-		put_text(w, c == 0 ? "" : ", ");
+		mg_put_text(w, c == 0 ? "" : ", ");
 		put_columns(w, m, g->tree.clique[c].cols, g->tree.clique[c].k);
 	}
-	put_text(w, "], \"measured\": [");
+	mg_put_text(w, "], \"measured\": [");
 	for (uint32_t i = 0; i < g->nmeasured; i++)
 	{
-		put_text(w, i == 0 ? "{\"columns\": " : ", {\"columns\": ");
+		mg_put_text(w, i == 0 ? "{\"columns\": " : ", {\"columns\": ");
 		put_columns(w, m, g->measured[i].cols, g->measured[i].k);
-		put_text(w, ", ");
+		mg_put_text(w, ", ");
 		put_number(w, "sigma", g->measured[i].sigma);
-		put_text(w, "}");
+		mg_put_text(w, "}");
 	}
-	put_text(w, "], \"split\": {");
+	mg_put_text(w, "], \"split\": {");
 	put_number(w, "learn", g->split.learn);
-	put_text(w, ", ");
+	mg_put_text(w, ", ");
 	put_number(w, "oneway", g->split.oneway);
-	put_text(w, ", ");
+	mg_put_text(w, ", ");
 	put_number(w, "select", g->split.select);
-	put_text(w, ", ");
+	mg_put_text(w, ", ");
 	put_number(w, "measure", g->split.measure);
-	put_text(w, "}, ");
+	mg_put_text(w, "}, ");
 	put_number(w, "selection rounds", g->rounds);
-	put_text(w, ", ");
+	mg_put_text(w, ", ");
 	put_number(w, "cells", (double) g->tree.cells);
-	put_text(w, ", ");
+	mg_put_text(w, ", ");
 	put_number(w, "iterations", g->report.iterations);
-	put_text(w, ", ");
+	mg_put_text(w, ", ");
 	put_number(w, "loss", g->report.loss);
-	put_text(w, ", ");
+	mg_put_text(w, ", ");
 	put_number(w, "gap", g->report.gap);
 	return w->failed ? mg_fail(ctx, MG_NOMEM, "out of memory") : MG_OK;
 }

@@ -273,3 +273,13 @@ mg_measure_sets(mg_ctx *ctx, mg_curator *c, mg_arena *a, mg_set *sets, uint32_t 
 	}
 	return MG_OK;
 }
+
+mg_code
+mg_hand_over(mg_code code, mg_model *m, mg_model **out)
+{
+	if (code == MG_OK)
+		*out = m;
+	else
+		mg_model_destroy(m);
+	return code;
+}

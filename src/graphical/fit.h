@@ -32,6 +32,9 @@ mg_code mg_allocate_noise(mg_ctx *ctx, const size_t *cells, uint32_t n, double r
 mg_code mg_begin_model(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, const mg_method *method,
 					   const mg_split *split, mg_model **out, mg_graphical **body);
 
+/* The end of a fit: the model goes to *out where the code is MG_OK, else it is destroyed. Returns the code. */
+mg_code mg_hand_over(mg_code code, mg_model *m, mg_model **out);
+
 /* Noisy one-way marginals as probabilities, all positive: one array a column, in arena a. */
 mg_code mg_oneway_probabilities(mg_ctx *ctx, mg_arena *a, const mg_model *m, double ***out);
 

@@ -45,13 +45,7 @@ independent_fit(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, mg_model 
 	MG_TRY(mg_split_independent(ctx, req, &split));
 	MG_TRY(mg_begin_model(ctx, c, req, &mg_method_independent, &split, &m, &body));
 	code = finish(ctx, req, m, body);
-	if (code != MG_OK)
-	{
-		mg_model_destroy(m);
-		return code;
-	}
-	*out = m;
-	return MG_OK;
+	return mg_hand_over(code, m, out);
 }
 
 const mg_method mg_method_independent = {

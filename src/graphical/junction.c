@@ -195,6 +195,27 @@ mg_junction_factors(mg_ctx *ctx, mg_arena *a, const mg_junction *j, mg_factor **
 }
 
 /*
+ * The way down: f holds weights of cells, m->sum what they sum to within each slice of the separator. A slice's mass is
+ * the parent's marginal; that of the first clique, which has no parent, is `total`.
+ */
+static void
+distribute(const mg_junction *j, mg_messages *m, double total, mg_factor *f)
+{
+	for (uint32_t c = 0; c < j->count; c++)
+	{
+		mg_factor *mass = &m->peak[c], *sum = &m->sum[c];
+
+		if (c > 0)
+			mg_factor_marginal(&f[j->clique[c].parent], mass);
+		else
+			mass->v[0] = total;
+		for (size_t i = 0; i < mass->cells; i++)
+			mass->v[i] = sum->v[i] > 0 ? mass->v[i] / sum->v[i] : 0;
+		mg_factor_scale(&f[c], mass);
+	}
+}
+
+/*
  * Up: f[c] + its children's messages, as weights within each slice of the separator, exp(.. - peak); the
  * message is peak + log(sum). The weights divided by the sums are P(clique | separator), so the way down only
  * multiplies.
@@ -216,18 +237,7 @@ mg_junction_calibrate(const mg_junction *j, mg_messages *m, double total, mg_fac
 		else
 			log_z = peak->v[0];
 	}
-	for (uint32_t c = 0; c < j->count; c++)
-	{
-		mg_factor *mass = &m->peak[c], *sum = &m->sum[c];
-
-		if (c > 0)
-			mg_factor_marginal(&f[j->clique[c].parent], mass);
-		else
-			mass->v[0] = total;
-		for (size_t i = 0; i < mass->cells; i++)
-			mass->v[i] = sum->v[i] > 0 ? mass->v[i] / sum->v[i] : 0;
-		mg_factor_scale(&f[c], mass);
-	}
+	distribute(j, m, total, f);
 	return log_z;
 }
 
@@ -300,18 +310,7 @@ mg_junction_calibrate_linear(const mg_junction *j, mg_messages *m, double total,
 		m->least[j->clique[c].parent] *= scale > 0 ? mg_factor_least(message) : 1;
 		mg_factor_scale(&f[j->clique[c].parent], message);
 	}
-	for (uint32_t c = 0; c < j->count; c++)
-	{
-		mg_factor *mass = &m->peak[c], *sum = &m->sum[c];
-
-		if (c > 0)
-			mg_factor_marginal(&f[j->clique[c].parent], mass);
-		else
-			mass->v[0] = total;
-		for (size_t i = 0; i < mass->cells; i++)
-			mass->v[i] = sum->v[i] > 0 ? mass->v[i] / sum->v[i] : 0;
-		mg_factor_scale(&f[c], mass);
-	}
+	distribute(j, m, total, f);
 	*log_z = z;
 	return true;
 }

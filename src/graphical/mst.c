@@ -232,13 +232,7 @@ mst_fit(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, mg_model **out)
 	else
 		code = learn_structure(ctx, c, req, &split, scratch, m, body);
 	mg_arena_destroy(scratch);
-	if (code != MG_OK)
-	{
-		mg_model_destroy(m);
-		return code;
-	}
-	*out = m;
-	return MG_OK;
+	return mg_hand_over(code, m, out);
 }
 
 const mg_method mg_method_mst = {

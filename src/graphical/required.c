@@ -13,16 +13,10 @@ static mg_code
 fits(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *sets, uint32_t nsets,
 	 const uint32_t *cols, uint32_t k, double most_cells, bool *out)
 {
-	mg_arena *a = mg_arena_create(0);
-	mg_growth *growth;
-	mg_code code;
+	double cells = 0;
+	mg_code code = mg_grown_cells(ctx, sizes, ncolumns, sets, nsets, cols, k, &cells);
 
-	if (a == NULL)
-		return mg_fail(ctx, MG_NOMEM, "out of memory");
-	code = mg_growth_create(ctx, a, sizes, ncolumns, sets, nsets, &growth);
-	if (code == MG_OK)
-		*out = mg_growth_cells(growth, cols, k) <= most_cells;
-	mg_arena_destroy(a);
+	*out = cells <= most_cells;
 	return code;
 }
 

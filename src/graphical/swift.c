@@ -168,22 +168,6 @@ best_pair(const swift *s)
 	return best;
 }
 
-static mg_code
-grown_cells(mg_ctx *ctx, const swift *s, const mg_column_set *sets, uint32_t n, const uint32_t *extra, double *out)
-{
-	mg_arena *a = mg_arena_create(0);
-	mg_growth *growth;
-	mg_code code;
-
-	if (a == NULL)
-		return mg_fail(ctx, MG_NOMEM, "out of memory");
-	code = mg_growth_create(ctx, a, s->pairs.sizes, s->ncolumns, sets, n, &growth);
-	if (code == MG_OK)
-		*out = mg_growth_cells(growth, extra, 2);
-	mg_arena_destroy(a);
-	return code;
-}
-
 /* `sets` begins with what is required, and has room. */
 static mg_code
 take_pairs(mg_ctx *ctx, swift *s, mg_column_set *sets, uint32_t n)
@@ -197,7 +181,7 @@ take_pairs(mg_ctx *ctx, swift *s, mg_column_set *sets, uint32_t n)
 
 		MG_TRY(mg_poll(ctx));
 		s->closed[i] = true;
-		MG_TRY(grown_cells(ctx, s, sets, n, cols, &cells));
+		MG_TRY(mg_grown_cells(ctx, s->pairs.sizes, s->ncolumns, sets, n, cols, 2, &cells));
 		if (cells > s->most_cells)
 			continue;
 		sets[n++] = (mg_column_set){.k = 2, .cols = cols};
@@ -303,13 +287,7 @@ swift_fit(mg_ctx *ctx, mg_curator *c, const mg_fit_request *req, mg_model **out)
 	scratch = mg_arena_create(0);
 	code = scratch != NULL ? learn(ctx, &s, c, scratch, m, body) : mg_fail(ctx, MG_NOMEM, "out of memory");
 	mg_arena_destroy(scratch);
-	if (code != MG_OK)
-	{
-		mg_model_destroy(m);
-		return code;
-	}
-	*out = m;
-	return MG_OK;
+	return mg_hand_over(code, m, out);
 }
 
 const mg_method mg_method_swift = {

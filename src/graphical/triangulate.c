@@ -777,3 +777,20 @@ mg_growth_cells(mg_growth *g, const uint32_t *extra, uint32_t k)
 	}
 	return total;
 }
+
+mg_code
+mg_grown_cells(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *sets, uint32_t nsets,
+			   const uint32_t *extra, uint32_t k, double *cells)
+{
+	mg_arena *a = mg_arena_create(0);
+	mg_growth *growth;
+	mg_code code;
+
+	if (a == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	code = mg_growth_create(ctx, a, sizes, ncolumns, sets, nsets, &growth);
+	if (code == MG_OK)
+		*cells = mg_growth_cells(growth, extra, k);
+	mg_arena_destroy(a);
+	return code;
+}

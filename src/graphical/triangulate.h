@@ -29,5 +29,8 @@ typedef struct mg_growth mg_growth;
 mg_code mg_growth_create(mg_ctx *ctx, mg_arena *a, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *sets,
 						 uint32_t nsets, mg_growth **out);
 double mg_growth_cells(mg_growth *g, const uint32_t *extra, uint32_t k); /* k 0: of the sets alone */
+/* The same for one `extra`, with nothing prepared. */
+mg_code mg_grown_cells(mg_ctx *ctx, const uint32_t *sizes, uint32_t ncolumns, const mg_column_set *sets, uint32_t nsets,
+					   const uint32_t *extra, uint32_t k, double *cells);
 
 #endif

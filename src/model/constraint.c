@@ -369,57 +369,38 @@ mg_constraints_copy(mg_ctx *ctx, mg_arena *a, const mg_column *columns, uint32_t
 /* ---- describing ---- */
 
 static void
-put_raw(mg_writer *w, const char *s)
+put_member(mg_writer *w, const char *name, const char *s)
 {
-	mg_put_raw(w, s, strlen(s));
-}
-
-static void
-put_json(mg_writer *w, const char *name, const char *s)
-{
-	put_raw(w, "\"");
-	put_raw(w, name);
-	put_raw(w, "\": \"");
-	for (; *s != '\0'; s++)
-	{
-		char escape[8];
-
-		if (*s == '"' || *s == '\\')
-			snprintf(escape, sizeof(escape), "\\%c", *s);
-		else if ((unsigned char) *s < 0x20)
-			snprintf(escape, sizeof(escape), "\\u%04x", (unsigned char) *s);
-		else
-			snprintf(escape, sizeof(escape), "%c", *s);
-		put_raw(w, escape);
-	}
-	put_raw(w, "\"");
+	mg_put_json(w, name);
+	mg_put_text(w, ": ");
+	mg_put_json(w, s);
 }
 
 void
 mg_constraints_describe(mg_writer *w, const mg_constraint *c, uint32_t n)
 {
-	put_raw(w, "[");
+	mg_put_text(w, "[");
 	for (uint32_t i = 0; i < n; i++, c++)
 	{
 		char text[40];
 
-		put_raw(w, i == 0 ? "{" : ", {");
-		put_json(w, "name", c->name);
-		put_raw(w, ", ");
-		put_json(w, "definition", c->definition);
-		put_raw(w, ", ");
-		put_json(w, "how", how_names[c->how]);
+		mg_put_text(w, i == 0 ? "{" : ", {");
+		put_member(w, "name", c->name);
+		mg_put_text(w, ", ");
+		put_member(w, "definition", c->definition);
+		mg_put_text(w, ", ");
+		put_member(w, "how", how_names[c->how]);
 		if (c->rejected >= 0)
 		{
 			snprintf(text, sizeof(text), ", \"rejected\": %.4g", c->rejected);
-			put_raw(w, text);
+			mg_put_text(w, text);
 		}
 		if (c->why != NULL)
 		{
-			put_raw(w, ", ");
-			put_json(w, "reason", c->why);
+			mg_put_text(w, ", ");
+			put_member(w, "reason", c->why);
 		}
-		put_raw(w, "}");
+		mg_put_text(w, "}");
 	}
-	put_raw(w, "]");
+	mg_put_text(w, "]");
 }

@@ -16,6 +16,7 @@
 #include "pg/column_domain.h"
 #include "pg/compat.h"
 #include "pg/dependence.h"
+#include "pg/server.h"
 #include "pg/texts.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/lsyscache.h"
@@ -188,7 +189,7 @@ open_source(Oid relid)
 	Relation rel = try_relation_open(relid, AccessShareLock);
 
 	if (rel == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relid)));
+		mg_refuse_unknown_relation(relid);
 	return rel;
 }
 
@@ -285,6 +286,25 @@ mg_base_attribute(Oid source, AttrNumber attnum, Oid base)
 		relation_close(under, AccessShareLock);
 	relation_close(rel, AccessShareLock);
 	return traced;
+}
+
+MgColumn *
+mg_columns_find(const MgColumns *columns, const char *name)
+{
+	for (int i = 0; i < columns->n; i++)
+		if (strcmp(columns->col[i].name, name) == 0)
+			return &columns->col[i];
+	return NULL;
+}
+
+List *
+mg_columns_names(const MgColumns *columns)
+{
+	List *names = NIL;
+
+	for (int i = 0; i < columns->n; i++)
+		names = lappend(names, columns->col[i].name);
+	return names;
 }
 
 void

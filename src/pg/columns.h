@@ -115,6 +115,9 @@ extern void mg_check_declaration(Oid relid, const char *column, MgDeclaration *d
 extern void mg_require_trainable(const MgColumns *columns);
 /* Hands the columns' dependences to a fit; palloc'ed. */
 extern void mg_columns_dependencies(const MgColumns *columns, mg_fit_request *request);
+/* The column of that name; NULL: there is none. And the names of all, in their order: char *, referred to. */
+extern MgColumn *mg_columns_find(const MgColumns *columns, const char *name);
+extern List *mg_columns_names(const MgColumns *columns);
 /* The column's type with typmod, qualified with its schema: what a stored model keeps. */
 extern char *mg_column_type_text(const MgColumn *col);
 /*

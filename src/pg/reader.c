@@ -57,11 +57,9 @@ receive_nothing(DestReceiver *self)
 static char *
 reading_query(Oid relid, const MgColumns *columns, const MgUnit *unit)
 {
-	char *name = mg_relation_name(relid);
+	char *name = mg_relation_name_required(relid);
 	StringInfoData sql;
 
-	if (name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relid)));
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
 	for (int i = 0; i < columns->n; i++)

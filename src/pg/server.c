@@ -237,6 +237,22 @@ mg_relation_name(Oid relid)
 	return result;
 }
 
+void
+mg_refuse_unknown_relation(Oid relid)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relid)));
+}
+
+char *
+mg_relation_name_required(Oid relid)
+{
+	char *name = mg_relation_name(relid);
+
+	if (name == NULL)
+		mg_refuse_unknown_relation(relid);
+	return name;
+}
+
 char *
 mg_role_name(Oid role)
 {
@@ -282,7 +298,7 @@ mg_require_visible_to_workers(Oid relid)
 	ListCell *cell;
 
 	if (get_rel_name(relid) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relid)));
+		mg_refuse_unknown_relation(relid);
 	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("relation %s is temporary", mg_relation_name(relid)),

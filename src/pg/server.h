@@ -57,6 +57,8 @@ extern bool mg_is_auditor(Oid role);
 
 /* schema-qualified, quoted where needed, whatever the search_path; NULL when the object is gone. palloc'ed. */
 extern char *mg_relation_name(Oid relid);
+extern char *mg_relation_name_required(Oid relid); /* error when it is gone */
+extern void mg_refuse_unknown_relation(Oid relid) __attribute__((noreturn));
 extern char *mg_role_name(Oid role);
 
 /*

@@ -58,7 +58,7 @@ require_source(Oid relid)
 	char *schema_name = OidIsValid(schema) ? get_namespace_name(schema) : NULL;
 
 	if (relkind == '\0' || schema_name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relid)));
+		mg_refuse_unknown_relation(relid);
 	if (schema == PG_CATALOG_NAMESPACE || relid < FirstNormalObjectId)
 		refuse_relation(relid, "a system catalog");
 	if (schema == PG_TOAST_NAMESPACE)

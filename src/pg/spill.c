@@ -108,8 +108,9 @@ spill_file(Spill *spill, int file)
 	return file >= 0 && file < spill->nfiles ? spill->file[file] : -1;
 }
 
+/* Writes (from `at`) or reads (into it); only one that reads changes what is there. */
 static mg_code
-spill_write(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, const void *p, size_t n)
+spill_move(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, char *at, size_t left, bool writes)
 {
 	Spill *spill = s->arg;
 	File f = spill_file(spill, file);
@@ -120,27 +121,32 @@ spill_write(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, const void *p, 
 		return mg_fail(ctx, MG_INTERNAL, "no such temporary file");
 	PG_TRY();
 	{
-		const char *at = p;
+		char *next = at;
 		uint64 from = offset;
-		size_t left = n;
+		size_t rest = left;
 
-		while (left > 0)
+		while (rest > 0)
 		{
-			size_t chunk = Min(left, SPILL_CHUNK);
+			size_t chunk = Min(rest, SPILL_CHUNK);
 			int done;
 
 			errno = 0;
-			done = (int) FileWrite(f, (char *) unconstify(char *, at), (int) chunk, (off_t) from,
-								   WAIT_EVENT_BUFFILE_WRITE);
+			if (writes)
+				done = (int) FileWrite(f, next, (int) chunk, (off_t) from, WAIT_EVENT_BUFFILE_WRITE);
+			else
+				done = (int) FileRead(f, next, (int) chunk, (off_t) from, WAIT_EVENT_BUFFILE_READ);
 			if (done <= 0)
 			{
 				/* a short write without an error is a full disk */
-				code = spill_failed(ctx, "write", done < 0 && errno != 0 ? errno : ENOSPC);
+				code = spill_failed(ctx, writes ? "write" : "read",
+									done < 0 && errno != 0 ? errno
+									: writes               ? ENOSPC
+														   : EIO);
 				break;
 			}
-			at += done;
+			next += done;
 			from += (uint64) done;
-			left -= (size_t) done;
+			rest -= (size_t) done;
 		}
 	}
 	PG_CATCH();
@@ -153,45 +159,15 @@ spill_write(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, const void *p, 
 }
 
 static mg_code
+spill_write(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, const void *p, size_t n)
+{
+	return spill_move(ctx, s, file, offset, unconstify(char *, (const char *) p), n, true);
+}
+
+static mg_code
 spill_read(mg_ctx *ctx, mg_store *s, int file, uint64_t offset, void *p, size_t n)
 {
-	Spill *spill = s->arg;
-	File f = spill_file(spill, file);
-	MemoryContext old = CurrentMemoryContext;
-	volatile mg_code code = MG_OK;
-
-	if (f < 0)
-		return mg_fail(ctx, MG_INTERNAL, "no such temporary file");
-	PG_TRY();
-	{
-		char *at = p;
-		uint64 from = offset;
-		size_t left = n;
-
-		while (left > 0)
-		{
-			size_t chunk = Min(left, SPILL_CHUNK);
-			int done;
-
-			errno = 0;
-			done = (int) FileRead(f, at, (int) chunk, (off_t) from, WAIT_EVENT_BUFFILE_READ);
-			if (done <= 0)
-			{
-				code = spill_failed(ctx, "read", done < 0 && errno != 0 ? errno : EIO);
-				break;
-			}
-			at += done;
-			from += (uint64) done;
-			left -= (size_t) done;
-		}
-	}
-	PG_CATCH();
-	{
-		code = spill_caught(ctx, spill->context);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	return code;
+	return spill_move(ctx, s, file, offset, p, n, false);
 }
 
 static void

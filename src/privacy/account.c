@@ -11,11 +11,10 @@
  */
 #include "privacy/account.h"
 
-#include <float.h>
+#include "privacy/rounding.h"
+
 #include <math.h>
 #include <string.h>
-
-#define PAD (64 * DBL_EPSILON)
 
 static const char *const names[MG_EVENT_KINDS] = {
 	[MG_EVENT_ZCDP] = "zcdp",
@@ -44,19 +43,6 @@ mg_event_kind_of(const char *name, mg_event_kind *kind)
 			return true;
 		}
 	return false;
-}
-
-static double
-least(double a, double b)
-{
-	return a < b ? a : b;
-}
-
-/* A product of few exactly given factors, rounded up; 0 stays 0. */
-static double
-padded(double x)
-{
-	return x * (1 + PAD);
 }
 
 /* log cosh x, full relative accuracy. */

@@ -6,28 +6,16 @@
  * An order that cannot beat the best one seen is left as soon as that shows.
  */
 #include "privacy/account.h"
+#include "privacy/rounding.h"
 
 #include <float.h>
 #include <math.h>
 
-#define PAD (64 * DBL_EPSILON)
 #define FIRST_ORDER 1e-4 /* alpha - 1 */
 #define LAST_ORDER 1e8
 #define STEP 0.35
 #define FINE 4e-6
 #define GOLDEN 0.381966011250105
-
-static double
-least(double a, double b)
-{
-	return a < b ? a : b;
-}
-
-static double
-padded(double x)
-{
-	return x * (1 + PAD);
-}
 
 double
 mg_compose_atoms(const mg_event *events, size_t count)

@@ -38,6 +38,12 @@ mg_code mg_hasher_create(mg_ctx *ctx, mg_hasher **out);
 mg_code mg_hasher_update(mg_ctx *ctx, mg_hasher *h, const void *p, size_t n);
 mg_code mg_hasher_final(mg_ctx *ctx, mg_hasher *h, uint8_t out[MG_HASH_BYTES]);
 void mg_hasher_destroy(mg_hasher *h);
+/*
+ * What a key is known by: the first bytes (at most MG_HASH_BYTES) of SHA-256(label | key) in hex; out: [2 * bytes + 1].
+ * The label, of at most MG_KEY_LABEL_MAX bytes, says what kind of key it is.
+ */
+#define MG_KEY_LABEL_MAX 64
+mg_code mg_key_id(mg_ctx *ctx, const char *label, const uint8_t key[MG_KEY_BYTES], size_t bytes, char *out);
 /* What the catalog records of a master key: SHA-256 of a fixed label and the key, 16 bytes in hex. */
 mg_code mg_key_fingerprint(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[33]);
 
@@ -46,14 +52,18 @@ mg_code mg_sign_public(mg_ctx *ctx, const uint8_t seed[32], uint8_t pub[32]);
 mg_code mg_sign(mg_ctx *ctx, const uint8_t seed[32], const void *p, size_t n, uint8_t sig[MG_SIGNATURE_BYTES]);
 mg_code mg_verify(mg_ctx *ctx, const uint8_t pub[32], const void *p, size_t n, const uint8_t sig[MG_SIGNATURE_BYTES],
 				  bool *ok);
-/* Many of one key, in the threads of ctx->pool; those that hold get ok. The caller keeps what they point to. */
+/*
+ * Many of one key, in the threads of ctx->pool; those that hold get ok. The caller keeps what they point to. seed: the
+ * private key where it is at hand, else NULL. Ed25519 is deterministic (RFC 8032, 5.1.6): signing again and comparing
+ * takes a third of the time, and what differs is verified; the answer is the same.
+ */
 typedef struct mg_signed
 {
 	const uint8_t *message, *signature;
 	size_t len;
 	bool ok;
 } mg_signed;
-mg_code mg_verify_many(mg_ctx *ctx, const uint8_t pub[32], mg_signed *s, size_t n);
+mg_code mg_verify_many(mg_ctx *ctx, const uint8_t pub[32], const uint8_t *seed, mg_signed *s, size_t n);
 
 /* Hash chain of blocks: hash = SHA-256("pg_mirage block" | number | prev | count | entry hashes in order). */
 mg_code mg_chain_block(mg_ctx *ctx, uint64_t number, const uint8_t prev[MG_HASH_BYTES],

@@ -42,6 +42,11 @@ RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_allow_claims(regrole, boolean) IS
 'lets sessions that log in as a role, a pooler''s, say by pg_mirage.recipient whom rows are for';
 
+CREATE FUNCTION dp_adopt_recipient(role regrole, recipient_id uuid)
+RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
+COMMENT ON FUNCTION dp_adopt_recipient(regrole, uuid) IS
+'says, after a restore on another server and before its first release there, which recipient of before a role is';
+
 CREATE FUNCTION dp_approve(model text, note text)
 RETURNS void LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME';
 COMMENT ON FUNCTION dp_approve(text, text) IS

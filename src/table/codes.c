@@ -201,21 +201,28 @@ mg_codes_create_with_units(mg_ctx *ctx, const mg_domain *columns, uint32_t ncolu
 }
 
 void
+mg_codes_drop_fine(mg_codes *t, mg_code_column *c)
+{
+	if (c->fine_of != NULL)
+		mg_zeroize_free(c->fine_of, (MG_TEXT_FIRST + (size_t) c->text->max_ids) * sizeof(*c->fine_of));
+	mg_text_destroy(c->text, t->store);
+	free(c->axis);
+	free(c->label_hash);
+	free(c->label_fine);
+	c->fine_of = NULL;
+	c->text = NULL;
+	c->axis = NULL;
+	c->label_hash = NULL;
+	c->label_fine = NULL;
+}
+
+void
 mg_codes_destroy(mg_codes *t)
 {
 	if (t == NULL)
 		return;
 	for (uint32_t j = 0; t->column != NULL && j < t->ncolumns; j++)
-	{
-		mg_code_column *c = &t->column[j];
-
-		if (c->fine_of != NULL)
-			mg_zeroize_free(c->fine_of, (MG_TEXT_FIRST + (size_t) c->text->max_ids) * sizeof(*c->fine_of));
-		mg_text_destroy(c->text, t->store);
-		free(c->axis);
-		free(c->label_hash);
-		free(c->label_fine);
-	}
+		mg_codes_drop_fine(t, &t->column[j]);
 	for (uint32_t g = 0; g < t->nresident; g++)
 	{
 		mg_zeroize_free(t->resident[g], t->group_bytes);

@@ -201,6 +201,8 @@ mg_code mg_codes_pass_in_order(mg_ctx *ctx, mg_codes *t, const uint32_t *cols, u
  */
 mg_code mg_codes_fix_number(mg_ctx *ctx, mg_codes *t, uint32_t col, const mg_cell *cells, uint32_t ncells);
 mg_code mg_codes_fix_labels(mg_ctx *ctx, mg_codes *t, uint32_t col, const mg_label *labels, uint32_t nlabels);
+/* Frees what a column needs for its fine cells: dictionary, labels, axis. */
+void mg_codes_drop_fine(mg_codes *t, mg_code_column *c);
 /* Replaces fine cells by coarse codes for good: merge[col][fine] < ncoarse[col] <= nfine. */
 mg_code mg_codes_recode(mg_ctx *ctx, mg_codes *t, const uint16_t *const *merge, const uint32_t *ncoarse);
 

@@ -466,17 +466,7 @@ recode_adopt(mg_codes *t, const recode *r, const uint32_t *ncoarse)
 	{
 		mg_code_column *c = &t->column[j];
 
-		if (c->fine_of != NULL)
-			mg_zeroize_free(c->fine_of, (MG_TEXT_FIRST + (size_t) c->text->max_ids) * sizeof(*c->fine_of));
-		mg_text_destroy(c->text, t->store);
-		free(c->axis);
-		free(c->label_hash);
-		free(c->label_fine);
-		c->fine_of = NULL;
-		c->text = NULL;
-		c->axis = NULL;
-		c->label_hash = NULL;
-		c->label_fine = NULL;
+		mg_codes_drop_fine(t, c);
 		c->storage = MG_STORE_CODE;
 		c->ncodes = ncoarse[j];
 		c->width = r->to[j].width;

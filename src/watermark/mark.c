@@ -16,16 +16,7 @@ typedef struct body
 mg_code
 mg_mark_key_id(mg_ctx *ctx, const uint8_t key[MG_KEY_BYTES], char out[17])
 {
-	uint8_t text[sizeof(id_label) - 1 + MG_KEY_BYTES], hash[MG_HASH_BYTES];
-	mg_code code;
-
-	memcpy(text, id_label, sizeof(id_label) - 1);
-	memcpy(text + sizeof(id_label) - 1, key, MG_KEY_BYTES);
-	code = mg_sha256(ctx, text, sizeof(text), hash);
-	mg_wipe(text, sizeof(text));
-	MG_TRY(code);
-	mg_hex(hash, 8, out);
-	return MG_OK;
+	return mg_key_id(ctx, id_label, key, 8, out);
 }
 
 mg_code

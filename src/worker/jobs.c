@@ -124,11 +124,11 @@ job_state(int64 job)
 {
 	MgJob *j = mg_job_find(job);
 
-	if (strcmp(j->state, "running") != 0 || job_lock_held(job))
+	if (j != NULL && (strcmp(j->state, "running") != 0 || job_lock_held(job)))
 		return j->state;
-	/* it may have settled between the two looks */
+	/* it may have settled between the two looks; a row that is lost says as little as a worker that is */
 	j = mg_job_find(job);
-	return strcmp(j->state, "running") == 0 ? "orphaned" : j->state;
+	return j == NULL || strcmp(j->state, "running") == 0 ? "orphaned" : j->state;
 }
 
 char *

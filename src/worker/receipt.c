@@ -5,7 +5,6 @@
 #include "worker/shared.h"
 
 #include "catalog/receipt.h"
-#include "utils/json.h"
 
 void
 mg_release_record_rows(int64 issuance, const char *model, const char *hash, int64 rows)

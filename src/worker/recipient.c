@@ -16,7 +16,7 @@ mg_recipient_register(const MgRecipient *recipient)
 
 	mg_writer_init(&w);
 	mg_put_u8(&w, recipient->claimed);
-	mg_put_str(&w, recipient->name, strlen(recipient->name));
+	mg_params_put_text(&w, recipient->name);
 	mg_launch(&launch, MG_WORK_RECIPIENT, 0, &w, true);
 	mg_launch_wait(&launch, MG_WORK_RESERVED, false);
 	mg_launch_detach(&launch);
@@ -26,18 +26,15 @@ void
 mg_work_recipient(MgShared *s, mg_reader *params)
 {
 	MgRecipient r = {.claimed = mg_get_u8(params) != 0};
-	size_t n;
-	const char *name = mg_get_str(params, &n);
+	char *name = mg_params_text(params);
 
 	if (params->failed)
 		elog(ERROR, "malformed parameters of a recipient");
 	mg_work_begin(s, false);
 	/* a role by what it is called here and now: the caller's own transaction may have given it another name */
-	r.name = r.claimed ? pnstrdup(name, n) : GetUserNameFromId(GetAuthenticatedUserId(), false);
-	if (r.claimed && !mg_may_claim())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("role \"%s\" may not say whom rows are for",
-																 GetUserNameFromId(GetAuthenticatedUserId(), false))));
+	r.name = r.claimed ? name : GetUserNameFromId(GetAuthenticatedUserId(), false);
+	if (r.claimed)
+		mg_require_claims();
 	if (mg_recipient_record(&r))
 		mg_log("recipient", r.name,
 			   psprintf("{\"recipient_id\": \"%s\", \"claimed\": %s}", r.id, r.claimed ? "true" : "false"));

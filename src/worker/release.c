@@ -13,8 +13,8 @@
 #include "catalog/watermark.h"
 #include "catalog/watch.h"
 #include "miscadmin.h"
+#include "pg/json.h"
 #include "pg/server.h"
-#include "utils/json.h"
 
 /* ---------------------------------------------------------------- the call's parameters */
 
@@ -107,24 +107,13 @@ check_again(const MgIssuance *call)
 	if (strcmp(model->state, "ready") != 0 || (call->grants == NIL && !mg_owns_model(model, GetUserId())))
 		mg_model_require_released(model, GetUserId());
 	mg_mark_require(model, call->watermark != NULL);
-	if (call->claimed && !mg_may_claim())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("role \"%s\" may not say whom rows are for",
-																 GetUserNameFromId(GetAuthenticatedUserId(), false))));
+	if (call->claimed)
+		mg_require_claims();
 	if (call->grants != NIL)
 		return mg_grant_pay(model, call->grants, call->rows);
 	if (!mg_owns_model(model, GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("must be owner of model \"%s\"", model->name)));
 	return NULL;
-}
-
-static void
-append_text(StringInfo buf, const char *name, const char *value)
-{
-	if (value == NULL)
-		return;
-	appendStringInfo(buf, ", \"%s\": ", name);
-	escape_json(buf, value);
 }
 
 /* The log's entry: what is not said is as usual. */
@@ -133,21 +122,19 @@ entry_detail(const MgIssuance *call, int64 id, const MgGrant *payer)
 {
 	StringInfoData detail;
 
-	initStringInfo(&detail);
-	appendStringInfo(&detail,
-					 "{\"issuance\": " INT64_FORMAT ", \"rows\": " INT64_FORMAT ", \"seeded\": %s, \"recipient\": ", id,
-					 call->rows, call->seeded ? "true" : "false");
-	escape_json(&detail, call->recipient);
+	mg_json_begin(&detail);
+	mg_json_int(&detail, "issuance", id);
+	mg_json_int(&detail, "rows", call->rows);
+	mg_json_bool(&detail, "seeded", call->seeded);
+	mg_json_text(&detail, "recipient", call->recipient);
 	if (call->claimed)
-		appendStringInfoString(&detail, ", \"claimed\": true");
-	append_text(&detail, "grantee", payer != NULL ? payer->grantee.name : NULL);
-	append_text(&detail, "purpose", call->purpose);
-	append_text(&detail, "path", strcmp(call->path, "call") == 0 ? NULL : call->path);
-	append_text(&detail, "watermark", call->watermark);
-	if (call->conditioned != NULL)
-		appendStringInfo(&detail, ", \"conditions\": %s", call->conditioned);
-	appendStringInfoChar(&detail, '}');
-	return detail.data;
+		mg_json_bool(&detail, "claimed", true);
+	mg_json_text(&detail, "grantee", payer != NULL ? payer->grantee.name : NULL);
+	mg_json_text(&detail, "purpose", call->purpose);
+	mg_json_text(&detail, "path", strcmp(call->path, "call") == 0 ? NULL : call->path);
+	mg_json_text(&detail, "watermark", call->watermark);
+	mg_json_raw(&detail, "conditions", call->conditioned);
+	return mg_json_end(&detail);
 }
 
 static int64

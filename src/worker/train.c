@@ -25,6 +25,7 @@
 #include "pg/compat.h"
 #include "pg/constraints.h"
 #include "pg/guc.h"
+#include "pg/json.h"
 #include "pg/options.h"
 #include "pg/reader.h"
 #include "pg/server.h"
@@ -35,7 +36,6 @@
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
-#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -179,9 +179,7 @@ check_again(Training *t)
 	t->assert_stable = protection->assert_stable;
 	t->protection = protection;
 	t->relation_name = mg_relation_name(t->call.relid);
-	t->budget = mg_budget_by_id(t->call.budget);
-	if (t->budget == NULL)
-		elog(ERROR, "budget " INT64_FORMAT " is gone", t->call.budget);
+	t->budget = mg_budget_by_id(t->call.budget, false);
 }
 
 /* Columns as the catalogs have them, and the method's request; all in the job's own memory. */
@@ -265,7 +263,8 @@ claim_name(const Training *t)
 				 errhint("Choose another name, or wait for it: SELECT * FROM dp_jobs.")));
 	if (mg_model_find(t->call.model) != NULL)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", t->call.model),
-						errhint("Choose another name, or drop it with dp_drop_model('%s').", t->call.model)));
+						errhint("Choose another name, or drop it with dp_drop_model(%s).",
+								quote_literal_cstr(t->call.model))));
 }
 
 /*
@@ -528,9 +527,9 @@ fit(Training *t)
 static void
 append_relied_on(StringInfo b, const MgColumns *columns)
 {
-	List *tables = NIL;
+	List *tables = NIL, *names = NIL;
+	StringInfoData dependent;
 	ListCell *lc;
-	int n = 0;
 
 	for (int i = 0; i < columns->n; i++)
 		if (OidIsValid(columns->col[i].keys_of))
@@ -539,26 +538,21 @@ append_relied_on(StringInfo b, const MgColumns *columns)
 	{
 		char *name = mg_relation_name(lfirst_oid(lc));
 
-		appendStringInfoString(b, foreach_current_index(lc) == 0 ? ", \"public_tables\": [" : ", ");
-		escape_json(b, name != NULL ? name : "dropped since");
+		names = lappend(names, name != NULL ? name : pstrdup("dropped since"));
 	}
-	appendStringInfoString(b, tables != NIL ? "]" : "");
+	mg_json_texts(b, "public_tables", names);
+	mg_json_begin(&dependent);
 	for (int i = 0; i < columns->n; i++)
 	{
 		const MgColumn *c = &columns->col[i];
 
-		if (c->ndeterminants == 0)
-			continue;
-		appendStringInfoString(b, n++ == 0 ? ", \"dependent_columns\": {" : ", ");
-		escape_json(b, c->name);
+		names = NIL;
 		for (int j = 0; j < c->ndeterminants; j++)
-		{
-			appendStringInfoString(b, j == 0 ? ": [" : ", ");
-			escape_json(b, columns->col[c->determinants[j]].name);
-		}
-		appendStringInfoChar(b, ']');
+			names = lappend(names, columns->col[c->determinants[j]].name);
+		mg_json_texts(&dependent, c->name, names);
 	}
-	appendStringInfoString(b, n > 0 ? "}" : "");
+	if (dependent.len > 1)
+		mg_json_raw(b, "dependent_columns", mg_json_end(&dependent));
 }
 
 /* What anybody who may see the model may know of it: the promise, its price and its structure. */
@@ -568,21 +562,21 @@ card_json(Training *t)
 	StringInfoData b;
 	mg_writer w;
 
-	initStringInfo(&b);
-	appendStringInfoString(&b, "{\"relation\": ");
-	escape_json(&b, t->relation_name);
-	appendStringInfoString(&b, ", \"budget\": ");
-	escape_json(&b, t->budget->name);
-	appendStringInfoString(&b, ", \"unit\": ");
-	escape_json(&b, t->unit != NULL ? t->unit->base_column : MG_UNIT_KIND_ROW);
-	appendStringInfo(
-		&b,
-		", \"method\": \"%s\", \"epsilon\": %.17g, \"delta\": %.17g, \"rho\": %.17g, \"delta_atoms\": %.17g, "
-		"\"max_rows_per_unit\": %u, \"neighbours\": \"add or remove one unit\", "
-		"\"stability\": \"%s\", \"public\": \"the schema: types, labels, validated constraints and "
-		"declarations, which whoever protected the table attests were not written from its rows\"",
-		t->method->name, t->call.epsilon, t->call.delta, t->request.allowance.rho, t->request.allowance.delta_atoms,
-		t->request.rows_per_unit, t->assert_stable ? "asserted" : "checked");
+	mg_json_begin(&b);
+	mg_json_text(&b, "relation", t->relation_name);
+	mg_json_text(&b, "budget", t->budget->name);
+	mg_json_text(&b, "unit", t->unit != NULL ? t->unit->base_column : MG_UNIT_KIND_ROW);
+	mg_json_text(&b, "method", t->method->name);
+	mg_json_double(&b, "epsilon", t->call.epsilon);
+	mg_json_double(&b, "delta", t->call.delta);
+	mg_json_double(&b, "rho", t->request.allowance.rho);
+	mg_json_double(&b, "delta_atoms", t->request.allowance.delta_atoms);
+	mg_json_int(&b, "max_rows_per_unit", t->request.rows_per_unit);
+	mg_json_text(&b, "neighbours", "add or remove one unit");
+	mg_json_text(&b, "stability", t->assert_stable ? "asserted" : "checked");
+	mg_json_text(&b, "public",
+				 "the schema: types, labels, validated constraints and declarations, which whoever protected the table "
+				 "attests were not written from its rows");
 	append_relied_on(&b, t->columns);
 	mg_writer_init(&w);
 	mg_put_raw(&w, "", 0);
@@ -601,8 +595,8 @@ card_json(Training *t)
 	appendStringInfoString(&b, ", \"constraints\": ");
 	appendBinaryStringInfo(&b, (char *) w.data, (int) w.len);
 	mg_writer_free(&w);
-	appendStringInfo(&b, ", \"watermark\": {\"marked\": %s}}", t->mark_plan->nsubsets > 0 ? "true" : "false");
-	return b.data;
+	mg_json_raw(&b, "watermark", t->mark_plan->nsubsets > 0 ? "{\"marked\": true}" : "{\"marked\": false}");
+	return mg_json_end(&b);
 }
 
 /* The last transaction: the model, sealed, and the settled charge, all or nothing. */
@@ -636,7 +630,7 @@ store_model(Training *t)
 	m.delta = t->call.delta;
 	m.charge = progress.charge;
 	m.job = t->call.job;
-	m.state = pstrdup(mg_model_first_state(mg_budget_by_id(t->budget->id)));
+	m.state = pstrdup(mg_model_first_state(mg_budget_by_id(t->budget->id, false)));
 	m.total = t->model->total;
 	m.card = card_json(t);
 	mg_model_insert(&m, t->columns, sealed);

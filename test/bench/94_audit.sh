@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What a long log costs: verification, and whatever a release or a training does with it.
 #
-#   verify       dp_verify_audit(), and beside it a sequential SELECT that hashes the same rows (log, blocks, issuances,
-#                receipts) with sha256(): their ratio; time per issuance; the size of those tables
+#   verify       dp_verify_audit(), by the clock and in processor seconds of all its threads, also for each issuance; and
+#                beside it a sequential SELECT that hashes the same rows (log, blocks, issuances, receipts) with
+#                sha256(): the ratio of the two by the clock; MB is the size of those tables
 #   release      dp_synthesize of one row, to its end: record, receipt, entry in the log
 #   training     from the call of dp_train to its committed reservation (wait => false), which asks whether the ledger
 #                is whole
@@ -116,25 +117,21 @@ median_of()
 	q -c "SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY v)::numeric, 1) FROM $1 v"
 }
 
+# What the last command took by the clock.
 seconds()
 {
-	now
-	local began=$now
-	"$@"
-	now
-	took=$(awk -v t=$((now - began)) 'BEGIN {printf "%.2f", t / 1e6}')
+	awk -v t="$wall" 'BEGIN {printf "%.2f", t / 1e6}'
 }
 
 # The entries that copy() made, in blocks.
 chain_copies()
 {
-	local root number hash settled charges
+	local root number hash charges
 	root=$(q -c "SELECT encode(wrapped, 'hex') FROM mirage.wrapped_key WHERE purpose = 'log'")
 	IFS='|' read -r number hash charges \
 		<<<"$(q -c "SELECT number, encode(hash, 'hex'), charges FROM mirage.log_block ORDER BY number DESC LIMIT 1")"
-	settled=$(q -c "SELECT max(id) FROM made")
 	q -c "COPY (SELECT id, hash FROM made ORDER BY id) TO STDOUT" |
-		"$BENCH_PROGRAMS/sign_blocks" "$BENCH_PGDATA/pg_mirage.key" "$root" "$number" "$hash" "$settled" "$charges" |
+		"$BENCH_PROGRAMS/sign_blocks" "$BENCH_PGDATA/pg_mirage.key" "$root" "$number" "$hash" "$charges" |
 		q -c "COPY mirage.log_block (number, entries, previous, hash, signature, settled, charges) FROM STDIN"
 }
 
@@ -153,8 +150,8 @@ verify()
 
 echo "SELECT dp_synthesize('m', 1);" >release.sql
 pgbench -n -c 4 -t $((real / 4)) -f release.sql >/dev/null 2>pgbench.err || { cat pgbench.err >&2; exit 1; }
-printf '%10s %8s %11s %10s %7s %13s %11s %12s %9s\n' issuances MB 'verify, s' 'SELECT, s' ratio 'us/issuance' \
-	'release, ms' 'training, ms' 'head, ms'
+printf '%9s %6s %10s %10s %10s %6s %12s %12s %13s %9s\n' issuances MB 'verify, s' 'CPU, s' 'SELECT, s' ratio \
+	'CPU us each' 'release, ms' 'training, ms' 'head, ms'
 for size in $sizes; do
 	quiet -c "SELECT dp_audit_head()"
 	missing=$((size - $(q -c 'SELECT count(*) FROM mirage.issuance')))
@@ -163,15 +160,15 @@ for size in $sizes; do
 		chain_copies
 	fi
 	quiet -c "VACUUM ANALYZE"
-	seconds hash_all
-	plain=$took
-	seconds verify
-	verified=$took
+	timed hash_all
+	plain=$(seconds)
+	timed verify
+	verified=$(seconds)
 	megabytes=$(q -c "SELECT round(sum(pg_total_relation_size(t)) / 1e6) FROM
 		unnest('{mirage.log,mirage.log_block,mirage.issuance,mirage.receipt}'::regclass[]) t")
-	printf '%10d %8d %11s %10s %7s %13s %11s %12s %9s\n' "$size" "$megabytes" "$verified" "$plain" \
+	printf '%9d %6d %10s %10s %10s %6s %12s %12s %13s %9s\n' "$size" "$megabytes" "$verified" "$cpu" "$plain" \
 		"$(awk -v a="$verified" -v b="$plain" 'BEGIN {printf "%.2f", a / b}')" \
-		"$(awk -v a="$verified" -v n="$size" 'BEGIN {printf "%.0f", a * 1e6 / n}')" \
+		"$(awk -v a="$cpu" -v n="$size" 'BEGIN {printf "%.0f", a * 1e6 / n}')" \
 		"$(median_of "calls($runs, 'SELECT dp_synthesize(''m'', 1)')")" "$(median_of "reservations($runs)")" \
 		"$(median_of "calls($runs, 'SELECT dp_audit_head()')")"
 done

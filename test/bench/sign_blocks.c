@@ -3,7 +3,7 @@
  * benchmark can wait for.
  *
  * Arguments: the file of the master key, the wrapped root "log" in hexadecimal digits, then of the block before the
- * first: number, hash, settled and charges. Lines of input: the number of an entry and its hash; of output: rows for
+ * first: number, hash and charges. Lines of input: the number of an entry and its hash; of output: rows for
  * COPY mirage.log_block (number, entries, previous, hash, signature, settled, charges).
  */
 #include <stdio.h>
@@ -70,8 +70,8 @@ main(int argc, char **argv)
 	unsigned long long number, id;
 	mg_ctx ctx;
 
-	if (argc != 7)
-		fail("arguments: key-file root number hash settled charges");
+	if (argc != 6)
+		fail("arguments: key-file root number hash charges");
 	unwrap_root(argv[1], argv[2], seed);
 	number = strtoull(argv[3], NULL, 10);
 	if (from_hex(argv[4], previous, sizeof(previous)) != sizeof(previous))
@@ -97,7 +97,7 @@ main(int argc, char **argv)
 		put_hex(previous, sizeof(previous));
 		put_hex(hash, sizeof(hash));
 		put_hex(signature, sizeof(signature));
-		printf("\t%s\t%s\n", argv[5], argv[6]);
+		printf("\t%llu\t%s\n", id, argv[5]);
 		memcpy(previous, hash, sizeof(hash));
 	}
 	mg_wipe(seed, sizeof(seed));

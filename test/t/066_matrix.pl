@@ -152,6 +152,7 @@ my @matrix = (
 	[ dp_grant => "SELECT dp_grant('m', 'limited')",                                        '++---+-----' ],
 	[ dp_revoke => "SELECT dp_revoke('m', 'grantee')",                                      '++---+-----' ],
 	[ dp_allow_claims => "SELECT dp_allow_claims('nobody')",                                '++---------' ],
+	[ dp_adopt_recipient => "SELECT dp_adopt_recipient('nobody', gen_random_uuid())",       'ee---------', '42704' ],
 	# decisions
 	[ dp_approve => "SELECT dp_approve('p', 'fine')",                                       '++---------' ],
 	[ dp_reject => "SELECT dp_reject('p', 'no')",                                           '++---------' ],

@@ -179,6 +179,7 @@ is(recorded('rush'), '1|1', 'and there is one record');
 is(value($node, undef, "SELECT count(*) FROM dp_audit_log WHERE action = 'recipient' AND object = 'rush'"), '1',
 	'and one entry of it in the log');
 
+my $rows_of_rush = seeded('rush');
 newcomer('fresh_pool');
 value($node, 'admin', "SELECT dp_allow_claims('fresh_pool')");
 my @clients = map { session($node, 'fresh_pool') } 0 .. 7;
@@ -210,10 +211,9 @@ is(named('from_ann', db => 'twin'), "bea $ann bea", 'and named there');
 audit_ok($node, 'where the log is whole', db => 'twin');
 
 my $to = new_node('elsewhere', bare => 1);
-my @oid = split(/\|/, value($node, undef, "SELECT 'bea'::regrole::oid, 'left'::regrole::oid, 'right'::regrole::oid"));
-my $highest = (sort { $b <=> $a } @oid)[0];
+my @oid = split(/\|/, value($node, undef, "SELECT 'bea'::regrole::oid, 'left'::regrole::oid, 'rush'::regrole::oid"));
 
-# Elsewhere, "left" has its OID by chance; "bea" another, and hers is a stranger's.
+# Elsewhere, "left" and "rush" have their OIDs by chance; "bea" another, and hers is a stranger's.
 sub role_of_oid
 {
 	my ($name, $oid) = @_;
@@ -223,28 +223,48 @@ sub role_of_oid
 		  . 'END $$');
 	is(value($to, undef, "SELECT '$name'::regrole::oid"), $oid, "a role \"$name\" of a certain OID");
 }
-my %chance = ($oid[0] => 'stranger', $oid[1] => 'left');
+my %chance = ($oid[0] => 'stranger', $oid[1] => 'left', $oid[2] => 'rush');
 role_of_oid($chance{$_}, $_) for sort { $a <=> $b } keys %chance;
-value($to, undef, "CREATE ROLE $_ LOGIN") for qw(bea right owner auditor admin gateway);
+value($to, undef, "CREATE ROLE $_ LOGIN") for qw(bea right owner auditor admin gateway dora ann);
 PostgreSQL::Test::Utils::append_to_file($to->data_dir . '/pg_mirage.key',
 	PostgreSQL::Test::Utils::slurp_file($node->data_dir . '/pg_mirage.key'));
 chmod(0600, $to->data_dir . '/pg_mirage.key') or die $!;
-$to->run_log([ 'pg_restore', '-d', $to->connstr('postgres'), $dump ]);
-value($to, undef, 'GRANT mirage_auditor TO auditor');
+$to->command_ok([ 'pg_restore', '-d', $to->connstr('postgres'), $dump ], 'the dump is restored elsewhere');
+value($to, undef, 'GRANT mirage_auditor TO auditor; GRANT mirage_admin TO admin');
 is(value($to, undef, 'SELECT count(*) FROM mirage.recipient'),
 	value($node, undef, 'SELECT count(*) FROM mirage.recipient'), 'elsewhere there are all records');
 is(named('from_ann', node => $to), "bea $ann -", 'who was given rows before is named, as nobody here');
 like($told, qr/NOTICE.*"bea" now is not the recipient.*not exist any more/s, 'not the role of the name');
-value($to, undef, "SELECT dp_grant('m', '$_')") for qw(bea stranger left right);
+value($to, undef, "SELECT dp_grant('m', '$_')") for qw(bea stranger left right rush admin);
 is(seeded('left', node => $to), $was{left}[1], 'the same name of the same OID is the same, as after pg_upgrade');
 isnt(seeded('bea', node => $to), $anns, 'the same name of another OID is not');
 isnt(seeded('stranger', node => $to), $anns, 'nor another name of the same OID');
-isnt(seeded('right', node => $to), $was{right}[1], 'each alone');
 is(named('from_ann', node => $to), "bea $ann -", 'and nobody of here is named for it');
 is(named('from_left', node => $to) =~ s/.* //r, 'left', 'who is the same is known by the present name');
 my $beas = seeded('bea', node => $to);
 value($to, undef, 'ALTER ROLE bea RENAME TO zoe');
 is(seeded('zoe', node => $to), $beas, 'and from then on a rename is followed here');
+
+# An administrator may know who is who.
+my $adopt = "SELECT dp_adopt_recipient('right', '$was{right}[0]')";
+refused($to, 'auditor', $adopt, '42501', undef, 'that somebody is a recipient of before is not for all to say');
+refused($to, 'admin', "SELECT dp_adopt_recipient('right', gen_random_uuid())", '42704', undef,
+	'nor can it be said of nobody');
+refused($to, 'admin', "SELECT dp_adopt_recipient('right', '$claim')", '42704', undef, 'or of a claim');
+refused($to, 'admin', "SELECT dp_adopt_recipient('right', '$was{left}[0]')", '55000', qr/already/,
+	'or of a recipient that a role is');
+refused($to, 'admin', "SELECT dp_adopt_recipient('zoe', '$was{right}[0]')", '55000', qr/recipient of its own/,
+	'or by a role that is another');
+quietly($to, 'admin', "BEGIN; $adopt; ROLLBACK", 'it is undone by a ROLLBACK');
+quietly($to, 'admin', $adopt, 'and holds when it is committed');
+is(seeded('right', node => $to), $was{right}[1], 'the role has the rows that it had elsewhere');
+is(named('from_right', node => $to), "right $was{right}[0] right", 'and is named as the same');
+is(value($to, undef, "SELECT role, object, detail ->> 'recipient_id' FROM dp_audit_log WHERE action = "
+	  . "'adopt recipient'"), "admin|right|$was{right}[0]", 'the log says by whose word');
+value($to, 'admin', "SELECT dp_adopt_recipient('admin', recipient_id) FROM dp_issuances "
+	  . "WHERE recipient = 'rush' LIMIT 1");
+is(seeded('admin', node => $to), $rows_of_rush, 'a recipient that another role was by chance');
+isnt(seeded('rush', node => $to), $rows_of_rush, 'is then one role, not two');
 audit_ok($to, 'the log is whole');
 
 done_testing();

@@ -17,6 +17,7 @@
 #include <openssl/err.h>
 #include <openssl/hmac.h>
 
+#include "base/pool.h"
 #include "seal/encode.h"
 #include "seal/seal.h"
 
@@ -217,6 +218,59 @@ test_signatures(void **state)
 	ok = true;
 	assert_true(mg_verify(&ctx, pub, &text, 1, sig, &ok) != MG_OK || !ok);
 	assert_true(ERR_peek_error() == 0);
+}
+
+/* Many at once: with the private key and without, with another's, with threads and without, in every remainder of a
+ * task: each answer is that of verifying it alone. */
+static void
+test_many_signatures(void **state)
+{
+	enum
+	{
+		N = 70
+	};
+	uint8_t seed[32], other[32], pub[32], sig[N][64], text[N][9];
+	const uint8_t *seeds[] = {NULL, seed, other};
+	static const size_t counts[] = {0, 1, 31, 32, 33, N};
+	mg_pool *pool = mg_pool_create(2);
+	mg_signed s[N];
+	mg_ctx ctx;
+
+	mg_ctx_init(&ctx);
+	memset(seed, 7, sizeof(seed));
+	memset(other, 8, sizeof(other));
+	assert_int_equal(mg_sign_public(&ctx, seed, pub), MG_OK);
+	for (size_t i = 0; i < N; i++)
+	{
+		memset(text[i], (int) i, sizeof(text[i]));
+		assert_int_equal(mg_sign(&ctx, i == 20 ? other : seed, text[i], sizeof(text[i]), sig[i]), MG_OK);
+		s[i] = (mg_signed){.message = text[i], .signature = sig[i], .len = sizeof(text[i])};
+	}
+	sig[5][3] ^= 1;
+	text[32][8] ^= 1;
+	s[40].len--;
+	memset(sig[69], 0, sizeof(sig[69]));
+	for (size_t k = 0; k < 3 * 2 * (sizeof(counts) / sizeof(counts[0])); k++)
+	{
+		size_t n = counts[k / 6];
+
+		ctx.pool = k % 2 > 0 ? pool : NULL;
+		for (size_t i = 0; i < N; i++)
+			s[i].ok = i % 3 == 0; /* what was there before does not count */
+		assert_int_equal(mg_verify_many(&ctx, pub, seeds[k / 2 % 3], s, n), MG_OK);
+		for (size_t i = 0; i < n; i++)
+		{
+			bool alone;
+
+			assert_int_equal(mg_verify(&ctx, pub, s[i].message, s[i].len, s[i].signature, &alone), MG_OK);
+			assert_int_equal(s[i].ok, alone);
+			assert_int_equal(alone, i != 5 && i != 20 && i != 32 && i != 40 && i != 69);
+		}
+		for (size_t i = n; i < N; i++)
+			assert_int_equal(s[i].ok, i % 3 == 0);
+	}
+	assert_true(ERR_peek_error() == 0);
+	mg_pool_destroy(pool);
 }
 
 static void
@@ -437,6 +491,7 @@ main(void)
 		cmocka_unit_test(test_chain),        cmocka_unit_test(test_keys_and_wipe),
 		cmocka_unit_test(test_hasher),       cmocka_unit_test(test_base58),
 		cmocka_unit_test(test_json_numbers), cmocka_unit_test(test_public_keys),
+		cmocka_unit_test(test_many_signatures),
 	};
 
 	return cmocka_run_group_tests_name("seal", tests, NULL, NULL);
