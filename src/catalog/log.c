@@ -132,15 +132,15 @@ mg_block_signed(int64 number, const MgHash hash, uint8 out[MG_BLOCK_SIGNED])
 
 /* ---------------------------------------------------------------- chaining */
 
-typedef struct Block
+typedef struct LastBlock
 {
 	int64 number, settled, charges;
 	MgHash hash;
-} Block;
+} LastBlock;
 
 /* The last block; number, settled and charges 0 and a hash of zeros where there is none. */
 static void
-last_block(MgQuery *q, Block *b)
+last_block(MgQuery *q, LastBlock *b)
 {
 	memset(b, 0, sizeof(*b));
 	if (mg_query_run(q, true,
@@ -217,7 +217,7 @@ typedef struct Content
 
 /* Signs and inserts the block that follows `b`, and makes it the new `b`. */
 static void
-append_block(MgQuery *q, Block *b, const Content *c, int64 settled, const uint8 seed[32])
+append_block(MgQuery *q, LastBlock *b, const Content *c, int64 settled, const uint8 seed[32])
 {
 	uint8 signature[MG_SIGNATURE_BYTES], message[MG_BLOCK_SIGNED];
 	MgHash hash;
@@ -262,7 +262,7 @@ typedef struct Walk
  * `settled`, and so left to the next.
  */
 static bool
-chain_some(MgQuery *q, Block *b, Walk *walk, const uint8 seed[32])
+chain_some(MgQuery *q, LastBlock *b, Walk *walk, const uint8 seed[32])
 {
 	MgArg args[] = {MG_INT8(b->settled), MG_INT4(ENTRIES_PER_BLOCK), MG_INT8(walk->after), MG_INT8(walk->first)};
 	StringInfoData buf;
@@ -301,7 +301,7 @@ chain_all(void)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	uint8 seed[MG_KEY_BYTES];
 	MgQuery q;
-	Block b;
+	LastBlock b;
 	Walk walk;
 
 	mg_root_key("log", seed, true); /* before the lock: a key command may take a second */

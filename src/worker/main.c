@@ -122,7 +122,8 @@ mg_work_chain(MgShared *s, bool over)
 		mg_keys_hold();
 		mg_work_begin(s, false);
 		/* who holds it for long is not waited for by a process that others need, nor in its place */
-		(void) set_config_option("lock_timeout", CHAIN_LOCK_MS, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+		(void) set_config_option("lock_timeout", CHAIN_LOCK_MS, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
 		mg_log_chain();
 		mg_work_commit();
 		mg_keys_drop();

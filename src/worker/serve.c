@@ -26,9 +26,9 @@
 #include "utils/resowner.h"
 #include "worker/pool.h"
 
-#define QUIET_MS 10      /* without work, before the log is chained */
-#define CHAIN_MS 250     /* between the first entry and its chaining, whatever work there is */
-#define LOCK_MS "20ms"   /* for which a release among others waits for a lock */
+#define QUIET_MS 10    /* without work, before the log is chained */
+#define CHAIN_MS 250   /* between the first entry and its chaining, whatever work there is */
+#define LOCK_MS "20ms" /* for which a release among others waits for a lock */
 
 /* A piece of work that is ours. */
 typedef struct Piece
@@ -83,9 +83,10 @@ take_on(dsm_handle handle, uint64 ticket)
 	if (dsm_segment_map_length(p->segment) < sizeof(MgShared) || s->magic != MG_SHARED_MAGIC)
 		proc_exit(1);
 	if (strncmp(s->version, MG_LIBRARY_VERSION, sizeof(s->version) - 1) != 0)
-		ereport(FATAL, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the session that called has loaded another version of pg_mirage than the one installed"),
-						errhint("Sessions from before the package was exchanged have to connect again.")));
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the session that called has loaded another version of pg_mirage than the one installed"),
+				 errhint("Sessions from before the package was exchanged have to connect again.")));
 	dsm_pin_mapping(p->segment);
 	p->ticket = ticket;
 	npieces++;
@@ -125,8 +126,8 @@ settings_of(const MgShared *s)
 static bool
 are_in_force(const MgShared *s)
 {
-	return in_force != NULL && s->own_settings && s->session_user == GetSessionUserId() && in_force_size == s->guc_size &&
-		   memcmp(in_force, settings_of(s), s->guc_size) == 0;
+	return in_force != NULL && s->own_settings && s->session_user == GetSessionUserId() &&
+		   in_force_size == s->guc_size && memcmp(in_force, settings_of(s), s->guc_size) == 0;
 }
 
 static void

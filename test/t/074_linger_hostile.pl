@@ -14,14 +14,16 @@ my $node = new_node('hostile', conf => $conf);
 sub make_model
 {
 	my ($n, $model, %o) = @_;
-	value($n, 'owner', "SET client_min_messages = warning; SELECT dp_train('$model', 'folk', method => 'independent', "
-		  . "epsilon => 0.5)", %o);
+	my $role = exists $o{role} ? $o{role} : 'owner';
+	value($n, $role, "SET client_min_messages = warning; SELECT dp_train('$model', 'folk', method => 'independent', "
+		  . 'epsilon => 0.5)');
 }
 
 sub furnish
 {
 	my ($n) = @_;
-	value($n, undef, 'CREATE ROLE owner LOGIN; GRANT CREATE ON SCHEMA public TO owner; CREATE ROLE team; CREATE ROLE reader LOGIN; '
+	value($n, undef, 'CREATE ROLE owner LOGIN; GRANT CREATE ON SCHEMA public TO owner; CREATE ROLE team; '
+		  . 'CREATE ROLE reader LOGIN; '
 		  . join('; ', map { "CREATE ROLE r$_ LOGIN IN ROLE team" } 1 .. 4));
 	people($n, 'folk', 300, owner => 'owner');
 	value($n, 'owner', "SELECT dp_protect('folk', epsilon => 20)");
@@ -35,7 +37,8 @@ value($node, undef, 'CREATE ROLE boss LOGIN SUPERUSER; CREATE ROLE alice');
 my $take = "SELECT count(age) FROM dp_synthesize('m', 3) AS t(age int)";
 my $take_other = "SELECT count(age) FROM dp_synthesize('other', 3) AS t(age int)";
 my $ours = "FROM pg_stat_activity WHERE backend_type = 'pg_mirage release'";
-my $last = "SELECT role_name || ' by ' || session_role FROM mirage.log WHERE action = 'release' ORDER BY id DESC LIMIT 1";
+my $last = "SELECT role_name || ' by ' || session_role FROM mirage.log WHERE action = 'release' "
+  . 'ORDER BY id DESC LIMIT 1';
 
 sub worker_of
 {
@@ -128,8 +131,8 @@ $s->query('RESET statement_timeout');
 # ---------------------------------------------------------------- storms
 
 # A login that is cancelled and terminated again and again, one that goes on beside it, and the configuration read anew.
-my $many = "DO \$\$ BEGIN FOR i IN 1 .. 400 LOOP PERFORM count(age) FROM dp_synthesize('m', 3) AS t(age int); END LOOP; "
-  . "END \$\$";
+my $many = 'DO $$ BEGIN FOR i IN 1 .. 400 LOOP '
+  . "PERFORM count(age) FROM dp_synthesize('m', 3) AS t(age int); END LOOP; END \$\$";
 $s->start(join(";\n", ($take) x 300));
 my $cancelled = 0;
 for my $round (1 .. 30)
@@ -147,8 +150,8 @@ is($rows, 300, 'three hundred releases in a storm of cancels, terminations and r
 is($s->err, '', 'by anything');
 is($cancelled, 30, 'and each cancel meets whom it is meant for');
 is( value($node, undef, 'SELECT count(*) = count(DISTINCT l.id) AND count(*) = (SELECT count(*) FROM mirage.issuance) '
-		  . "AND count(*) = (SELECT count(*) FROM mirage.receipt WHERE issuance IS NOT NULL) FROM mirage.issuance i JOIN mirage.log l ON "
-		  . "l.action = 'release' AND l.detail->>'issuance' = i.id::text"),
+		  . 'AND count(*) = (SELECT count(*) FROM mirage.receipt WHERE issuance IS NOT NULL) '
+		  . "FROM mirage.issuance i JOIN mirage.log l ON l.action = 'release' AND l.detail->>'issuance' = i.id::text"),
 	't', 'each issuance has its entry and its receipt, once');
 
 # One grant for four logins, whose workers all draw on it, each for several sessions at once.
@@ -164,7 +167,8 @@ for (@s)
 	$_->close;
 }
 is("$good $refused $errors", '100 60 60', 'four logins, one limit: exactly what it allows, the others are refused');
-is(value($node, undef, "SELECT sum(requested_rows) FROM mirage.issuance WHERE grantee_name = 'team'"), '300', 'and on record');
+is(value($node, undef, "SELECT sum(requested_rows) FROM mirage.issuance WHERE grantee_name = 'team'"),
+	'300', 'and on record');
 
 # ---------------------------------------------------------------- the extension, under plans that are kept
 
@@ -172,11 +176,12 @@ my $same = session($node, undef);
 is($same->query($take), '3', 'a superuser') for 1 .. 3;
 is($same->query("ALTER TABLE mirage.issuance ADD COLUMN later int; $take"), '3', 'a column more, as an update may add');
 is($same->query("ALTER TABLE mirage.issuance DROP COLUMN later; $take"), '3', 'a column less');
-is($same->query("BEGIN; SET LOCAL client_min_messages = error; DROP EXTENSION pg_mirage CASCADE; CREATE EXTENSION pg_mirage; "
-		  . "ROLLBACK; $take"), '3', 'dropped and made, and not');
-is($same->query('SET client_min_messages = error; DROP EXTENSION pg_mirage CASCADE; CREATE EXTENSION pg_mirage; '
+my $again = 'DROP EXTENSION pg_mirage CASCADE; CREATE EXTENSION pg_mirage;';
+is($same->query("BEGIN; SET LOCAL client_min_messages = error; $again ROLLBACK; $take"),
+	'3', 'dropped and made, and not');
+is($same->query("SET client_min_messages = error; $again "
 		  . "DO \$\$ BEGIN PERFORM dp_protect('folk', epsilon => 20); END \$\$"), '', 'dropped and made in one session');
-value($node, undef, "SET client_min_messages = warning; SELECT dp_train('m', 'folk', method => 'independent', epsilon => 0.5)");
+make_model($node, 'm', role => undef);
 is($same->query($take), '3', 'which goes on') for 1 .. 3;
 audit_ok($node, 'the log is whole');
 is( value($node, undef, 'SELECT count(*), count(*) FILTER (WHERE a.name LIKE \'% of \' || e.extversion) '
