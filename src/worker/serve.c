@@ -72,7 +72,18 @@ take_on(dsm_handle handle, uint64 ticket)
 	Piece *p = &piece[npieces];
 	MgShared *s;
 
-	p->segment = dsm_attach(handle);
+	PG_TRY();
+	{
+		p->segment = dsm_attach(handle);
+	}
+	PG_CATCH();
+	{
+		/* nobody else will say so, and its caller would wait for as long as we live */
+		if (ticket != 0)
+			mg_pool_done(ticket);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	if (p->segment == NULL)
 	{
 		if (ticket != 0)
