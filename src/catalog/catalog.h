@@ -561,4 +561,18 @@ extern MgRole mg_role_binding(Oid oid, const char *name, const char *identity);
 /* The same of columns col (its OID), col + 1 (its name) and col + 2 (the database it was recorded in). */
 extern MgRole mg_get_role(MgQuery *q, uint64 row, int col);
 
+/* The same in SQL, of what was recorded in this cluster: `here` is mg_database_identity(). */
+#define MG_HERE(identity, here) "split_part(" identity ", ':', 1) = split_part(" here ", ':', 1)"
+#define MG_ROLE_LIVES(oid, identity, here) \
+	"(" MG_HERE(identity, here) " AND EXISTS (SELECT FROM pg_roles a WHERE a.oid = " oid "))"
+
+/* A table of state whose key has a role's name in it (catalog/follow.c). key: SQL of it, of a row called `k`. */
+typedef struct MgRoleNames
+{
+	const char *table, *oid, *name, *key;
+	const char *scope; /* the column that names are unique within; NULL: in the whole table, and the scope is 0 */
+} MgRoleNames;
+/* Before a row is written under `name`: who is recorded under it, and called otherwise now, is recorded so. */
+extern void mg_roles_follow(MgQuery *q, const MgRoleNames *names, int64 scope, const char *name);
+
 #endif
