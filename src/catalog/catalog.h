@@ -518,6 +518,7 @@ typedef struct MgQuery
 extern void mg_query_begin(MgQuery *q);
 /* Until the end: an index, where there is one, also where nobody has told the planner how long our tables are. */
 extern void mg_query_by_index(MgQuery *q);
+extern void mg_query_by_heap(MgQuery *q); /* and here through none: verification, which must not trust them */
 /* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command.
  */
 extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);
