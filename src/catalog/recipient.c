@@ -40,7 +40,7 @@
 	"(SELECT p.recipient_id, p.writer, p.here AND p.name = " its_name                       \
 	" AS current FROM (SELECT r.recipient_id, r.xmin AS writer, r.name, " CLUSTER(          \
 		"r.identity") " = " here " AS here FROM mirage.recipient r WHERE r.role_oid = " oid \
-					  " ORDER BY 3 DESC, r.id DESC LIMIT 1) p WHERE "                       \
+					  " ORDER BY here DESC, r.id DESC LIMIT 1) p WHERE "                       \
 					  "p.here OR (p.name = " its_name " AND NOT " IS_HERE("p.recipient_id", here) "))"
 
 MgRecipient
