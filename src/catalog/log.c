@@ -45,10 +45,22 @@
 #include "utils/memutils.h"
 
 #define ENTRIES_PER_BLOCK 4096
+#define MOST_DETAIL_BYTES (1 << 20)
 
 /* ---------------------------------------------------------------- writing */
 
-/* An entry that has no canonical form must not be written: chaining would stop at it for ever. */
+/*
+ * An entry that has no canonical form must not be written: chaining would stop at it for ever; nor one that nobody has
+ * the memory to read. The functions bound what they write, far below this.
+ */
+static void
+require_readable(const char *detail)
+{
+	if (detail != NULL && strlen(detail) > MOST_DETAIL_BYTES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("an entry of the audit log would be too long"),
+						errdetail("It has at most %d bytes.", MOST_DETAIL_BYTES)));
+}
+
 static void
 require_utf8(const char *s)
 {
@@ -73,6 +85,7 @@ mg_log(const char *action, const char *object, const char *detail)
 	require_utf8(session_role);
 	require_utf8(object);
 	require_utf8(detail);
+	require_readable(detail);
 	mg_query_begin(&q);
 	mg_query_run(&q, false,
 				 "INSERT INTO mirage.log (role_name, session_role, action, object, detail, role_oid, identity, seals) "
