@@ -32,7 +32,8 @@ PGXS := $(if $(PG_CONFIG),$(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null)))
 
 warnings = -Wall -Wextra -Wshadow -Wpointer-arith -Wvla -Wwrite-strings -Wmissing-prototypes -Wno-unused-parameter \
 	-Wno-declaration-after-statement -Wno-missing-field-initializers \
-	-Werror=implicit-function-declaration -Werror=incompatible-pointer-types -Werror=int-conversion $(if $(filter-out 0,$(WERROR)),-Werror)
+	-Werror=implicit-function-declaration -Werror=incompatible-pointer-types -Werror=int-conversion \
+	$(if $(filter-out 0,$(WERROR)),-Werror)
 # Contraction off: a * b + c rounds the same way on every processor.
 # What the optimiser believes to be uninitialised depends on its level: the sanitizers and cppcheck know better.
 core_cflags = -std=gnu11 -g -O3 -fPIC -fvisibility=hidden -fstack-protector-strong -fno-omit-frame-pointer \

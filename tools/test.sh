@@ -131,13 +131,14 @@ run_tap()
 		mkdir -p "$private_dir/data" "$private_dir/log"
 		give "$private_dir"
 		pool_start "$name" "$work/logs/$name.log" server_exec env \
-			${MIRAGE_FAILURES:+"MIRAGE_FAILURES=$MIRAGE_FAILURES"} ${MIRAGE_SEED:+"MIRAGE_SEED=$MIRAGE_SEED"} ${MIRAGE_WHOLE:+"MIRAGE_WHOLE=$MIRAGE_WHOLE"} \
-			${template:+"MIRAGE_TEMPLATE=$template"} \
+			${MIRAGE_FAILURES:+"MIRAGE_FAILURES=$MIRAGE_FAILURES"} ${MIRAGE_SEED:+"MIRAGE_SEED=$MIRAGE_SEED"} \
+			${MIRAGE_WHOLE:+"MIRAGE_WHOLE=$MIRAGE_WHOLE"} ${template:+"MIRAGE_TEMPLATE=$template"} \
+			${MIRAGE_DATA:+"MIRAGE_DATA=$MIRAGE_DATA"} ${MIRAGE_TABLES:+"MIRAGE_TABLES=$MIRAGE_TABLES"} \
 			TESTDIR="$private_dir" TESTDATADIR="$private_dir/data" TESTLOGDIR="$private_dir/log" \
 			PG_REGRESS="$pgxs/../test/regress/pg_regress" PGPORT=65432 PERL5LIB="$perl:$work/src/test/t" \
 			TAR="$(command -v tar)" top_builddir="$private_dir" \
 			PG_TEST_PORT_DIR="$work/ports" PROJECT_DIR="$work/src" \
-			timeout -k 30 900 perl -w "$work/src/test/t/$name.pl"
+			timeout -k 30 "${MIRAGE_WHOLE:+9}900" perl -w "$work/src/test/t/$name.pl"
 	done
 	pool_finish
 	private_dir=$private/run

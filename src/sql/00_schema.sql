@@ -239,9 +239,9 @@ CREATE TABLE mirage.claimant (
   allowed_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 
--- Who rows are for: identities, which keys are derived from. A role of one OID in one cluster is one recipient, whatever
--- it is called, and a role that comes after it under its name another; so is what another login claims. One row for
--- each time that it was met under another name, or in another cluster: catalog/recipient.c.
+-- Who rows are for: identities, which keys are derived from. A role of one OID in one cluster is one recipient,
+-- whatever it is called, and a role that comes after it under its name another; so is what another login claims.
+-- One row for each time that it was met under another name, or in another cluster: catalog/recipient.c.
 CREATE SEQUENCE mirage.recipient_number;
 CREATE TABLE mirage.recipient (
   id bigint PRIMARY KEY DEFAULT pg_catalog.nextval('mirage.recipient_number'),

@@ -145,11 +145,12 @@ place_columns(packing *k)
 
 	for (uint32_t i = 0; i < k->nplaces; i++)
 	{
-		uint32_t next = MG_MOST_PLACES, groups, s = 0;
+		uint32_t next = 0, groups, s = 0;
 
-		for (uint32_t j = 0; j < k->nplaces; j++)
-			if (!placed[j] &&
-				(next == MG_MOST_PLACES || groups_of(k, k->place[j].col) > groups_of(k, k->place[next].col)))
+		while (placed[next])
+			next++;
+		for (uint32_t j = next + 1; j < k->nplaces; j++)
+			if (!placed[j] && groups_of(k, k->place[j].col) > groups_of(k, k->place[next].col))
 				next = j;
 		placed[next] = true;
 		groups = groups_of(k, k->place[next].col);

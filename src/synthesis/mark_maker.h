@@ -1,6 +1,6 @@
 /*
- * synthesis/mark_maker.h: a plan of a mark while it is made; shared by mark_plan.c and mark_groups.c. Private to
- * synthesis/.
+ * synthesis/mark_maker.h: a plan of a mark while it is made; shared by mark_plan.c, mark_groups.c and
+ * mark_trial.c. Private to synthesis/.
  */
 #ifndef MIRAGE_SYNTHESIS_MARK_MAKER_H
 #define MIRAGE_SYNTHESIS_MARK_MAKER_H
@@ -40,7 +40,27 @@ typedef struct maker
 	candidate *pool;
 	uint32_t npool;
 	double gate[GATES]; /* each the root of two times the one before */
+	uint8_t *q;         /* [MG_MARK_ALL_CELLS + 1] */
+	uint32_t *count;    /* [MG_MARK_ALL_CELLS + 1] */
+	uint16_t *chosen;   /* [MG_MARK_BRANCHES] */
+	double *used;       /* [ncolumns] by how many subsets */
 } maker;
+
+/* Cells that n rows lie in, each row's groups being group[cols[..]][row]: row-major, the last column fastest. */
+void mg_maker_cells(const maker *k, uint8_t *const *group, const uint32_t *cols, uint32_t arity, uint32_t n,
+					uint16_t *at);
+/* k->group of rows, by their codes. */
+void mg_maker_groups(const maker *k, uint16_t *const *codes, uint32_t rows);
+
+/* How surely a mark is found. */
+typedef struct mg_mark_trial
+{
+	double rows;    /* mean z of 300 rows out of a large batch */
+	double columns; /* share of halves of the columns, of 3,000 rows, in which a key is found with some margin */
+} mg_mark_trial;
+
+/* Sets what the subsets tell, and measures; the plan is otherwise complete. */
+mg_code mg_maker_try(mg_ctx *ctx, maker *k, mg_mark_trial *out);
 
 /* k->column[c] and its margin, from k->code_count[c] of CODE_BATCHES batches; k->group_of[c]. */
 mg_code mg_maker_column(mg_ctx *ctx, maker *k, uint32_t c);

@@ -20,24 +20,23 @@
 #define GATE 0.00014
 #define GATE_PAIRS 210.0 /* of 15 columns: n (n - 1) */
 #define MOST_WIDE 5.0
-#define ENOUGH 1.5        /* rare cells of a row, below which the gate is raised */
-#define ENOUGH_SPREAD 0.3 /* and how many rows have them, below which it is too (spread_of) */
-#define MOST_FOR_PAIRS 3  /* steps for the sake of these */
-#define ENOUGH_PAIRS 16   /* and pairs among the subsets, which survive best when columns are dropped */
+#define ENOUGH 7.2 /* mean z of an extract; 5 is needed */
+#define MOSTLY 0.6
+#define ENOUGH_COLUMNS 0.97 /* share of halves of the columns in which it is found */
+#define HOPELESS 0.7        /* below this there are too few columns for any gate */
 #define PLAN_BATCHES 8
 #define PLAN_CELLS ((size_t) 1 << 26) /* rows * columns that are drawn, at most, in more than two batches */
 #define SUBSETS 64
 #define BRANCHES 6
 #define LEAST_WORTH 0.05
 #define SEED UINT64_C(0x6d61726b20706c61)
-#define POOL 4000
-#define SEEN 8192
+#define POOL 6000
+#define SEEN 16384
 #define TRIPLES 0.25 /* what a triple is worth beside a pair: fewer survive when columns are dropped */
 #define QUADRUPLES 0.1
 #define LEAST_RARE 0.004 /* least mass of a subset on rare cells */
 #define WEIGHT 2.0       /* of a subset all of whose cells are rare; others' are such that all tell as much */
 #define BALANCE 0.5
-#define TRIED_KEYS 3
 #define TYPICAL_ROWS 1000 /* of a batch, for which branches are judged */
 
 enum
@@ -75,8 +74,8 @@ reaches(const uint8_t *side, const uint32_t *cols, uint32_t k)
 }
 
 /* Cells that n rows lie in, each row's groups being group[cols[..]][row]: row-major, the last column fastest. */
-static void
-find_cells(const maker *k, uint8_t *const *group, const uint32_t *cols, uint32_t arity, uint32_t n, uint16_t *at)
+void
+mg_maker_cells(const maker *k, uint8_t *const *group, const uint32_t *cols, uint32_t arity, uint32_t n, uint16_t *at)
 {
 	memset(at, 0, n * sizeof(*at));
 	for (uint32_t i = 0; i < arity; i++)
@@ -94,7 +93,7 @@ static void
 rare_shares(const maker *k, const uint32_t *cols, uint32_t n, uint32_t cells, uint32_t *count, double *rare)
 {
 	memset(count, 0, cells * sizeof(*count));
-	find_cells(k, k->pilot, cols, n, PILOT, k->at);
+	mg_maker_cells(k, k->pilot, cols, n, PILOT, k->at);
 	for (uint32_t r = 0; r < PILOT; r++)
 		count[k->at[r]]++;
 	for (uint32_t i = 0; i < cells; i++)
@@ -167,7 +166,7 @@ sort_columns(uint32_t *cols, uint32_t n)
 
 /*
  * The more columns a table has, the smaller the part of its pairs and triples that bears the mark, and the less it
- * shows in any average over them. Where few cells are rare the gate is raised step by step (choose_subsets).
+ * shows in any average over them. Where few cells are rare the gate is raised step by step (choose_gate).
  */
 static void
 set_gates(maker *k, uint32_t columns)
@@ -197,7 +196,7 @@ enter(uint64_t *seen, const uint32_t *cols, uint32_t n)
 static mg_code
 fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
 {
-	static const uint32_t tries[MG_MARK_ARITY + 1] = {0, 0, 1500, 1500, 500};
+	static const uint32_t tries[MG_MARK_ARITY + 1] = {0, 0, 1500, 1500, 3000};
 	uint32_t most = 200, *cols, n, *count;
 	double *entropy;
 	uint64_t *seen;
@@ -247,23 +246,24 @@ cells_of(const maker *k, const candidate *c)
 }
 
 /*
- * Greedily at one gate: rare mass that branches reach, less where its columns have been used. *mass: rare cells a row.
+ * Greedily at one gate: rare mass that branches reach, less where its columns have been used.
  * Subsets weigh the more the less mass they have, so that each tells as much as any other: whichever columns a table
  * is left with, it is their number that counts.
  */
 static void
-choose_at(maker *k, uint32_t level, mg_mark_subset *subset, double *used, double *mass)
+choose_at(maker *k, uint32_t level)
 {
 	static const double worth_of[MG_MARK_ARITY + 1] = {0, 0, 1, TRIPLES, QUADRUPLES};
 	mg_mark_plan *p = k->plan;
+	double *used = k->used;
 
 	memset(used, 0, k->model->ncolumns * sizeof(*used));
 	p->nsubsets = p->cells = 0;
-	*mass = 0;
+	p->gate = k->gate[level];
 	while (p->nsubsets < SUBSETS)
 	{
 		const candidate *best = NULL;
-		mg_mark_subset *s = &subset[p->nsubsets];
+		mg_mark_subset *s = &k->subset[p->nsubsets];
 		double most = 0, weight;
 
 		for (uint32_t i = 0; i < k->npool; i++)
@@ -291,7 +291,6 @@ choose_at(maker *k, uint32_t level, mg_mark_subset *subset, double *used, double
 			s->cells *= k->column[s->cols[i]].ngroups;
 			used[s->cols[i]]++;
 		}
-		*mass += best->rare[level];
 		weight = WEIGHT / sqrt(best->rare[level]) + 0.5;
 		s->tells = 1;
 		s->weight = (uint8_t) (weight > MG_MARK_WEIGHTS ? MG_MARK_WEIGHTS : weight);
@@ -299,66 +298,6 @@ choose_at(maker *k, uint32_t level, mg_mark_subset *subset, double *used, double
 		p->cells += s->cells;
 		p->nsubsets++;
 	}
-}
-
-/*
- * Over how much of the rows are the rare cells spread? A mark moves a row by the root of how many it has, and the noise
- * is the root of how many there are: c a row find as much as if so large a share of the rows had all of them, evenly.
- * Where one rare label makes all cells rare that it is in, few rows carry everything.
- */
-static double
-spread_of(const maker *k, double gate, uint32_t *count, uint16_t *cells)
-{
-	double roots = 0, all = 0;
-
-	memset(cells, 0, PILOT * sizeof(*cells));
-	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-	{
-		const mg_mark_subset *s = &k->subset[i];
-
-		memset(count, 0, s->cells * sizeof(*count));
-		find_cells(k, k->pilot, s->cols, s->k, PILOT, k->at);
-		for (uint32_t r = 0; r < PILOT; r++)
-			count[k->at[r]]++;
-		for (uint32_t r = 0; r < PILOT; r++)
-			cells[r] += count[k->at[r]] <= gate * PILOT;
-	}
-	for (uint32_t r = 0; r < PILOT; r++)
-	{
-		roots += sqrt(cells[r]);
-		all += cells[r];
-	}
-	return all > 0 ? roots * roots / all / PILOT : 0;
-}
-
-static mg_code
-choose_subsets(mg_ctx *ctx, maker *k)
-{
-	mg_mark_subset *subset;
-	double *used, mass = 0, spread = 0;
-	uint32_t pairs = 0, *count;
-	uint16_t *cells;
-
-	MG_NEW(ctx, k->plan->arena, subset, SUBSETS);
-	MG_NEW(ctx, k->work, used, k->model->ncolumns);
-	MG_NEW(ctx, k->work, count, MG_MARK_CELLS);
-	MG_NEW(ctx, k->work, cells, PILOT);
-	k->plan->subset = k->subset = subset;
-	for (uint32_t level = 0; level < GATES; level++)
-	{
-		bool enough = mass >= ENOUGH && spread >= ENOUGH_SPREAD;
-
-		if (enough && (pairs >= ENOUGH_PAIRS || level > MOST_FOR_PAIRS))
-			break;
-		MG_TRY(mg_poll(ctx));
-		choose_at(k, level, subset, used, &mass);
-		k->plan->gate = k->gate[level];
-		spread = spread_of(k, k->plan->gate, count, cells);
-		pairs = 0;
-		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-			pairs += subset[i].k == 2;
-	}
-	return MG_OK;
 }
 
 /* ---- rows ---- */
@@ -395,8 +334,8 @@ keep_pilot(maker *k, void *arg)
 }
 
 /* Groups of the rows in codes. */
-static void
-find_groups(const maker *k, uint16_t *const *codes, uint32_t rows)
+void
+mg_maker_groups(const maker *k, uint16_t *const *codes, uint32_t rows)
 {
 	for (uint32_t c = 0; c < k->model->ncolumns; c++)
 		for (uint32_t r = 0; k->column[c].ngroups > 0 && r < rows; r++)
@@ -409,12 +348,12 @@ count_cells(maker *k, void *arg)
 {
 	uint32_t *count = arg;
 
-	find_groups(k, k->codes, MG_BATCH_ROWS);
+	mg_maker_groups(k, k->codes, MG_BATCH_ROWS);
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 	{
 		const mg_mark_subset *s = &k->plan->subset[i];
 
-		find_cells(k, k->group, s->cols, s->k, MG_BATCH_ROWS, k->at);
+		mg_maker_cells(k, k->group, s->cols, s->k, MG_BATCH_ROWS, k->at);
 		for (uint32_t r = 0; r < MG_BATCH_ROWS; r++)
 			count[s->first + k->at[r]]++;
 	}
@@ -450,20 +389,26 @@ judge_branches(mg_ctx *ctx, maker *k)
 	return MG_OK;
 }
 
+static bool
+is_chosen(const maker *k, uint32_t branch)
+{
+	for (uint32_t i = 0; i < k->plan->nbranches; i++)
+		if (k->chosen[i] == branch)
+			return true;
+	return false;
+}
+
 /*
  * The branches in the order of what they promise: the share of rows with a partner, and the subsets that straddle them,
  * less those that branches before them reach already. All subsets weigh alike.
  */
-static mg_code
-choose_branches(mg_ctx *ctx, maker *k)
+static void
+choose_branches(maker *k)
 {
 	mg_mark_plan *p = k->plan;
-	uint16_t *branch;
-	double *seen;
+	double seen[SUBSETS] = {0};
 
-	MG_NEW(ctx, p->arena, branch, MG_MARK_BRANCHES);
-	MG_NEW(ctx, k->work, seen, (size_t) p->nsubsets + 1);
-	p->branch = branch;
+	p->nbranches = 0;
 	while (p->nbranches < BRANCHES)
 	{
 		double most = LEAST_WORTH;
@@ -477,7 +422,7 @@ choose_branches(mg_ctx *ctx, maker *k)
 				if (reaches(k->side[b], p->subset[t].cols, p->subset[t].k))
 					straddle += 1 / (1 + seen[t]);
 			worth = k->reach[b] * sqrt(straddle);
-			if (worth > most)
+			if (worth > most && !is_chosen(k, b))
 			{
 				most = worth;
 				best = b;
@@ -485,24 +430,21 @@ choose_branches(mg_ctx *ctx, maker *k)
 		}
 		if (best == k->nbranches)
 			break;
-		branch[p->nbranches++] = (uint16_t) best;
+		k->chosen[p->nbranches++] = (uint16_t) best;
 		for (uint32_t t = 0; t < p->nsubsets; t++)
 			if (reaches(k->side[best], p->subset[t].cols, p->subset[t].k))
 				seen[t] += k->reach[best];
-		k->reach[best] = 0;
 	}
-	return MG_OK;
 }
 
 static mg_code
 set_probabilities(mg_ctx *ctx, maker *k)
 {
 	mg_mark_plan *p = k->plan;
-	uint32_t *count;
-	uint8_t *q;
+	uint32_t *count = k->count;
+	uint8_t *q = k->q;
 
-	MG_NEW(ctx, k->work, count, (size_t) p->cells + 1);
-	MG_NEW(ctx, p->arena, q, (size_t) p->cells + 1);
+	memset(count, 0, ((size_t) p->cells + 1) * sizeof(*count));
 	for (uint32_t c = 0; c < k->model->ncolumns; c++)
 		memset(k->code_count[c], 0, k->model->columns[c].ncoarse * sizeof(*k->code_count[c]));
 	MG_TRY(draw_rows(ctx, k, k->batches, count_cells, count));
@@ -520,79 +462,47 @@ set_probabilities(mg_ctx *ctx, maker *k)
 	return MG_OK;
 }
 
-/* ---- how much a subset tells ---- */
-
-/* What rare cells did in rows made with keys that everyone knows. */
-typedef struct tally
-{
-	double sum;  /* of the signs of both keys, halved */
-	double seen; /* rare cells */
-} tally;
-
-static void
-add_signs(const maker *k, const mg_mark *mark, uint16_t *const *codes, uint32_t rows, tally *t)
-{
-	find_groups(k, codes, rows);
-	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-	{
-		const mg_mark_subset *s = &k->plan->subset[i];
-		const int8_t *score = mark->score + s->first;
-		int64_t sum = 0, seen = 0;
-
-		find_cells(k, k->group, s->cols, s->k, rows, k->at);
-		for (uint32_t r = 0; r < rows; r++)
-		{
-			sum += score[k->at[r]];
-			seen += s->q[k->at[r]] != MG_MARK_FREQUENT;
-		}
-		t[i].sum += (double) sum / (2.0 * s->weight);
-		t[i].seen += (double) seen;
-	}
-}
+/* ---- the gate ---- */
 
 static mg_code
-try_key(mg_ctx *ctx, maker *k, uint8_t number, tally *t)
+make_at(mg_ctx *ctx, maker *k, uint32_t level, mg_mark_trial *out)
 {
-	static const uint32_t rows[] = {MG_BATCH_ROWS, 3000, 3000};
-	const uint8_t model[MG_KEY_BYTES] = {number, 1}, recipient[MG_KEY_BYTES] = {number, 2};
-	mg_mark *mark = NULL;
-	mg_stream *s = NULL;
-	mg_code code = mg_mark_create(ctx, k->plan, model, recipient, &mark);
-	mg_rng rng;
-
-	if (code == MG_OK)
-		code = mg_stream_create(ctx, k->model, model, &s);
-	if (code == MG_OK)
-		code = mg_stream_mark(ctx, s, mark);
-	mg_rng_seed(&rng, number);
-	for (uint32_t i = 0; i < sizeof(rows) / sizeof(*rows) && code == MG_OK; i++)
-	{
-		code = s->sampler->batch(ctx, s->sampler, &rng, mg_mark_pool(s->marker, rows[i]), s->codes);
-		if (code == MG_OK)
-			code = mg_mark_batch(ctx, s, &rng, rows[i]);
-		if (code == MG_OK)
-			add_signs(k, mark, s->codes, rows[i], t);
-	}
-	mg_stream_destroy(s);
-	mg_mark_destroy(mark);
-	return code;
+	choose_at(k, level);
+	choose_branches(k);
+	MG_TRY(set_probabilities(ctx, k));
+	return mg_maker_try(ctx, k, out);
 }
 
 /*
- * tells: a rare cell of sign + came more often by a factor 1 + d, one of sign - less often by 1 - d: the best weight of
- * a feature is d, which differs between subsets, since the branches that are exchanged reach some more than others.
+ * The lowest gate at which few rows out of many name a key for certain, and half of the columns too where more than a
+ * few steps are not needed for that. A mark costs the more the higher the gate is, and whether it is found depends on
+ * much: how many columns and labels the table has, what branches can be exchanged. So it is tried (mark_trial.c). Where
+ * no gate is high enough, the lowest that does more than half as well as any: what is not found all the same is not
+ * paid for.
  */
 static mg_code
-weigh_subsets(mg_ctx *ctx, maker *k)
+choose_gate(mg_ctx *ctx, maker *k)
 {
-	tally *t;
+	mg_mark_trial trial[GATES] = {{0}};
+	double best = 0;
+	/* steps for the sake of columns: in a table of many, a mark shows less */
+	uint32_t level = 0, first = GATES, steps = 1 + (uint32_t) log2(k->gate[0] / GATE);
 
-	MG_NEW(ctx, k->work, t, (size_t) k->plan->nsubsets + 1);
-	for (uint8_t i = 0; i < TRIED_KEYS && k->plan->nsubsets > 0; i++)
-		MG_TRY(try_key(ctx, k, i, t));
-	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-		k->subset[i].tells = (uint8_t) fmax(MG_MARK_TELLS * fmin(fmax(t[i].sum / (t[i].seen + 1), 0.005), 0.99), 1);
-	return MG_OK;
+	if (k->npool == 0)
+		return make_at(ctx, k, 0, &trial[0]);
+	for (; level < GATES; level++)
+	{
+		MG_TRY(make_at(ctx, k, level, &trial[level]));
+		best = fmax(best, trial[level].rows);
+		if (trial[level].rows >= ENOUGH && first == GATES)
+			first = level;
+		if (first < GATES &&
+			(trial[level].columns >= ENOUGH_COLUMNS || trial[level].columns < HOPELESS || level == first + steps))
+			return MG_OK;
+	}
+	for (level = 0; level + 1 < GATES && trial[level].rows < MOSTLY * best;)
+		level++;
+	return make_at(ctx, k, level, &trial[level]);
 }
 
 /* ---- all of it ---- */
@@ -612,6 +522,13 @@ begin(mg_ctx *ctx, maker *k)
 	MG_NEW(ctx, k->work, k->pilot, n);
 	MG_NEW(ctx, k->work, k->group, n);
 	MG_NEW(ctx, k->work, k->at, MG_BATCH_ROWS);
+	MG_NEW(ctx, k->work, k->used, n);
+	MG_NEW(ctx, k->work, k->count, MG_MARK_ALL_CELLS + 1);
+	MG_NEW(ctx, k->plan->arena, k->q, MG_MARK_ALL_CELLS + 1);
+	MG_NEW(ctx, k->plan->arena, k->subset, SUBSETS);
+	MG_NEW(ctx, k->plan->arena, k->chosen, MG_MARK_BRANCHES);
+	k->plan->subset = k->subset;
+	k->plan->branch = k->chosen;
 	k->plan->ncolumns = n;
 	k->plan->column = k->column;
 	k->plan->margin = (const double *const *) k->margin;
@@ -639,10 +556,7 @@ make(mg_ctx *ctx, maker *k)
 	MG_TRY(draw_rows(ctx, k, 1, keep_pilot, NULL));
 	MG_TRY(judge_branches(ctx, k));
 	MG_TRY(fill_pool(ctx, k, &rng));
-	MG_TRY(choose_subsets(ctx, k));
-	MG_TRY(choose_branches(ctx, k));
-	MG_TRY(set_probabilities(ctx, k));
-	return weigh_subsets(ctx, k);
+	return choose_gate(ctx, k);
 }
 
 mg_code

@@ -290,14 +290,14 @@ exchange(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, bool small)
 	for (; !small && k->ntabled < k->nedges && k->ntabled < PASSES; k->ntabled++)
 		MG_TRY(mg_edge_make(ctx, &k->maker, k->edge[k->ntabled].branch, true, &k->tabled[k->ntabled]));
 	read_rows(k, s->codes, rows);
-	for (uint32_t i = 0; i < rows; i++)
-		k->groups.order[i] = (uint16_t) i;
 	for (uint32_t i = 0; i < passes; i++)
 	{
 		MG_TRY(mg_poll(ctx));
-		/* the sampler's rows are in random order: only who meets again needs a new one */
-		if (i >= k->nedges)
-			mg_rng_permutation16(rng, k->groups.order, rows);
+		/*
+		 * A new order each time, though the sampler's is random: who comes first chooses from what is left, and that
+		 * may not be those at a batch's begin, which a LIMIT takes.
+		 */
+		mg_rng_permutation16(rng, k->groups.order, rows);
 		e = &(small ? k->edge : k->tabled)[i % k->nedges];
 		pass_edge(s, k, e, small ? SMALL_HAND : HAND, rows);
 		for (uint32_t j = 0; j < k->nslots && i + 1 < passes; j++)

@@ -80,7 +80,7 @@ typedef struct Member
 	Kind kind;
 	bool idle, leave;
 	TimestampTz since; /* idle since then; or when it last took something */
-	int n; /* what it has */
+	int n;             /* what it has */
 	uint64 ticket[MG_POOL_AT_ONCE];
 } Member;
 
@@ -614,8 +614,7 @@ is_in_the_way(TimestampTz now)
 	if (within(looked, now, POLL_MS))
 		return false;
 	looked = now;
-	return database_is_wanted() ||
-		   (me->idle && !within(me->since, now, POLL_MS) && mg_no_background_process_left());
+	return database_is_wanted() || (me->idle && !within(me->since, now, POLL_MS) && mg_no_background_process_left());
 }
 
 MgPoolNext

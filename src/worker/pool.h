@@ -15,8 +15,8 @@
 /* -- the caller's side -- */
 
 /*
- * Queues the segment for a worker that lives and goes on; its ticket, or 0 where there is none that it could be for. The
- * caller then waits on its latch, and looks: until the ticket is taken, the work is not begun.
+ * Queues the segment for a worker that lives and goes on; its ticket, or 0 where there is none that it could be for.
+ * The caller then waits on its latch, and looks: until the ticket is taken, the work is not begun.
  */
 extern uint64 mg_pool_post(dsm_handle handle);
 
@@ -31,7 +31,8 @@ typedef enum MgPoolLook
 extern MgPoolLook mg_pool_look(uint64 ticket);
 /* Takes it out of the queue, or interrupts the worker that has it and nothing else, and no other work of the same. */
 extern void mg_pool_cancel(uint64 ticket);
-/* A worker was started for short work: it may stay, so others of our kind may wait for it instead of starting theirs. */
+/* A worker was started for short work: it may stay, so others of our kind may wait for it instead of starting theirs.
+ */
 extern void mg_pool_started(void);
 /*
  * No slot was free: asks the worker that has been idle for longest to leave; true: one will. short_work: a worker that

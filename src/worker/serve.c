@@ -26,9 +26,9 @@
 #include "utils/resowner.h"
 #include "worker/pool.h"
 
-#define QUIET_MS 10      /* without work, before the log is chained */
-#define CHAIN_MS 250     /* between the first entry and its chaining, whatever work there is */
-#define LOCK_MS "20ms"   /* for which a release among others waits for a lock */
+#define QUIET_MS 10    /* without work, before the log is chained */
+#define CHAIN_MS 250   /* between the first entry and its chaining, whatever work there is */
+#define LOCK_MS "20ms" /* for which a release among others waits for a lock */
 
 /* A piece of work that is ours. */
 typedef struct Piece

@@ -2,7 +2,8 @@
  * worker/shared.h: what caller and worker share: one DSM segment a job. Private to worker/.
  *
  * The caller makes and fills the segment, and keeps its mapping until the worker has attached; the worker keeps its own
- * until it has done the work. `mutex` guards everything below it. The rest is written before the worker starts and never after.
+ * until it has done the work. `mutex` guards everything below it. The rest is written before the worker starts and
+ * never after.
  */
 #ifndef MIRAGE_WORKER_SHARED_H
 #define MIRAGE_WORKER_SHARED_H
@@ -120,8 +121,8 @@ extern void mg_work_train_failed(MgShared *shared, ErrorData *error);
 extern void mg_work_release(MgShared *shared, mg_reader *params);
 /*
  * The same within a transaction of several, in a subtransaction: false where it was refused, would have had to wait for
- * a lock, or failed otherwise, and has left nothing. The caller's current user stays; *issuance: what is to be told when
- * the transaction has committed, by mg_work_released.
+ * a lock, or failed otherwise, and has left nothing. The caller's current user stays; *issuance: what is to be told
+ * when the transaction has committed, by mg_work_released.
  */
 extern bool mg_work_release_with_others(MgShared *shared, int64 *issuance);
 extern void mg_work_released(MgShared *shared, int64 issuance);

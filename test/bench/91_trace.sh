@@ -63,8 +63,8 @@ for epsilon in ${EPSILON:-1 10}; do
 		"$(pair "SELECT * FROM dp_trace('SELECT * FROM leak_text', '$model')" "SELECT $counts FROM leak_text")"
 	quiet <<-SQL
 		INSERT INTO mirage.issuance (model, model_name, role_oid, role_name, identity, recipient, claimed,
-			requested_rows, seeded, path, columns, watermark, recipient_total)
-		SELECT id, name, 10, 'r', 'x', 'r' || g, false, 1, false, 'call', '{}', 'not looked at', 1
+			requested_rows, seeded, path, columns, watermark, recipient_total, recipient_id)
+		SELECT id, name, 10, 'r', 'x', 'r' || g, false, 1, false, 'call', '{}', 'not looked at', 1, gen_random_uuid()
 		FROM mirage.model, generate_series(1, 1000) g WHERE name = '$model'
 	SQL
 	printf '%-34s %s\n' 'typed, 1,000 recipients' \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What a long log costs: verification, and whatever a release or a training does with it.
 #
-#   verify       dp_verify_audit(), by the clock and in processor seconds of all its threads, also for each issuance; and
-#                beside it a sequential SELECT that hashes the same rows (log, blocks, issuances, receipts) with
+#   verify       dp_verify_audit(), by the clock and in processor seconds of all its threads, also for each issuance;
+#                and beside it a sequential SELECT that hashes the same rows (log, blocks, issuances, receipts) with
 #                sha256(): the ratio of the two by the clock; MB is the size of those tables
 #   release      dp_synthesize of one row, to its end: record, receipt, entry in the log
 #   training     from the call of dp_train to its committed reservation (wait => false), which asks whether the ledger
@@ -41,10 +41,12 @@ DECLARE
   value bytea;
   parts text := format('%L::bytea || str(%L)', 'pg_mirage row 1', t);
 BEGIN
-  FOR c IN SELECT attname AS name, typname AS type, typsend AS send FROM pg_attribute a JOIN pg_type y ON y.oid = atttypid
+  FOR c IN SELECT attname AS name, typname AS type, typsend AS send FROM pg_attribute a
+           JOIN pg_type y ON y.oid = atttypid
            WHERE attrelid = format('mirage.%I', t)::regclass AND attnum > 0 ORDER BY attname::text COLLATE "C" LOOP
     form := CASE WHEN c.type IN ('text', 'jsonb') THEN format('convert_to(%I::text, ''UTF8'')', c.name)
-      WHEN c.type = '_text' THEN format('(SELECT string_agg(''\x01''::bytea || str(e), '''') FROM unnest(%I) e)', c.name)
+      WHEN c.type = '_text' THEN
+        format('(SELECT string_agg(''\x01''::bytea || str(e), '''') FROM unnest(%I) e)', c.name)
       ELSE format('%s(%I)', c.send, c.name) END;
     EXECUTE format('SELECT %s FROM mirage.%I WHERE %I = $1', form, t, key) INTO value USING id;
     IF other ? c.name THEN
@@ -70,16 +72,18 @@ BEGIN
     last.recipient_total + i * last.requested_rows AS total FROM generate_series(1, n) i;
   INSERT INTO mirage.issuance SELECT (r).* FROM (SELECT jsonb_populate_record(last, jsonb_build_object('id', w.id,
     'issued_at', w.at, 'recipient_total', w.total)) AS r FROM new w) x;
-  INSERT INTO mirage.receipt SELECT (r).* FROM (SELECT jsonb_populate_record(t, jsonb_build_object('issuance', w.id)) AS r
+  INSERT INTO mirage.receipt SELECT (r).* FROM (
+    SELECT jsonb_populate_record(t, jsonb_build_object('issuance', w.id)) AS r
     FROM new w, mirage.receipt t WHERE t.issuance = last.id) x;
-  EXECUTE format('INSERT INTO mirage.log (id, at, role_name, session_role, action, object, detail, role_oid, identity, seals) '
-    'SELECT nextval(''mirage.log_id''), w.at, g.role_name, g.session_role, g.action, g.object, jsonb_set(g.detail, ''{issuance}'', '
-    'to_jsonb(w.id)), g.role_oid, g.identity, jsonb_build_array(jsonb_build_array(''issuance'', w.id, %s), '
+  EXECUTE format('INSERT INTO mirage.log (id, at, role_name, session_role, action, object, detail, role_oid, identity, '
+    'seals) SELECT nextval(''mirage.log_id''), w.at, g.role_name, g.session_role, g.action, g.object, '
+    'jsonb_set(g.detail, ''{issuance}'', to_jsonb(w.id)), g.role_oid, g.identity, '
+    'jsonb_build_array(jsonb_build_array(''issuance'', w.id, %s),'
     'jsonb_build_array(''receipt'', w.id, %s)) FROM new w, mirage.log g WHERE g.id = $1',
     hash_of('issuance', 'id', last.id, '{"id": "w.id", "issued_at": "w.at", "recipient_total": "w.total"}'),
     hash_of('receipt', 'issuance', last.id, '{"issuance": "w.id"}')) USING entry;
-  INSERT INTO made SELECT l.id, encode(sha256('pg_mirage log entry 2'::bytea || int8send(l.id) || timestamptz_send(l.at) ||
-    str(l.role_name) || str(l.session_role) || str(l.action) || str(l.object) || int8send(l.role_oid::bigint) ||
+  INSERT INTO made SELECT l.id, encode(sha256('pg_mirage log entry 2'::bytea || int8send(l.id) || timestamptz_send(l.at)
+    || str(l.role_name) || str(l.session_role) || str(l.action) || str(l.object) || int8send(l.role_oid::bigint) ||
     str(l.identity) || '\x01'::bytea || str(l.detail::text) || '\x01'::bytea || str(l.seals::text)), 'hex')
     FROM mirage.log l WHERE l.id > (SELECT max(settled) FROM mirage.log_block) ORDER BY l.id;
   PERFORM setval('mirage.issuance_id', last.id + n);
@@ -104,7 +108,8 @@ DECLARE
 BEGIN
   FOR i IN 1 .. n LOOP
     t := clock_timestamp();
-    job := dp_train('m' || nextval('name'), 'few', method => 'independent', epsilon => 0.001, delta => 1e-14, wait => false);
+    job := dp_train('m' || nextval('name'), 'few', method => 'independent', epsilon => 0.001, delta => 1e-14,
+      wait => false);
     RETURN NEXT extract(epoch FROM clock_timestamp() - t) * 1000;
     PERFORM dp_wait(job);
   END LOOP;

@@ -12,8 +12,8 @@ set -euo pipefail
 each=${SECONDS_EACH:-5}
 runs=${RUNS:-3}
 
-quiet -c "CREATE EXTENSION pg_mirage" -c "LOAD 'pg_mirage'" -c "ALTER SYSTEM SET pg_mirage.max_releases_per_minute = 0" \
-	-c "ALTER SYSTEM SET pg_mirage.alerts = off"
+quiet -c "CREATE EXTENSION pg_mirage" -c "LOAD 'pg_mirage'" \
+	-c "ALTER SYSTEM SET pg_mirage.max_releases_per_minute = 0" -c "ALTER SYSTEM SET pg_mirage.alerts = off"
 make_adult
 quiet -c "SELECT dp_protect('adult', epsilon => 10)" -c "SELECT dp_train('m', 'adult', 'mst', epsilon => 1)" \
 	-c "CREATE ROLE bench_reader LOGIN" -c "SELECT dp_grant('m', 'bench_reader', max_rows => 1000000000)" \

@@ -2,20 +2,24 @@
  * test/bench/mark_csv.c: what a mark withstands and what it costs, without a server: trains a model over a CSV file (as
  * fit_csv.c does, same warnings) and draws marked rows of it, each time under new keys.
  *
- *   mark_csv ROWS.csv COLUMNS METHOD EPSILON DELTA [draws=20] [rows=40000] [runs=3] [seed=2026]
- *   mark_csv ROWS.csv COLUMNS METHOD EPSILON DELTA write=PREFIX [rows=40000]
+ *   mark_csv ROWS.csv COLUMNS METHOD EPSILON DELTA [draws=20] [rows=40000] [runs=3] [seed=2026] [parts=cdatm]
+ *            [given=COLUMN:LABEL|COLUMN:LOW..HIGH] [model=FILE]
+ *   mark_csv ROWS.csv COLUMNS METHOD EPSILON DELTA write=PREFIX [rows=40000] [seed=2026] [model=FILE]
  *
  * The first form prints, of `draws` draws each, in how many the mark was found at p < 1e-6 by the model's key and by
  * the recipient's: fresh rows, rows out of many, and after changes to 3,000 of them; the share of p < 0.01 over 2,000
  * keys that had no part in the rows; the tracing of one of 1,000 recipients, and of several who mix their rows;
- * distances to the real rows and to the model (fidelity.h) with and without the mark; seconds. The second writes
- * PREFIX.plain.csv and PREFIX.marked.csv, for whatever else is to be measured. Keys and changes come from the seed, the
- * training's noise does not.
+ * distances to the real rows and to the model (fidelity.h) with and without the mark; seconds. `parts` chooses among
+ * them: c changes, d distances, a false alarms, t tracing, m time of detection. `given`: all rows are drawn under this
+ * condition, and compared with the real rows and the model under it. The second form writes PREFIX.plain.csv and
+ * PREFIX.marked.csv, for whatever else is to be measured. Keys and changes come from the seed, the training's noise
+ * does not; a model is kept in a file, and read from it once it is there.
  */
 #include "table.h"
 
 #include <inttypes.h>
 
+#include "synthesis/condition.h"
 #include "synthesis/marking.h"
 #include "watermark/detect.h"
 
@@ -30,7 +34,8 @@ typedef struct bench
 	mg_mark_plan *plan;
 	mg_rng rng;
 	uint32_t draws, rows, runs, seed;
-	const char *prefix;
+	const char *prefix, *parts, *model_file;
+	char *given; /* COLUMN, then a zero and what its values are to be; NULL */
 } bench;
 
 /* Rows as the table has them: numbers, indices of texts (-1: a text that it does not have), NAN for NULL. */
@@ -98,16 +103,70 @@ value_of(bench *b, const mg_model *m, uint32_t c, const mg_values *v, uint32_t i
 	return d->kind == MG_NUMBER ? v->number[i] : text_index(&b->t.col[c].texts, text_of(d, v->label[i]), true);
 }
 
+static uint32_t
+given_column(const bench *b)
+{
+	for (uint32_t c = 0; c < b->t.ncolumns; c++)
+		if (strcmp(b->t.col[c].d.name, b->given) == 0)
+			return c;
+	die("a condition is on a column that is not declared");
+	return 0;
+}
+
+static mg_interval
+given_interval(const bench *b)
+{
+	const char *low = b->given + strlen(b->given) + 1, *high = strstr(low, "..");
+
+	return (mg_interval){strtod(low, NULL), strtod(high != NULL ? high + 2 : low, NULL)};
+}
+
+/* Does a value of the table satisfy the condition? */
+static bool
+is_given(const bench *b, uint32_t c, double v)
+{
+	mg_interval of = given_interval(b);
+
+	if (isnan(v) || b->t.col[c].d.kind == MG_NUMBER)
+		return v >= of.low && v <= of.high;
+	return strcmp(b->t.col[c].texts.text[(uint32_t) v], b->given + strlen(b->given) + 1) == 0;
+}
+
+static mg_conditioned *
+conditioned(bench *b, const mg_model *m)
+{
+	uint32_t c = given_column(b);
+	const mg_domain *d = &m->columns[c].domain;
+	bool *label = table_alloc(NULL, (size_t) d->nlabels + 1, sizeof(*label));
+	mg_interval interval = given_interval(b);
+	mg_conditioned *out;
+
+	for (uint32_t i = 0; i <= d->nlabels; i++)
+		label[i] = i < d->nlabels && strcmp(text_of(d, i), b->given + strlen(b->given) + 1) == 0;
+	check(&b->tr.ctx, mg_conditioned_create(&b->tr.ctx, m,
+											&(mg_condition){.col = c,
+															.label = d->kind == MG_CATEGORY ? label : NULL,
+															.interval = &interval,
+															.nintervals = d->kind == MG_NUMBER},
+											1, &out));
+	free(label);
+	return out;
+}
+
 /* n rows, n > 0, `seconds` of which the stream took; k NULL: unmarked. */
 static rows
 draw(bench *b, const mg_model *m, const keys *k, bool marked, uint64_t n, double *seconds)
 {
 	mg_ctx *ctx = &b->tr.ctx;
 	rows r = make_rows(b, n);
+	mg_conditioned *given = b->given != NULL ? conditioned(b, m) : NULL;
 	mg_mark *mark = NULL;
 	mg_stream *s;
 
-	check(ctx, mg_stream_create(ctx, m, k->stream, &s));
+	if (given != NULL)
+		check(ctx, mg_stream_create_conditioned(ctx, given, k->stream, &s));
+	else
+		check(ctx, mg_stream_create(ctx, m, k->stream, &s));
 	if (marked)
 	{
 		check(ctx, mg_mark_create(ctx, b->plan, k->model, k->recipient, &mark));
@@ -125,6 +184,7 @@ draw(bench *b, const mg_model *m, const keys *k, bool marked, uint64_t n, double
 		done += batch->rows;
 	}
 	mg_stream_destroy(s);
+	mg_conditioned_destroy(given);
 	mg_mark_destroy(mark);
 	return r;
 }
@@ -263,6 +323,7 @@ typedef enum change
 {
 	FRESH,
 	OUT_OF_MANY,
+	FIRST_OF_MANY,
 	UNCHANGED,
 	DELETED,
 	REPLACED,
@@ -273,19 +334,28 @@ typedef enum change
 } change;
 
 static const char *const change_name[NCHANGES] = {
-	"300 rows",           "300 rows out of 40,000",   "3,000 rows",    "50% of rows deleted",
-	"20% of cells drawn", "half the columns dropped", "50% real rows", "2 significant digits",
+	"300 rows",
+	"300 rows out of 40,000",
+	"the first 300 of 40,000",
+	"3,000 rows",
+	"50% of rows deleted",
+	"20% of cells drawn",
+	"half the columns dropped",
+	"50% real rows",
+	"2 significant digits",
 };
 
 static rows
 changed_rows(bench *b, const keys *k, change how, bool *present)
 {
-	rows r = draw_marked(b, k, how == FRESH ? 300 : how == OUT_OF_MANY ? b->rows : 3000);
+	rows r = draw_marked(b, k, how == FRESH ? 300 : how == OUT_OF_MANY || how == FIRST_OF_MANY ? b->rows : 3000);
 
 	for (uint32_t c = 0; c < b->t.ncolumns; c++)
 		present[c] = true;
 	if (how == OUT_OF_MANY)
 		r = sample(b, r, 300);
+	if (how == FIRST_OF_MANY)
+		r.n = 300;
 	if (how == DELETED)
 		r = sample(b, r, 1500);
 	if (how == REPLACED)
@@ -307,11 +377,11 @@ changed_rows(bench *b, const keys *k, change how, bool *present)
 static void
 show_changes(bench *b)
 {
-	printf("%-26s %14s %14s   mean z\n", "found at p < 1e-6", "model", "recipient");
+	printf("%-26s %14s %14s   %-13s least z\n", "found at p < 1e-6", "model", "recipient", "mean z");
 	for (change how = FRESH; how < NCHANGES; how++)
 	{
 		uint32_t found[2] = {0};
-		double z[2] = {0};
+		double z[2] = {0}, least[2] = {INFINITY, INFINITY};
 
 		for (uint32_t i = 0; i < b->draws; i++)
 		{
@@ -327,12 +397,13 @@ show_changes(bench *b)
 
 				found[j] += one.p < FOUND;
 				z[j] += one.z / b->draws;
+				least[j] = fmin(least[j], one.z);
 			}
 			mg_detector_destroy(d);
 			free_rows(b, &r);
 		}
-		printf("%-26s %7u of %3u %7u of %3u   %5.1f %5.1f\n", change_name[how], found[0], b->draws, found[1], b->draws,
-			   z[0], z[1]);
+		printf("%-26s %7u of %3u %7u of %3u   %5.1f %5.1f   %5.1f %5.1f\n", change_name[how], found[0], b->draws,
+			   found[1], b->draws, z[0], z[1], least[0], least[1]);
 	}
 }
 
@@ -434,13 +505,35 @@ coded(const bench *b, const rows *r)
 	return (coded_table){b->t.ncolumns, b->t.size, r->n, code_table(&b->t, r->v, r->n)};
 }
 
+/* The real rows, those that satisfy the condition where there is one. */
+static coded_table
+real_rows(bench *b)
+{
+	rows r = make_rows(b, b->t.rows);
+	coded_table out;
+
+	r.n = 0;
+	for (uint64_t i = 0; i < b->t.rows; i++)
+		if (b->given == NULL || is_given(b, given_column(b), b->t.col[given_column(b)].value[i]))
+		{
+			for (uint32_t c = 0; c < b->t.ncolumns; c++)
+				r.v[c][r.n] = b->t.col[c].value[i];
+			r.n++;
+		}
+	if (r.n == 0)
+		die("no real row satisfies the condition");
+	out = coded(b, &r);
+	free_rows(b, &r);
+	return out;
+}
+
 static void
 show_distances(bench *b)
 {
 	double to[2][2][3] = {{{0}}}, seconds[2] = {0}, ignored = 0;
 	keys k = new_keys(b);
 	rows many = draw(b, b->tr.model, &k, false, 20 * MG_BATCH_ROWS, &ignored);
-	coded_table model = coded(b, &many);
+	coded_table model = coded(b, &many), real = real_rows(b);
 
 	for (uint32_t run = 0; run < b->runs; run++)
 	{
@@ -451,7 +544,7 @@ show_distances(bench *b)
 			coded_table made = coded(b, &r);
 			double x[2][3];
 
-			measure_tvd(&b->t.real, &made, x[0]);
+			measure_tvd(&real, &made, x[0]);
 			measure_tvd(&model, &made, x[1]);
 			for (int i = 0; i < 6; i++)
 				to[i / 3][marked][i % 3] += x[i / 3][i % 3] / b->runs;
@@ -465,6 +558,7 @@ show_distances(bench *b)
 	printf("values of a row: %.0f ns, marked %.0f ns\n", seconds[0] * 1e9 / b->rows / b->runs,
 		   seconds[1] * 1e9 / b->rows / b->runs);
 	free_columns(model.code, b->t.ncolumns);
+	free_columns(real.code, b->t.ncolumns);
 	free_rows(b, &many);
 }
 
@@ -542,57 +636,121 @@ train(bench *b, training *tr, const char *method, double epsilon, double delta)
 	training_fit(tr, mg_method_find(method), NULL, 0);
 }
 
+/* From the file of the model where there is one; else trained, and written to it. */
+static void
+get_model(bench *b, const char *method, double epsilon, double delta)
+{
+	FILE *f = b->model_file != NULL ? fopen(b->model_file, "r") : NULL;
+	mg_ctx *ctx = &b->tr.ctx;
+	mg_writer w;
+
+	if (f == NULL)
+	{
+		train(b, &b->tr, method, epsilon, delta);
+		if (b->model_file == NULL)
+			return;
+		mg_writer_init(&w);
+		check(ctx, mg_model_write(ctx, b->tr.model, &w));
+		f = fopen(b->model_file, "w");
+		if (f == NULL || fwrite(w.data, 1, w.len, f) != w.len)
+			die("cannot write the model");
+		mg_writer_free(&w);
+	}
+	else
+	{
+		size_t room = (size_t) 64 << 20, n;
+		char *data = table_alloc(NULL, room, 1);
+
+		mg_ctx_init(ctx);
+		n = fread(data, 1, room, f);
+		check(ctx, mg_model_read(ctx, mg_methods, data, n, &b->tr.model));
+		free(data);
+	}
+	fclose(f);
+}
+
+static bool
+wants(const bench *b, char part)
+{
+	return strchr(b->parts, part) != NULL;
+}
+
 static void
 show_all(bench *b, const char *method, double epsilon, double delta)
 {
-	training other;
+	if (wants(b, 'c'))
+		show_changes(b);
+	if (wants(b, 'd'))
+		show_distances(b);
+	if (wants(b, 'a'))
+	{
+		training other;
 
-	show_changes(b);
-	train(b, &other, method, epsilon, delta);
-	show_all_alarms(b, other.model);
-	training_end(&other);
-	show_tracing(b, 1, 1000);
-	show_tracing(b, 2, 10000);
-	show_tracing(b, 4, 10000);
-	show_distances(b);
-	show_detection_time(b);
+		train(b, &other, method, epsilon, delta);
+		show_all_alarms(b, other.model);
+		training_end(&other);
+	}
+	for (uint32_t colluders = 1; wants(b, 't') && colluders <= 4; colluders *= 2)
+		show_tracing(b, colluders, colluders == 1 ? 1000 : 10000);
+	if (wants(b, 'm'))
+		show_detection_time(b);
+}
+
+static void
+read_option(bench *b, char *option)
+{
+	char *value = strchr(option, '=');
+	size_t n = value != NULL ? (size_t) (++value - option) : 0;
+
+	if (n == 6 && memcmp(option, "draws=", n) == 0)
+		b->draws = (uint32_t) fmax(strtod(value, NULL), 1);
+	else if (n == 5 && memcmp(option, "rows=", n) == 0)
+		b->rows = (uint32_t) fmax(strtod(value, NULL), 3000);
+	else if (n == 5 && memcmp(option, "runs=", n) == 0)
+		b->runs = (uint32_t) fmax(strtod(value, NULL), 1);
+	else if (n == 5 && memcmp(option, "seed=", n) == 0)
+		b->seed = (uint32_t) fmax(strtod(value, NULL), 0);
+	else if (n == 6 && memcmp(option, "write=", n) == 0)
+		b->prefix = value;
+	else if (n == 6 && memcmp(option, "parts=", n) == 0)
+		b->parts = value;
+	else if (n == 6 && memcmp(option, "model=", n) == 0)
+		b->model_file = value;
+	else if (n == 6 && memcmp(option, "given=", n) == 0 && strchr(value, ':') != NULL)
+	{
+		b->given = value;
+		*strchr(value, ':') = '\0';
+	}
+	else
+		die("an unknown option");
 }
 
 int
 main(int argc, char **argv)
 {
-	static bench b = {.draws = 20, .rows = 40000, .runs = 3, .seed = 2026};
+	static bench b = {.draws = 20, .rows = 40000, .runs = 3, .seed = 2026, .parts = "cdatm"};
 
 	(void) training_compare; /* of table.h: this program compares other pairs of tables */
 	if (argc < 6 || mg_method_find(argv[3]) == NULL)
-		die("usage: mark_csv ROWS.csv COLUMNS METHOD EPSILON DELTA [draws=N] [rows=N] [runs=N] [seed=N] "
-			"[write=PREFIX]");
+		die("usage: mark_csv ROWS.csv COLUMNS METHOD EPSILON DELTA [draws=N] [rows=N] [runs=N] [seed=N] [parts=cdatm] "
+			"[given=COLUMN:LABEL|COLUMN:LOW..HIGH] [model=FILE] [write=PREFIX]");
 	for (int i = 6; i < argc; i++)
-	{
-		if (strncmp(argv[i], "draws=", 6) == 0)
-			b.draws = (uint32_t) fmax(strtod(argv[i] + 6, NULL), 1);
-		else if (strncmp(argv[i], "rows=", 5) == 0)
-			b.rows = (uint32_t) fmax(strtod(argv[i] + 5, NULL), 3000);
-		else if (strncmp(argv[i], "runs=", 5) == 0)
-			b.runs = (uint32_t) fmax(strtod(argv[i] + 5, NULL), 1);
-		else if (strncmp(argv[i], "write=", 6) == 0)
-			b.prefix = argv[i] + 6;
-		else if (strncmp(argv[i], "seed=", 5) == 0)
-			b.seed = (uint32_t) fmax(strtod(argv[i] + 5, NULL), 0);
-		else
-			die("an unknown option");
-	}
+		read_option(&b, argv[i]);
 	mg_rng_seed(&b.rng, b.seed);
 	table_declare(&b.t, argv[2]);
 	table_read(&b.t, argv[1], table_keep, &b.t);
 	table_code(&b.t);
-	train(&b, &b.tr, argv[3], strtod(argv[4], NULL), strtod(argv[5], NULL));
+	get_model(&b, argv[3], strtod(argv[4], NULL), strtod(argv[5], NULL));
 	show_plan(&b);
 	if (b.prefix == NULL)
 		show_all(&b, argv[3], strtod(argv[4], NULL), strtod(argv[5], NULL));
 	else
+	{
+		keys k = new_keys(&b);
+
 		for (int marked = 0; marked < 2; marked++)
-			write_file(&b, &(keys){{1}, {2}, {3}}, marked);
+			write_file(&b, &k, marked);
+	}
 	mg_mark_plan_destroy(b.plan);
 	training_end(&b.tr);
 	table_free(&b.t);

@@ -1,5 +1,5 @@
-# Who a recipient is: the same role under another name is the same, another role under the same name is not. Keys, seeded
-# rows, traces and records follow; so they do after parallel first releases, ROLLBACK, dump and restore.
+# Who a recipient is: the same role under another name is the same, another role under the same name is not. Keys,
+# seeded rows, traces and records follow; so they do after parallel first releases, ROLLBACK, dump and restore.
 use strict;
 use warnings;
 
@@ -89,7 +89,8 @@ my $anns = seeded('ann');
 is(recorded('ann'), '1|1', 'a recipient is recorded once');
 is(named('from_ann'), "ann $ann ann", 'and named');
 unlike($told, qr/NOTICE/, 'as the one it is');
-is(value($node, undef, "SELECT dp_receipt(max(id)) #>> '{mg:recipient,\@id}' FROM dp_issuances WHERE recipient = 'ann'"),
+is(value($node, undef,
+		"SELECT dp_receipt(max(id)) #>> '{mg:recipient,\@id}' FROM dp_issuances WHERE recipient = 'ann'"),
 	"urn:uuid:$ann", 'its receipts say who it is');
 
 value($node, undef, 'ALTER ROLE ann RENAME TO bea');

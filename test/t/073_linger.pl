@@ -86,7 +86,8 @@ $p->query("SET ROLE $_; SELECT count(age) FROM dp_synthesize('m', 3, purpose => 
 $p->query("RESET ROLE; $take");
 served_by($node, 'pooler', $pooler, 'four callers of one login, one worker');
 is( value($node, undef,
-		"SELECT string_agg(concat_ws('/', role, recipient, purpose), ' ' ORDER BY id) FROM dp_issuances WHERE id > $before"),
+		"SELECT string_agg(concat_ws('/', role, recipient, purpose), ' ' ORDER BY id) FROM dp_issuances"
+		  . " WHERE id > $before"),
 	'north/pooler/as north south/pooler/as south north/pooler/as north pooler/pooler',
 	'each is recorded as who called then, and with its own purpose alone');
 
@@ -201,14 +202,16 @@ for my $round (1 .. 20)
 }
 ok($served > 0, 'while workers are terminated releases go on');
 is($served + $lost, 60, 'and each ends: with rows, or with an error');
-is( value($node, undef, "SELECT count(*) FROM (SELECT max(issuance) FROM (SELECT (detail->>'issuance')::bigint AS issuance "
+is( value($node, undef,
+		"SELECT count(*) FROM (SELECT max(issuance) FROM (SELECT (detail->>'issuance')::bigint AS issuance "
 		  . "FROM dp_audit_log WHERE action = 'release') l GROUP BY issuance HAVING count(*) > 1) d"),
 	'0', 'no issuance has two entries');
 
 # ---------------------------------------------------------------- exactly the quota, through one queue
 
 value($node, 'owner', "SELECT dp_grant('other', 'reader', max_rows => "
-	  . value($node, undef, "SELECT 47 + sum(rows) FROM dp_issuances WHERE model = 'other' AND grantee = 'reader'") . ")");
+	  . value($node, undef, "SELECT 47 + sum(rows) FROM dp_issuances WHERE model = 'other' AND grantee = 'reader'")
+	  . ")");
 my @s = map { session($node, 'reader') } 1 .. 16;
 $_->start("BEGIN;\n$take_other;\nROLLBACK") for @s;
 $_->finish for @s;
@@ -239,15 +242,18 @@ value($node, 'owner', "SELECT dp_grant('m', 'reader', max_rows => "
 	  . value($node, undef, "SELECT 7 + sum(rows) FROM dp_issuances WHERE model = 'm' AND grantee = 'reader'") . ")");
 $s[$_]->start(join(";\n", ($_ % 4 == 0 ? $take : $take_other) x 4)) for 0 .. 15;
 $_->finish for @s;
-is(scalar(map { $_->err =~ /ERROR:\s+54000/g } @s), 14, 'of sixteen above a limit two go through, the others are refused');
+is(scalar(map { $_->err =~ /ERROR:\s+54000/g } @s), 14,
+	'of sixteen above a limit two go through, the others are refused');
 is(scalar(grep { $_->err =~ /ERROR/ } @s[ grep { $_ % 4 } 0 .. 15 ]), 0, 'and what goes on beside them is not');
 $blocker->query("BEGIN; SELECT 1 FROM mirage.model_grant g JOIN mirage.model m ON m.id = g.model "
 	  . "WHERE m.name = 'm' AND grantee_name = 'reader' FOR UPDATE OF g");
 value($node, 'owner', "SELECT dp_grant('other', 'reader')");
 $s[$_]->start(join(";\n", ($_ % 8 == 0 ? $take : $take_other) x 4)) for 0 .. 15;
 $s[$_]->finish for grep { $_ % 8 } 0 .. 15;
-is(scalar(grep { $_->err =~ /ERROR/ } @s[ grep { $_ % 8 } 0 .. 15 ]), 0, 'fourteen go on beside two that wait for a lock');
-ok(await($node, "SELECT count(*) = 2 $lingering AND usename = 'reader' AND wait_event_type = 'Lock'"), 'which still do');
+is(scalar(grep { $_->err =~ /ERROR/ } @s[ grep { $_ % 8 } 0 .. 15 ]), 0,
+	'fourteen go on beside two that wait for a lock');
+ok(await($node, "SELECT count(*) = 2 $lingering AND usename = 'reader' AND wait_event_type = 'Lock'"),
+	'which still do');
 $blocker->query('ROLLBACK');
 $s[$_]->failed_with('54000', qr/limit of rows/, 'and then are told what there is to tell') for 0, 8;
 value($node, 'owner', "SELECT dp_grant('m', 'reader')");

@@ -25,6 +25,7 @@
 #define CODES 7
 #define CLIQUES 6
 #define ROWS 6000
+#define EXTRACT 300
 
 static const uint32_t abc[] = {0, 1, 2}, cd[] = {2, 3}, de[] = {3, 4}, ef[] = {4, 5}, eg[] = {4, 6}, lone[] = {7};
 static const mg_column_set net[CLIQUES] = {{3, abc, 0}, {2, cd, 0}, {2, de, 0}, {2, ef, 0}, {2, eg, 0}, {1, lone, 0}};
@@ -498,7 +499,8 @@ rare_cells_stay_rare_in_small_batches(void **state)
 			mg_stream_destroy(s);
 		}
 		with /= (double) tried[i][0] * tried[i][1];
-		assert_near(with / share, 1, 0.08);
+		/* exchanges prefer cells as rare as these by 5 to 9%; without a price it would be 50 to 60% */
+		assert_near(with / share, 1, 0.12);
 	}
 }
 
@@ -609,6 +611,52 @@ recipients_may_be_left_out(void **state)
 	assert_true(detect(w, &r, w->model_key).z > 1.2 * both);
 	assert_true(detect(w, &r, w->recipient_key).p > 1e-3);
 	mg_mark_destroy(alone);
+}
+
+/* Mean z of both keys in 300 rows of a batch, from one of them on, over keys. */
+static double
+extract_z(world *w, uint32_t from)
+{
+	double sum = 0;
+	static rows all, some;
+
+	for (int k = 0; k < FEW_KEYS; k++)
+	{
+		new_mark(w);
+		draw(w, w->mark, MG_BATCH_ROWS, &all);
+		some.n = EXTRACT;
+		for (uint32_t c = 0; c < COLUMNS; c++)
+			memcpy(some.v[c], all.v[c] + from, EXTRACT);
+		sum += detect(w, &some, w->model_key).z + detect(w, &some, w->recipient_key).z;
+	}
+	return sum / (2 * FEW_KEYS);
+}
+
+/* Few rows out of many: the plan's gate is chosen so that they are found for certain. */
+static void
+extracts_of_large_batches_are_found(void **state)
+{
+	assert_true(extract_z(*state, MG_BATCH_ROWS / 2) > 6.5);
+}
+
+/*
+ * Those at the begin of a batch, which a LIMIT takes, are marked as well as any, where few rows agree on a separator
+ * and those that come first have little to choose from.
+ */
+static void
+first_rows_are_marked_as_well(void **state)
+{
+	world *w = *state;
+	double first, later;
+
+	mg_model_destroy(w->model);
+	mg_mark_plan_destroy(w->plan);
+	w->model = make_model(w, &mg_method_mst, wide, 4);
+	assert_int_equal(mg_mark_plan_make(&w->ctx, w->model, &w->plan), MG_OK);
+	first = extract_z(w, 0);
+	later = extract_z(w, MG_BATCH_ROWS / 2);
+	/* three standard errors of a difference of means */
+	assert_near(first, later, 3 * sqrt(2.0 / (2 * FEW_KEYS)));
 }
 
 /* A model whose separators hardly two rows of a small batch agree on, and one of a single clique: no exchange helps. */
@@ -818,6 +866,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(plans_are_functions_of_the_model, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marks_are_found_with_their_keys_only, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(recipients_may_be_left_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(extracts_of_large_batches_are_found, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(first_rows_are_marked_as_well, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(small_batches_are_found, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(false_alarms_are_rare, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(small_batches_are_marked, set_up, tear_down),

@@ -1,0 +1,236 @@
+/*
+ * synthesis/mark_trial.c: a plan on trial, with keys that everyone knows.
+ *
+ * Rows are made with such keys as emission will make them, a small batch and a large one a key, and the detector looks
+ * for the keys in extracts of the large ones, and by halves of the columns of the small. Two things come out: how much
+ * a rare cell of each subset tells, which the plan keeps for the detector; and how surely the mark is found in few rows
+ * out of many and in few columns, by which mark_plan.c chooses the gate. It is no part of the proof of the p-value:
+ * keys of rows that leave are others, and secret.
+ *
+ * What lasts is the subsets' `tells`; all else is in the maker's memory or dies with a trial.
+ */
+#include "synthesis/mark_maker.h"
+
+#include "watermark/detect.h"
+
+#include <math.h>
+#include <string.h>
+
+#define TRIED_KEYS 6
+#define SMALL 3000 /* rows of the small batch */
+#define HALVES 4   /* of the columns, that it is left with */
+#define SURE 6     /* z that counts as found there */
+#define SEED UINT64_C(0x6d61726b74726965)
+#define EXTRACT 300
+#define EXTRACTS 6 /* of the large batch, spread over it */
+#define STRIDE (MG_BATCH_ROWS / (EXTRACT * EXTRACTS))
+
+/* What rare cells did. */
+typedef struct tally
+{
+	double sum;  /* of the signs of both keys, halved */
+	double seen; /* rare cells */
+} tally;
+
+typedef struct trial
+{
+	mg_arena *arena;
+	uint8_t key[TRIED_KEYS][2][MG_KEY_BYTES]; /* the model's, the recipient's */
+	uint8_t **large[TRIED_KEYS];              /* [ncolumns][EXTRACT * EXTRACTS] groups, out of the large batch */
+	uint8_t **small[TRIED_KEYS];              /* [ncolumns][SMALL] */
+	const uint8_t **at;                       /* [ncolumns] from a row on */
+	bool *present;                            /* [ncolumns] */
+	tally *tally;                             /* [nsubsets] */
+	mg_rng rng;
+} trial;
+
+static void
+add_signs(const maker *k, const mg_mark *mark, uint8_t *const *group, uint32_t rows, tally *t)
+{
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+	{
+		const mg_mark_subset *s = &k->plan->subset[i];
+		const int8_t *score = mark->score + s->first;
+		int64_t sum = 0, seen = 0;
+
+		mg_maker_cells(k, group, s->cols, s->k, rows, k->at);
+		for (uint32_t r = 0; r < rows; r++)
+		{
+			sum += score[k->at[r]];
+			seen += s->q[k->at[r]] != MG_MARK_FREQUENT;
+		}
+		t[i].sum += (double) sum / (2.0 * s->weight);
+		t[i].seen += (double) seen;
+	}
+}
+
+static void
+keep_groups(const uint8_t *from, uint8_t *to, bool small)
+{
+	if (small)
+		memcpy(to, from, SMALL);
+	for (uint32_t r = 0; !small && r < EXTRACT * EXTRACTS; r++)
+		to[r] = from[r * STRIDE];
+}
+
+static mg_code
+make_rows(mg_ctx *ctx, maker *k, trial *t, uint32_t number, mg_stream *s, const mg_mark *mark)
+{
+	static const uint32_t rows[] = {SMALL, MG_BATCH_ROWS};
+	mg_rng rng;
+
+	mg_rng_seed(&rng, number);
+	for (uint32_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+	{
+		MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, mg_mark_pool(s->marker, rows[i]), s->codes));
+		MG_TRY(mg_mark_batch(ctx, s, &rng, rows[i]));
+		mg_maker_groups(k, s->codes, rows[i]);
+		add_signs(k, mark, k->group, rows[i], t->tally);
+		for (uint32_t c = 0; c < k->model->ncolumns; c++)
+			if (k->column[c].ngroups > 0)
+				keep_groups(k->group[c], i == 0 ? t->small[number][c] : t->large[number][c], i == 0);
+	}
+	return MG_OK;
+}
+
+static mg_code
+mark_rows(mg_ctx *ctx, maker *k, trial *t, uint32_t number)
+{
+	mg_mark *mark = NULL;
+	mg_stream *s = NULL;
+	mg_code code = mg_mark_create(ctx, k->plan, t->key[number][0], t->key[number][1], &mark);
+
+	if (code == MG_OK)
+		code = mg_stream_create(ctx, k->model, t->key[number][0], &s);
+	if (code == MG_OK)
+		code = mg_stream_mark(ctx, s, mark);
+	if (code == MG_OK)
+		code = make_rows(ctx, k, t, number, s, mark);
+	mg_stream_destroy(s);
+	mg_mark_destroy(mark);
+	return code;
+}
+
+/* z of both of a key's signs in rows of these groups, by the columns that are present. */
+static mg_code
+look(mg_ctx *ctx, const maker *k, trial *t, uint32_t number, uint8_t *const *group, uint32_t from, uint32_t rows,
+	 double z[2])
+{
+	mg_detector *d = NULL;
+	mg_detection found;
+	mg_code code = mg_detector_create(ctx, k->plan, t->present, &d);
+
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		if (k->column[c].ngroups > 0)
+			t->at[c] = group[c] + from;
+	if (code == MG_OK)
+		code = mg_detect_add(ctx, d, t->at, rows);
+	if (code == MG_OK)
+		code = mg_detect_finish(ctx, d);
+	for (int i = 0; i < 2 && code == MG_OK; i++)
+	{
+		code = mg_detect_key(ctx, d, t->key[number][i], &found);
+		z[i] = found.z;
+	}
+	mg_detector_destroy(d);
+	return code;
+}
+
+static void
+drop_half(const maker *k, trial *t)
+{
+	uint32_t n = k->model->ncolumns;
+
+	memset(t->present, true, n * sizeof(*t->present));
+	for (uint32_t left = n / 2; left > 0;)
+	{
+		uint32_t c = mg_rng_below32((uint32_t) (mg_rng_u64(&t->rng) >> 32), n);
+
+		left -= t->present[c];
+		t->present[c] = false;
+	}
+}
+
+static mg_code
+look_all(mg_ctx *ctx, const maker *k, trial *t, uint32_t number, mg_mark_trial *out)
+{
+	double z[2];
+
+	memset(t->present, true, k->model->ncolumns * sizeof(*t->present));
+	for (uint32_t i = 0; i < EXTRACTS; i++)
+	{
+		MG_TRY(look(ctx, k, t, number, t->large[number], i * EXTRACT, EXTRACT, z));
+		out->rows += (z[0] + z[1]) / (2 * TRIED_KEYS * EXTRACTS);
+	}
+	for (uint32_t i = 0; i < HALVES; i++)
+	{
+		drop_half(k, t);
+		MG_TRY(look(ctx, k, t, number, t->small[number], 0, SMALL, z));
+		out->columns += ((z[0] > SURE) + (z[1] > SURE)) / (2.0 * TRIED_KEYS * HALVES);
+	}
+	return mg_poll(ctx);
+}
+
+static mg_code
+begin(mg_ctx *ctx, const maker *k, trial *t)
+{
+	uint32_t n = k->model->ncolumns;
+
+	MG_NEW(ctx, t->arena, t->at, n);
+	MG_NEW(ctx, t->arena, t->present, n);
+	MG_NEW(ctx, t->arena, t->tally, (size_t) k->plan->nsubsets + 1);
+	mg_rng_seed(&t->rng, SEED);
+	for (uint8_t i = 0; i < TRIED_KEYS; i++)
+	{
+		for (uint8_t j = 0; j < 2; j++)
+		{
+			t->key[i][j][0] = i;
+			t->key[i][j][1] = (uint8_t) (j + 1);
+		}
+		MG_NEW(ctx, t->arena, t->large[i], n);
+		MG_NEW(ctx, t->arena, t->small[i], n);
+		for (uint32_t c = 0; c < n; c++)
+		{
+			if (k->column[c].ngroups == 0)
+				continue;
+			MG_NEW(ctx, t->arena, t->large[i][c], EXTRACT * EXTRACTS);
+			MG_NEW(ctx, t->arena, t->small[i][c], SMALL);
+		}
+	}
+	return MG_OK;
+}
+
+/*
+ * tells: a rare cell of sign + came more often by a factor 1 + d, one of sign - less often by 1 - d: the best weight of
+ * a feature is d, which differs between subsets, since the branches that are exchanged reach some more than others.
+ */
+static mg_code
+run(mg_ctx *ctx, maker *k, trial *t, mg_mark_trial *out)
+{
+	MG_TRY(begin(ctx, k, t));
+	for (uint32_t i = 0; i < TRIED_KEYS; i++)
+		MG_TRY(mark_rows(ctx, k, t, i));
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+	{
+		double d = t->tally[i].sum / (t->tally[i].seen + 1);
+
+		k->subset[i].tells = (uint8_t) fmax(MG_MARK_TELLS * fmin(fmax(d, 0.005), 0.99), 1);
+	}
+	for (uint32_t i = 0; i < TRIED_KEYS; i++)
+		MG_TRY(look_all(ctx, k, t, i, out));
+	return MG_OK;
+}
+
+mg_code
+mg_maker_try(mg_ctx *ctx, maker *k, mg_mark_trial *out)
+{
+	trial t = {.arena = mg_arena_create(0)};
+	mg_code code;
+
+	*out = (mg_mark_trial){0};
+	if (t.arena == NULL)
+		return mg_fail(ctx, MG_NOMEM, "out of memory");
+	code = k->plan->nsubsets > 0 ? run(ctx, k, &t, out) : MG_OK;
+	mg_arena_destroy(t.arena);
+	return code;
+}
