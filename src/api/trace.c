@@ -412,10 +412,9 @@ put_finding(const Trace *t, const Finding *f, ReturnSetInfo *rsi)
 static void
 warn_of_namesake(const MgSuspect *s)
 {
-	ereport(NOTICE,
-			(errmsg("the role that is called \"%s\" now is not the recipient of that name", s->recipient.name),
-			 s->role_now != NULL ? errdetail("The recipient is called \"%s\" now.", s->role_now)
-								 : errdetail("The recipient's role does not exist any more.")));
+	ereport(NOTICE, (errmsg("the role that is called \"%s\" now is not the recipient of that name", s->recipient.name),
+					 s->role_now != NULL ? errdetail("The recipient is called \"%s\" now.", s->role_now)
+										 : errdetail("The recipient's role does not exist any more.")));
 }
 
 /* Whoever reads a name in the answer thinks of the role that has it now. The likeliest first; many are not told. */
@@ -429,9 +428,10 @@ warn_of_namesakes(const Trace *t, const Finding **sorted)
 			corrected_log_p(t, sorted[i]) <= log(SHOW_RECIPIENTS_P) && n++ < MOST_NAMESAKES)
 			warn_of_namesake(sorted[i]->recipient);
 	if (n > MOST_NAMESAKES)
-		ereport(NOTICE, (errmsg("the same is true of %d more recipients", n - MOST_NAMESAKES),
-						 errdetail("Where role_now differs from recipient, or is null, the role of that name is another, "
-								   "or there is none.")));
+		ereport(NOTICE,
+				(errmsg("the same is true of %d more recipients", n - MOST_NAMESAKES),
+				 errdetail("Where role_now differs from recipient, or is null, the role of that name is another, "
+						   "or there is none.")));
 }
 
 /* All models; and of those that the rows seem to come from, all recipients. */

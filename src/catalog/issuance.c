@@ -48,8 +48,9 @@ mg_claimant_set(Oid role, bool allowed)
 
 	mg_query_begin(&q);
 	mg_change(&q, "claimant",
-			  "DELETE FROM mirage.claimant c WHERE role_oid = $2 AND " MG_HERE("identity", "$3") " OR role_name = $1 "
-			  "AND NOT " MG_ROLE_LIVES("c.role_oid", "c.identity", "$3") " RETURNING role_name",
+			  "DELETE FROM mirage.claimant c WHERE role_oid = $2 AND " MG_HERE(
+				  "identity", "$3") " OR role_name = $1 "
+									"AND NOT " MG_ROLE_LIVES("c.role_oid", "c.identity", "$3") " RETURNING role_name",
 			  3, args);
 	if (allowed)
 	{

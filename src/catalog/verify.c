@@ -356,7 +356,7 @@ gather_hashes(Verify *v, int64 number, int64 *charges)
 	return first;
 }
 
-#define BLOCK_QUERY                                                                                              \
+#define BLOCK_QUERY                                                                                 \
 	"SELECT number, previous, hash, signature, charges, settled, chained_at FROM mirage.log_block " \
 	"WHERE number IS NOT NULL ORDER BY number"
 
