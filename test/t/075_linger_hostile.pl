@@ -180,7 +180,8 @@ my $again = 'DROP EXTENSION pg_mirage CASCADE; CREATE EXTENSION pg_mirage;';
 is($same->query("BEGIN; SET LOCAL client_min_messages = error; $again ROLLBACK; $take"),
 	'3', 'dropped and made, and not');
 is($same->query("SET client_min_messages = error; $again "
-		  . "DO \$\$ BEGIN PERFORM dp_protect('folk', epsilon => 20); END \$\$"), '', 'dropped and made in one session');
+		  . "DO \$\$ BEGIN PERFORM dp_protect('folk', epsilon => 20); END \$\$"),
+	'', 'dropped and made in one session');
 make_model($node, 'm', role => undef);
 is($same->query($take), '3', 'which goes on') for 1 .. 3;
 audit_ok($node, 'the log is whole');
