@@ -127,12 +127,14 @@ sub half_of
 # What somebody may do to 3,000 rows: queries, drawn anew each time.
 my %attack = (
 	'half of the rows are deleted' => sub { 'SELECT * FROM leak ORDER BY random() LIMIT 1500' },
-	'half of the columns, any, are dropped' => sub { 'SELECT ' . join(', ', half_of(@{ $_[0]{columns} })) . ' FROM leak' },
+	'half of the columns, any, are dropped' =>
+	  sub { 'SELECT ' . join(', ', half_of(@{ $_[0]{columns} })) . ' FROM leak' },
 	'a fifth of the cells are replaced by draws of the column' => sub {
 		my @c = @{ $_[0]{columns} };
 		'WITH a AS MATERIALIZED (SELECT ' . join(', ', map { "array_agg($_) AS $_" } @c) . ' FROM leak) SELECT '
-		  . join(', ', map { "CASE WHEN random() < 0.2 THEN a.$_\[1 + floor(random() * 3000)::int] ELSE l.$_ END AS $_" }
-			  @c) . ' FROM leak l, a';
+		  . join(', ',
+			map { "CASE WHEN random() < 0.2 THEN a.$_\[1 + floor(random() * 3000)::int] ELSE l.$_ END AS $_" } @c)
+		  . ' FROM leak l, a';
 	},
 	'half of the rows are foreign' => sub {
 		my $c = join(', ', @{ $_[0]{columns} });
@@ -258,7 +260,8 @@ EOC
 		value($node, 'owner', "$ddl; SELECT dp_protect('$table', epsilon => 100)"
 			  . join('', map { "; SELECT dp_set_column('$table', '$_', kind => 'identifier')" } split(/,/, $without))
 			  . "; GRANT SELECT ON $table TO auditor");
-		value($node, 'owner', "\\copy $table FROM PROGRAM 'gzip -dc $data/$table.csv.gz' (FORMAT csv, HEADER, NULL '?')");
+		value($node, 'owner',
+			"\\copy $table FROM PROGRAM 'gzip -dc $data/$table.csv.gz' (FORMAT csv, HEADER, NULL '?')");
 		for my $epsilon (1, 10)
 		{
 			statistics("$table at epsilon $epsilon", real_models($table, $epsilon, $without));
