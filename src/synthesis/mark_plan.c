@@ -516,7 +516,7 @@ choose_gate(mg_ctx *ctx, maker *k)
 		}
 		*(trial.cost > BOUND || value >= enough ? &high : &low) = level;
 		next = high < GATES ? (low + high) / 2 : low + GATE_STEPS;
-	} while (k->npool > 0 && next > low && next < GATES);
+	} while (k->npool > 0 && high - low > 1 && next < GATES);
 	return best == level ? MG_OK : make_at(ctx, k, (uint32_t) best, &trial);
 }
 
