@@ -47,7 +47,7 @@ DATA = $(wildcard src/sql/upgrade/$(EXTENSION)--*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DOCS = README.md
 DOCS := $(wildcard $(DOCS))
-PG_CPPFLAGS = -Isrc
+PG_CPPFLAGS = -Isrc -DMG_LIBRARY_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -std=gnu11 -fvisibility=hidden -ffp-contract=off $(warnings) -MMD -MP
 SHLIB_LINK = $(core) $(core_libs)
 EXTRA_CLEAN = $(BUILD) $(EXTENSION)--$(EXTVERSION).sql
@@ -62,9 +62,9 @@ override CPPFLAGS := $(patsubst -I$(includedir_server),-isystem $(includedir_ser
 $(EXTENSION)$(DLSUFFIX): $(core)
 all: $(core)
 
-# Objects of another server's version are not ours: they are made again when it changes.
+# Objects of another server's version, or another of ours, are made again when it changes.
 stamp = $(BUILD)/server/version
-server_identity = $(shell $(PG_CONFIG) --version) $(patsubst %/,%,$(dir $(PGXS)))
+server_identity = $(shell $(PG_CONFIG) --version) $(patsubst %/,%,$(dir $(PGXS))) $(EXTVERSION)
 .PHONY: FORCE
 $(stamp): FORCE
 	@mkdir -p $(@D)

@@ -128,9 +128,21 @@ UNION ALL SELECT 'signature altered', * FROM tamper($$UPDATE mirage.log_block SE
 UNION ALL SELECT 'signature cut', * FROM tamper($$UPDATE mirage.log_block SET signature = '' WHERE number = 2$$)
 UNION ALL SELECT 'charge hidden', * FROM tamper($$ALTER TABLE mirage.log ALTER COLUMN charge DROP EXPRESSION; UPDATE mirage.log SET charge = NULL WHERE id = 3$$)
 UNION ALL SELECT 'number of charges lowered', * FROM tamper($$UPDATE mirage.log_block SET charges = charges - 1 WHERE number = 2$$)
+UNION ALL SELECT 'another time of a block', * FROM tamper($$UPDATE mirage.log_block SET chained_at = chained_at + interval '1 us' WHERE number = 2$$)
+UNION ALL SELECT 'less settled by the last block', * FROM tamper($$UPDATE mirage.log_block SET settled = settled - 1 WHERE number = (SELECT max(number) FROM mirage.log_block)$$)
 UNION ALL SELECT 'public key exchanged', * FROM tamper($$UPDATE mirage.wrapped_key SET public_key = sha256('x') WHERE purpose = 'log'$$)
 UNION ALL SELECT 'public key gone', * FROM tamper($$UPDATE mirage.wrapped_key SET public_key = NULL WHERE purpose = 'log'$$)
 UNION ALL SELECT 'seed damaged', * FROM tamper($$UPDATE mirage.wrapped_key SET wrapped = set_byte(wrapped, 20, 255 - get_byte(wrapped, 20)) WHERE purpose = 'log'$$);
+-- what an index does not show: a block of nobody's signature, with an entry of its own, put in while the index was not
+-- kept up
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SELECT 'block that no index knows' AS what, * FROM tamper($$UPDATE pg_index SET indisready = false WHERE indexrelid = 'mirage.log_block_pkey'::regclass;
+  INSERT INTO mirage.log (id, role_name, session_role, action, object) SELECT max(id) + 1, 'a', 'b', 'c', 'd' FROM mirage.log;
+  INSERT INTO mirage.log_block SELECT number + 1, ARRAY[(SELECT max(id) FROM mirage.log)], hash, hash, signature, settled, charges FROM mirage.log_block ORDER BY number DESC LIMIT 1;
+  UPDATE pg_index SET indisready = true WHERE indexrelid = 'mirage.log_block_pkey'::regclass$$);
+RESET enable_seqscan;
+RESET enable_bitmapscan;
 -- every value of every sealed row: the first row of each table, column by column
 CREATE FUNCTION altered(type text, col text) RETURNS text LANGUAGE sql AS $$
   SELECT format(CASE type
@@ -412,6 +424,43 @@ SELECT without('CREATE TABLE child () INHERITS (mirage.model_grant)') AS ok;
 SELECT without('CREATE TABLE parent (id bigint NOT NULL); ALTER TABLE mirage.share INHERIT parent') AS ok;
 SELECT without('ALTER EVENT TRIGGER pg_mirage_follow_names DISABLE') AS ok;
 SELECT without('ALTER EVENT TRIGGER pg_mirage_forget_dropped ENABLE REPLICA') AS ok;
+-- something else in a table's place, and what decides of rows to come
+CREATE FUNCTION instead(command text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  result boolean;
+BEGIN
+  SET LOCAL session_replication_role = replica;
+  result := without(command);
+  RESET session_replication_role;
+  RETURN result;
+END
+$$;
+SET client_min_messages = warning;
+SELECT instead('ALTER TABLE mirage.share RENAME TO s; CREATE VIEW mirage.share AS TABLE mirage.s') AS view,
+  instead('ALTER TABLE mirage.share RENAME TO s; CREATE TABLE mirage.share (LIKE mirage.s INCLUDING ALL)') AS table,
+  instead('ALTER EXTENSION pg_mirage DROP TABLE mirage.share') AS not_ours,
+  instead('CREATE TABLE mirage.more ()') AS more,
+  instead($$ALTER TABLE mirage.issuance ALTER issued_at SET DEFAULT '2000-01-01'$$) AS other_default,
+  instead('ALTER TABLE mirage.log ALTER at DROP DEFAULT') AS no_default,
+  instead('ALTER TABLE mirage.share ALTER grantee_name DROP NOT NULL') AS may_be_null,
+  instead('ALTER TABLE mirage.use_day ALTER rows TYPE numeric') AS other_type,
+  instead('ALTER TABLE mirage.log ADD note text') AS column_more,
+  instead('ALTER TABLE mirage.model_grant DROP CONSTRAINT model_grant_pkey') AS no_key,
+  instead('ALTER TABLE mirage.model DROP CONSTRAINT model_state_check') AS no_check,
+  instead('ALTER TABLE mirage.share ADD CHECK (epsilon > 100) NOT VALID') AS check_more,
+  instead('DROP INDEX mirage.issuance_by_name') AS no_index,
+  instead($$UPDATE pg_index SET indisready = false WHERE indexrelid = 'mirage.issuance_by_name'::regclass$$) AS idle_index,
+  instead('CREATE INDEX ON mirage.log ((upper(object)))') AS code_in_index,
+  instead('ALTER TABLE mirage.share SET UNLOGGED') AS unlogged,
+  instead('ALTER SEQUENCE mirage.log_id CACHE 10') AS cached,
+  instead('ALTER SEQUENCE mirage.issuance_id INCREMENT -1 MINVALUE -1000') AS downwards;
+-- what is a matter of speed
+SELECT instead('CREATE INDEX ON mirage.log (at); ALTER TABLE mirage.log SET (autovacuum_enabled = off); ALTER TABLE mirage.log CLUSTER ON log_pkey; REINDEX TABLE mirage.log') AS speed;
+SET client_min_messages = notice;
+SELECT without('ALTER TABLE mirage.share RENAME TO s; CREATE VIEW mirage.share AS TABLE mirage.s; ALTER TABLE mirage.s SET SCHEMA public') AS ok;
+SET quote_all_identifiers = on;
+SELECT ok FROM dp_verify_audit();
+RESET quote_all_identifiers;
 -- what a site may do: say who executes which function and who reads which view
 SELECT without('GRANT SELECT ON dp_keys TO regress_mallory; REVOKE EXECUTE ON FUNCTION dp_receipt(bigint) FROM PUBLIC') AS ok;
 DROP FUNCTION evil;

@@ -201,6 +201,7 @@ SELECT role = session_user AS me, grantee IS NULL AS superuser, rows FROM dp_iss
 SET SESSION AUTHORIZATION regress_owner;
 SELECT attempt(format('SELECT dp_grant(''m'', ''regress_reader'', %s)', x)) FROM unnest(ARRAY[
   'max_rows => 0', 'per => ''1 day''', 'max_rows => 1, per => ''-1 day''', 'max_rows => 1, per => ''0.5 s''', 'max_rows => 1, per => ''200000 years''', 'purposes => ''{" "}''',
+  'purposes => array_fill(''p''::text, ARRAY[101])',
   'columns => ''{age,height}''', 'columns => ''{age,age}''', 'columns => ''{}''', 'conditions => ''[]''', 'conditions => ''{"height": 1}''',
   'conditions => ''{"region": "west"}''', 'conditions => ''{"age": [40, 30]}''', 'conditions => ''{"age": [200, 300]}''',
   'conditions => ''{"age": null}''', 'conditions => ''{}'', valid_until => ''infinity''']) x;

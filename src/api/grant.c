@@ -97,12 +97,18 @@ read_rows(FunctionCallInfo fcinfo, MgGrant *g)
 						errhint("As in max_rows => 10000, per => '1 day'.")));
 }
 
+#define MOST_PURPOSES 100
+
+/* They are in the log, too, which must stay readable whatever a model's owner writes. */
 static void
 read_purposes(FunctionCallInfo fcinfo, MgGrant *g)
 {
 	ListCell *lc;
 
 	g->purposes = mg_arg_texts(fcinfo, 4, "purposes");
+	if (list_length(g->purposes) > MOST_PURPOSES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("a grant can have at most %d purposes", MOST_PURPOSES)));
 	foreach (lc, g->purposes)
 		mg_check_name("purpose", lfirst(lc));
 }

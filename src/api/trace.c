@@ -33,6 +33,7 @@ MG_FUNCTION(dp_trace);
 
 #define SHOW_RECIPIENTS_P 0.01 /* of a model whose own test, or best recipient, is at most so likely by chance */
 #define LEAST_P 1e-300         /* smaller ones are shown as this */
+#define MOST_NAMESAKES 10      /* that are told one by one */
 
 /* ---------------------------------------------------------------- the call */
 
@@ -408,18 +409,29 @@ put_finding(const Trace *t, const Finding *f, ReturnSetInfo *rsi)
 	tuplestore_putvalues(rsi->setResult, rsi->setDesc, values, nulls);
 }
 
-/* Whoever reads a name in the answer thinks of the role that has it now. */
+static void
+warn_of_namesake(const MgSuspect *s)
+{
+	ereport(NOTICE,
+			(errmsg("the role that is called \"%s\" now is not the recipient of that name", s->recipient.name),
+			 s->role_now != NULL ? errdetail("The recipient is called \"%s\" now.", s->role_now)
+								 : errdetail("The recipient's role does not exist any more.")));
+}
+
+/* Whoever reads a name in the answer thinks of the role that has it now. The likeliest first; many are not told. */
 static void
 warn_of_namesakes(const Trace *t, const Finding **sorted)
 {
+	int n = 0;
+
 	for (int i = 0; i < t->nfindings; i++)
 		if (sorted[i]->recipient != NULL && sorted[i]->recipient->namesake &&
-			corrected_log_p(t, sorted[i]) <= log(SHOW_RECIPIENTS_P))
-			ereport(NOTICE, (errmsg("the role that is called \"%s\" now is not the recipient of that name",
-									sorted[i]->recipient->recipient.name),
-							 sorted[i]->recipient->role_now != NULL
-								 ? errdetail("The recipient is called \"%s\" now.", sorted[i]->recipient->role_now)
-								 : errdetail("The recipient's role does not exist any more.")));
+			corrected_log_p(t, sorted[i]) <= log(SHOW_RECIPIENTS_P) && n++ < MOST_NAMESAKES)
+			warn_of_namesake(sorted[i]->recipient);
+	if (n > MOST_NAMESAKES)
+		ereport(NOTICE, (errmsg("the same is true of %d more recipients", n - MOST_NAMESAKES),
+						 errdetail("Where role_now differs from recipient, or is null, the role of that name is another, "
+								   "or there is none.")));
 }
 
 /* All models; and of those that the rows seem to come from, all recipients. */

@@ -621,7 +621,10 @@ mg_relations_follow_names(void)
 		mg_log("follow names", "relations", NULL);
 }
 
-/* A share follows its grantee through a change of name; what was charged to it stays charged to it. */
+/*
+ * A share follows its grantee through a change of name; what was charged to it stays charged to it. One that is found by
+ * its name alone is of a role that is gone, or of another cluster.
+ */
 void
 mg_share_grant(int64 budget, Oid grantee, double epsilon)
 {
@@ -638,9 +641,9 @@ mg_share_grant(int64 budget, Oid grantee, double epsilon)
 	n = mg_change(
 		&q, "share",
 		"UPDATE mirage.share SET grantee_oid = $2, grantee_name = $3, identity = $4, epsilon = $5, granted_by = $6, "
-		"granted_at = clock_timestamp() WHERE budget = $1 AND (grantee_oid = $2 AND identity = $4 "
-		"OR grantee_name = $3 AND NOT EXISTS (SELECT FROM mirage.share o WHERE o.budget = $1 AND "
-		"o.grantee_oid = $2 AND o.identity = $4)) RETURNING id",
+		"granted_at = clock_timestamp() WHERE budget = $1 AND (grantee_oid = $2 AND " MG_HERE("identity", "$4")
+		" OR grantee_name = $3 AND NOT " MG_ROLE_LIVES("grantee_oid", "identity", "$4") " AND NOT EXISTS (SELECT FROM "
+		"mirage.share o WHERE o.budget = $1 AND o.grantee_oid = $2 AND " MG_HERE("o.identity", "$4") ")) RETURNING id",
 		lengthof(args), args);
 	if (n == 0)
 		mg_change(&q, "share",

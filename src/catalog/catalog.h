@@ -518,6 +518,7 @@ typedef struct MgQuery
 extern void mg_query_begin(MgQuery *q);
 /* Until the end: an index, where there is one, also where nobody has told the planner how long our tables are. */
 extern void mg_query_by_index(MgQuery *q);
+extern void mg_query_by_heap(MgQuery *q); /* and here through none: verification, which must not trust them */
 /* Runs one statement; returns the number of rows. latest: read-only, in the latest snapshot; else an ordinary command.
  */
 extern uint64 mg_query_run(MgQuery *q, bool latest, const char *sql, int nargs, const MgArg *args);
@@ -560,5 +561,19 @@ extern bool mg_same_cluster(const char *identity);
 extern MgRole mg_role_binding(Oid oid, const char *name, const char *identity);
 /* The same of columns col (its OID), col + 1 (its name) and col + 2 (the database it was recorded in). */
 extern MgRole mg_get_role(MgQuery *q, uint64 row, int col);
+
+/* The same in SQL, of what was recorded in this cluster: `here` is mg_database_identity(). */
+#define MG_HERE(identity, here) "split_part(" identity ", ':', 1) = split_part(" here ", ':', 1)"
+#define MG_ROLE_LIVES(oid, identity, here) \
+	"(" MG_HERE(identity, here) " AND EXISTS (SELECT FROM pg_roles a WHERE a.oid = " oid "))"
+
+/* A table of state whose key has a role's name in it (catalog/follow.c). key: SQL of it, of a row called `k`. */
+typedef struct MgRoleNames
+{
+	const char *table, *oid, *name, *key;
+	const char *scope; /* the column that names are unique within; NULL: in the whole table, and the scope is 0 */
+} MgRoleNames;
+/* Before a row is written under `name`: who is recorded under it, and called otherwise now, is recorded so. */
+extern void mg_roles_follow(MgQuery *q, const MgRoleNames *names, int64 scope, const char *name);
 
 #endif

@@ -73,6 +73,10 @@ mg_grant_set(const MgGrant *g)
 			  "DELETE FROM mirage.model_grant WHERE model = $1 AND grantee_oid = $2 AND grantee_name <> $3 "
 			  "AND split_part(identity, ':', 1) = split_part($4, ':', 1)" RETURNING_KEY,
 			  4, args);
+	mg_roles_follow(&q,
+					&(MgRoleNames){"model_grant", "grantee_oid", "grantee_name", "k.model || ' ' || k.grantee_name",
+								   "model"},
+					g->model, GetUserNameFromId(g->grantee.oid, false));
 	mg_change(
 		&q, "model_grant",
 		"INSERT INTO mirage.model_grant AS g (model, grantee_oid, grantee_name, identity, granted_by, valid_until, "
@@ -89,13 +93,17 @@ mg_grant_set(const MgGrant *g)
 bool
 mg_grant_remove(int64 model, Oid grantee)
 {
-	MgArg args[] = {MG_INT8(model), MG_OID(grantee), MG_TEXT(GetUserNameFromId(grantee, false))};
+	MgArg args[] = {MG_INT8(model), MG_OID(grantee), MG_TEXT(GetUserNameFromId(grantee, false)),
+					MG_TEXT(mg_database_identity())};
 	uint64 n;
 
-	n = mg_change_alone(
-		"model_grant",
-		"DELETE FROM mirage.model_grant WHERE model = $1 AND (grantee_oid = $2 OR grantee_name = $3)" RETURNING_KEY,
-		lengthof(args), args);
+	/* by name what is dead, but not what another role holds that was called so */
+	n = mg_change_alone("model_grant",
+						"DELETE FROM mirage.model_grant g WHERE model = $1 AND (grantee_oid = $2 AND " MG_HERE(
+							"identity", "$4") " OR grantee_name = $3 AND NOT " MG_ROLE_LIVES("g.grantee_oid",
+																							 "g.identity",
+																							 "$4") ")" RETURNING_KEY,
+						lengthof(args), args);
 	return n > 0;
 }
 

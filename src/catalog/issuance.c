@@ -48,11 +48,13 @@ mg_claimant_set(Oid role, bool allowed)
 
 	mg_query_begin(&q);
 	mg_change(&q, "claimant",
-			  "DELETE FROM mirage.claimant WHERE role_name = $1 OR (role_oid = $2 "
-			  "AND split_part(identity, ':', 1) = split_part($3, ':', 1)) RETURNING role_name",
+			  "DELETE FROM mirage.claimant c WHERE role_oid = $2 AND " MG_HERE("identity", "$3") " OR role_name = $1 "
+			  "AND NOT " MG_ROLE_LIVES("c.role_oid", "c.identity", "$3") " RETURNING role_name",
 			  3, args);
 	if (allowed)
 	{
+		mg_roles_follow(&q, &(MgRoleNames){"claimant", "role_oid", "role_name", "k.role_name", NULL}, 0,
+						GetUserNameFromId(role, false));
 		mg_change(&q, "claimant",
 				  "INSERT INTO mirage.claimant (role_name, role_oid, identity, allowed_by) "
 				  "VALUES ($1, $2, $3, $4) RETURNING role_name",

@@ -23,7 +23,7 @@
  * (catalog/seals.c) whether there is one, and as jsonb prints itself.
  *
  * A block also says how many entries of charges there are up to its own: what a training asks before it spends, which
- * must not count the log.
+ * must not count the log. This, `settled` and the block's time are signed beside its hash.
  *
  * Verification is in catalog/verify.c.
  */
@@ -45,10 +45,22 @@
 #include "utils/memutils.h"
 
 #define ENTRIES_PER_BLOCK 4096
+#define MOST_DETAIL_BYTES (1 << 20)
 
 /* ---------------------------------------------------------------- writing */
 
-/* An entry that has no canonical form must not be written: chaining would stop at it for ever. */
+/*
+ * An entry that has no canonical form must not be written: chaining would stop at it for ever; nor one that nobody has
+ * the memory to read. The functions bound what they write, far below this.
+ */
+static void
+require_readable(const char *detail)
+{
+	if (detail != NULL && strlen(detail) > MOST_DETAIL_BYTES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("an entry of the audit log would be too long"),
+						errdetail("It has at most %d bytes.", MOST_DETAIL_BYTES)));
+}
+
 static void
 require_utf8(const char *s)
 {
@@ -73,6 +85,7 @@ mg_log(const char *action, const char *object, const char *detail)
 	require_utf8(session_role);
 	require_utf8(object);
 	require_utf8(detail);
+	require_readable(detail);
 	mg_query_begin(&q);
 	mg_query_run(&q, false,
 				 "INSERT INTO mirage.log (role_name, session_role, action, object, detail, role_oid, identity, seals) "
@@ -122,25 +135,23 @@ mg_entry_hash(HeapTuple tuple, TupleDesc desc, int first, StringInfo buf, MgHash
 }
 
 void
-mg_block_signed(int64 number, const MgHash hash, uint8 out[MG_BLOCK_SIGNED])
+mg_block_signed(const MgBlock *block, uint8 out[MG_BLOCK_SIGNED])
 {
+	const int64 field[4] = {block->number, block->settled, block->charges, block->chained_at};
+	uint8 *p = out + sizeof(MG_BLOCK_LABEL);
+
 	memcpy(out, MG_BLOCK_LABEL, sizeof(MG_BLOCK_LABEL));
-	for (int i = 0; i < 8; i++)
-		out[sizeof(MG_BLOCK_LABEL) + i] = (uint8) ((uint64) number >> (56 - 8 * i));
-	memcpy(out + sizeof(MG_BLOCK_LABEL) + 8, hash, MG_HASH_BYTES);
+	for (size_t f = 0; f < lengthof(field); f++)
+		for (int shift = 56; shift >= 0; shift -= 8)
+			*p++ = (uint8) ((uint64) field[f] >> shift);
+	memcpy(p, block->hash, MG_HASH_BYTES);
 }
 
 /* ---------------------------------------------------------------- chaining */
 
-typedef struct Block
-{
-	int64 number, settled, charges;
-	MgHash hash;
-} Block;
-
-/* The last block; number, settled and charges 0 and a hash of zeros where there is none. */
+/* The last block, but not its time; number, settled and charges 0 and a hash of zeros where there is none. */
 static void
-last_block(MgQuery *q, Block *b)
+last_block(MgQuery *q, MgBlock *b)
 {
 	memset(b, 0, sizeof(*b));
 	if (mg_query_run(q, true,
@@ -217,34 +228,35 @@ typedef struct Content
 
 /* Signs and inserts the block that follows `b`, and makes it the new `b`. */
 static void
-append_block(MgQuery *q, Block *b, const Content *c, int64 settled, const uint8 seed[32])
+append_block(MgQuery *q, MgBlock *b, const Content *c, int64 settled, const uint8 seed[32])
 {
+	MgBlock next = {.number = b->number + 1,
+					.settled = settled,
+					.charges = b->charges + c->charges,
+					.chained_at = GetCurrentTimestamp()};
 	uint8 signature[MG_SIGNATURE_BYTES], message[MG_BLOCK_SIGNED];
-	MgHash hash;
 	mg_ctx ctx;
 
 	mg_ctx_init(&ctx);
-	MG_CHECK(&ctx, mg_chain_block(&ctx, (uint64) b->number + 1, b->hash, c->hashes, (uint32) c->n, hash));
-	mg_block_signed(b->number + 1, hash, message);
+	MG_CHECK(&ctx, mg_chain_block(&ctx, (uint64) next.number, b->hash, c->hashes, (uint32) c->n, next.hash));
+	mg_block_signed(&next, message);
 	MG_CHECK(&ctx, mg_sign(&ctx, seed, message, sizeof(message), signature));
 	{
-		MgArg args[] = {MG_INT8(b->number + 1),
+		MgArg args[] = {MG_INT8(next.number),
 						{INT8ARRAYOID, id_array(c->ids, c->n), false},
 						MG_BYTEA(make_bytea(b->hash, MG_HASH_BYTES)),
-						MG_BYTEA(make_bytea(hash, MG_HASH_BYTES)),
+						MG_BYTEA(make_bytea(next.hash, MG_HASH_BYTES)),
 						MG_BYTEA(make_bytea(signature, MG_SIGNATURE_BYTES)),
-						MG_INT8(settled),
-						MG_INT8(b->charges + c->charges)};
+						MG_INT8(next.settled),
+						MG_INT8(next.charges),
+						MG_STAMP(next.chained_at)};
 
 		mg_query_run(q, false,
-					 "INSERT INTO mirage.log_block (number, entries, previous, hash, signature, settled, charges) "
-					 "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+					 "INSERT INTO mirage.log_block (number, entries, previous, hash, signature, settled, charges, "
+					 "chained_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 					 lengthof(args), args);
 	}
-	b->number++;
-	b->settled = settled;
-	b->charges += c->charges;
-	memcpy(b->hash, hash, MG_HASH_BYTES);
+	*b = next;
 }
 
 /* Where a walk over what is in no block stands: what was there when it began, and what it has taken. */
@@ -262,7 +274,7 @@ typedef struct Walk
  * `settled`, and so left to the next.
  */
 static bool
-chain_some(MgQuery *q, Block *b, Walk *walk, const uint8 seed[32])
+chain_some(MgQuery *q, MgBlock *b, Walk *walk, const uint8 seed[32])
 {
 	MgArg args[] = {MG_INT8(b->settled), MG_INT4(ENTRIES_PER_BLOCK), MG_INT8(walk->after), MG_INT8(walk->first)};
 	StringInfoData buf;
@@ -301,7 +313,7 @@ chain_all(void)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	uint8 seed[MG_KEY_BYTES];
 	MgQuery q;
-	Block b;
+	MgBlock b;
 	Walk walk;
 
 	mg_root_key("log", seed, true); /* before the lock: a key command may take a second */

@@ -22,9 +22,18 @@ typedef uint8 MgHash[MG_HASH_BYTES];
 /* Those columns begin at column `first` of the tuple. buf: room. Leaves garbage in the current memory context. */
 extern void mg_entry_hash(HeapTuple tuple, TupleDesc desc, int first, StringInfo buf, MgHash out);
 
-/* What is signed of a block: a label, the number and the hash, so that the signature means this and nothing else. */
-#define MG_BLOCK_LABEL "pg_mirage log block"
-#define MG_BLOCK_SIGNED (sizeof(MG_BLOCK_LABEL) + 8 + MG_HASH_BYTES)
-extern void mg_block_signed(int64 number, const MgHash hash, uint8 out[MG_BLOCK_SIGNED]);
+/*
+ * What is signed of a block: a label, the number and the hash, so that the signature means this and nothing else; and
+ * what the hash is not about, but verification rests on: `settled`, `charges`, and when it was chained.
+ */
+typedef struct MgBlock
+{
+	int64 number, settled, charges;
+	TimestampTz chained_at;
+	MgHash hash;
+} MgBlock;
+#define MG_BLOCK_LABEL "pg_mirage log block 2"
+#define MG_BLOCK_SIGNED (sizeof(MG_BLOCK_LABEL) + 4 * 8 + MG_HASH_BYTES)
+extern void mg_block_signed(const MgBlock *block, uint8 out[MG_BLOCK_SIGNED]);
 
 #endif

@@ -7,8 +7,8 @@
  * triggers, enabled always, and no others; no rules, policies, children or parents; all of it the extension's owner's,
  * and nothing granted on the schema's tables; functions in our library.
  *
- * Each check is one statement that returns the names of what offends. Not compared: the text of views, and columns,
- * defaults, constraints and indexes of tables, for which the catalogs do not say what the script made.
+ * Each check is one statement that returns the names of what offends. What tables and sequences are made of is
+ * catalog/tables.c's. Not compared: the text of views, which versions of the server print differently.
  */
 #include "postgres.h"
 
@@ -28,10 +28,8 @@
 	"d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass AND "      \
 	"d.refobjid = x.oid AND d.deptype = 'e'))) "
 
-/* What the statement returns, one name a row, is wrong: `message` says of what kind it is. $1: see mg_objects_verify.
- */
-static void
-verify(MgFindings *f, const MgArg *arg, const char *sql, const char *message, const char *hint)
+void
+mg_objects_check(MgFindings *f, const char *sql, int nargs, const MgArg *args, const char *message, const char *hint)
 {
 	StringInfoData names;
 	MgQuery q;
@@ -39,7 +37,7 @@ verify(MgFindings *f, const MgArg *arg, const char *sql, const char *message, co
 
 	initStringInfo(&names);
 	mg_query_begin(&q);
-	n = mg_query_run(&q, true, sql, arg != NULL ? 1 : 0, arg);
+	n = mg_query_run(&q, true, sql, nargs, args);
 	for (uint64 i = 0; i < Min(n, MOST_NAMES); i++)
 		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "", mg_get_text(&q, i, 1));
 	mg_query_end(&q);
@@ -47,6 +45,13 @@ verify(MgFindings *f, const MgArg *arg, const char *sql, const char *message, co
 		return;
 	mg_found(f, 0);
 	ereport(NOTICE, (errmsg("%s: %s%s", message, names.data, n > MOST_NAMES ? ", .." : ""), errhint("%s", hint)));
+}
+
+/* $1: see mg_objects_verify. */
+static void
+verify(MgFindings *f, const MgArg *arg, const char *sql, const char *message, const char *hint)
+{
+	mg_objects_check(f, sql, arg != NULL ? 1 : 0, arg, message, hint);
 }
 
 /*
@@ -168,6 +173,7 @@ mg_objects_verify(MgFindings *f)
 	List *names = mg_append_only_tables();
 	MgArg tables = {TEXTARRAYOID, mg_text_array(names), false};
 
+	mg_tables_verify(f);
 	verify_triggers(f, &tables);
 	verify_rules(f);
 	verify_rights(f);

@@ -50,6 +50,16 @@ mg_query_by_index(MgQuery *q)
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+void
+mg_query_by_heap(MgQuery *q)
+{
+	static const char *const off[] = {"enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"};
+
+	for (size_t i = 0; i < lengthof(off); i++)
+		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("enable_seqscan", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* ---------------------------------------------------------------- plans */
 
 #define MAX_ARGS 32

@@ -37,10 +37,10 @@
 	"EXISTS (SELECT FROM mirage.recipient o WHERE o.recipient_id = " recipient_id \
 	" AND " CLUSTER("o.identity") " = " here ")"
 #define ROLE(oid, its_name, here)                                                           \
-	"(SELECT p.recipient_id, p.here AND p.name = " its_name                                 \
-	" AS current FROM (SELECT r.recipient_id, r.name, " CLUSTER(                            \
+	"(SELECT p.recipient_id, p.writer, p.here AND p.name = " its_name                       \
+	" AS current FROM (SELECT r.recipient_id, r.xmin AS writer, r.name, " CLUSTER(          \
 		"r.identity") " = " here " AS here FROM mirage.recipient r WHERE r.role_oid = " oid \
-					  " ORDER BY 3 DESC, r.id DESC LIMIT 1) p WHERE "                       \
+					  " ORDER BY here DESC, r.id DESC LIMIT 1) p WHERE "                       \
 					  "p.here OR (p.name = " its_name " AND NOT " IS_HERE("p.recipient_id", here) "))"
 
 MgRecipient
@@ -67,6 +67,7 @@ typedef struct Known
 	char *login;  /* its id; NULL: none */
 	bool current; /* under its present name, and in this cluster */
 	char *claim;  /* the claim's id; NULL: none, or nothing is claimed */
+	bool uncommitted; /* the login's row is of this very transaction */
 } Known;
 
 static Known
@@ -74,18 +75,20 @@ find(const char *claim)
 {
 	MgArg args[] = {MG_OID(GetAuthenticatedUserId()), MG_TEXT(GetUserNameFromId(GetAuthenticatedUserId(), false)),
 					MG_TEXT(mg_database_identity()), MG_TEXT(claim)};
-	Known k = {NULL, false, NULL};
+	Known k = {NULL, false, NULL, false};
 	MgQuery q;
 
 	mg_query_begin(&q);
 	if (mg_query_run(&q, true,
 					 "SELECT l.recipient_id::text, l.current, (SELECT c.recipient_id::text FROM mirage.recipient c "
-					 "WHERE c.claimed_by = l.recipient_id AND c.name = $4) FROM " ROLE("$1", "$2", CLUSTER("$3")) " l",
+					 "WHERE c.claimed_by = l.recipient_id AND c.name = $4), l.writer FROM " ROLE("$1", "$2",
+																								CLUSTER("$3")) " l",
 					 lengthof(args), args) > 0)
 	{
 		k.login = mg_get_text(&q, 0, 1);
 		k.current = mg_get_bool(0, 2);
 		k.claim = mg_get_text(&q, 0, 3);
+		k.uncommitted = mg_get_mine(0, 4);
 	}
 	mg_query_end(&q);
 	return k;
@@ -96,6 +99,11 @@ mg_recipient_find(MgRecipient *r)
 {
 	Known k = find(r->claimed ? r->name : NULL);
 
+	if (k.uncommitted)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("who role \"%s\" is was decided by this transaction, which has not committed",
+							   GetUserNameFromId(GetAuthenticatedUserId(), false)),
+						errhint("Commit first: keys follow from it, and rows that were given out are not taken back.")));
 	r->id = r->claimed ? k.claim : k.login;
 	return k.current && r->id != NULL;
 }

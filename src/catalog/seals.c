@@ -223,12 +223,17 @@ typedef struct Written
 	const MgSealedTable *table;
 	char *key;
 	SubTransactionId sub;      /* that wrote it */
+	SubTransactionId taken;    /* that put its seal into an entry; invalid: nobody has yet */
 	CommandId command;         /* of a table of state: the first that did */
 	bool hashed;               /* else it is read again */
 	uint8 hash[MG_HASH_BYTES]; /* of what was written */
 } Written;
 
-static List *written; /* of Written *, in TopTransactionContext; NIL whenever that is reset */
+/*
+ * Of Written *, in TopTransactionContext; NIL whenever that is reset. What was sealed stays only where the entry was
+ * written in a subtransaction of the one that wrote the row: a ROLLBACK TO takes the seal back, and not the row.
+ */
+static List *written;
 
 static void
 forget_written(void *arg)
@@ -239,12 +244,23 @@ forget_written(void *arg)
 static void
 require_sealed(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_PRE_COMMIT && written != NIL)
-		elog(ERROR, "a row of mirage.%s was written without an entry in the log",
-			 ((Written *) linitial(written))->table->name);
+	ListCell *lc;
+
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
+		return;
+	foreach (lc, written)
+	{
+		const Written *w = lfirst(lc);
+
+		if (w->taken == InvalidSubTransactionId)
+			elog(ERROR, "a row of mirage.%s was written without an entry in the log", w->table->name);
+	}
 }
 
-/* What was written since the savepoint is gone; a subtransaction's number is above those of whatever began before. */
+/*
+ * What was written since the savepoint is gone, and so are entries; a subtransaction's number is above those of
+ * whatever began before.
+ */
 static void
 forget_rolled_back(SubXactEvent event, SubTransactionId sub, SubTransactionId parent, void *arg)
 {
@@ -253,8 +269,14 @@ forget_rolled_back(SubXactEvent event, SubTransactionId sub, SubTransactionId pa
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
 	foreach (lc, written)
-		if (((Written *) lfirst(lc))->sub >= sub)
+	{
+		Written *w = lfirst(lc);
+
+		if (w->sub >= sub)
 			written = foreach_delete_current(written, lc);
+		else if (w->taken >= sub)
+			w->taken = InvalidSubTransactionId;
+	}
 }
 
 static const MgSealedTable *
@@ -313,7 +335,7 @@ note_change(const MgSealedTable *table, const char *key)
 	{
 		const Written *w = lfirst(lc);
 
-		if (w->table == table && strcmp(w->key, key) == 0)
+		if (w->taken == InvalidSubTransactionId && w->table == table && strcmp(w->key, key) == 0)
 			return;
 	}
 	old = MemoryContextSwitchTo(TopTransactionContext);
@@ -461,6 +483,17 @@ append_seal(MgQuery *q, StringInfo buf, const Written *w)
 	return true;
 }
 
+static bool
+is_untaken(void)
+{
+	ListCell *lc;
+
+	foreach (lc, written)
+		if (((const Written *) lfirst(lc))->taken == InvalidSubTransactionId)
+			return true;
+	return false;
+}
+
 char *
 mg_seals_take(void)
 {
@@ -469,21 +502,27 @@ mg_seals_take(void)
 	bool any = false;
 	MgQuery q;
 
-	if (written == NIL)
+	if (!is_untaken())
 		return NULL;
 	initStringInfo(&buf);
 	mg_query_begin(&q);
 	mg_query_by_index(&q);
 	foreach (cell, written)
 	{
+		Written *w = lfirst(cell);
+
+		if (w->taken != InvalidSubTransactionId)
+			continue;
 		appendStringInfoString(&buf, any ? ", " : "[");
-		if (append_seal(&q, &buf, lfirst(cell)))
+		if (append_seal(&q, &buf, w))
 			any = true;
 		else
 			buf.len -= any ? 2 : 1;
+		w->taken = GetCurrentSubTransactionId();
+		if (w->taken == w->sub)
+			written = foreach_delete_current(written, cell);
 	}
 	mg_query_end(&q);
-	written = NIL;
 	appendStringInfoChar(&buf, ']');
 	return any ? buf.data : NULL;
 }

@@ -8,6 +8,9 @@
  * (catalog/verify_rows.c). All sorting is in work_mem and temporary files (catalog/sorter.c), all reading in one
  * snapshot: time is that of sorting, memory does not grow.
  *
+ * Rows are read from the tables themselves, never through an index: one that was damaged, or not kept up for a while,
+ * would hide some. (What indexes decide is compared in the end: keys that are there twice, totals that do not add up.)
+ *
  * Each signature is verified, although the last one covers all before it: one that was altered would be found by nobody
  * else. That is most of the work, and is done in pg_mirage.threads threads; where the master key is at hand, as it must
  * be to say that the public key is genuine, by signing again (seal/seal.h), which takes less.
@@ -55,6 +58,7 @@ mg_verify_scan(Snapshot snapshot, const char *sql, MgVisit visit, void *arg)
 	MgQuery q;
 
 	mg_query_begin(&q);
+	mg_query_by_heap(&q);
 	PushActiveSnapshot(snapshot);
 	plan = SPI_prepare(sql, 0, NULL);
 	if (plan == NULL)
@@ -310,11 +314,11 @@ verify_pending(Verify *v)
 }
 
 static void
-put_pending(Verify *v, int64 number, const MgHash hash, const uint8 *signature, int64 first)
+put_pending(Verify *v, const MgBlock *block, const uint8 *signature, int64 first)
 {
 	Pending *p = &v->pending[v->npending];
 
-	mg_block_signed(number, hash, p->message);
+	mg_block_signed(block, p->message);
 	memcpy(p->signature, signature, MG_SIGNATURE_BYTES);
 	p->first = first;
 	v->signatures[v->npending] =
@@ -353,39 +357,44 @@ gather_hashes(Verify *v, int64 number, int64 *charges)
 }
 
 #define BLOCK_QUERY                                                                                              \
-	"SELECT number, previous, hash, signature, charges, settled FROM mirage.log_block WHERE number IS NOT NULL " \
-	"ORDER BY number"
+	"SELECT number, previous, hash, signature, charges, settled, chained_at FROM mirage.log_block " \
+	"WHERE number IS NOT NULL ORDER BY number"
 
 static void
 visit_block(void *arg, HeapTuple tuple, TupleDesc desc)
 {
 	Verify *v = arg;
 	uint8 signature[MG_SIGNATURE_BYTES];
-	MgHash previous, hash, computed;
-	bool null, good, has_hash;
-	int64 number = get_int8(tuple, desc, 1, &null), charges, first = gather_hashes(v, number, &charges);
-	int64 settled = get_int8(tuple, desc, 6, &null);
+	MgHash previous, hash;
+	MgBlock b;
+	bool null[4], good, has_hash;
+	int64 charges, first;
 	mg_ctx ctx;
 
+	b.number = get_int8(tuple, desc, 1, &null[0]);
+	b.charges = get_int8(tuple, desc, 5, &null[1]);
+	b.settled = get_int8(tuple, desc, 6, &null[2]);
+	b.chained_at = get_int8(tuple, desc, 7, &null[3]);
+	first = gather_hashes(v, b.number, &charges);
 	has_hash = get_bytes(tuple, desc, 3, hash, sizeof(hash));
 	mg_ctx_init(&ctx);
-	MG_CHECK(&ctx, mg_chain_block(&ctx, (uint64) number, v->hash, v->hashes, v->nhashes, computed));
+	MG_CHECK(&ctx, mg_chain_block(&ctx, (uint64) b.number, v->hash, v->hashes, v->nhashes, b.hash));
 	/* a block of nothing is never made; what is settled stays so */
-	good = v->have_pub && v->nhashes > 0 && settled >= v->block_settled && number == v->number + 1 && has_hash &&
+	good = v->have_pub && v->nhashes > 0 && !null[1] && !null[2] && !null[3] && b.settled >= v->block_settled &&
+		   b.number == v->number + 1 && b.charges == v->charges + charges && has_hash &&
 		   get_bytes(tuple, desc, 2, previous, sizeof(previous)) && memcmp(previous, v->hash, MG_HASH_BYTES) == 0 &&
-		   memcmp(hash, computed, MG_HASH_BYTES) == 0 && get_bytes(tuple, desc, 4, signature, sizeof(signature)) &&
-		   get_int8(tuple, desc, 5, &null) == v->charges + charges && !null;
+		   memcmp(hash, b.hash, MG_HASH_BYTES) == 0 && get_bytes(tuple, desc, 4, signature, sizeof(signature));
 	if (good)
-		put_pending(v, number, computed, signature, first);
+		put_pending(v, &b, signature, first);
 	else
 		mg_found(&v->found, first);
 	/* Goes on from what the block claims, so that one bad block is not reported for all that follow. */
-	v->number = number;
-	v->charges = get_int8(tuple, desc, 5, &null);
-	v->block_settled = settled;
+	v->number = b.number;
+	v->charges = b.charges;
+	v->block_settled = b.settled;
 	if (has_hash)
 		memcpy(v->hash, hash, MG_HASH_BYTES);
-	if (v->expected != NULL && v->expected->number == number)
+	if (v->expected != NULL && v->expected->number == b.number)
 		v->expected_seen = memcmp(v->expected->hash, v->hash, MG_HASH_BYTES) == 0;
 }
 
@@ -435,6 +444,9 @@ walk_blocks(Verify *v)
 	(void) mg_sorter_next(v->places);
 	mg_verify_scan(v->snapshot, BLOCK_QUERY, visit_block, v);
 	verify_pending(v);
+	/* entries of blocks that were not among them */
+	for (const MgSorted *place = mg_sorter_row(v->places); place != NULL; place = mg_sorter_next(v->places))
+		mg_found(&v->found, DatumGetInt64(place->values[2]));
 }
 
 /* The chain: entries, which blocks they are in, and the blocks. Leaves the seals of all entries. */

@@ -408,6 +408,7 @@ verify_none(MgFindings *f, const char *sql, int nargs, const MgArg *args, const 
 	int64 n;
 
 	mg_query_begin(&q);
+	mg_query_by_heap(&q);
 	mg_query_run(&q, true, sql, nargs, args);
 	n = mg_get_int8(0, 1);
 	mg_query_end(&q);

@@ -3,7 +3,8 @@
  *
  * The memory is what the server keeps in reserve for such things (as contrib's pg_prewarm takes it before 17), or asked
  * for at the start where the library is in shared_preload_libraries. A table is never given back, and its name says
- * which layout it has: another version of the library makes another one.
+ * which version of the library it is of: processes that have loaded another, after the package was exchanged under a
+ * running server, have another table, and nobody reads a layout that is not his.
  */
 #include "postgres.h"
 
@@ -46,12 +47,15 @@ mg_shmem_find(const char *name, Size size, const char *tranche)
 {
 	MemoryContext old = CurrentMemoryContext;
 	MgShmemHead *volatile head = NULL;
+	char full[SHMEM_INDEX_KEYSIZE];
 	bool found;
+
+	snprintf(full, sizeof(full), "%s of %s", name, MG_LIBRARY_VERSION);
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	PG_TRY();
 	{
-		MgShmemHead *h = ShmemInitStruct(name, size, &found);
+		MgShmemHead *h = ShmemInitStruct(full, size, &found);
 
 		if (!found)
 		{

@@ -16,7 +16,8 @@ typedef struct MgShmemHead
 } MgShmemHead;
 
 /*
- * The table of that name, made where there is none yet, all zeros but for its head; NULL: no memory was left. The
+ * The table of that name (20 bytes at most) that processes with this version of the library share, made where there
+ * is none yet, all zeros but for its head; NULL: no memory was left. The
  * caller remembers either. Not for use while an error is handled.
  */
 extern void *mg_shmem_find(const char *name, Size size, const char *tranche);

@@ -41,12 +41,14 @@ launch_segment(MgLaunch *launch, MgWork work, int64 job, const mg_writer *params
 	launch->segment = dsm_create(total, 0);
 	s = launch->shared = dsm_segment_address(launch->segment);
 	memset(s, 0, sizeof(MgShared));
+	strlcpy(s->version, MG_LIBRARY_VERSION, sizeof(s->version));
 	s->size = total;
 	s->job = job;
 	s->work = work;
 	s->handle = dsm_segment_handle(launch->segment);
 	s->database = MyDatabaseId;
 	s->authenticated_user = GetAuthenticatedUserId();
+	s->session_user = GetSessionUserId();
 	s->current_user = GetUserId();
 	s->own_settings = own_settings;
 	s->guc_offset = guc_offset;
@@ -173,7 +175,7 @@ launch_cancel(MgLaunch *launch)
 	else if (pid == 0)
 		TerminateBackgroundWorker(launch->handle);
 	else if (GetBackgroundWorkerPid(launch->handle, &running) == BGWH_STARTED && running == pid)
-		kill(pid, SIGINT);
+		mg_pool_interrupt(pid);
 }
 
 static void

@@ -8,6 +8,7 @@
  */
 #include "worker/shared.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_extension_d.h"
@@ -26,6 +27,8 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+
+#define CHAIN_LOCK_MS "2s"
 
 PGDLLEXPORT void mg_worker_main(Datum arg) __attribute__((visibility("default")));
 
@@ -118,6 +121,9 @@ mg_work_chain(MgShared *s, bool over)
 	{
 		mg_keys_hold();
 		mg_work_begin(s, false);
+		/* who holds it for long is not waited for by a process that others need, nor in its place */
+		(void) set_config_option("lock_timeout", CHAIN_LOCK_MS, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
 		mg_log_chain();
 		mg_work_commit();
 		mg_keys_drop();
@@ -165,12 +171,36 @@ force_settings(void)
 	SetConfigOption("quote_all_identifiers", "off", PGC_SUSET, PGC_S_SESSION);
 }
 
+/*
+ * The session's user is who it is, not who has its name by now: after the login was renamed, another role may. The
+ * server restores names, but keeps the user that is there while it initialises what it takes for a parallel worker;
+ * some releases before 2024-11 do not.
+ */
+static void
+restore_settings(void *callers, Oid session_user)
+{
+	bool superuser = superuser_arg(session_user);
+
+	SetSessionAuthorization(session_user, superuser);
+	InitializingParallelWorker = true;
+	PG_TRY();
+	{
+		RestoreGUCState(callers);
+	}
+	PG_FINALLY();
+	{
+		InitializingParallelWorker = false;
+	}
+	PG_END_TRY();
+	SetSessionAuthorization(session_user, superuser);
+}
+
 void
-mg_work_settings(void *callers)
+mg_work_settings(void *callers, Oid session_user)
 {
 	StartTransactionCommand();
 	if (callers != NULL)
-		RestoreGUCState(callers);
+		restore_settings(callers, session_user);
 	else
 		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_SESSION);
 	force_settings();

@@ -211,13 +211,25 @@ next_request(Kind kind)
 	return next;
 }
 
-/* Idle, or it will be soon: not one that waits for a lock for long, or is busy for very long. */
+/*
+ * Idle, or it will be soon: not one that waits for a lock for long, or is busy for very long; nor one that idles and
+ * does not see what lies there for it, because something keeps it from running.
+ */
 static bool
 goes_on(const Member *m, TimestampTz now)
 {
 	bool waits = (m->proc->wait_event_info & 0xFF000000) == PG_WAIT_LOCK; /* a hint: one word, read without its lock */
+	TimestampTz since = m->since;
 
-	return m->idle || within(m->since, now, waits ? STUCK_MS : SLOW_MS);
+	if (m->idle)
+	{
+		const Request *r = next_request(m->kind);
+
+		if (r == NULL)
+			return true;
+		since = Max(since, r->posted);
+	}
+	return within(since, now, waits ? STUCK_MS : SLOW_MS);
 }
 
 /* Is there a worker of the kind that goes on, or one that is about to be? */
@@ -362,6 +374,22 @@ mg_pool_cancel(uint64 ticket)
 }
 
 void
+mg_pool_interrupt(pid_t worker)
+{
+	bool lingers = false;
+
+	/* without a table nobody lingers; and who is about to waits for its lock */
+	if (pool != NULL)
+		lock();
+	for (int i = 0; pool != NULL && i < MEMBERS; i++)
+		lingers |= pool->member[i].pid == worker;
+	if (!lingers)
+		kill(worker, SIGINT);
+	if (pool != NULL)
+		unlock();
+}
+
+void
 mg_pool_started(void)
 {
 	if (mg_guc_worker_linger == 0 || !attach())
@@ -451,15 +479,13 @@ make_room(Kind kind)
 }
 
 bool
-mg_pool_join(void)
+mg_pool_join(bool superuser)
 {
 	Member *m;
 
 	if (mg_guc_worker_linger == 0 || !attach())
 		return false;
-	StartTransactionCommand();
-	was_superuser = superuser_arg(GetAuthenticatedUserId());
-	CommitTransactionCommand();
+	was_superuser = superuser;
 	before_shmem_exit(leave_at_exit, (Datum) 0);
 	lock();
 	joined = looked = GetCurrentTimestamp();
@@ -539,6 +565,16 @@ look_for_work(void)
 	}
 	unlock();
 	return found;
+}
+
+/* What a quiet moment is used for may take long, too, and wait for locks: callers must see that. */
+static void
+be_busy(void)
+{
+	lock();
+	me->idle = false;
+	me->since = GetCurrentTimestamp();
+	unlock();
 }
 
 bool
@@ -642,7 +678,10 @@ mg_pool_next(long quiet_ms, dsm_handle *handle, uint64 *ticket)
 			continue; /* another worker was faster */
 		}
 		if (quiet_ms >= 0 && !within(began, now, (int) quiet_ms))
+		{
+			be_busy();
 			return MG_POOL_QUIET;
+		}
 		if (!within(me->since, now, mg_guc_worker_linger) && take_leave(false))
 			return MG_POOL_LEAVE;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, nap, PG_WAIT_EXTENSION);

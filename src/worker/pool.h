@@ -31,6 +31,8 @@ typedef enum MgPoolLook
 extern MgPoolLook mg_pool_look(uint64 ticket);
 /* Takes it out of the queue, or interrupts the worker that has it and nothing else, and no other work of the same. */
 extern void mg_pool_cancel(uint64 ticket);
+/* Interrupts a worker that was started for the caller's own work, unless it is done with that and lingers. */
+extern void mg_pool_interrupt(pid_t worker);
 /* A worker was started for short work: it may stay, so others of our kind may wait for it instead of starting theirs.
  */
 extern void mg_pool_started(void);
@@ -46,9 +48,9 @@ extern bool mg_pool_give_way(bool short_work);
 
 /*
  * Whether this process, which has just done a piece of short work, may stay for more; from then on callers find it. It
- * leaves by itself when it ends.
+ * leaves by itself when it ends. superuser: whether it connected as one.
  */
-extern bool mg_pool_join(void);
+extern bool mg_pool_join(bool superuser);
 
 typedef enum MgPoolNext
 {

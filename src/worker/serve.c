@@ -82,6 +82,11 @@ take_on(dsm_handle handle, uint64 ticket)
 	s = p->shared = dsm_segment_address(p->segment);
 	if (dsm_segment_map_length(p->segment) < sizeof(MgShared) || s->magic != MG_SHARED_MAGIC)
 		proc_exit(1);
+	if (strncmp(s->version, MG_LIBRARY_VERSION, sizeof(s->version) - 1) != 0)
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the session that called has loaded another version of pg_mirage than the one installed"),
+				 errhint("Sessions from before the package was exchanged have to connect again.")));
 	dsm_pin_mapping(p->segment);
 	p->ticket = ticket;
 	npieces++;
@@ -121,8 +126,8 @@ settings_of(const MgShared *s)
 static bool
 are_in_force(const MgShared *s)
 {
-	return in_force != NULL && s->own_settings && in_force_size == s->guc_size &&
-		   memcmp(in_force, settings_of(s), s->guc_size) == 0;
+	return in_force != NULL && s->own_settings && s->session_user == GetSessionUserId() &&
+		   in_force_size == s->guc_size && memcmp(in_force, settings_of(s), s->guc_size) == 0;
 }
 
 static void
@@ -133,7 +138,7 @@ put_in_force(const MgShared *s)
 	if (in_force != NULL)
 		pfree(in_force);
 	in_force = NULL;
-	mg_work_settings(settings_of(s));
+	mg_work_settings(settings_of(s), s->session_user);
 	if (!s->own_settings || !mg_work_is_short(s->work))
 		return;
 	in_force = MemoryContextAlloc(TopMemoryContext, s->guc_size);
@@ -219,6 +224,18 @@ do_with_others(void)
 	}
 }
 
+/*
+ * A cancel of work that is done with is delivered by now, and meant for nothing that follows (mg_pool_cancel,
+ * mg_pool_interrupt): unblocking is a call of the system, after which no signal is on its way.
+ */
+static void
+forget_cancel(void)
+{
+	BackgroundWorkerBlockSignals();
+	BackgroundWorkerUnblockSignals();
+	QueryCancelPending = false;
+}
+
 /* ---------------------------------------------------------------- the chain of the log */
 
 void
@@ -236,7 +253,10 @@ chain_what_is_due(void)
 	if (chain_due == 0)
 		return;
 	chain_due = 0;
+	forget_cancel();
+	pgstat_report_activity(STATE_RUNNING, "pg_mirage: chaining the log");
 	mg_work_chain(&as_ourselves, true);
+	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 /* ---------------------------------------------------------------- one after the other */
@@ -248,11 +268,7 @@ serve(dsm_handle handle, uint64 ticket)
 
 	if (p == NULL)
 		return;
-	/* a cancel of the work before is delivered by now, and not of this one (mg_pool_cancel): unblocking is a call of
-	 * the system, after which no signal is on its way */
-	BackgroundWorkerBlockSignals();
-	BackgroundWorkerUnblockSignals();
-	QueryCancelPending = false;
+	forget_cancel();
 	pgstat_report_activity(STATE_RUNNING, "pg_mirage: release");
 	put_in_force(p->shared);
 	if (may_go_with_others(p->shared) && mg_pool_waiting())
@@ -292,7 +308,7 @@ mg_serve_first(dsm_handle handle)
 {
 	Piece *p;
 	MgWork work;
-	bool stay;
+	bool stay, superuser;
 
 	CurrentResourceOwner = ResourceOwnerCreate(NULL, "pg_mirage worker");
 	p = take_on(handle, 0);
@@ -300,6 +316,7 @@ mg_serve_first(dsm_handle handle)
 		return;
 	before_shmem_exit(on_exit_clean, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(p->shared->database, p->shared->authenticated_user, 0);
+	superuser = strcmp(GetConfigOption("is_superuser", false, false), "on") == 0;
 	work = p->shared->work;
 	pgstat_report_activity(STATE_RUNNING, work == MG_WORK_TRAIN    ? "pg_mirage: training"
 										  : work == MG_WORK_ROTATE ? "pg_mirage: key rotation"
@@ -307,7 +324,7 @@ mg_serve_first(dsm_handle handle)
 	if (mg_work_is_short(work))
 		mg_keys_hold(); /* where it does not stay, once for all that it does */
 	do_alone(p);
-	stay = mg_work_is_short(work) && mg_pool_join();
+	stay = mg_work_is_short(work) && mg_pool_join(superuser);
 	if (!stay)
 		chain_what_is_due();
 	mg_keys_drop();

@@ -43,11 +43,12 @@ typedef enum MgWorkState
 typedef struct MgShared
 {
 	uint64 magic;
+	char version[16]; /* of the library that made it; these two have their places in every version */
 	Size size;
 	int64 job;
 	dsm_handle handle;
 	MgWork work;
-	Oid database, authenticated_user, current_user;
+	Oid database, authenticated_user, session_user, current_user;
 	bool own_settings; /* the caller's settings travel: the table is read as the caller */
 	Size guc_offset, guc_size;
 	Size params_offset, params_size;
@@ -107,10 +108,11 @@ extern void mg_work_wake(MgShared *shared); /* who waits for it */
 extern void mg_work_state(MgShared *shared, MgWorkState state);
 extern void mg_work_progress(void *shared, const char *phase, double fraction);
 extern bool mg_work_cancelled(MgShared *shared);
-/* Settings of a worker: the caller's (serialised; NULL: those of a fresh session, search_path pinned), and what must
- * be.
+/*
+ * Settings of a worker: the caller's (serialised; NULL: those of a fresh session, search_path pinned), and what must
+ * be. session_user: the caller's, where its settings travel.
  */
-extern void mg_work_settings(void *callers);
+extern void mg_work_settings(void *callers, Oid session_user);
 /* A transaction of the worker's, as the caller's current user; read_only: one repeatable-read snapshot. */
 extern void mg_work_begin(MgShared *shared, bool read_only);
 extern void mg_work_commit(void);

@@ -77,7 +77,7 @@ mg_watch_worker_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(extra.database, extra.user, 0);
-	mg_work_settings(NULL);
+	mg_work_settings(NULL, InvalidOid);
 	pgstat_report_activity(STATE_RUNNING, "pg_mirage: alerts");
 	write_due();
 	pgstat_report_activity(STATE_IDLE, NULL);

@@ -137,7 +137,7 @@ chain_copies()
 		<<<"$(q -c "SELECT number, encode(hash, 'hex'), charges FROM mirage.log_block ORDER BY number DESC LIMIT 1")"
 	q -c "COPY (SELECT id, hash FROM made ORDER BY id) TO STDOUT" |
 		"$BENCH_PROGRAMS/sign_blocks" "$BENCH_PGDATA/pg_mirage.key" "$root" "$number" "$hash" "$charges" |
-		q -c "COPY mirage.log_block (number, entries, previous, hash, signature, settled, charges) FROM STDIN"
+		q -c "COPY mirage.log_block (number, entries, previous, hash, signature, settled, charges, chained_at) FROM STDIN"
 }
 
 hash_all()

@@ -4,7 +4,7 @@
  *
  * Arguments: the file of the master key, the wrapped root "log" in hexadecimal digits, then of the block before the
  * first: number, hash and charges. Lines of input: the number of an entry and its hash; of output: rows for
- * COPY mirage.log_block (number, entries, previous, hash, signature, settled, charges).
+ * COPY mirage.log_block (number, entries, previous, hash, signature, settled, charges, chained_at).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 #include "seal/seal.h"
 
-#define LABEL "pg_mirage log block" /* with its terminating zero: catalog/log.c */
+#define LABEL "pg_mirage log block 2" /* with its terminating zero: catalog/log.c */
 #define AAD "pg_mirage key|log|0"
 
 static void
@@ -42,6 +42,15 @@ put_hex(const uint8_t *p, size_t n)
 		printf("%02x", p[i]);
 }
 
+/* Big-endian; returns what follows. */
+static uint8_t *
+put_number(uint8_t *p, unsigned long long n)
+{
+	for (int shift = 56; shift >= 0; shift -= 8)
+		*p++ = (uint8_t) (n >> shift);
+	return p;
+}
+
 static void
 unwrap_root(const char *key_file, const char *wrapped_hex, uint8_t seed[MG_KEY_BYTES])
 {
@@ -65,7 +74,8 @@ int
 main(int argc, char **argv)
 {
 	uint8_t seed[MG_KEY_BYTES], previous[MG_HASH_BYTES], signature[MG_SIGNATURE_BYTES];
-	uint8_t message[sizeof(LABEL) + 8 + MG_HASH_BYTES], entry[1][MG_HASH_BYTES], hash[MG_HASH_BYTES];
+	uint8_t message[sizeof(LABEL) + 4 * 8 + MG_HASH_BYTES], entry[1][MG_HASH_BYTES], hash[MG_HASH_BYTES];
+	uint8_t *p;
 	char line[256];
 	unsigned long long number, id;
 	mg_ctx ctx;
@@ -88,16 +98,18 @@ main(int argc, char **argv)
 			fail("a line is not an entry's number and hash");
 		if (mg_chain_block(&ctx, number, previous, (const uint8_t(*)[MG_HASH_BYTES]) entry, 1, hash) != MG_OK)
 			fail(ctx.message);
-		for (int i = 0; i < 8; i++)
-			message[sizeof(LABEL) + i] = (uint8_t) (number >> (56 - 8 * i));
-		memcpy(message + sizeof(LABEL) + 8, hash, sizeof(hash));
+		p = put_number(message + sizeof(LABEL), number);
+		p = put_number(p, id);
+		p = put_number(p, strtoull(argv[5], NULL, 10));
+		p = put_number(p, 0); /* chained when PostgreSQL's clock begins */
+		memcpy(p, hash, sizeof(hash));
 		if (mg_sign(&ctx, seed, message, sizeof(message), signature) != MG_OK)
 			fail(ctx.message);
 		printf("%llu\t{%llu}", number, id);
 		put_hex(previous, sizeof(previous));
 		put_hex(hash, sizeof(hash));
 		put_hex(signature, sizeof(signature));
-		printf("\t%llu\t%s\n", id, argv[5]);
+		printf("\t%llu\t%s\t2000-01-01 00:00:00+00\n", id, argv[5]);
 		memcpy(previous, hash, sizeof(hash));
 	}
 	mg_wipe(seed, sizeof(seed));

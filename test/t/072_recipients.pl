@@ -200,6 +200,45 @@ refused($node, 'nobody', $print, '42501', undef, 'who may have no rows');
 is(recorded('nobody'), '0|0', 'is not recorded');
 audit_ok($node, 'the log is whole');
 
+# ---------------------------------------------------------------- grants, claims and shares of names that others had
+
+# Which role holds what: by the role itself, whatever name its row is under.
+my $standing = "SELECT string_agg(format('%s:%s', grantee_oid::regrole, max_rows), ' ' ORDER BY max_rows) "
+  . 'FROM mirage.model_grant WHERE max_rows IS NOT NULL';
+my $under = "SELECT string_agg(grantee_name, ' ' ORDER BY max_rows) FROM mirage.model_grant WHERE max_rows IS NOT NULL";
+
+value($node, undef, "CREATE ROLE una LOGIN; SELECT dp_grant('m', 'una', 1001), dp_allow_claims('una'), "
+	  . "dp_grant_budget('wide', 'una', 1); ALTER ROLE una RENAME TO due; CREATE ROLE una LOGIN");
+value($node, undef, "SELECT dp_grant('m', 'una', 1002), dp_allow_claims('una'), dp_grant_budget('wide', 'una', 2)");
+is(value($node, undef, $standing), 'due:1001 una:1002', 'a grant to a new role of the name leaves the old one its own');
+is(value($node, undef, $under), 'due una', 'under the name that it has now');
+is(value($node, undef, "SELECT string_agg(role_oid::regrole::text, ' ' ORDER BY role_name) FROM mirage.claimant "
+	  . "WHERE role_name IN ('una', 'due')"), 'due una', 'so it is with claims');
+is(value($node, undef, "SELECT string_agg(format('%s:%s', grantee_oid::regrole, epsilon), ' ' ORDER BY epsilon) FROM "
+	  . 'mirage.share'), 'due:1 una:2', 'and shares');
+quietly($node, $_, $print, "$_ has rows") for 'una', 'due';
+value($node, undef, "SELECT dp_grant_budget('wide', 'due', 3)");
+is(value($node, undef, "SELECT string_agg(format('%s:%s', grantee_oid::regrole, epsilon), ' ' ORDER BY epsilon) FROM "
+	  . 'mirage.share'), 'una:2 due:3', 'a share that is granted again is the role\'s own');
+
+# Three that pass their names on, each recorded under another's.
+value($node, undef, "CREATE ROLE tre LOGIN; SELECT dp_grant('m', 'tre', 1003); ALTER ROLE una RENAME TO x; "
+	  . 'ALTER ROLE tre RENAME TO una; ALTER ROLE due RENAME TO tre; ALTER ROLE x RENAME TO due');
+is(value($node, undef, $standing), 'tre:1001 due:1002 una:1003', 'names passed on');
+is(value($node, undef, $under), 'due una tre', 'are not recorded yet');
+value($node, undef, "SELECT dp_grant('m', 'una', 1004)");
+is(value($node, undef, $standing), 'tre:1001 due:1002 una:1004', 'until one of them is granted again');
+is(value($node, undef, $under), 'tre due una', 'which leaves all three their grants');
+value($node, undef, "ALTER ROLE tre RENAME TO x; ALTER ROLE due RENAME TO tre; ALTER ROLE x RENAME TO due; "
+	  . "SELECT dp_revoke('m', 'due'), dp_allow_claims('due', false)");
+is(value($node, undef, $standing), 'tre:1002 una:1004', 'and what is revoked is that role\'s, not that name\'s');
+is(value($node, undef, "SELECT string_agg(role_oid::regrole::text, ' ') FROM mirage.claimant "
+	  . "WHERE role_name IN ('una', 'due')"), 'tre', 'so it is with claims');
+value($node, undef, "DROP ROLE tre; CREATE ROLE tre LOGIN; SELECT dp_grant('m', 'tre', 1005)");
+is(value($node, undef, "SELECT string_agg(grantee_oid::regrole || ':' || max_rows, ' ') FROM mirage.model_grant "
+	  . "WHERE grantee_name = 'tre'"), 'tre:1005', 'who comes after a role that is gone takes its place');
+audit_ok($node, 'the log tells of all of it');
+
 # ---------------------------------------------------------------- dump and restore
 
 my $dump = $node->basedir . '/dump';
@@ -262,6 +301,10 @@ is(seeded('right', node => $to), $was{right}[1], 'the role has the rows that it 
 is(named('from_right', node => $to), "right $was{right}[0] right", 'and is named as the same');
 is(value($to, undef, "SELECT role, object, detail ->> 'recipient_id' FROM dp_audit_log WHERE action = "
 	  . "'adopt recipient'"), "admin|right|$was{right}[0]", 'the log says by whose word');
+my $rushs = "(SELECT recipient_id FROM dp_issuances WHERE recipient = 'rush' LIMIT 1)";
+refused($to, 'admin', "BEGIN; SELECT dp_adopt_recipient('admin', $rushs); $print; ROLLBACK", '55000',
+	qr/has not committed/, 'rows are made for who somebody certainly is');
+is(value($to, 'admin', "SELECT count(*) FROM dp_issuances WHERE role = 'admin'"), '0', 'and none were given out');
 value($to, 'admin', "SELECT dp_adopt_recipient('admin', recipient_id) FROM dp_issuances "
 	  . "WHERE recipient = 'rush' LIMIT 1");
 is(seeded('admin', node => $to), $rows_of_rush, 'a recipient that another role was by chance');
