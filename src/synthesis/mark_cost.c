@@ -29,18 +29,18 @@ evenness(const maker *k, uint32_t c)
 	return h;
 }
 
-/* A column other than `not`, the sooner the more even: pairs of nearly constant ones are of little account. */
+/* A column that is not `other`, the sooner the more even: pairs of nearly constant ones are of little account. */
 static uint32_t
-draw_column(const double *even, uint32_t n, uint32_t not, mg_rng *rng)
+draw_column(const double *even, uint32_t n, uint32_t other, mg_rng *rng)
 {
 	double sum = 0, at;
 	uint32_t last = 0;
 
 	for (uint32_t c = 0; c < n; c++)
-		sum += c != not ? even[c] : 0;
+		sum += c != other ? even[c] : 0;
 	at = mg_rng_unit(rng) * sum;
 	for (uint32_t c = 0; c < n && at >= 0; c++)
-		if (c != not && even[c] > 0)
+		if (c != other && even[c] > 0)
 		{
 			at -= even[c];
 			last = c;

@@ -39,7 +39,7 @@ typedef struct maker
 	mg_mark_subset *subset;
 	double **margin;
 	mg_sampler *sampler;
-	uint16_t **codes; /* [ncolumns][MG_BATCH_ROWS] */
+	uint16_t **codes;      /* [ncolumns][MG_BATCH_ROWS] */
 	uint32_t batches;      /* that are kept */
 	uint32_t **code_count; /* [ncolumns][ncoarse] */
 	uint8_t **group_of;    /* [ncolumns][ncoarse] */
