@@ -2,8 +2,8 @@
  * synthesis/mark_plan.c: the plan of a mark, from a model's own rows (watermark/plan.h, synthesis/marking.h).
  *
  * The model's sampler draws rows from a fixed public seed: a few batches to learn how often each code comes, from
- * which groups follow; then more to count the groups, and the cells of the subsets that were chosen. The choice is made
- * on a pilot, the first batch, which is kept as groups: among pairs, triples and quadruples of columns those with much
+ * which groups follow; then more, kept as groups, to count the groups, and the cells of the subsets that are chosen.
+ * The choice is made on the first of those batches: among pairs, triples and quadruples of columns those with much
  * of their mass on rare cells that the exchange of branches can reach, spread evenly over the columns, so that a table
  * of which half of the columns were dropped still holds several. All of it is a function of the model alone.
  *
@@ -17,15 +17,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GATE 0.00014
-#define GATE_PAIRS 210.0 /* of 15 columns: n (n - 1) */
-#define MOST_WIDE 5.0
-#define ENOUGH 7.2 /* mean z of an extract; 5 is needed */
-#define MOSTLY 0.6
+#define LEAST_GATE 0.0001
+#define FIRST_GATE 8        /* that is tried */
+#define GATE_STEPS 4        /* from one gate that is tried to the next, at first */
+#define BOUND 1.07          /* most that a mark may cost */
+#define ENOUGH 7.2          /* mean z of an extract; 5 is needed */
 #define ENOUGH_COLUMNS 0.97 /* share of halves of the columns in which it is found */
-#define HOPELESS 0.7        /* below this there are too few columns for any gate */
 #define PLAN_BATCHES 8
-#define PLAN_CELLS ((size_t) 1 << 26) /* rows * columns that are drawn, at most, in more than two batches */
+#define PLAN_CELLS ((size_t) 1 << 24) /* rows * columns that are kept, at most, in more than two batches */
 #define SUBSETS 64
 #define BRANCHES 6
 #define LEAST_WORTH 0.05
@@ -46,7 +45,7 @@ enum
 };
 
 static double
-rows_drawn(const maker *k)
+rows_kept(const maker *k)
 {
 	return (double) k->batches * MG_BATCH_ROWS;
 }
@@ -88,17 +87,17 @@ mg_maker_cells(const maker *k, uint8_t *const *group, const uint32_t *cols, uint
 	}
 }
 
-/* Shares of the pilot's rows on cells that are no more frequent than each of the gates. */
+/* Shares of the first batch's rows on cells that are no more frequent than each of the gates. */
 static void
-rare_shares(const maker *k, const uint32_t *cols, uint32_t n, uint32_t cells, uint32_t *count, double *rare)
+rare_shares(maker *k, const uint32_t *cols, uint32_t n, uint32_t cells, uint32_t *count, double *rare)
 {
 	memset(count, 0, cells * sizeof(*count));
-	mg_maker_cells(k, k->pilot, cols, n, PILOT, k->at);
-	for (uint32_t r = 0; r < PILOT; r++)
+	mg_maker_cells(k, mg_maker_kept(k, 0), cols, n, MG_BATCH_ROWS, k->at);
+	for (uint32_t r = 0; r < MG_BATCH_ROWS; r++)
 		count[k->at[r]]++;
 	for (uint32_t i = 0; i < cells; i++)
-		for (uint32_t g = GATES; g-- > 0 && count[i] > 0 && count[i] <= k->gate[g] * PILOT;)
-			rare[g] += (double) count[i] / PILOT;
+		for (uint32_t g = GATES; g-- > 0 && count[i] > 0 && count[i] <= k->gate[g] * MG_BATCH_ROWS;)
+			rare[g] += (double) count[i] / MG_BATCH_ROWS;
 }
 
 static void
@@ -164,18 +163,6 @@ sort_columns(uint32_t *cols, uint32_t n)
 		}
 }
 
-/*
- * The more columns a table has, the smaller the part of its pairs and triples that bears the mark, and the less it
- * shows in any average over them. Where few cells are rare the gate is raised step by step (choose_gate).
- */
-static void
-set_gates(maker *k, uint32_t columns)
-{
-	k->gate[0] = GATE * fmin(fmax(columns * (columns - 1.0) / GATE_PAIRS, 1), MOST_WIDE);
-	for (uint32_t g = 1; g < GATES; g++)
-		k->gate[g] = M_SQRT2 * k->gate[g - 1];
-}
-
 /* Enters a set of columns; true: it is there already. `seen` has SEEN places, more than are ever tried. */
 static bool
 enter(uint64_t *seen, const uint32_t *cols, uint32_t n)
@@ -207,7 +194,8 @@ fill_pool(mg_ctx *ctx, maker *k, mg_rng *rng)
 	MG_NEW(ctx, k->work, seen, SEEN);
 	MG_NEW(ctx, k->work, k->pool, (size_t) POOL + 1);
 	n = list_columns(k, cols, entropy, most);
-	set_gates(k, n);
+	for (uint32_t g = 0; g < GATES; g++)
+		k->gate[g] = LEAST_GATE * exp2(g / 4.0);
 	for (uint32_t arity = 2; arity <= MG_MARK_ARITY && arity <= n; arity++)
 		for (uint32_t tried = 0; tried < tries[arity]; tried++)
 		{
@@ -325,14 +313,6 @@ count_codes(maker *k, void *arg)
 			k->code_count[c][k->codes[c][r]]++;
 }
 
-static void
-keep_pilot(maker *k, void *arg)
-{
-	for (uint32_t c = 0; c < k->model->ncolumns; c++)
-		for (uint32_t r = 0; k->column[c].ngroups > 0 && r < PILOT; r++)
-			k->pilot[c][r] = k->group_of[c][k->codes[c][r]];
-}
-
 /* Groups of the rows in codes. */
 void
 mg_maker_groups(const maker *k, uint16_t *const *codes, uint32_t rows)
@@ -342,22 +322,40 @@ mg_maker_groups(const maker *k, uint16_t *const *codes, uint32_t rows)
 			k->group[c][r] = k->group_of[c][codes[c][r]];
 }
 
-/* arg: counts of all cells; and of groups, for the margins */
+/* arg: how many batches came before */
 static void
-count_cells(maker *k, void *arg)
+keep_groups(maker *k, void *arg)
 {
-	uint32_t *count = arg;
+	size_t *number = arg;
 
-	mg_maker_groups(k, k->codes, MG_BATCH_ROWS);
-	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
-	{
-		const mg_mark_subset *s = &k->plan->subset[i];
-
-		mg_maker_cells(k, k->group, s->cols, s->k, MG_BATCH_ROWS, k->at);
-		for (uint32_t r = 0; r < MG_BATCH_ROWS; r++)
-			count[s->first + k->at[r]]++;
-	}
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		for (uint32_t r = 0; k->column[c].ngroups > 0 && r < MG_BATCH_ROWS; r++)
+			k->kept[c][*number * MG_BATCH_ROWS + r] = k->group_of[c][k->codes[c][r]];
+	++*number;
 	count_codes(k, NULL);
+}
+
+uint8_t *const *
+mg_maker_kept(maker *k, uint32_t b)
+{
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		k->window[c] = k->kept[c] + (size_t) b * MG_BATCH_ROWS;
+	return k->window;
+}
+
+/* Draws the rows that stand for the model, and learns how much of them each group has. */
+static mg_code
+keep_rows(mg_ctx *ctx, maker *k)
+{
+	size_t number = 0;
+
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		memset(k->code_count[c], 0, k->model->columns[c].ncoarse * sizeof(*k->code_count[c]));
+	MG_TRY(draw_rows(ctx, k, k->batches, keep_groups, &number));
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		if (k->column[c].ngroups > 0)
+			mg_maker_margin(k, c, k->batches);
+	return MG_OK;
 }
 
 static mg_code
@@ -441,24 +439,30 @@ static mg_code
 set_probabilities(mg_ctx *ctx, maker *k)
 {
 	mg_mark_plan *p = k->plan;
-	uint32_t *count = k->count;
-	uint8_t *q = k->q;
 
-	memset(count, 0, ((size_t) p->cells + 1) * sizeof(*count));
-	for (uint32_t c = 0; c < k->model->ncolumns; c++)
-		memset(k->code_count[c], 0, k->model->columns[c].ncoarse * sizeof(*k->code_count[c]));
-	MG_TRY(draw_rows(ctx, k, k->batches, count_cells, count));
-	for (uint32_t c = 0; c < k->model->ncolumns; c++)
-		if (k->column[c].ngroups > 0)
-			mg_maker_margin(k, c, k->batches);
+	memset(k->count, 0, ((size_t) p->cells + 1) * sizeof(*k->count));
+	for (uint32_t b = 0; b < k->batches; b++)
+	{
+		uint8_t *const *group = mg_maker_kept(k, b);
+
+		MG_TRY(mg_poll(ctx));
+		for (uint32_t i = 0; i < p->nsubsets; i++)
+		{
+			const mg_mark_subset *s = &k->subset[i];
+
+			mg_maker_cells(k, group, s->cols, s->k, MG_BATCH_ROWS, k->at);
+			for (uint32_t r = 0; r < MG_BATCH_ROWS; r++)
+				k->count[s->first + k->at[r]]++;
+		}
+	}
 	for (uint32_t i = 0; i < p->cells; i++)
 	{
-		double share = count[i] / rows_drawn(k), steps = share > 0 ? -8 * log2(share / p->gate) : MG_MARK_NEVER;
+		double share = k->count[i] / rows_kept(k), steps = share > 0 ? -8 * log2(share / p->gate) : MG_MARK_NEVER;
 
-		q[i] = steps < 0 ? MG_MARK_FREQUENT : steps >= MG_MARK_NEVER ? MG_MARK_NEVER : (uint8_t) steps;
+		k->q[i] = steps < 0 ? MG_MARK_FREQUENT : steps >= MG_MARK_NEVER ? MG_MARK_NEVER : (uint8_t) steps;
 	}
 	for (uint32_t s = 0; s < p->nsubsets; s++)
-		k->subset[s].q = q + k->subset[s].first;
+		k->subset[s].q = k->q + k->subset[s].first;
 	return MG_OK;
 }
 
@@ -470,39 +474,50 @@ make_at(mg_ctx *ctx, maker *k, uint32_t level, mg_mark_trial *out)
 	choose_at(k, level);
 	choose_branches(k);
 	MG_TRY(set_probabilities(ctx, k));
-	return mg_maker_try(ctx, k, out);
+	return mg_maker_try(ctx, k, BOUND, out);
 }
 
 /*
- * The lowest gate at which few rows out of many name a key for certain, and half of the columns too where more than a
- * few steps are not needed for that. A mark costs the more the higher the gate is, and whether it is found depends on
- * much: how many columns and labels the table has, what branches can be exchanged. So it is tried (mark_trial.c). Where
- * no gate is high enough, the lowest that does more than half as well as any: what is not found all the same is not
- * paid for.
+ * 2 where all is as it should be: few rows out of many name a key for certain, and half of the columns do. Less than 0
+ * where the mark is too dear.
+ */
+static double
+value_of(const mg_mark_trial *t)
+{
+	return t->cost > BOUND ? -t->cost : fmin(t->rows / ENOUGH, 1) + fmin(t->columns / ENOUGH_COLUMNS, 1);
+}
+
+/*
+ * The lowest gate at which the mark is found as it should be, or else, of those at which it costs no more than BOUND,
+ * the one at which it is found best; where there is none, the least dear. What a mark costs and whether it is found
+ * depends on much: how many columns and labels the table has, what branches can be exchanged. So gates are tried
+ * (mark_trial.c, mark_cost.c): each twice as high as the one before until one is enough or too dear, then between the
+ * last two.
+ *
+ * The bound is on the distance of a batch to the model. To the real rows a model has a distance of its own: marks were
+ * seen to add to that 0.2 to 0.8 of what they add to the former (docs/watermark.md).
  */
 static mg_code
 choose_gate(mg_ctx *ctx, maker *k)
 {
-	mg_mark_trial trial[GATES] = {{0}};
-	double best = 0;
-	/* steps for the sake of columns: in a table of many, a mark shows less */
-	uint32_t level = 0, first = GATES, steps = 1 + (uint32_t) log2(k->gate[0] / GATE);
+	mg_mark_trial trial;
+	int low = -1, high = GATES, level, next = FIRST_GATE, best = FIRST_GATE;
+	double most = -INFINITY, value, enough = value_of(&(mg_mark_trial){.rows = ENOUGH, .columns = ENOUGH_COLUMNS});
 
-	if (k->npool == 0)
-		return make_at(ctx, k, 0, &trial[0]);
-	for (; level < GATES; level++)
+	do
 	{
-		MG_TRY(make_at(ctx, k, level, &trial[level]));
-		best = fmax(best, trial[level].rows);
-		if (trial[level].rows >= ENOUGH && first == GATES)
-			first = level;
-		if (first < GATES &&
-			(trial[level].columns >= ENOUGH_COLUMNS || trial[level].columns < HOPELESS || level == first + steps))
-			return MG_OK;
-	}
-	for (level = 0; level + 1 < GATES && trial[level].rows < MOSTLY * best;)
-		level++;
-	return make_at(ctx, k, level, &trial[level]);
+		level = next;
+		MG_TRY(make_at(ctx, k, (uint32_t) level, &trial));
+		value = value_of(&trial);
+		if (value > most || value >= enough)
+		{
+			most = value;
+			best = level;
+		}
+		*(trial.cost > BOUND || value >= enough ? &high : &low) = level;
+		next = high < GATES ? (low + high) / 2 : low + GATE_STEPS;
+	} while (k->npool > 0 && high - low > 1 && next < GATES);
+	return best == level ? MG_OK : make_at(ctx, k, (uint32_t) best, &trial);
 }
 
 /* ---- all of it ---- */
@@ -519,7 +534,8 @@ begin(mg_ctx *ctx, maker *k)
 	MG_NEW(ctx, k->work, k->codes, n);
 	MG_NEW(ctx, k->work, k->code_count, n);
 	MG_NEW(ctx, k->work, k->group_of, n);
-	MG_NEW(ctx, k->work, k->pilot, n);
+	MG_NEW(ctx, k->work, k->kept, n);
+	MG_NEW(ctx, k->work, k->window, n);
 	MG_NEW(ctx, k->work, k->group, n);
 	MG_NEW(ctx, k->work, k->at, MG_BATCH_ROWS);
 	MG_NEW(ctx, k->work, k->used, n);
@@ -538,7 +554,7 @@ begin(mg_ctx *ctx, maker *k)
 		MG_NEW(ctx, k->work, k->group[c], MG_BATCH_ROWS);
 		MG_NEW(ctx, k->work, k->code_count[c], k->model->columns[c].ncoarse);
 		MG_NEW(ctx, k->work, k->group_of[c], k->model->columns[c].ncoarse);
-		MG_NEW(ctx, k->work, k->pilot[c], PILOT);
+		MG_NEW(ctx, k->work, k->kept[c], (size_t) k->batches * MG_BATCH_ROWS);
 	}
 	return k->model->method->compile(ctx, k->model, &k->sampler);
 }
@@ -553,7 +569,8 @@ make(mg_ctx *ctx, maker *k)
 	MG_TRY(draw_rows(ctx, k, CODE_BATCHES, count_codes, NULL));
 	for (uint32_t c = 0; c < k->model->ncolumns; c++)
 		MG_TRY(mg_maker_column(ctx, k, c));
-	MG_TRY(draw_rows(ctx, k, 1, keep_pilot, NULL));
+	MG_TRY(keep_rows(ctx, k));
+	MG_TRY(mg_maker_pairs(ctx, k));
 	MG_TRY(judge_branches(ctx, k));
 	MG_TRY(fill_pool(ctx, k, &rng));
 	return choose_gate(ctx, k);

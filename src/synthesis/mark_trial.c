@@ -1,11 +1,11 @@
 /*
  * synthesis/mark_trial.c: a plan on trial, with keys that everyone knows.
  *
- * Rows are made with such keys as emission will make them, a small batch and a large one a key, and the detector looks
- * for the keys in extracts of the large ones, and by halves of the columns of the small. Two things come out: how much
- * a rare cell of each subset tells, which the plan keeps for the detector; and how surely the mark is found in few rows
- * out of many and in few columns, by which mark_plan.c chooses the gate. It is no part of the proof of the p-value:
- * keys of rows that leave are others, and secret.
+ * Rows are made with such keys as emission will make them, a large batch and a small one a key, and the detector looks
+ * for the keys in extracts of the large ones, and by halves of the columns of the small. Three things come out: how
+ * much a rare cell of each subset tells, which the plan keeps for the detector; what the mark costs (mark_cost.c); and
+ * how surely it is found in few rows out of many and in few columns. By the latter two mark_plan.c chooses the gate. It
+ * is no part of the proof of the p-value: keys of rows that leave are others, and secret.
  *
  * What lasts is the subsets' `tells`; all else is in the maker's memory or dies with a trial.
  */
@@ -16,9 +16,9 @@
 #include <math.h>
 #include <string.h>
 
-#define TRIED_KEYS 6
+#define TRIED_KEYS 4
 #define SMALL 3000 /* rows of the small batch */
-#define HALVES 4   /* of the columns, that it is left with */
+#define HALVES 6   /* of the columns, that it is left with */
 #define SURE 6     /* z that counts as found there */
 #define SEED UINT64_C(0x6d61726b74726965)
 #define EXTRACT 300
@@ -41,6 +41,8 @@ typedef struct trial
 	const uint8_t **at;                       /* [ncolumns] from a row on */
 	bool *present;                            /* [ncolumns] */
 	tally *tally;                             /* [nsubsets] */
+	mg_mark *mark[TRIED_KEYS];
+	mg_stream *stream[TRIED_KEYS];
 	mg_rng rng;
 } trial;
 
@@ -64,51 +66,69 @@ add_signs(const maker *k, const mg_mark *mark, uint8_t *const *group, uint32_t r
 	}
 }
 
-static void
-keep_groups(const uint8_t *from, uint8_t *to, bool small)
-{
-	if (small)
-		memcpy(to, from, SMALL);
-	for (uint32_t r = 0; !small && r < EXTRACT * EXTRACTS; r++)
-		to[r] = from[r * STRIDE];
-}
-
 static mg_code
-make_rows(mg_ctx *ctx, maker *k, trial *t, uint32_t number, mg_stream *s, const mg_mark *mark)
+open_streams(mg_ctx *ctx, const maker *k, trial *t)
 {
-	static const uint32_t rows[] = {SMALL, MG_BATCH_ROWS};
-	mg_rng rng;
-
-	mg_rng_seed(&rng, number);
-	for (uint32_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+	for (uint32_t i = 0; i < TRIED_KEYS; i++)
 	{
-		MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, mg_mark_pool(s->marker, rows[i]), s->codes));
-		MG_TRY(mg_mark_batch(ctx, s, &rng, rows[i]));
-		mg_maker_groups(k, s->codes, rows[i]);
-		add_signs(k, mark, k->group, rows[i], t->tally);
-		for (uint32_t c = 0; c < k->model->ncolumns; c++)
-			if (k->column[c].ngroups > 0)
-				keep_groups(k->group[c], i == 0 ? t->small[number][c] : t->large[number][c], i == 0);
+		MG_TRY(mg_mark_create(ctx, k->plan, t->key[i][0], t->key[i][1], &t->mark[i]));
+		MG_TRY(mg_stream_create(ctx, k->model, t->key[i][0], &t->stream[i]));
+		MG_TRY(mg_stream_mark(ctx, t->stream[i], t->mark[i]));
 	}
 	return MG_OK;
 }
 
+/* Marks a batch, whose groups are left in k->group. plain: what it is away from the model before is added to it. */
 static mg_code
-mark_rows(mg_ctx *ctx, maker *k, trial *t, uint32_t number)
+mark_rows(mg_ctx *ctx, maker *k, trial *t, uint32_t number, uint32_t rows, double *plain)
 {
-	mg_mark *mark = NULL;
-	mg_stream *s = NULL;
-	mg_code code = mg_mark_create(ctx, k->plan, t->key[number][0], t->key[number][1], &mark);
+	mg_stream *s = t->stream[number];
+	mg_rng rng;
 
-	if (code == MG_OK)
-		code = mg_stream_create(ctx, k->model, t->key[number][0], &s);
-	if (code == MG_OK)
-		code = mg_stream_mark(ctx, s, mark);
-	if (code == MG_OK)
-		code = make_rows(ctx, k, t, number, s, mark);
-	mg_stream_destroy(s);
-	mg_mark_destroy(mark);
-	return code;
+	mg_rng_seed(&rng, (uint64_t) number << 32 | rows);
+	MG_TRY(s->sampler->batch(ctx, s->sampler, &rng, mg_mark_pool(s->marker, rows), s->codes));
+	if (plain != NULL)
+	{
+		mg_maker_groups(k, s->codes, rows);
+		*plain += mg_maker_distance(k);
+	}
+	MG_TRY(mg_mark_batch(ctx, s, &rng, rows));
+	mg_maker_groups(k, s->codes, rows);
+	add_signs(k, t->mark[number], k->group, rows, t->tally);
+	return MG_OK;
+}
+
+/* The unmarked batches are the same in every trial. */
+static mg_code
+mark_large(mg_ctx *ctx, maker *k, trial *t, double *cost)
+{
+	double marked = 0, plain = 0;
+
+	for (uint32_t i = 0; i < TRIED_KEYS; i++)
+	{
+		MG_TRY(mark_rows(ctx, k, t, i, MG_BATCH_ROWS, k->cost.plain > 0 ? NULL : &plain));
+		marked += mg_maker_distance(k);
+		for (uint32_t c = 0; c < k->model->ncolumns; c++)
+			for (uint32_t r = 0; k->column[c].ngroups > 0 && r < EXTRACT * EXTRACTS; r++)
+				t->large[i][c][r] = k->group[c][r * STRIDE];
+	}
+	if (plain > 0)
+		k->cost.plain = plain;
+	*cost = k->cost.plain > 0 ? marked / k->cost.plain : 1;
+	return MG_OK;
+}
+
+static mg_code
+mark_small(mg_ctx *ctx, maker *k, trial *t)
+{
+	for (uint32_t i = 0; i < TRIED_KEYS; i++)
+	{
+		MG_TRY(mark_rows(ctx, k, t, i, SMALL, NULL));
+		for (uint32_t c = 0; c < k->model->ncolumns; c++)
+			if (k->column[c].ngroups > 0)
+				memcpy(t->small[i][c], k->group[c], SMALL);
+	}
+	return MG_OK;
 }
 
 /* z of both of a key's signs in rows of these groups, by the columns that are present. */
@@ -204,25 +224,35 @@ begin(mg_ctx *ctx, const maker *k, trial *t)
  * tells: a rare cell of sign + came more often by a factor 1 + d, one of sign - less often by 1 - d: the best weight of
  * a feature is d, which differs between subsets, since the branches that are exchanged reach some more than others.
  */
-static mg_code
-run(mg_ctx *ctx, maker *k, trial *t, mg_mark_trial *out)
+static void
+set_tells(maker *k, const trial *t)
 {
-	MG_TRY(begin(ctx, k, t));
-	for (uint32_t i = 0; i < TRIED_KEYS; i++)
-		MG_TRY(mark_rows(ctx, k, t, i));
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 	{
 		double d = t->tally[i].sum / (t->tally[i].seen + 1);
 
 		k->subset[i].tells = (uint8_t) fmax(MG_MARK_TELLS * fmin(fmax(d, 0.005), 0.99), 1);
 	}
+}
+
+static mg_code
+run(mg_ctx *ctx, maker *k, trial *t, double bound, mg_mark_trial *out)
+{
+	MG_TRY(begin(ctx, k, t));
+	MG_TRY(open_streams(ctx, k, t));
+	MG_TRY(mark_large(ctx, k, t, &out->cost));
+	set_tells(k, t);
+	if (out->cost > bound)
+		return MG_OK;
+	MG_TRY(mark_small(ctx, k, t));
+	set_tells(k, t);
 	for (uint32_t i = 0; i < TRIED_KEYS; i++)
 		MG_TRY(look_all(ctx, k, t, i, out));
 	return MG_OK;
 }
 
 mg_code
-mg_maker_try(mg_ctx *ctx, maker *k, mg_mark_trial *out)
+mg_maker_try(mg_ctx *ctx, maker *k, double bound, mg_mark_trial *out)
 {
 	trial t = {.arena = mg_arena_create(0)};
 	mg_code code;
@@ -230,7 +260,12 @@ mg_maker_try(mg_ctx *ctx, maker *k, mg_mark_trial *out)
 	*out = (mg_mark_trial){0};
 	if (t.arena == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
-	code = k->plan->nsubsets > 0 ? run(ctx, k, &t, out) : MG_OK;
+	code = k->plan->nsubsets > 0 ? run(ctx, k, &t, bound, out) : MG_OK;
+	for (uint32_t i = 0; i < TRIED_KEYS; i++)
+	{
+		mg_stream_destroy(t.stream[i]);
+		mg_mark_destroy(t.mark[i]);
+	}
 	mg_arena_destroy(t.arena);
 	return code;
 }

@@ -330,6 +330,7 @@ typedef enum change
 	HALF_COLUMNS,
 	FOREIGN,
 	ROUNDED,
+	MORE_OF_MANY,
 	NCHANGES
 } change;
 
@@ -343,17 +344,21 @@ static const char *const change_name[NCHANGES] = {
 	"half the columns dropped",
 	"50% real rows",
 	"2 significant digits",
+	"3,000 rows out of 40,000",
 };
 
 static rows
 changed_rows(bench *b, const keys *k, change how, bool *present)
 {
-	rows r = draw_marked(b, k, how == FRESH ? 300 : how == OUT_OF_MANY || how == FIRST_OF_MANY ? b->rows : 3000);
+	bool many = how == OUT_OF_MANY || how == FIRST_OF_MANY || how == MORE_OF_MANY;
+	rows r = draw_marked(b, k, how == FRESH ? 300 : many ? b->rows : 3000);
 
 	for (uint32_t c = 0; c < b->t.ncolumns; c++)
 		present[c] = true;
 	if (how == OUT_OF_MANY)
 		r = sample(b, r, 300);
+	if (how == MORE_OF_MANY)
+		r = sample(b, r, 3000);
 	if (how == FIRST_OF_MANY)
 		r.n = 300;
 	if (how == DELETED)

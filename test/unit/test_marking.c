@@ -26,6 +26,7 @@
 #define CLIQUES 6
 #define ROWS 6000
 #define EXTRACT 300
+#define SOME 3000
 
 static const uint32_t abc[] = {0, 1, 2}, cd[] = {2, 3}, de[] = {3, 4}, ef[] = {4, 5}, eg[] = {4, 6}, lone[] = {7};
 static const mg_column_set net[CLIQUES] = {{3, abc, 0}, {2, cd, 0}, {2, de, 0}, {2, ef, 0}, {2, eg, 0}, {1, lone, 0}};
@@ -499,8 +500,8 @@ rare_cells_stay_rare_in_small_batches(void **state)
 			mg_stream_destroy(s);
 		}
 		with /= (double) tried[i][0] * tried[i][1];
-		/* exchanges prefer cells as rare as these by 5 to 9%; without a price it would be 50 to 60% */
-		assert_near(with / share, 1, 0.12);
+		/* exchanges prefer cells as rare as these by up to 20%; without a price it would be 60 to 75% */
+		assert_near(with / share, 1, 0.3);
 	}
 }
 
@@ -613,9 +614,9 @@ recipients_may_be_left_out(void **state)
 	mg_mark_destroy(alone);
 }
 
-/* Mean z of both keys in 300 rows of a batch, from one of them on, over keys. */
+/* Mean z of both keys in so many rows of a batch, from one of them on, over keys. */
 static double
-extract_z(world *w, uint32_t from)
+extract_z(world *w, uint32_t from, uint32_t size)
 {
 	double sum = 0;
 	static rows all, some;
@@ -624,19 +625,58 @@ extract_z(world *w, uint32_t from)
 	{
 		new_mark(w);
 		draw(w, w->mark, MG_BATCH_ROWS, &all);
-		some.n = EXTRACT;
+		some.n = size;
 		for (uint32_t c = 0; c < COLUMNS; c++)
-			memcpy(some.v[c], all.v[c] + from, EXTRACT);
+			memcpy(some.v[c], all.v[c] + from, size);
 		sum += detect(w, &some, w->model_key).z + detect(w, &some, w->recipient_key).z;
 	}
 	return sum / (2 * FEW_KEYS);
 }
 
-/* Few rows out of many: the plan's gate is chosen so that they are found for certain. */
-static void
-extracts_of_large_batches_are_found(void **state)
+/*
+ * How much farther marked batches are from the model than the same batches unmarked, by all pairs of columns. What
+ * stands for the model are batches that the plan never saw.
+ */
+#define MANY 16
+static double
+cost_in_pairs(world *w)
 {
-	assert_true(extract_z(*state, MG_BATCH_ROWS / 2) > 6.5);
+	static double share[COLUMNS][COLUMNS][CODES * CODES];
+	static uint32_t n[CODES * CODES * CODES];
+	static rows r;
+	double distance[2] = {0};
+
+	memset(share, 0, sizeof(share));
+	for (int batch = 0; batch < MANY + 2 * FEW_KEYS; batch++)
+	{
+		bool model = batch < MANY, marked = (batch - MANY) % 2 == 1;
+
+		if (!marked)
+			new_mark(w);
+		draw(w, marked ? w->mark : NULL, MG_BATCH_ROWS, &r);
+		for (uint32_t a = 0; a < COLUMNS; a++)
+			for (uint32_t b = a + 1; b < COLUMNS; b++)
+			{
+				count(&r, (const uint32_t[]){a, b}, 2, n);
+				for (int i = 0; i < CODES * CODES; i++)
+					if (model)
+						share[a][b][i] += (double) n[i] / MANY;
+					else
+						distance[marked] += fabs(n[i] - share[a][b][i]);
+			}
+	}
+	return distance[1] / distance[0];
+}
+
+/*
+ * In a table of so few columns and labels a mark has few rare combinations to live on: without a bound it doubles
+ * the distance to the model. Its gate is bounded, so that it hardly shows; and 3,000 rows out of many still tell.
+ */
+static void
+costs_are_bounded(void **state)
+{
+	assert_true(cost_in_pairs(*state) < 1.1);
+	assert_true(extract_z(*state, MG_BATCH_ROWS / 2, SOME) > 7);
 }
 
 /*
@@ -653,8 +693,8 @@ first_rows_are_marked_as_well(void **state)
 	mg_mark_plan_destroy(w->plan);
 	w->model = make_model(w, &mg_method_mst, wide, 4);
 	assert_int_equal(mg_mark_plan_make(&w->ctx, w->model, &w->plan), MG_OK);
-	first = extract_z(w, 0);
-	later = extract_z(w, MG_BATCH_ROWS / 2);
+	first = extract_z(w, 0, EXTRACT);
+	later = extract_z(w, MG_BATCH_ROWS / 2, EXTRACT);
 	/* three standard errors of a difference of means */
 	assert_near(first, later, 3 * sqrt(2.0 / (2 * FEW_KEYS)));
 }
@@ -866,7 +906,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(plans_are_functions_of_the_model, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(marks_are_found_with_their_keys_only, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(recipients_may_be_left_out, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(extracts_of_large_batches_are_found, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(costs_are_bounded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(first_rows_are_marked_as_well, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(small_batches_are_found, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(false_alarms_are_rare, set_up, tear_down),
