@@ -4,8 +4,8 @@
 # Tables: adult and diabetes130, on which the settings were chosen, and others, of which the bound on the cost takes
 # account: nursery and what awk makes here (five columns; twelve numbers; forty columns; one with a text of 5,000
 # values). Real ones need BENCH_DATA (adult.csv.gz, diabetes130.csv.gz, nursery.csv.gz); those that are not there are
-# passed over. Training on synthetic rows and testing on real ones (adult and diabetes130, tstr.py) needs BENCH_PYTHON too, and is done so often
-# as SEEDS says, each time with another model and other keys.
+# passed over. Training on synthetic rows and testing on real ones (adult and diabetes130, tstr.py) needs BENCH_PYTHON
+# too, and is done so often as SEEDS says, each time with another model and other keys.
 #
 #   EPSILONS="1 10"   TABLES="adult diabetes130 ..."   METHODS=aim   DRAWS=20   RUNS=3   SEEDS=3   PARTS=cdatm
 #   (BENCH_ENV="TABLES METHODS" hands such names on)
