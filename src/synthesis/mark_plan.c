@@ -21,6 +21,8 @@
 #define FIRST_GATE 8        /* that is tried */
 #define GATE_STEPS 4        /* from one gate that is tried to the next, at first */
 #define BOUND 1.07          /* most that a mark may cost */
+#define DEAR 1.12           /* and most where that is what it takes */
+#define NEARLY 1.85         /* value_of, from which that is tried */
 #define ENOUGH 7.2          /* mean z of an extract; 5 is needed */
 #define ENOUGH_COLUMNS 0.97 /* share of halves of the columns in which it is found */
 #define PLAN_BATCHES 8
@@ -469,12 +471,12 @@ set_probabilities(mg_ctx *ctx, maker *k)
 /* ---- the gate ---- */
 
 static mg_code
-make_at(mg_ctx *ctx, maker *k, uint32_t level, mg_mark_trial *out)
+make_at(mg_ctx *ctx, maker *k, int level, double bound, mg_mark_trial *out)
 {
-	choose_at(k, level);
+	choose_at(k, (uint32_t) level);
 	choose_branches(k);
 	MG_TRY(set_probabilities(ctx, k));
-	return mg_maker_try(ctx, k, BOUND, out);
+	return mg_maker_try(ctx, k, bound, out);
 }
 
 /*
@@ -482,9 +484,9 @@ make_at(mg_ctx *ctx, maker *k, uint32_t level, mg_mark_trial *out)
  * where the mark is too dear.
  */
 static double
-value_of(const mg_mark_trial *t)
+value_of(const mg_mark_trial *t, double bound)
 {
-	return t->cost > BOUND ? -t->cost : fmin(t->rows / ENOUGH, 1) + fmin(t->columns / ENOUGH_COLUMNS, 1);
+	return t->cost > bound ? -t->cost : fmin(t->rows / ENOUGH, 1) + fmin(t->columns / ENOUGH_COLUMNS, 1);
 }
 
 /*
@@ -492,7 +494,8 @@ value_of(const mg_mark_trial *t)
  * the one at which it is found best; where there is none, the least dear. What a mark costs and whether it is found
  * depends on much: how many columns and labels the table has, what branches can be exchanged. So gates are tried
  * (mark_trial.c, mark_cost.c): each twice as high as the one before until one is enough or too dear, then between the
- * last two.
+ * last two. Where the best is nearly enough, those above it are tried too, up to DEAR: a mark that many halves of the
+ * columns do not show is worth a little more.
  *
  * The bound is on the distance of a batch to the model. To the real rows a model has a distance of its own: marks were
  * seen to add to that 0.2 to 0.8 of what they add to the former (docs/watermark.md).
@@ -502,13 +505,14 @@ choose_gate(mg_ctx *ctx, maker *k)
 {
 	mg_mark_trial trial;
 	int low = -1, high = GATES, level, next = FIRST_GATE, best = FIRST_GATE;
-	double most = -INFINITY, value, enough = value_of(&(mg_mark_trial){.rows = ENOUGH, .columns = ENOUGH_COLUMNS});
+	double most = -INFINITY, value,
+		   enough = value_of(&(mg_mark_trial){.rows = ENOUGH, .columns = ENOUGH_COLUMNS}, BOUND);
 
 	do
 	{
 		level = next;
-		MG_TRY(make_at(ctx, k, (uint32_t) level, &trial));
-		value = value_of(&trial);
+		MG_TRY(make_at(ctx, k, level, BOUND, &trial));
+		value = value_of(&trial, BOUND);
 		if (value > most || value >= enough)
 		{
 			most = value;
@@ -517,7 +521,16 @@ choose_gate(mg_ctx *ctx, maker *k)
 		*(trial.cost > BOUND || value >= enough ? &high : &low) = level;
 		next = high < GATES ? (low + high) / 2 : low + GATE_STEPS;
 	} while (k->npool > 0 && high - low > 1 && next < GATES);
-	return best == level ? MG_OK : make_at(ctx, k, (uint32_t) best, &trial);
+	for (int above = best + 1; most < enough && most >= NEARLY && above < GATES; above++)
+	{
+		level = above;
+		MG_TRY(make_at(ctx, k, level, DEAR, &trial));
+		if (trial.cost > DEAR)
+			break;
+		if (value_of(&trial, DEAR) >= enough)
+			return MG_OK;
+	}
+	return best == level ? MG_OK : make_at(ctx, k, best, DEAR, &trial);
 }
 
 /* ---- all of it ---- */
