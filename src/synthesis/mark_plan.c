@@ -21,8 +21,10 @@
 #define FIRST_GATE 8        /* that is tried */
 #define GATE_STEPS 4        /* from one gate that is tried to the next, at first */
 #define BOUND 1.07          /* most that a mark may cost */
-#define DEAR 1.12           /* and most where that is what it takes */
-#define NEARLY 1.85         /* value_of, from which that is tried */
+#define DEAR 1.14           /* and most where little is lacking, */
+#define FAR 1.5             /* or nearly everything */
+#define NEARLY 1.85         /* value_of, from which little is lacking */
+#define LEAST 2.3           /* mean z of an extract, at which ten times the rows have 7 */
 #define ENOUGH 7.2          /* mean z of an extract; 5 is needed */
 #define ENOUGH_COLUMNS 0.97 /* share of halves of the columns in which it is found */
 #define PLAN_BATCHES 8
@@ -490,12 +492,41 @@ value_of(const mg_mark_trial *t, double bound)
 }
 
 /*
+ * What BOUND does not buy, in two cases. Where the mark is nearly found as it should be, the best up to DEAR: one that
+ * some halves of the columns do not show is worth a little more. And where thousands of rows would not show it, the
+ * lowest gate at which they do, if there is one up to FAR: rows drawn one by one, as a sample is, lie further from the
+ * model than that. *best is the level so far, found its trial; *level the one that was made last.
+ */
+static mg_code
+pay_more(mg_ctx *ctx, maker *k, const mg_mark_trial *found, int *best, int *level)
+{
+	bool hidden = found->rows < LEAST;
+	double bound = hidden ? FAR : DEAR, most = value_of(found, bound);
+	mg_mark_trial trial;
+
+	for (int above = *best + 1; (hidden || most >= NEARLY) && above < GATES; above++)
+	{
+		*level = above;
+		MG_TRY(make_at(ctx, k, above, bound, &trial));
+		if (trial.cost > bound)
+			break;
+		if (hidden ? trial.rows >= LEAST : value_of(&trial, bound) > most)
+		{
+			*best = above;
+			most = value_of(&trial, bound);
+		}
+		if (hidden ? trial.rows >= LEAST : trial.rows >= ENOUGH && trial.columns >= ENOUGH_COLUMNS)
+			break;
+	}
+	return MG_OK;
+}
+
+/*
  * The lowest gate at which the mark is found as it should be, or else, of those at which it costs no more than BOUND,
  * the one at which it is found best; where there is none, the least dear. What a mark costs and whether it is found
  * depends on much: how many columns and labels the table has, what branches can be exchanged. So gates are tried
  * (mark_trial.c, mark_cost.c): each twice as high as the one before until one is enough or too dear, then between the
- * last two. Where the best is nearly enough, those above it are tried too, up to DEAR: a mark that many halves of the
- * columns do not show is worth a little more.
+ * last two.
  *
  * The bound is on the distance of a batch to the model. To the real rows a model has a distance of its own: marks were
  * seen to add to that 0.2 to 0.8 of what they add to the former (docs/watermark.md).
@@ -503,7 +534,7 @@ value_of(const mg_mark_trial *t, double bound)
 static mg_code
 choose_gate(mg_ctx *ctx, maker *k)
 {
-	mg_mark_trial trial;
+	mg_mark_trial trial, found = {0};
 	int low = -1, high = GATES, level, next = FIRST_GATE, best = FIRST_GATE;
 	double most = -INFINITY, value,
 		   enough = value_of(&(mg_mark_trial){.rows = ENOUGH, .columns = ENOUGH_COLUMNS}, BOUND);
@@ -517,20 +548,14 @@ choose_gate(mg_ctx *ctx, maker *k)
 		{
 			most = value;
 			best = level;
+			found = trial;
 		}
 		*(trial.cost > BOUND || value >= enough ? &high : &low) = level;
 		next = high < GATES ? (low + high) / 2 : low + GATE_STEPS;
 	} while (k->npool > 0 && high - low > 1 && next < GATES);
-	for (int above = best + 1; most < enough && most >= NEARLY && above < GATES; above++)
-	{
-		level = above;
-		MG_TRY(make_at(ctx, k, level, DEAR, &trial));
-		if (trial.cost > DEAR)
-			break;
-		if (value_of(&trial, DEAR) >= enough)
-			return MG_OK;
-	}
-	return best == level ? MG_OK : make_at(ctx, k, best, DEAR, &trial);
+	if (most < enough)
+		MG_TRY(pay_more(ctx, k, &found, &best, &level));
+	return best == level ? MG_OK : make_at(ctx, k, best, FAR, &trial);
 }
 
 /* ---- all of it ---- */

@@ -18,8 +18,8 @@
 
 #define TRIED_KEYS 4
 #define SMALL 3000 /* rows of the small batch */
-#define HALVES 12  /* of the columns, that it is left with */
-#define SURE 5.5   /* z that counts as found there */
+#define HALVES 24  /* of the columns, that it is left with */
+#define SURE 6     /* z that counts as found there */
 #define SEED UINT64_C(0x6d61726b74726965)
 #define EXTRACT 300
 #define EXTRACTS 6 /* of the large batch, spread over it */
