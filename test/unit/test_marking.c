@@ -500,8 +500,8 @@ rare_cells_stay_rare_in_small_batches(void **state)
 			mg_stream_destroy(s);
 		}
 		with /= (double) tried[i][0] * tried[i][1];
-		/* exchanges prefer cells as rare as these by up to 20%; without a price it would be 60 to 75% */
-		assert_near(with / share, 1, 0.3);
+		/* 1.09, 1.16, 0.96: exchanges prefer cells as rare as these; without a price it would be 1.6 to 1.75 */
+		assert_near(with / share, 1, 0.2);
 	}
 }
 
