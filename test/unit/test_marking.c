@@ -473,6 +473,8 @@ static void
 rare_cells_stay_rare_in_small_batches(void **state)
 {
 	static const uint32_t tried[][2] = {{1000, 60}, {40, 600}, {1, 4000}};
+	/* the choice alone, of one row, hits the share; exchanges, which have no price, prefer cells as rare as these */
+	static const double most[] = {0.12, 0.2, 0.08};
 	world *w = *state;
 	double share = 0;
 	static rows r;
@@ -500,8 +502,8 @@ rare_cells_stay_rare_in_small_batches(void **state)
 			mg_stream_destroy(s);
 		}
 		with /= (double) tried[i][0] * tried[i][1];
-		/* 1.09, 1.16, 0.96: exchanges prefer cells as rare as these; without a price it would be 1.6 to 1.75 */
-		assert_near(with / share, 1, 0.2);
+		/* 1.09, 1.16, 0.96; without a price 1.6 to 1.75 */
+		assert_near(with / share, 1, most[i]);
 	}
 }
 
