@@ -368,7 +368,7 @@ sub new
 	return $self;
 }
 
-# Sends a statement and does not wait.
+# Sends a statement and does not wait. A session that has died is no error here.
 sub start
 {
 	my ($self, $sql) = @_;
@@ -376,7 +376,7 @@ sub start
 	$self->{marks}++;
 	($self->{out}, $self->{err}) = ('', '');
 	$self->{in} .= "$sql;\n\\echo -- mark $self->{marks}\n\\warn -- mark $self->{marks}\n";
-	$self->{run}->pump_nb;
+	eval { $self->{run}->pump_nb; };
 }
 
 # Waits for the end of what was sent; its output. A session that dies meanwhile is no error here: see err.
