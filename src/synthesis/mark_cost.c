@@ -16,36 +16,16 @@
 #include <string.h>
 
 #define SEED UINT64_C(0x6d61726b636f7374)
-#define PAIRS 128
+#define PAIRS 512
 
-/* How even a column's groups are (entropy). */
-static double
-evenness(const maker *k, uint32_t c)
+/* Does the column say anything? */
+static bool
+varies(const maker *k, uint32_t c)
 {
-	double h = 0;
-
 	for (uint32_t g = 0; g < k->column[c].ngroups; g++)
-		h -= k->margin[c][g] > 0 ? k->margin[c][g] * log(k->margin[c][g]) : 0;
-	return h;
-}
-
-/* A column that is not `other`, the sooner the more even: pairs of nearly constant ones are of little account. */
-static uint32_t
-draw_column(const double *even, uint32_t n, uint32_t other, mg_rng *rng)
-{
-	double sum = 0, at;
-	uint32_t last = 0;
-
-	for (uint32_t c = 0; c < n; c++)
-		sum += c != other ? even[c] : 0;
-	at = mg_rng_unit(rng) * sum;
-	for (uint32_t c = 0; c < n && at >= 0; c++)
-		if (c != other && even[c] > 0)
-		{
-			at -= even[c];
-			last = c;
-		}
-	return last;
+		if (k->margin[c][g] > 0 && k->margin[c][g] < 1)
+			return true;
+	return false;
 }
 
 /* Counts rows by their groups in both columns, into [groups of a][groups of b]. */
@@ -70,32 +50,35 @@ add_pair(mg_ctx *ctx, maker *k, uint32_t a, uint32_t b)
 	return mg_poll(ctx);
 }
 
+static uint32_t
+draw_below(mg_rng *rng, uint32_t n)
+{
+	return mg_rng_below32((uint32_t) (mg_rng_u64(rng) >> 32), n);
+}
+
 mg_code
 mg_maker_pairs(mg_ctx *ctx, maker *k)
 {
-	uint32_t n = k->model->ncolumns, even_columns = 0, a;
-	double *even;
+	uint32_t *col, n = 0;
 	mg_rng rng;
 
 	mg_rng_seed(&rng, SEED);
-	MG_NEW(ctx, k->work, even, n);
+	MG_NEW(ctx, k->work, col, k->model->ncolumns);
 	MG_NEW(ctx, k->work, k->cost.pair, PAIRS);
-	for (uint32_t c = 0; c < n; c++)
-	{
-		even[c] = evenness(k, c);
-		even_columns += even[c] > 0;
-	}
-	if ((uint64_t) even_columns * (even_columns - 1) / 2 > PAIRS)
+	for (uint32_t c = 0; c < k->model->ncolumns; c++)
+		if (varies(k, c))
+			col[n++] = c;
+	if ((uint64_t) n * (n - 1) / 2 > PAIRS)
 		for (uint32_t i = 0; i < PAIRS; i++)
 		{
-			a = draw_column(even, n, n, &rng);
-			MG_TRY(add_pair(ctx, k, a, draw_column(even, n, a, &rng)));
+			uint32_t a = draw_below(&rng, n), b = draw_below(&rng, n - 1);
+
+			MG_TRY(add_pair(ctx, k, col[a], col[b + (b >= a)]));
 		}
 	else
-		for (a = 0; a < n; a++)
+		for (uint32_t a = 0; a < n; a++)
 			for (uint32_t b = a + 1; b < n; b++)
-				if (even[a] > 0 && even[b] > 0)
-					MG_TRY(add_pair(ctx, k, a, b));
+				MG_TRY(add_pair(ctx, k, col[a], col[b]));
 	return MG_OK;
 }
 

@@ -14,6 +14,8 @@ typedef struct candidate
 {
 	uint32_t k, cols[MG_MARK_ARITY];
 	double reach, rare[GATES]; /* share of rows on cells below each gate */
+	uint32_t level;            /* its own gate, when subsets are chosen, */
+	double worth;              /* and what it is worth by itself */
 } candidate;
 
 /* Columns whose joint distribution a mark may not be seen to move. */
@@ -49,15 +51,20 @@ typedef struct maker
 	uint8_t **window;      /* [ncolumns] one batch of them */
 	const mg_branch *branch;
 	uint32_t nbranches;
-	double *reach;  /* [nbranches] share of rows that have a partner */
-	uint8_t **side; /* [nbranches][ncolumns] WITHIN the branch, WITHOUT, or 0: of the separator */
+	double *reach;       /* [nbranches] share of rows of a small batch that have a partner, */
+	double *reach_large; /* and of a large one */
+	uint8_t **side;      /* [nbranches][ncolumns] WITHIN the branch, WITHOUT, or 0: of the separator */
 	candidate *pool;
 	uint32_t npool;
-	double gate[GATES]; /* each the fourth root of two times the one before */
-	uint8_t *q;         /* [MG_MARK_ALL_CELLS + 1] */
-	uint32_t *count;    /* [MG_MARK_ALL_CELLS + 1] */
-	uint16_t *chosen;   /* [MG_MARK_BRANCHES] */
-	double *used;       /* [ncolumns] by how many subsets */
+	double gate[GATES];   /* each the fourth root of two times the one before */
+	uint8_t *q;           /* [MG_MARK_ALL_CELLS + 1] */
+	uint32_t *count;      /* [MG_MARK_ALL_CELLS + 1] */
+	uint16_t *chosen;     /* [MG_MARK_BRANCHES] */
+	double *used;         /* [ncolumns] by how many subsets */
+	double *limit;        /* [subsets] their gates */
+	double rare;          /* cells that a row may have below its subsets' gates, about */
+	bool limited;         /* would there have been more? */
+	uint64_t chosen_hash; /* of the subsets and their gates */
 	mg_cost cost;
 } maker;
 

@@ -18,15 +18,18 @@
 #include <string.h>
 
 #define LEAST_GATE 0.0001
-#define FIRST_GATE 8        /* that is tried */
-#define GATE_STEPS 4        /* from one gate that is tried to the next, at first */
-#define BOUND 1.07          /* most that a mark may cost */
-#define DEAR 1.14           /* and most where little is lacking, */
-#define FAR 1.5             /* or nearly everything */
-#define NEARLY 1.85         /* value_of, from which little is lacking */
-#define LEAST 2.3           /* mean z of an extract, at which ten times the rows have 7 */
-#define ENOUGH 7.2          /* mean z of an extract; 5 is needed */
-#define ENOUGH_COLUMNS 0.97 /* share of halves of the columns in which it is found */
+#define GATE_STEP 3         /* from one gate that is tried to the next */
+#define DEAR 1.12           /* most that a mark may cost, */
+#define FAR 1.7             /* or where nearly everything is lacking */
+#define ROWS 2              /* where little is lacking: what few rows weigh, */
+#define COLUMNS 6           /* halves of the columns, */
+#define PRICE 3             /* and the cost */
+#define FREE 1.07           /* elsewhere: the cost that does not matter, */
+#define SURCHARGE 3         /* and what is above it */
+#define NEARLY 1.8          /* of both together, of 2, from which little is lacking */
+#define LEAST 2.4           /* mean z of an extract, at which ten times the rows have 7 */
+#define ENOUGH 7.1          /* mean z of an extract; 5 is needed */
+#define ENOUGH_COLUMNS 0.98 /* share of halves of the columns in which it is found */
 #define PLAN_BATCHES 8
 #define PLAN_CELLS ((size_t) 1 << 24) /* rows * columns that are kept, at most, in more than two batches */
 #define SUBSETS 64
@@ -40,7 +43,7 @@
 #define LEAST_RARE 0.004 /* least mass of a subset on rare cells */
 #define WEIGHT 2.0       /* of a subset all of whose cells are rare; others' are such that all tell as much */
 #define BALANCE 0.5
-#define TYPICAL_ROWS 1000 /* of a batch, for which branches are judged */
+#define TYPICAL_ROWS 1000 /* of a small batch, for which branches are judged */
 
 enum
 {
@@ -238,58 +241,104 @@ cells_of(const maker *k, const candidate *c)
 }
 
 /*
- * Greedily at one gate: rare mass that branches reach, less where its columns have been used.
- * Subsets weigh the more the less mass they have, so that each tells as much as any other: whichever columns a table
- * is left with, it is their number that counts.
+ * What a candidate is worth when its cells may be as frequent as gate `level`, and `most` of its mass is wanted: its
+ * gate is the lowest at which it has that. Equal mass on rarer cells is seen less: what a cell's shift adds to the
+ * distance, over what it adds to z, grows as the root of its probability.
  */
-static void
-choose_at(maker *k, uint32_t level)
+static double
+rate(const maker *k, candidate *c, uint32_t level, double most)
 {
 	static const double worth_of[MG_MARK_ARITY + 1] = {0, 0, 1, TRIPLES, QUADRUPLES};
-	mg_mark_plan *p = k->plan;
-	double *used = k->used;
 
-	memset(used, 0, k->model->ncolumns * sizeof(*used));
+	c->level = 0;
+	while (c->level < level && c->rare[c->level] < most)
+		c->level++;
+	if (c->rare[c->level] <= LEAST_RARE)
+		return 0;
+	return sqrt(fmin(c->rare[c->level], most) * c->reach * LEAST_GATE / k->gate[c->level]) * worth_of[c->k];
+}
+
+static void
+add_subset(maker *k, const candidate *c)
+{
+	mg_mark_plan *p = k->plan;
+	mg_mark_subset *s = &k->subset[p->nsubsets];
+	double weight = WEIGHT / sqrt(c->rare[c->level]) + 0.5;
+
+	s->k = c->k;
+	memcpy(s->cols, c->cols, c->k * sizeof(*c->cols));
+	s->cells = 1;
+	for (uint32_t i = s->k; i-- > 0;)
+	{
+		s->stride[i] = s->cells;
+		s->cells *= k->column[s->cols[i]].ngroups;
+		k->used[s->cols[i]]++;
+	}
+	s->tells = 1;
+	s->weight = (uint8_t) (weight > MG_MARK_WEIGHTS ? MG_MARK_WEIGHTS : weight);
+	s->first = p->cells;
+	k->limit[p->nsubsets++] = k->gate[c->level];
+	k->chosen_hash = mg_mix64(k->chosen_hash ^ ((uint64_t) (c - k->pool) << 8 | c->level));
+	p->cells += s->cells;
+	p->gate = fmax(p->gate, k->gate[c->level]);
+}
+
+/*
+ * Greedily: rare mass that branches reach, less where its columns have been used. Returns how many rare cells a row
+ * has. Subsets weigh the more the less mass they have, so that each tells as much as any other: whichever columns a
+ * table is left with, it is their number that counts.
+ */
+static double
+choose_subsets(maker *k, uint32_t level, double most)
+{
+	mg_mark_plan *p = k->plan;
+	double sum = 0;
+
+	memset(k->used, 0, k->model->ncolumns * sizeof(*k->used));
 	p->nsubsets = p->cells = 0;
-	p->gate = k->gate[level];
+	p->gate = k->gate[0];
+	k->chosen_hash = 0;
+	for (uint32_t i = 0; i < k->npool; i++)
+		k->pool[i].worth = rate(k, &k->pool[i], level, most);
 	while (p->nsubsets < SUBSETS)
 	{
 		const candidate *best = NULL;
-		mg_mark_subset *s = &k->subset[p->nsubsets];
-		double most = 0, weight;
+		double worthiest = 0;
 
 		for (uint32_t i = 0; i < k->npool; i++)
 		{
-			double worth = k->pool[i].rare[level] > LEAST_RARE
-							   ? sqrt(k->pool[i].rare[level] * k->pool[i].reach) * worth_of[k->pool[i].k]
-							   : 0;
+			const candidate *c = &k->pool[i];
+			double worth = c->worth;
 
-			for (uint32_t j = 0; j < k->pool[i].k; j++)
-				worth /= 1 + BALANCE * used[k->pool[i].cols[j]];
-			if (worth > most && p->cells + cells_of(k, &k->pool[i]) <= MG_MARK_ALL_CELLS && !already(p, &k->pool[i]))
+			for (uint32_t j = 0; j < c->k; j++)
+				worth /= 1 + BALANCE * k->used[c->cols[j]];
+			if (worth > worthiest && p->cells + cells_of(k, c) <= MG_MARK_ALL_CELLS && !already(p, c))
 			{
-				most = worth;
-				best = &k->pool[i];
+				worthiest = worth;
+				best = c;
 			}
 		}
 		if (best == NULL)
 			break;
-		s->k = best->k;
-		memcpy(s->cols, best->cols, best->k * sizeof(*best->cols));
-		s->cells = 1;
-		for (uint32_t i = s->k; i-- > 0;)
-		{
-			s->stride[i] = s->cells;
-			s->cells *= k->column[s->cols[i]].ngroups;
-			used[s->cols[i]]++;
-		}
-		weight = WEIGHT / sqrt(best->rare[level]) + 0.5;
-		s->tells = 1;
-		s->weight = (uint8_t) (weight > MG_MARK_WEIGHTS ? MG_MARK_WEIGHTS : weight);
-		s->first = p->cells;
-		p->cells += s->cells;
-		p->nsubsets++;
+		add_subset(k, best);
+		sum += best->rare[best->level];
 	}
+	return sum;
+}
+
+/*
+ * The subsets at one gate: no cell is more frequent than it, and a row has no more than about k->rare rare cells. Where
+ * there would be more, every subset gives some away, its most frequent cells first, so that columns of few labels,
+ * whose subsets have none but those, are marked beside others at a cost that can be borne.
+ */
+static void
+choose_at(maker *k, uint32_t level)
+{
+	double most = k->rare / SUBSETS;
+
+	while (choose_subsets(k, level, most) < k->rare && most < 1)
+		most = fmin(most * 1.25, 1);
+	k->limited = most < 1;
 }
 
 /* ---- rows ---- */
@@ -373,13 +422,15 @@ judge_branches(mg_ctx *ctx, maker *k)
 		return MG_OK;
 	MG_TRY(m->method->branches(ctx, m, k->work, &k->branch, &k->nbranches));
 	MG_NEW(ctx, k->work, k->reach, (size_t) k->nbranches + 1);
+	MG_NEW(ctx, k->work, k->reach_large, (size_t) k->nbranches + 1);
 	MG_NEW(ctx, k->work, k->side, (size_t) k->nbranches + 1);
 	MG_TRY(mg_row_groups_make(ctx, k->work, &groups));
 	mg_rng_seed(&rng, SEED);
-	MG_TRY(k->sampler->batch(ctx, k->sampler, &rng, TYPICAL_ROWS, k->codes));
+	MG_TRY(k->sampler->batch(ctx, k->sampler, &rng, MG_BATCH_ROWS, k->codes));
 	for (uint32_t b = 0; b < k->nbranches; b++)
 	{
 		MG_TRY(mg_poll(ctx));
+		k->reach_large[b] = mg_branch_reach(m, &k->branch[b], k->codes, MG_BATCH_ROWS, &groups);
 		k->reach[b] = mg_branch_reach(m, &k->branch[b], k->codes, TYPICAL_ROWS, &groups);
 		MG_NEW(ctx, k->work, k->side[b], m->ncolumns);
 		memset(k->side[b], WITHOUT, m->ncolumns);
@@ -402,7 +453,8 @@ is_chosen(const maker *k, uint32_t branch)
 
 /*
  * The branches in the order of what they promise: the share of rows with a partner, and the subsets that straddle them,
- * less those that branches before them reach already. All subsets weigh alike.
+ * less those that branches before them reach already. All subsets weigh alike. The first
+ * are those that serve large batches.
  */
 static void
 choose_branches(maker *k)
@@ -423,7 +475,7 @@ choose_branches(maker *k)
 			for (uint32_t t = 0; t < p->nsubsets; t++)
 				if (reaches(k->side[b], p->subset[t].cols, p->subset[t].k))
 					straddle += 1 / (1 + seen[t]);
-			worth = k->reach[b] * sqrt(straddle);
+			worth = (p->nbranches < MG_MARK_PASSES ? k->reach_large : k->reach)[b] * sqrt(straddle);
 			if (worth > most && !is_chosen(k, b))
 			{
 				most = worth;
@@ -459,103 +511,146 @@ set_probabilities(mg_ctx *ctx, maker *k)
 				k->count[s->first + k->at[r]]++;
 		}
 	}
-	for (uint32_t i = 0; i < p->cells; i++)
-	{
-		double share = k->count[i] / rows_kept(k), steps = share > 0 ? -8 * log2(share / p->gate) : MG_MARK_NEVER;
-
-		k->q[i] = steps < 0 ? MG_MARK_FREQUENT : steps >= MG_MARK_NEVER ? MG_MARK_NEVER : (uint8_t) steps;
-	}
 	for (uint32_t s = 0; s < p->nsubsets; s++)
-		k->subset[s].q = k->q + k->subset[s].first;
+	{
+		const uint32_t *count = k->count + k->subset[s].first;
+		uint8_t *q = k->q + k->subset[s].first;
+
+		for (uint32_t i = 0; i < k->subset[s].cells; i++)
+		{
+			double share = count[i] / rows_kept(k), steps = share > 0 ? -8 * log2(share / p->gate) : MG_MARK_NEVER;
+
+			q[i] = share > k->limit[s] ? MG_MARK_FREQUENT : steps >= MG_MARK_NEVER ? MG_MARK_NEVER : (uint8_t) steps;
+		}
+		k->subset[s].q = q;
+	}
 	return MG_OK;
 }
 
-/* ---- the gate ---- */
+/* ---- gate and rare cells ---- */
+
+/* How subsets are chosen, and what comes of it. */
+typedef struct choice
+{
+	uint32_t level;
+	double rare;
+	uint64_t hash; /* of the subsets and their gates */
+	mg_mark_trial trial;
+} choice;
 
 static mg_code
-make_at(mg_ctx *ctx, maker *k, int level, double bound, mg_mark_trial *out)
+make_at(mg_ctx *ctx, maker *k, choice *c, double bound)
 {
-	choose_at(k, (uint32_t) level);
+	k->rare = c->rare;
+	choose_at(k, c->level);
+	c->hash = k->chosen_hash;
 	choose_branches(k);
 	MG_TRY(set_probabilities(ctx, k));
-	return mg_maker_try(ctx, k, bound, out);
+	return mg_maker_try(ctx, k, bound, &c->trial);
+}
+
+/* Makes no plan anew that is the same as the one before, whose trial is at hand. */
+static mg_code
+try_at(mg_ctx *ctx, maker *k, choice *c, const choice *before, double bound)
+{
+	k->rare = c->rare;
+	choose_at(k, c->level);
+	if (k->chosen_hash != before->hash)
+		return make_at(ctx, k, c, bound);
+	c->hash = before->hash;
+	c->trial = before->trial;
+	return MG_OK;
+}
+
+static bool
+is_hidden(const choice *c)
+{
+	return c->trial.rows < LEAST;
+}
+
+static bool
+is_enough(const mg_mark_trial *t)
+{
+	return t->rows >= ENOUGH && t->columns >= ENOUGH_COLUMNS;
 }
 
 /*
- * 2 where all is as it should be: few rows out of many name a key for certain, and half of the columns do. Less than 0
- * where the mark is too dear.
+ * How good a choice is: what finds the mark, and what it costs, which is dearer where much is lacking. Of those beyond
+ * the bound the least dear is the best: rows drawn one by one, as a sample is, lie further from the model than FAR. A
+ * mark that thousands of rows would not show is worth less than any other.
  */
 static double
-value_of(const mg_mark_trial *t, double bound)
+score_of(const choice *c)
 {
-	return t->cost > bound ? -t->cost : fmin(t->rows / ENOUGH, 1) + fmin(t->columns / ENOUGH_COLUMNS, 1);
+	const mg_mark_trial *t = &c->trial;
+	double rows = fmin(t->rows / ENOUGH, 1);               /* 1: few rows out of many name a key for certain, */
+	double columns = fmin(t->columns / ENOUGH_COLUMNS, 1); /* and half of the columns do */
+	double hidden = is_hidden(c) ? -100 : 0;
+
+	if (t->cost > DEAR)
+		return hidden - 10 * t->cost;
+	if (rows + columns < NEARLY)
+		return hidden + rows + columns - SURCHARGE * fmax(t->cost - FREE, 0);
+	return hidden + ROWS * rows + COLUMNS * columns - PRICE * (t->cost - 1);
 }
 
-/*
- * What BOUND does not buy, in two cases. Where the mark is nearly found as it should be, the best up to DEAR: one that
- * some halves of the columns do not show is worth a little more. And where thousands of rows would not show it, the
- * lowest gate at which they do, if there is one up to FAR: rows drawn one by one, as a sample is, lie further from the
- * model than that. *best is the level so far, found its trial; *level the one that was made last.
- */
+/* The gates that were passed over, beside the best so far; or all above a mark that is hidden, until one is not. */
 static mg_code
-pay_more(mg_ctx *ctx, maker *k, const mg_mark_trial *found, int *best, int *level)
+try_beside(mg_ctx *ctx, maker *k, choice *best)
 {
-	bool hidden = found->rows < LEAST;
-	double bound = hidden ? FAR : DEAR, most = value_of(found, bound);
-	mg_mark_trial trial;
+	bool hidden = is_hidden(best);
+	uint32_t level = best->level, last = hidden ? GATES - 1 : level + 1;
 
-	for (int above = *best + 1; (hidden || most >= NEARLY) && above < GATES; above++)
+	for (uint32_t beside = level > 0 ? level - 1 : 1; beside <= last && beside < GATES; beside++)
 	{
-		*level = above;
-		MG_TRY(make_at(ctx, k, above, bound, &trial));
-		if (trial.cost > bound)
-			break;
-		if (hidden ? trial.rows >= LEAST : value_of(&trial, bound) > most)
-		{
-			*best = above;
-			most = value_of(&trial, bound);
-		}
-		if (hidden ? trial.rows >= LEAST : trial.rows >= ENOUGH && trial.columns >= ENOUGH_COLUMNS)
+		choice c = {.level = beside, .rare = best->rare};
+
+		if (beside == level)
+			continue;
+		MG_TRY(make_at(ctx, k, &c, hidden ? FAR : DEAR));
+		if (score_of(&c) > score_of(best))
+			*best = c;
+		if (hidden && (c.trial.cost > FAR || !is_hidden(best)))
 			break;
 	}
 	return MG_OK;
 }
 
 /*
- * The lowest gate at which the mark is found as it should be, or else, of those at which it costs no more than BOUND,
- * the one at which it is found best; where there is none, the least dear. What a mark costs and whether it is found
- * depends on much: how many columns and labels the table has, what branches can be exchanged. So gates are tried
- * (mark_trial.c, mark_cost.c): each twice as high as the one before until one is enough or too dear, then between the
- * last two.
+ * What a mark costs and whether it is found depends on much: how many columns and labels the table has, what branches
+ * can be exchanged. So gates and numbers of rare cells are tried (mark_trial.c, mark_cost.c), and the best of all kept.
  *
- * The bound is on the distance of a batch to the model. To the real rows a model has a distance of its own: marks were
- * seen to add to that 0.2 to 0.8 of what they add to the former (docs/watermark.md).
+ * The bounds are on the distance of a batch to the model. To the real rows a model has a distance of its own: marks
+ * were seen to add to that 0.2 to 0.8 of what they add to the former (docs/watermark.md).
  */
 static mg_code
 choose_gate(mg_ctx *ctx, maker *k)
 {
-	mg_mark_trial trial, found = {0};
-	int low = -1, high = GATES, level, next = FIRST_GATE, best = FIRST_GATE;
-	double most = -INFINITY, value,
-		   enough = value_of(&(mg_mark_trial){.rows = ENOUGH, .columns = ENOUGH_COLUMNS}, BOUND);
+	static const double rare[] = {2, 3, 5, 10};
+	bool limited[GATES];
+	choice c, before = {.hash = UINT64_MAX}, best = {.rare = rare[0], .trial.cost = INFINITY};
 
-	do
-	{
-		level = next;
-		MG_TRY(make_at(ctx, k, level, BOUND, &trial));
-		value = value_of(&trial, BOUND);
-		if (value > most || value >= enough)
+	memset(limited, true, sizeof(limited));
+	for (size_t i = 0; i < sizeof(rare) / sizeof(*rare) && !is_enough(&best.trial); i++)
+		for (uint32_t level = 0; level < GATES; level += GATE_STEP)
 		{
-			most = value;
-			best = level;
-			found = trial;
+			double bound = is_hidden(&best) ? FAR : DEAR;
+
+			/* a row had less than it might have had already: more would be the same */
+			if (!limited[level])
+				continue;
+			c = (choice){.level = level, .rare = rare[i]};
+			MG_TRY(try_at(ctx, k, &c, &before, bound));
+			before = c;
+			limited[level] = k->limited;
+			if (c.trial.cost <= bound && score_of(&c) > score_of(&best))
+				best = c;
+			/* from here on gates are dearer still */
+			if (c.trial.cost > bound || is_enough(&c.trial))
+				break;
 		}
-		*(trial.cost > BOUND || value >= enough ? &high : &low) = level;
-		next = high < GATES ? (low + high) / 2 : low + GATE_STEPS;
-	} while (k->npool > 0 && high - low > 1 && next < GATES);
-	if (most < enough)
-		MG_TRY(pay_more(ctx, k, &found, &best, &level));
-	return best == level ? MG_OK : make_at(ctx, k, best, FAR, &trial);
+	MG_TRY(try_beside(ctx, k, &best));
+	return make_at(ctx, k, &best, INFINITY);
 }
 
 /* ---- all of it ---- */
@@ -581,6 +676,7 @@ begin(mg_ctx *ctx, maker *k)
 	MG_NEW(ctx, k->plan->arena, k->q, MG_MARK_ALL_CELLS + 1);
 	MG_NEW(ctx, k->plan->arena, k->subset, SUBSETS);
 	MG_NEW(ctx, k->plan->arena, k->chosen, MG_MARK_BRANCHES);
+	MG_NEW(ctx, k->work, k->limit, SUBSETS);
 	k->plan->subset = k->subset;
 	k->plan->branch = k->chosen;
 	k->plan->ncolumns = n;

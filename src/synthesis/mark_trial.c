@@ -18,7 +18,7 @@
 
 #define TRIED_KEYS 4
 #define SMALL 3000 /* rows of the small batch */
-#define HALVES 24  /* of the columns, that it is left with */
+#define HALVES 512 /* of the columns, that it is left with */
 #define SURE 6     /* z that counts as found there */
 #define SEED UINT64_C(0x6d61726b74726965)
 #define EXTRACT 300
@@ -40,10 +40,11 @@ typedef struct trial
 	uint8_t **small[TRIED_KEYS];              /* [ncolumns][SMALL] */
 	const uint8_t **at;                       /* [ncolumns] from a row on */
 	bool *present;                            /* [ncolumns] */
+	bool *whole;                              /* [HALVES * nsubsets] are the subset's columns in the half? */
+	mg_detection_part *part;                  /* [nsubsets] */
 	tally *tally;                             /* [nsubsets] */
 	mg_mark *mark[TRIED_KEYS];
 	mg_stream *stream[TRIED_KEYS];
-	mg_rng rng;
 } trial;
 
 static void
@@ -131,64 +132,126 @@ mark_small(mg_ctx *ctx, maker *k, trial *t)
 	return MG_OK;
 }
 
-/* z of both of a key's signs in rows of these groups, by the columns that are present. */
+/* A detector that has seen rows of these groups. */
 static mg_code
-look(mg_ctx *ctx, const maker *k, trial *t, uint32_t number, uint8_t *const *group, uint32_t from, uint32_t rows,
-	 double z[2])
+detect(mg_ctx *ctx, const maker *k, trial *t, uint8_t *const *group, uint32_t from, uint32_t rows, mg_detector **out)
 {
-	mg_detector *d = NULL;
-	mg_detection found;
-	mg_code code = mg_detector_create(ctx, k->plan, t->present, &d);
+	mg_code code = mg_detector_create(ctx, k->plan, t->present, out);
 
 	for (uint32_t c = 0; c < k->model->ncolumns; c++)
 		if (k->column[c].ngroups > 0)
 			t->at[c] = group[c] + from;
 	if (code == MG_OK)
-		code = mg_detect_add(ctx, d, t->at, rows);
-	if (code == MG_OK)
-		code = mg_detect_finish(ctx, d);
+		code = mg_detect_add(ctx, *out, t->at, rows);
+	return code == MG_OK ? mg_detect_finish(ctx, *out) : code;
+}
+
+/* Mean z of both of a key's signs in an extract of the large batch. */
+static mg_code
+look_at_rows(mg_ctx *ctx, const maker *k, trial *t, uint32_t number, uint32_t extract, double *mean)
+{
+	mg_detector *d = NULL;
+	mg_detection found;
+	mg_code code = detect(ctx, k, t, t->large[number], extract * EXTRACT, EXTRACT, &d);
+
+	*mean = 0;
 	for (int i = 0; i < 2 && code == MG_OK; i++)
 	{
 		code = mg_detect_key(ctx, d, t->key[number][i], &found);
-		z[i] = found.z;
+		*mean += found.z / 2;
 	}
 	mg_detector_destroy(d);
 	return code;
 }
 
-static void
-drop_half(const maker *k, trial *t)
+static double
+share_of_halves(const maker *k, const trial *t)
 {
-	uint32_t n = k->model->ncolumns;
+	uint32_t found = 0;
 
-	memset(t->present, true, n * sizeof(*t->present));
-	for (uint32_t left = n / 2; left > 0;)
+	for (uint32_t h = 0; h < HALVES; h++)
 	{
-		uint32_t c = mg_rng_below32((uint32_t) (mg_rng_u64(&t->rng) >> 32), n);
+		double sum = 0, square = 0;
 
-		left -= t->present[c];
-		t->present[c] = false;
+		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+			if (t->whole[(size_t) h * k->plan->nsubsets + i])
+			{
+				sum += t->part[i].sum;
+				square += t->part[i].square;
+			}
+		found += square > 0 && sum > SURE * sqrt(square);
 	}
+	return (double) found / HALVES;
+}
+
+/* In what share of the halves of the columns are the signs found, of the small batch's rows? Their mean. */
+static mg_code
+look_at_halves(mg_ctx *ctx, const maker *k, trial *t, uint32_t number, double *mean)
+{
+	mg_detector *d = NULL;
+	mg_code code = detect(ctx, k, t, t->small[number], 0, SMALL, &d);
+
+	*mean = 0;
+	for (int i = 0; i < 2 && code == MG_OK; i++)
+	{
+		code = mg_detect_parts(ctx, d, t->key[number][i], t->part);
+		*mean += share_of_halves(k, t) / 2;
+	}
+	mg_detector_destroy(d);
+	return code;
 }
 
 static mg_code
-look_all(mg_ctx *ctx, const maker *k, trial *t, uint32_t number, mg_mark_trial *out)
+look(mg_ctx *ctx, const maker *k, trial *t, mg_mark_trial *out)
 {
-	double z[2];
+	double mean;
 
-	memset(t->present, true, k->model->ncolumns * sizeof(*t->present));
-	for (uint32_t i = 0; i < EXTRACTS; i++)
+	for (uint32_t i = 0; i < TRIED_KEYS; i++)
 	{
-		MG_TRY(look(ctx, k, t, number, t->large[number], i * EXTRACT, EXTRACT, z));
-		out->rows += (z[0] + z[1]) / (2 * TRIED_KEYS * EXTRACTS);
+		for (uint32_t j = 0; j < EXTRACTS; j++)
+		{
+			MG_TRY(look_at_rows(ctx, k, t, i, j, &mean));
+			out->rows += mean / (TRIED_KEYS * EXTRACTS);
+		}
+		MG_TRY(look_at_halves(ctx, k, t, i, &mean));
+		out->columns += mean / TRIED_KEYS;
+		MG_TRY(mg_poll(ctx));
 	}
-	for (uint32_t i = 0; i < HALVES; i++)
+	return MG_OK;
+}
+
+/* Halves of the columns, drawn at random: the same in every trial. */
+static mg_code
+draw_halves(mg_ctx *ctx, const maker *k, trial *t)
+{
+	uint32_t n = k->model->ncolumns;
+	bool *kept;
+	mg_rng rng;
+
+	mg_rng_seed(&rng, SEED);
+	MG_NEW(ctx, t->arena, kept, n);
+	MG_NEW(ctx, t->arena, t->whole, (size_t) HALVES * k->plan->nsubsets);
+	for (uint32_t h = 0; h < HALVES; h++)
 	{
-		drop_half(k, t);
-		MG_TRY(look(ctx, k, t, number, t->small[number], 0, SMALL, z));
-		out->columns += ((z[0] > SURE) + (z[1] > SURE)) / (2.0 * TRIED_KEYS * HALVES);
+		memset(kept, true, n * sizeof(*kept));
+		for (uint32_t left = n / 2; left > 0;)
+		{
+			uint32_t c = mg_rng_below32((uint32_t) (mg_rng_u64(&rng) >> 32), n);
+
+			left -= kept[c];
+			kept[c] = false;
+		}
+		for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+		{
+			const mg_mark_subset *s = &k->plan->subset[i];
+			bool whole = true;
+
+			for (uint32_t j = 0; j < s->k; j++)
+				whole = whole && kept[s->cols[j]];
+			t->whole[(size_t) h * k->plan->nsubsets + i] = whole;
+		}
 	}
-	return mg_poll(ctx);
+	return MG_OK;
 }
 
 static mg_code
@@ -199,7 +262,9 @@ begin(mg_ctx *ctx, const maker *k, trial *t)
 	MG_NEW(ctx, t->arena, t->at, n);
 	MG_NEW(ctx, t->arena, t->present, n);
 	MG_NEW(ctx, t->arena, t->tally, (size_t) k->plan->nsubsets + 1);
-	mg_rng_seed(&t->rng, SEED);
+	MG_NEW(ctx, t->arena, t->part, (size_t) k->plan->nsubsets + 1);
+	memset(t->present, true, n * sizeof(*t->present));
+	MG_TRY(draw_halves(ctx, k, t));
 	for (uint8_t i = 0; i < TRIED_KEYS; i++)
 	{
 		for (uint8_t j = 0; j < 2; j++)
@@ -246,9 +311,7 @@ run(mg_ctx *ctx, maker *k, trial *t, double bound, mg_mark_trial *out)
 		return MG_OK;
 	MG_TRY(mark_small(ctx, k, t));
 	set_tells(k, t);
-	for (uint32_t i = 0; i < TRIED_KEYS; i++)
-		MG_TRY(look_all(ctx, k, t, i, out));
-	return MG_OK;
+	return look(ctx, k, t, out);
 }
 
 mg_code
@@ -257,7 +320,7 @@ mg_maker_try(mg_ctx *ctx, maker *k, double bound, mg_mark_trial *out)
 	trial t = {.arena = mg_arena_create(0)};
 	mg_code code;
 
-	*out = (mg_mark_trial){0};
+	*out = (mg_mark_trial){.cost = 1};
 	if (t.arena == NULL)
 		return mg_fail(ctx, MG_NOMEM, "out of memory");
 	code = k->plan->nsubsets > 0 ? run(ctx, k, &t, bound, out) : MG_OK;

@@ -23,14 +23,13 @@
 
 #define HAND 2       /* branches that are carried in a large batch: what passes with tables are compiled for */
 #define SMALL_HAND 4 /* and in a small one */
-#define PASSES 2     /* over a batch, each of one branch */
 #define SMALL_PASSES 6
 #define SMALL_ROWS 4096 /* up to which rows are chosen from candidates */
 #define CANDIDATES 4
 #define PRICE_UNIT 4096
 #define MOST_PRICE (32 * PRICE_UNIT)
 #define GIVEN_ROWS 8192 /* of a conditioned stream, by which its cells are gated */
-#define GIVEN_GATE 8    /* gates: what a cell may have there */
+#define GIVEN_GATE 8    /* what a cell may have there, in gates of its subset */
 
 /* A candidate for a row: its score, and the weight of what is rare in it. */
 typedef struct rated
@@ -282,12 +281,12 @@ static mg_code
 exchange(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows, bool small)
 {
 	mg_marker *k = s->marker;
-	uint32_t passes = small ? SMALL_PASSES : PASSES;
+	uint32_t passes = small ? SMALL_PASSES : MG_MARK_PASSES;
 	const mg_edge *e;
 
 	if (k->nedges == 0)
 		return MG_OK;
-	for (; !small && k->ntabled < k->nedges && k->ntabled < PASSES; k->ntabled++)
+	for (; !small && k->ntabled < k->nedges && k->ntabled < MG_MARK_PASSES; k->ntabled++)
 		MG_TRY(mg_edge_make(ctx, &k->maker, k->edge[k->ntabled].branch, true, &k->tabled[k->ntabled]));
 	read_rows(k, s->codes, rows);
 	for (uint32_t i = 0; i < passes; i++)
@@ -330,6 +329,18 @@ mg_mark_batch(mg_ctx *ctx, mg_stream *s, mg_rng *rng, uint32_t rows)
 	return exchange(ctx, s, rng, rows, pool > rows);
 }
 
+/* What the most frequent of a subset's cells that carry the mark has. */
+static double
+gate_of(const mg_mark_plan *p, const mg_mark_subset *s)
+{
+	double most = 0;
+
+	for (uint32_t i = 0; i < s->cells; i++)
+		if (s->q[i] != MG_MARK_FREQUENT)
+			most = fmax(most, mg_mark_probability(p, s->q[i]));
+	return most;
+}
+
 /* Cells that the conditions made frequent carry no mark. */
 static mg_code
 gate_given(mg_ctx *ctx, mg_stream *s, mg_marker *k)
@@ -343,9 +354,15 @@ gate_given(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
 		for (uint32_t r = 0; r < GIVEN_ROWS; r++)
 			count[cell_of(k, i, s->codes, r)]++;
-	for (uint32_t i = 0; i < k->plan->cells; i++)
-		if (count[i] > GIVEN_GATE * k->plan->gate * GIVEN_ROWS)
-			k->score[i] = k->rare[i] = 0;
+	for (uint32_t i = 0; i < k->plan->nsubsets; i++)
+	{
+		const mg_mark_subset *of = &k->plan->subset[i];
+		double most = GIVEN_GATE * gate_of(k->plan, of) * GIVEN_ROWS;
+
+		for (uint32_t j = of->first; j < of->first + of->cells; j++)
+			if (count[j] > most)
+				k->score[j] = k->rare[j] = 0;
+	}
 	return MG_OK;
 }
 
@@ -358,7 +375,7 @@ prepare_edges(mg_ctx *ctx, mg_stream *s, mg_marker *k)
 	if (s->model->method->branches != NULL)
 		MG_TRY(s->model->method->branches(ctx, s->model, s->arena, &branch, &n));
 	MG_NEW(ctx, s->arena, k->edge, MG_MARK_BRANCHES);
-	MG_NEW(ctx, s->arena, k->tabled, PASSES);
+	MG_NEW(ctx, s->arena, k->tabled, MG_MARK_PASSES);
 	k->maker = (mg_edge_maker){s->arena, k->plan, k->score, k->col, k->nslots};
 	for (uint32_t i = 0; i < k->plan->nbranches; i++)
 	{

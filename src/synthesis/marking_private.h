@@ -8,6 +8,9 @@
 #include "synthesis/marking.h"
 #include "synthesis/stream_private.h"
 
+/* Over a large batch, each of one branch: the plan's first. */
+#define MG_MARK_PASSES 2
+
 /* The marker of a stream: NULL where it is unmarked. Memory is the stream's arena. */
 struct mg_marker;
 typedef struct mg_marker mg_marker;

@@ -38,6 +38,7 @@ struct mg_detector
 	/* after finish: cells that weigh something */
 	uint32_t n, features;
 	uint32_t *cell;
+	uint32_t *first; /* [nsubsets + 1] where a subset's begin */
 	float *w;
 	double norm;
 	uint32_t cells; /* keystream that is needed: up to the last of them */
@@ -217,6 +218,7 @@ mg_detect_finish(mg_ctx *ctx, mg_detector *d)
 	MG_NEW(ctx, d->arena, e, MG_MARK_CELLS);
 	MG_NEW(ctx, d->arena, d->cell, (size_t) p->cells + 1);
 	MG_NEW(ctx, d->arena, d->w, (size_t) p->cells + 1);
+	MG_NEW(ctx, d->arena, d->first, (size_t) p->nsubsets + 1);
 	for (int q = 0; q < 256; q++)
 		probability[q] = mg_mark_probability(p, (uint8_t) q);
 	rake(d, ratio);
@@ -225,6 +227,7 @@ mg_detect_finish(mg_ctx *ctx, mg_detector *d)
 		const mg_mark_subset *of = &p->subset[s];
 
 		MG_TRY(mg_poll(ctx));
+		d->first[s] = d->n;
 		if (!d->whole[s] || d->rows[s] == 0)
 			continue;
 		expect(d, s, ratio, probability, e);
@@ -243,6 +246,7 @@ mg_detect_finish(mg_ctx *ctx, mg_detector *d)
 			d->cells = of->first + i + 1;
 		}
 	}
+	d->first[p->nsubsets] = d->n;
 	d->norm = sqrt(squares);
 	return MG_OK;
 }
@@ -258,6 +262,38 @@ mg_mark_log_p(double z)
 	return fmin(fmin(-z * z / 2, log(3.1788) + mg_log_normal_cdf(-z)), 0);
 }
 
+/* The signs of all cells that may be asked for, in an arena of their own. */
+static mg_code
+make_signs(mg_ctx *ctx, const mg_detector *d, const uint8_t key[MG_KEY_BYTES], mg_arena **a, uint8_t **bits)
+{
+	*a = mg_arena_create(0);
+	*bits = *a != NULL ? mg_arena_alloc(*a, 1, (size_t) d->cells / 8 + 1) : NULL;
+	return *bits != NULL ? mg_mark_signs(ctx, key, d->cells, *bits) : mg_fail(ctx, MG_NOMEM, "out of memory");
+}
+
+static void
+forget_signs(const mg_detector *d, mg_arena *a, uint8_t *bits)
+{
+	if (bits != NULL)
+		mg_wipe(bits, (size_t) d->cells / 8 + 1);
+	mg_arena_destroy(a);
+}
+
+/* The sum of w * sign over the cells in some places. */
+static double
+signed_sum(const mg_detector *d, const uint8_t *bits, uint32_t from, uint32_t to)
+{
+	double sum = 0;
+
+	for (uint32_t i = from; i < to; i++)
+	{
+		uint32_t at = d->cell[i];
+
+		sum += (bits[at / 8] >> (at % 8)) & 1 ? (double) d->w[i] : -(double) d->w[i];
+	}
+	return sum;
+}
+
 mg_code
 mg_detect_key(mg_ctx *ctx, const mg_detector *d, const uint8_t key[MG_KEY_BYTES], mg_detection *out)
 {
@@ -271,21 +307,30 @@ mg_detect_key(mg_ctx *ctx, const mg_detector *d, const uint8_t key[MG_KEY_BYTES]
 	out->p = 1;
 	if (!(d->norm > 0))
 		return MG_OK;
-	a = mg_arena_create(0);
-	bits = a != NULL ? mg_arena_alloc(a, 1, (size_t) d->cells / 8 + 1) : NULL;
-	code = bits != NULL ? mg_mark_signs(ctx, key, d->cells, bits) : mg_fail(ctx, MG_NOMEM, "out of memory");
-	for (uint32_t i = 0; code == MG_OK && i < d->n; i++)
-	{
-		uint32_t at = d->cell[i];
-
-		sum += (bits[at / 8] >> (at % 8)) & 1 ? (double) d->w[i] : -(double) d->w[i];
-	}
-	if (bits != NULL)
-		mg_wipe(bits, (size_t) d->cells / 8 + 1);
-	mg_arena_destroy(a);
+	code = make_signs(ctx, d, key, &a, &bits);
+	if (code == MG_OK)
+		sum = signed_sum(d, bits, 0, d->n);
+	forget_signs(d, a, bits);
 	MG_TRY(code);
 	out->z = sum / d->norm;
 	out->log_p = mg_mark_log_p(out->z);
 	out->p = exp(out->log_p);
 	return MG_OK;
+}
+
+mg_code
+mg_detect_parts(mg_ctx *ctx, const mg_detector *d, const uint8_t key[MG_KEY_BYTES], mg_detection_part *out)
+{
+	uint8_t *bits;
+	mg_arena *a;
+	mg_code code = make_signs(ctx, d, key, &a, &bits);
+
+	for (uint32_t s = 0; code == MG_OK && s < d->plan->nsubsets; s++)
+	{
+		out[s] = (mg_detection_part){.sum = signed_sum(d, bits, d->first[s], d->first[s + 1])};
+		for (uint32_t i = d->first[s]; i < d->first[s + 1]; i++)
+			out[s].square += (double) d->w[i] * (double) d->w[i];
+	}
+	forget_signs(d, a, bits);
+	return code;
 }

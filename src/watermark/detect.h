@@ -46,6 +46,18 @@ typedef struct mg_detection
 
 mg_code mg_detect_key(mg_ctx *ctx, const mg_detector *d, const uint8_t key[MG_KEY_BYTES], mg_detection *out);
 
+/* What a subset adds to T and to ||w||^2. */
+typedef struct mg_detection_part
+{
+	double sum, square;
+} mg_detection_part;
+
+/*
+ * out[plan->nsubsets]: the parts of a key's z. What a subset adds depends on its own columns alone, so that the z of
+ * these rows with columns dropped is the sum over the subsets that are left, over the root of their squares.
+ */
+mg_code mg_detect_parts(mg_ctx *ctx, const mg_detector *d, const uint8_t key[MG_KEY_BYTES], mg_detection_part *out);
+
 /* log of the bound above; 0 where z <= 0. */
 double mg_mark_log_p(double z);
 

@@ -48,8 +48,9 @@ typedef struct mg_mark_column
 
 /*
  * Cells are row-major over the groups of its columns, the last fastest. A cell's probability is kept as one byte q:
- * MG_MARK_FREQUENT where it is above the gate (such cells carry no mark), else it is gate * 2^(-q / 8), and the last
- * step stands for all below it, zero included. Cells of one subset with q == MG_MARK_NEVER never occurred.
+ * MG_MARK_FREQUENT where it is above the subset's gate (such cells carry no mark), else it is 2^(-q / 8) times the
+ * highest of those gates, the plan's, and the last step stands for all below it, zero included. Cells of one subset
+ * with q == MG_MARK_NEVER never occurred.
  */
 #define MG_MARK_FREQUENT 255
 #define MG_MARK_NEVER 254
@@ -86,7 +87,7 @@ uint8_t mg_mark_text_group(const mg_mark_column *c, const char *text, size_t len
 uint8_t mg_mark_number_group(const mg_mark_column *c, double v);                   /* number; NaN: missing */
 /* NULL: c->null_group */
 
-/* The probability that byte q stands for (MG_MARK_FREQUENT: the gate). */
+/* The probability that byte q stands for (MG_MARK_FREQUENT: the highest gate). */
 double mg_mark_probability(const mg_mark_plan *p, uint8_t q);
 
 /* Portable form, with a version. Reading checks everything and allocates no more than a fixed multiple of the bytes;

@@ -221,24 +221,31 @@ same_marginal(const rows *a, const rows *b, const uint32_t *cols, uint32_t k)
 /* ---- detection ---- */
 
 static mg_detector *
-detector_of(world *w, const rows *r)
+detector_of_columns(world *w, const rows *r, const bool *present)
 {
 	static uint8_t group[COLUMNS][MG_BATCH_ROWS];
 	const uint8_t *list[COLUMNS];
-	bool all[COLUMNS];
 	mg_detector *d = NULL;
 
 	for (uint32_t c = 0; c < COLUMNS; c++)
 	{
-		all[c] = true;
 		list[c] = group[c];
 		for (uint32_t i = 0; i < r->n; i++)
 			group[c][i] = mg_mark_text_group(&w->plan->column[c], labels[r->v[c][i]].text, 2);
 	}
-	assert_int_equal(mg_detector_create(&w->ctx, w->plan, all, &d), MG_OK);
+	assert_int_equal(mg_detector_create(&w->ctx, w->plan, present, &d), MG_OK);
 	assert_int_equal(mg_detect_add(&w->ctx, d, list, r->n), MG_OK);
 	assert_int_equal(mg_detect_finish(&w->ctx, d), MG_OK);
 	return d;
+}
+
+static mg_detector *
+detector_of(world *w, const rows *r)
+{
+	bool all[COLUMNS];
+
+	memset(all, true, sizeof(all));
+	return detector_of_columns(w, r, all);
 }
 
 static mg_detection
@@ -761,6 +768,61 @@ false_alarms_are_rare(void **state)
 	}
 }
 
+/* What is found by some of the columns is the sum of what subsets of them find among all. */
+static void
+parts_add_up(void **state)
+{
+	world *w = *state;
+	mg_detection_part part[MG_MARK_SUBSETS];
+	mg_detection found;
+	mg_detector *d;
+	static rows r;
+
+	draw(w, w->mark, ROWS, &r);
+	d = detector_of(w, &r);
+	assert_int_equal(mg_detect_parts(&w->ctx, d, w->model_key, part), MG_OK);
+	mg_detector_destroy(d);
+	for (uint32_t dropped = 0; dropped < COLUMNS; dropped++)
+	{
+		bool present[COLUMNS];
+		double sum = 0, square = 0;
+
+		memset(present, true, sizeof(present));
+		present[dropped] = present[dropped / 2] = false;
+		for (uint32_t i = 0; i < w->plan->nsubsets; i++)
+		{
+			const mg_mark_subset *s = &w->plan->subset[i];
+			bool whole = true;
+
+			for (uint32_t j = 0; j < s->k; j++)
+				whole = whole && present[s->cols[j]];
+			sum += whole ? part[i].sum : 0;
+			square += whole ? part[i].square : 0;
+		}
+		d = detector_of_columns(w, &r, present);
+		assert_int_equal(mg_detect_key(&w->ctx, d, w->model_key, &found), MG_OK);
+		mg_detector_destroy(d);
+		assert_true(square > 0);
+		assert_near(sum / sqrt(square), found.z, 1e-9);
+	}
+}
+
+/* Where much would be rare, subsets have gates of their own, so that a row has but a few rare cells. */
+static void
+rare_cells_are_few(void **state)
+{
+	world *w = *state;
+	static rows r;
+
+	mg_model_destroy(w->model);
+	mg_mark_plan_destroy(w->plan);
+	w->model = make_model(w, &mg_method_mst, wide, 4);
+	assert_int_equal(mg_mark_plan_make(&w->ctx, w->model, &w->plan), MG_OK);
+	draw(w, NULL, MG_BATCH_ROWS, &r);
+	/* 10, and what one step more adds; where all below the highest gate counted 15.7 */
+	assert_true(rare_cells(w, &r) < 13 * MG_BATCH_ROWS);
+}
+
 /* `n` rows in batches of `size`. */
 static void
 draw_small(world *w, const mg_mark *mark, uint32_t size, uint32_t n, rows *r)
@@ -912,6 +974,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(first_rows_are_marked_as_well, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(small_batches_are_found, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(false_alarms_are_rare, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(parts_add_up, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(rare_cells_are_few, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(small_batches_are_marked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(models_without_branches_are_marked_too, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(conditioned_streams_are_marked, set_up, tear_down),
