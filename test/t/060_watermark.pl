@@ -6,7 +6,8 @@
 #
 # What may fail by chance. The target is a rate of 19 of 20. A true rate of 0.95 gives fewer than 4 successes of 6 with
 # probability 0.0022, so the nine statistics of the short form fail together in at most 2% of all runs where rates are
-# at their very limit, and in less than 1 of 5,000 where they are 0.99 (measured: more). Without a mark none succeeds.
+# at their very limit, and in less than 1 of 5,000 where they are as measured on this table: 0.98 for halves of the
+# columns, more than 0.99 for the others. Without a mark none succeeds.
 # The whole form asks for 19 of 20 as it is written.
 use strict;
 use warnings;
