@@ -538,26 +538,37 @@ typedef struct choice
 	mg_mark_trial trial;
 } choice;
 
-static mg_code
-make_at(mg_ctx *ctx, maker *k, choice *c, double bound)
+static void
+choose(maker *k, choice *c)
 {
 	k->rare = c->rare;
 	choose_at(k, c->level);
 	c->hash = k->chosen_hash;
+}
+
+/* What is left to do of a plan whose subsets are chosen. */
+static mg_code
+try_chosen(mg_ctx *ctx, maker *k, choice *c, double bound)
+{
 	choose_branches(k);
 	MG_TRY(set_probabilities(ctx, k));
 	return mg_maker_try(ctx, k, bound, &c->trial);
 }
 
-/* Makes no plan anew that is the same as the one before, whose trial is at hand. */
+static mg_code
+make_at(mg_ctx *ctx, maker *k, choice *c, double bound)
+{
+	choose(k, c);
+	return try_chosen(ctx, k, c, bound);
+}
+
+/* A plan that is the same as the one before is not made again: its trial is at hand. */
 static mg_code
 try_at(mg_ctx *ctx, maker *k, choice *c, const choice *before, double bound)
 {
-	k->rare = c->rare;
-	choose_at(k, c->level);
-	if (k->chosen_hash != before->hash)
-		return make_at(ctx, k, c, bound);
-	c->hash = before->hash;
+	choose(k, c);
+	if (c->hash != before->hash)
+		return try_chosen(ctx, k, c, bound);
 	c->trial = before->trial;
 	return MG_OK;
 }
